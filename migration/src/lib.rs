@@ -1,0 +1,17 @@
+//! Schema migrations, one file a step. A released step is never edited; each runs while the version before it
+//! still serves.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m0001_initial;
+
+/// The steps in their order.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_initial::Migration)]
+    }
+}

@@ -1,0 +1,370 @@
+//! The only wiring: builds every part from the configuration, and runs them until they are told to stop.
+//!
+//! Code runs in three places: each shard is a thread with a runtime of its own, which serves connections; the core
+//! is a runtime of two workers, which talks to the database; passwords are hashed on the core's blocking threads.
+//! The end comes in this order: shards, writers, pools, core.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::{Config, ConnectionConfig, DataDir, DataDirError, Secrets},
+    crypto::{Keys, Passwords},
+    domain::{Accounts, Chat, Guard, Log, Publisher, Rooms, Tokens},
+    gateway::{
+        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, shards,
+    },
+    hub::{Event, Hub, HubConfig},
+    model::Error,
+    store::{DatabaseUrl, SetupError, Store},
+};
+
+/// Streams are told to connect again after delays that are spread over this.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// How long streams may go on after they were told, so that the telling arrives.
+const TELLING: Duration = Duration::from_millis(500);
+
+/// The drain is over after this, whoever is still connected.
+const HARD_END: Duration = Duration::from_secs(8);
+
+/// How often what is no longer wanted is looked for in the database.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many messages of deleted rooms one transaction removes.
+const SWEPT_AT_ONCE: u64 = 2_000;
+
+/// The server with its addresses bound and its database open, ready to run.
+pub struct App {
+    core: Runtime,
+    store: Store,
+    hub: Hub,
+    log: Log,
+    publisher: Publisher,
+    accounts: Accounts,
+    stack: Arc<Stack>,
+    health: Health,
+    clock: Clock,
+    connections: ConnectionConfig,
+    drain_delay: Duration,
+    draining: Arc<AtomicBool>,
+    listeners: Vec<Listener>,
+    local_addrs: Vec<SocketAddr>,
+    /// Let go last of all.
+    data_dir: DataDir,
+}
+
+/// Why the server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The database cannot be served from.
+    #[error("the database cannot be served from")]
+    Database(#[from] SetupError),
+    /// An address cannot be bound.
+    #[error("{address} cannot be listened on: {cause}; stop what uses it, or set SERVER_PORT to another")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A runtime or a thread cannot be started.
+    #[error("a runtime cannot be started")]
+    Runtime(#[source] io::Error),
+}
+
+impl StartError {
+    /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::DataDir(error) => error.exit_code(),
+            Self::Database(_) => 69,
+            Self::Bind { .. } | Self::Runtime(_) => 75,
+        }
+    }
+}
+
+impl App {
+    /// Takes the data folder, binds every address, opens and migrates the database.
+    ///
+    /// # Errors
+    /// Where any of them cannot be had.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let data_dir = DataDir::claim(&config.data_dir)?;
+        let secrets = match config.secrets {
+            Secrets::Given(secrets) => secrets,
+            Secrets::Kept => data_dir.secrets(&clock)?,
+        };
+        let (listeners, local_addrs) = bind(&config.listen)?;
+        let core = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("core")
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let (store, lanes) = core.block_on(open(&config.database, clock.clone()))?;
+
+        let shards = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let hub_config = HubConfig {
+            shards,
+            queue: config.rooms.max_message_queue_size,
+            memory: config.rooms.hub_memory.unwrap_or(usize::MAX),
+            streams_per_user: limit(config.connections.streams_per_user).unwrap_or(0),
+        };
+        let hub = Hub::new(hub_config, FRAMING, clock.clone());
+        let publisher = Publisher::new(core.handle().clone(), store.clone(), hub.clone());
+        let log = Log::start(core.handle(), lanes, &publisher);
+
+        let tokens = Tokens::new(store.clone(), Keys::new(&secrets), clock.clone(), config.tokens);
+        let passwords = Passwords::new(core.handle().clone(), clock.clone(), shards);
+        let guard = Guard::new(config.guard, clock.clone());
+        let chat = Chat::new(
+            store.clone(),
+            hub.clone(),
+            log.clone(),
+            publisher.clone(),
+            guard.clone(),
+            config.rooms.max_message_size,
+        );
+        let rooms = Rooms::new(
+            store.clone(),
+            hub.clone(),
+            passwords.clone(),
+            tokens.clone(),
+            guard.clone(),
+            publisher.clone(),
+            clock.clone(),
+            config.rooms.short_code_length,
+        );
+        let accounts = Accounts::new(
+            store.clone(),
+            passwords,
+            tokens.clone(),
+            guard,
+            clock.clone(),
+            publisher.recheck_later(),
+        );
+        let draining = Arc::new(AtomicBool::new(false));
+        let (stack, health) = Stack::new(Parts {
+            accounts: accounts.clone(),
+            tokens,
+            rooms,
+            chat,
+            readiness: readiness(store.clone(), Arc::clone(&draining)),
+            cors_origins: config.cors_origins,
+            trusted_proxies: config.trusted_proxies,
+            clock: clock.clone(),
+        });
+        Ok(Self {
+            core,
+            store,
+            hub,
+            log,
+            publisher,
+            accounts,
+            stack: Arc::new(stack),
+            health,
+            clock,
+            connections: config.connections,
+            drain_delay: config.drain_delay,
+            draining,
+            listeners,
+            local_addrs,
+            data_dir,
+        })
+    }
+
+    /// Returns the addresses that are bound, with the ports that the system chose.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Serves until `shutdown` is done, and then until every stream has ended with a status and everything that
+    /// was taken is stored.
+    ///
+    /// # Errors
+    /// Where a thread cannot be started.
+    pub fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+        let lifetime = Lifetime {
+            age: self.connections.age,
+            drain: CancellationToken::new(),
+            end: CancellationToken::new(),
+        };
+        let stop_accepting = CancellationToken::new();
+        let limits = Limits {
+            max: limit(self.connections.max),
+            max_per_address: limit(self.connections.max_per_address),
+        };
+        let (senders, receivers) = shards(thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let mut threads = Vec::new();
+        for (index, shard) in receivers.into_iter().enumerate() {
+            threads.push(self.start_shard(index, shard, lifetime.clone())?);
+        }
+        self.start_background();
+        let seats = Seats::new(limits);
+        self.start_accepting(&senders, seats.clone(), &stop_accepting);
+        drop(senders);
+
+        self.core.block_on(async {
+            self.health.set(true).await;
+            tracing::info!(addresses = ?self.local_addrs, "serving");
+            shutdown.await;
+            self.drain(&lifetime, &stop_accepting, &seats).await;
+        });
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard panicked");
+            }
+        }
+        self.core.block_on(async {
+            self.log.close().await;
+            self.store.close().await;
+        });
+        self.core.shutdown_timeout(Duration::from_secs(1));
+        drop(self.data_dir);
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Starts a shard's thread. It ends when the accept loops have ended and its connections have.
+    fn start_shard(
+        &self,
+        index: usize,
+        shard: Shard,
+        lifetime: Lifetime,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+        let (hub, stack, clock) = (self.hub.clone(), Arc::clone(&self.stack), self.clock.clone());
+        let end = lifetime.end.clone();
+        let run = move || {
+            runtime.block_on(async {
+                tokio::spawn(async move { hub.run_shard(index).await });
+                tokio::spawn(shard.serve(index, stack, lifetime, clock));
+                end.cancelled().await;
+            });
+        };
+        thread::Builder::new().name(format!("shard-{index}")).spawn(run).map_err(StartError::Runtime)
+    }
+
+    fn start_background(&self) {
+        let (hub, publisher) = (self.hub.clone(), self.publisher.clone());
+        let (store, accounts) = (self.store.clone(), self.accounts.clone());
+        self.core.spawn(async move { hub.run_presence().await });
+        self.core.spawn(async move { publisher.run_poll().await });
+        self.core.spawn(async move {
+            loop {
+                sweep(&store, &accounts).await;
+                sleep(SWEEP_INTERVAL).await;
+            }
+        });
+    }
+
+    fn start_accepting(&mut self, shards: &Shards, seats: Seats, stop: &CancellationToken) {
+        for listener in self.listeners.drain(..) {
+            let (shards, seats, stop) = (shards.clone(), seats.clone(), stop.clone());
+            self.core.spawn(async move {
+                if let Err(error) = listener.run(shards, seats, stop).await {
+                    tracing::error!(%error, "an address cannot be served");
+                }
+            });
+        }
+    }
+
+    /// Says that the server is going away, goes on for DRAIN_DELAY, and then ends what is left: streams with a
+    /// status, connections with GOAWAY once what was asked on them is answered.
+    async fn drain(&self, lifetime: &Lifetime, stop_accepting: &CancellationToken, seats: &Seats) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.health.set(false).await;
+        sleep(self.drain_delay).await;
+        stop_accepting.cancel();
+        for room in self.hub.rooms() {
+            room.tell_each(|stream| Event::Draining(spread(stream.0)));
+        }
+        if self.hub.rooms().iter().any(|room| room.has_streams()) {
+            sleep(TELLING).await;
+        }
+        lifetime.drain.cancel();
+        let hard_end = sleep(HARD_END);
+        tokio::pin!(hard_end);
+        loop {
+            let rooms: Vec<_> = self.hub.rooms().into_iter().filter(|room| room.has_streams()).collect();
+            for room in &rooms {
+                room.end_all(&Error::Draining);
+            }
+            if rooms.is_empty() && seats.are_free() {
+                break;
+            }
+            tokio::select! {
+                () = &mut hard_end => break,
+                () = sleep(Duration::from_millis(20)) => {}
+            }
+        }
+        self.log.close().await;
+        lifetime.end.cancel();
+    }
+}
+
+fn bind(addresses: &[SocketAddr]) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for &address in addresses {
+        let failed = |cause| StartError::Bind { address, cause };
+        let listener = Listener::bind(address).map_err(failed)?;
+        bound.push(listener.local_addr().map_err(failed)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, bound))
+}
+
+async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Vec<crate::store::Lane>), SetupError> {
+    let store = Store::connect(url, clock).await?;
+    let deployment = store.migrate().await?;
+    tracing::info!(deployment, "the database is ready");
+    let lanes = store.lanes(url).await?;
+    Ok((store, lanes))
+}
+
+fn readiness(store: Store, draining: Arc<AtomicBool>) -> Readiness {
+    Arc::new(move || {
+        let (store, draining) = (store.clone(), Arc::clone(&draining));
+        Box::pin(async move {
+            if draining.load(Ordering::Relaxed) { Err(Error::Draining) } else { store.ping().await }
+        })
+    })
+}
+
+/// Removes what is no longer wanted. What fails is logged by the store, and tried again later.
+async fn sweep(store: &Store, accounts: &Accounts) {
+    if let Err(error) = accounts.end_expired_sessions().await {
+        tracing::debug!(%error, "expired sessions could not be swept up");
+    }
+    while let Ok(1..) = store.sweep_messages(SWEPT_AT_ONCE).await {}
+}
+
+fn limit(limit: Option<u32>) -> Option<usize> {
+    limit.and_then(|limit| usize::try_from(limit).ok())
+}
+
+/// Returns a delay of at most [`RECONNECT_SPREAD`] that differs from stream to stream.
+fn spread(stream: u64) -> Duration {
+    RECONNECT_SPREAD.mul_f64((stream.wrapping_mul(0x9e37_79b9) % 1_000) as f64 / 1_000.0)
+}

@@ -1,0 +1,79 @@
+//! Time, chance and ids: the only place that asks the machine for any of them.
+//!
+//! Everything that depends on the wall clock takes a [`Clock`], so that a test sets the time and never waits.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use uuid::Uuid;
+
+use crate::model::Timestamp;
+
+/// A handle to the wall clock and to the system's randomness. Clones share the same clock.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System { start: Instant },
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// Returns the clock of the machine.
+    pub fn system() -> Self {
+        Self(Source::System { start: Instant::now() })
+    }
+
+    /// Returns a clock that stands still until [`Self::set`] moves it.
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_micros()))))
+    }
+
+    /// Returns the time now.
+    #[expect(clippy::disallowed_methods, reason = "this is where the machine is asked")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { .. } => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+            }
+            Source::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Returns the time since some moment before, for limits and delays: unlike [`Self::now`] it is not set back
+    /// or forth with the machine's date.
+    pub fn elapsed(&self) -> Duration {
+        match &self.0 {
+            Source::System { start } => start.elapsed(),
+            Source::Manual(_) => self.now().since(Timestamp::from_micros(0)),
+        }
+    }
+
+    /// Moves a manual clock; does nothing to the machine's.
+    pub fn set(&self, now: Timestamp) {
+        if let Source::Manual(micros) = &self.0 {
+            micros.store(now.as_micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// Makes a UUIDv7: ids made by one process rise.
+    #[expect(clippy::disallowed_methods, reason = "this is where ids are made")]
+    pub fn uuid(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    /// Fills an array with random bytes fit for secrets.
+    #[expect(clippy::disallowed_methods, reason = "this is where randomness is drawn")]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+        bytes
+    }
+}

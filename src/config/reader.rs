@@ -1,0 +1,93 @@
+//! Takes typed values out of the layers, and keeps the mistakes for the end.
+
+use super::{
+    Secrets, Setting, TlsFiles,
+    layers::Layers,
+    mistake::{ConfigError, Origin},
+    secret,
+    setting::NOT_YET,
+    value::{self, Parsed},
+};
+use crate::store::DatabaseUrl;
+
+/// Takes values out of the layers, and keeps what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub(super) layers: &'a Layers,
+    errors: ConfigError,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from `layers`; `errors` holds what was found before.
+    pub(super) fn new(layers: &'a Layers, errors: ConfigError) -> Self {
+        Self { layers, errors }
+    }
+
+    /// Returns everything that was wrong.
+    pub(super) fn finish(self) -> ConfigError {
+        self.errors
+    }
+
+    /// Returns the value that counts. After a mistake it is none, and the mistake is kept.
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Parsed<T>) -> Option<T> {
+        let (origin, text) = self.layers.get(name)?;
+        parse(text).map_err(|problem| self.errors.add(name, origin, problem)).ok()
+    }
+
+    /// Returns the value of a setting that has a default. After a mistake it is the default, and the mistake is
+    /// kept: reading goes on, to find the others.
+    pub(super) fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Parsed<T>) -> T {
+        self.optional(name, &parse).unwrap_or_else(|| {
+            let setting = Setting::find(name).expect("a setting that is read stands in the table");
+            parse(setting.default).expect("a setting that must have a value has a valid default")
+        })
+    }
+
+    /// Refuses what the table holds and this version does not serve.
+    pub(super) fn refuse_not_yet(&mut self) {
+        for (name, remedy) in NOT_YET {
+            if let Some((origin, _)) = self.layers.get(name) {
+                self.errors.add(name, origin, format!("is not served by this version: {remedy}"));
+            }
+        }
+    }
+
+    /// Returns the certificate's files: both or none.
+    pub(super) fn tls(&mut self) -> Option<TlsFiles> {
+        match (self.optional("TLS_CERT", value::path), self.optional("TLS_KEY", value::path)) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            _ => {
+                self.errors.add_sentence(
+                    "TLS_CERT and TLS_KEY: one is set without the other; set both or none".to_owned(),
+                );
+                None
+            }
+        }
+    }
+
+    /// Returns what signs tokens. PostgreSQL outlives a data folder, so its secret must be given.
+    pub(super) fn secrets(&mut self, database: &DatabaseUrl) -> Secrets {
+        let file = self.layers.get("SECRET_FILE");
+        if self.layers.get("SECRET").is_some() && file.is_some() {
+            self.errors.add_sentence("SECRET and SECRET_FILE: both are set; unset one".to_owned());
+        }
+        let mistakes = self.errors.mistakes().len();
+        let from_file = self.optional("SECRET_FILE", |path| {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+            secret::secrets(text.trim())
+        });
+        if let Some(secrets) = from_file.or_else(|| self.optional("SECRET", secret::secrets)) {
+            return Secrets::Given(secrets);
+        }
+        // One mistake is enough: a secret that was refused is not missing as well.
+        if matches!(database, DatabaseUrl::Postgres(_)) && self.errors.mistakes().len() == mistakes {
+            self.errors.add(
+                "SECRET",
+                &Origin::Defaults,
+                "is not set, and PostgreSQL needs one that outlives this machine: make one with `openssl rand -hex 32`",
+            );
+        }
+        Secrets::Kept
+    }
+}

@@ -1,0 +1,221 @@
+//! Accounts and the sessions that their owners open.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Guard, Guess, Tokens};
+use crate::{
+    clock::Clock,
+    crypto::{Passwords, Verdict},
+    model::{Account, Error, Password, Result, RoomId, SessionId, Timestamp, UserIdentity, UserName},
+    store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
+};
+
+/// Hears which rooms' members must be checked again, as soon as sessions have ended. Open streams notice by their
+/// own poll too; this makes it sooner.
+pub type SessionsEnded = Arc<dyn Fn(Vec<RoomId>) + Send + Sync>;
+
+/// Registers people, lets them in and out, and changes what is theirs. Clones share everything.
+#[derive(Clone)]
+pub struct Accounts {
+    store: Store,
+    passwords: Passwords,
+    tokens: Tokens,
+    guard: Guard,
+    clock: Clock,
+    sessions_ended: SessionsEnded,
+}
+
+/// What a client gets for its password, or for its refresh token.
+#[derive(Clone)]
+pub struct LogIn {
+    /// The user token.
+    pub token: String,
+    /// When the user token ends.
+    pub expires_at: Timestamp,
+    /// What the next pair is got with.
+    pub refresh_token: String,
+}
+
+impl Accounts {
+    /// Makes a handle.
+    pub fn new(
+        store: Store,
+        passwords: Passwords,
+        tokens: Tokens,
+        guard: Guard,
+        clock: Clock,
+        sessions_ended: SessionsEnded,
+    ) -> Self {
+        Self { store, passwords, tokens, guard, clock, sessions_ended }
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Error::UserNameTaken`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
+    pub async fn register(
+        &self,
+        user_name: UserName,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<Account> {
+        let place = self.passwords.admit()?;
+        self.guard.register(address)?;
+        let hash = place.hash(password.expose()).await?;
+        self.store.create_account(user_name, hash).await
+    }
+
+    /// Opens a session. An unknown name costs the same time as a wrong password, and gets the same answer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
+    pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
+        let place = self.passwords.admit()?;
+        let attempt = self.guard.guess(address, Guess::Account(user_name))?;
+        // No account has a name that breaks these bounds, and PostgreSQL refuses to look for U+0000.
+        let known = user_name.chars().count() <= 255 && !user_name.contains('\0');
+        let found =
+            if known { self.store.find_credentials(UserName::trusted(user_name)).await? } else { None };
+        let hash = found.as_ref().map(|found| found.password_hash.clone());
+        let verdict = place.verify(password, hash).await?;
+        let (Some(found), Verdict::Right | Verdict::RightNeedsRehash) = (found, verdict) else {
+            attempt.failed();
+            return Err(Error::InvalidCredentials);
+        };
+        attempt.succeeded();
+        let rehashed = match verdict {
+            Verdict::RightNeedsRehash => self.passwords.hash(password).await.ok(),
+            _ => None,
+        };
+        let id = SessionId(self.clock.uuid());
+        let refresh_hash = self.tokens.keys().refresh_token(id, 0).hash();
+        let new = NewSession { id, refresh_hash, lives: self.tokens.session_lives() };
+        let session = self.store.open_session(found.account.id, found.password_hash, rehashed, new).await?;
+        self.log_in_of(&session)
+    }
+
+    /// Takes a refresh token's turn. The last one again answers the same for 30 seconds; any used one later
+    /// ends the session, since somebody else may have it.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] for what is no refresh token, [`Error::TokenExpired`] where the session's time is
+    /// over, [`Error::TokenRevoked`] where it has ended; failures of the database.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LogIn> {
+        let keys = self.tokens.keys();
+        let shown = keys.read_refresh_token(refresh_token)?;
+        let turn = Turn {
+            session: shown.session,
+            generation: shown.generation,
+            shown: shown.hash(),
+            next: keys.refresh_token(shown.session, shown.generation.saturating_add(1)).hash(),
+            lives: self.tokens.session_lives(),
+        };
+        match self.store.refresh_session(turn).await? {
+            Refreshed::Alive(session) => self.log_in_of(&session),
+            Refreshed::Unknown => Err(Error::TokenRevoked),
+            Refreshed::Expired(rooms) => {
+                (self.sessions_ended)(rooms);
+                Err(Error::TokenExpired)
+            }
+            Refreshed::Reused(rooms) => {
+                tracing::warn!(session = %shown.session.0, "a used refresh token came back: the session was ended");
+                (self.sessions_ended)(rooms);
+                Err(Error::TokenRevoked)
+            }
+        }
+    }
+
+    /// Ends the caller's session, and with it every token made from it.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn log_out(&self, caller: &UserIdentity) -> Result<()> {
+        let rooms = self.store.end_session(caller.session, caller.user).await?;
+        (self.sessions_ended)(rooms);
+        Ok(())
+    }
+
+    /// Ends the sessions whose time is over. Nobody can refresh them any more, but their rows would stay for ever,
+    /// so this is called once an hour.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn end_expired_sessions(&self) -> Result<()> {
+        let rooms = self.store.end_expired_sessions().await?;
+        (self.sessions_ended)(rooms);
+        Ok(())
+    }
+
+    /// Returns the caller's account.
+    ///
+    /// # Errors
+    /// [`Error::TokenRevoked`] where it is gone; failures of the database.
+    pub async fn account(&self, caller: &UserIdentity) -> Result<Account> {
+        Ok(self.credentials(caller).await?.account)
+    }
+
+    /// Replaces the caller's password, and ends their other sessions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] where `password` is wrong, [`Error::RateLimited`], [`Error::Overloaded`];
+    /// failures of the database.
+    pub async fn change_password(
+        &self,
+        caller: &UserIdentity,
+        password: &str,
+        new_password: Password,
+        address: IpAddr,
+    ) -> Result<()> {
+        let verified = self.verify(caller, password, address).await?;
+        let new_hash = self.passwords.hash(new_password.expose()).await?;
+        let rooms =
+            self.store.change_password(caller.user, verified.password_hash, new_hash, caller.session).await?;
+        (self.sessions_ended)(rooms);
+        Ok(())
+    }
+
+    /// Deletes the caller's account; its messages stay, without a name.
+    ///
+    /// # Errors
+    /// [`Error::OwnsRooms`] while it owns rooms, [`Error::InvalidCredentials`] where `password` is wrong,
+    /// [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
+    pub async fn delete(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<()> {
+        let verified = self.verify(caller, password, address).await?;
+        let rooms = self.store.delete_account(caller.user, verified.password_hash).await?;
+        (self.sessions_ended)(rooms);
+        Ok(())
+    }
+
+    async fn credentials(&self, caller: &UserIdentity) -> Result<Credentials> {
+        self.store.find_account(caller.user).await?.ok_or(Error::TokenRevoked)
+    }
+
+    /// Checks the password of somebody who is logged in: a borrowed device is not enough.
+    async fn verify(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<Credentials> {
+        let place = self.passwords.admit()?;
+        let attempt = self.guard.guess(address, Guess::Account(caller.user_name.as_str()))?;
+        let found = self.credentials(caller).await?;
+        match place.verify(password, Some(found.password_hash.clone())).await? {
+            Verdict::Right | Verdict::RightNeedsRehash => {
+                attempt.succeeded();
+                Ok(found)
+            }
+            Verdict::Wrong => {
+                attempt.failed();
+                Err(Error::InvalidCredentials)
+            }
+        }
+    }
+
+    fn log_in_of(&self, session: &Session) -> Result<LogIn> {
+        let keys = self.tokens.keys();
+        let refresh = keys
+            .refresh_token_of(session.id, session.generation, &session.refresh_hash)
+            .ok_or(Error::TokenInvalid)?;
+        let (token, expires_at) = self.tokens.issue_user(session);
+        Ok(LogIn { token, expires_at, refresh_token: refresh.expose() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

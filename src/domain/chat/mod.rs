@@ -1,0 +1,259 @@
+//! Inside a room: saying, reading, listening, leaving.
+
+mod speaker;
+mod subscription;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+pub use self::{speaker::Speaker, subscription::Subscription};
+use super::{guard::Guard, history::History, log::Log, publisher::Publisher};
+use crate::{
+    hub::{Attach, Connection, Event, Feed, Hub, Person, Seed, Start, frame_event},
+    model::{ChatIdentity, ClientMessageId, Error, MessageBody, Result, ResumePoint, Room, RoomId, UserId},
+    store::{Direction, Draft, Page, Receipt, Standing, Store},
+};
+
+/// How long a silent subscription waits for its next heartbeat.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A page of messages has so many unless the caller asks for less or more, and never more than [`MOST_LISTED`].
+pub const LISTED: usize = 50;
+
+/// The most that one page, or the start of a subscription, may ask for.
+pub const MOST_LISTED: usize = 200;
+
+/// A handle to what is done inside rooms. Clones share everything.
+#[derive(Clone)]
+pub struct Chat {
+    store: Store,
+    hub: Hub,
+    log: Log,
+    history: History,
+    publisher: Publisher,
+    guard: Guard,
+    max_message_size: usize,
+}
+
+/// Which shard serves a stream, on which connection.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The shard's number.
+    pub shard: usize,
+    /// The connection.
+    pub connection: Arc<Connection>,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// With what is said from now on.
+    Now,
+    /// With so many of the newest messages.
+    Last(i64),
+    /// After the last message that the client has.
+    Resume(ResumePoint),
+}
+
+impl Chat {
+    /// Makes a handle.
+    pub fn new(
+        store: Store,
+        hub: Hub,
+        log: Log,
+        publisher: Publisher,
+        guard: Guard,
+        max_message_size: usize,
+    ) -> Self {
+        let history = History::new(store.clone(), hub.framing());
+        Self { store, hub, log, history, publisher, guard, max_message_size }
+    }
+
+    /// Stores one message and returns it with its place. The same client_message_id again returns the first
+    /// answer again. A caller that is dropped does not take the message back.
+    ///
+    /// # Errors
+    /// What is wrong with the message, or with the caller's right to say it; [`Error::Overloaded`];
+    /// [`Error::DatabaseUnavailable`], after which the same id may be sent again.
+    pub async fn send(
+        &self,
+        identity: Arc<ChatIdentity>,
+        body: String,
+        client_message_id: &str,
+    ) -> Result<Receipt> {
+        let client_message_id = ClientMessageId::parse(client_message_id)?;
+        let body = MessageBody::parse(body, self.max_message_size)?;
+        self.guard.message(identity.user)?;
+        let (reply, answer) = oneshot::channel();
+        let draft = Draft { identity, body, client_message_id, origin: None };
+        self.log.submit(
+            draft,
+            Box::new(move |receipt| {
+                // A caller that is gone needs no answer.
+                let _ = reply.send(receipt);
+            }),
+        )?;
+        answer.await.unwrap_or(Err(Error::Internal))
+    }
+
+    /// Reads a page of the log.
+    ///
+    /// # Errors
+    /// Where the caller may not be in the room, and failures of the database.
+    pub async fn list_messages(
+        &self,
+        identity: &ChatIdentity,
+        direction: Direction,
+        size: usize,
+    ) -> Result<Page> {
+        self.store.list_messages(identity, direction, size).await
+    }
+
+    /// Returns who is present, the longest first.
+    ///
+    /// # Errors
+    /// Where the caller may not be in the room, and failures of the database.
+    pub async fn users(&self, identity: &ChatIdentity) -> Result<Vec<(UserId, Person)>> {
+        self.store.standing(identity).await?;
+        Ok(self.hub.people(identity.room))
+    }
+
+    /// Gives up the caller's membership, and ends their streams in the room.
+    ///
+    /// # Errors
+    /// Where the caller may not be in the room, and failures of the database.
+    pub async fn leave(&self, identity: &ChatIdentity) -> Result<()> {
+        self.store.standing(identity).await?;
+        self.store.end_membership(identity.room, identity.user, false).await?;
+        self.hub.leave(identity.room, identity.user);
+        self.publisher.recheck(identity.room).await
+    }
+
+    /// Opens a subscription.
+    ///
+    /// # Errors
+    /// Where the caller may not be in the room or has too many streams, and failures of the database.
+    pub async fn subscribe(
+        &self,
+        identity: Arc<ChatIdentity>,
+        begin: Begin,
+        seat: Seat,
+    ) -> Result<Subscription> {
+        let opened = self.open(identity, Feed::Subscribe, begin, seat).await?;
+        let framing = self.hub.framing();
+        let subscribed = Event::Subscribed { room: opened.room, reset: opened.reset };
+        let (people, count) = opened.people;
+        let mut prelude = bytes::BytesMut::from(&frame_event(&subscribed, framing)[..]);
+        prelude.extend_from_slice(&frame_event(&Event::Presence(people, count), framing));
+        Ok(Subscription::new(
+            opened.cursor,
+            self.history.clone(),
+            Some(prelude.freeze()),
+            Some(opened.last_seq),
+        ))
+    }
+
+    /// Opens a chat: what is said to it, and what it says. Also returns whether its resume point could not be
+    /// continued from. With `resume` it goes on after that message; else the first one after entering begins with
+    /// what was said since.
+    ///
+    /// # Errors
+    /// Where the caller may not be in the room or has too many streams, and failures of the database.
+    pub async fn chat(
+        &self,
+        identity: Arc<ChatIdentity>,
+        resume: Option<ResumePoint>,
+        seat: Seat,
+        legacy: bool,
+    ) -> Result<(Subscription, Speaker, bool)> {
+        let begin = resume.map_or(Begin::Now, Begin::Resume);
+        let mut opened = self.open(Arc::clone(&identity), Feed::Chat, begin, seat).await?;
+        if legacy {
+            opened.cursor.leave_at_end();
+        }
+        if let Some(from) = self.store.take_chat_from(identity.room, identity.user).await?
+            && resume.is_none()
+        {
+            opened.cursor.advance(opened.cursor.next_seq().min(from + 1));
+        }
+        let speaker = Speaker::new(self.clone(), identity, &opened.cursor, legacy);
+        let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
+        Ok((subscription, speaker, opened.reset))
+    }
+
+    async fn open(
+        &self,
+        identity: Arc<ChatIdentity>,
+        feed: Feed,
+        begin: Begin,
+        seat: Seat,
+    ) -> Result<Opened> {
+        let mut permit = self.hub.permits().take(identity.user)?;
+        loop {
+            let room = self.hub.open(identity.room);
+            let standing = self.store.standing(&identity).await;
+            let standing = standing.inspect_err(|_| self.hub.forget_if_idle(identity.room))?;
+            room.seed(Seed { last_seq: standing.room.last_seq, last_message_id: standing.last_message_id });
+            let (start, reset) = self.start(identity.room, begin, &standing).await?;
+            let attach = Attach {
+                feed,
+                shard: seat.shard,
+                stream: self.hub.stream_id(),
+                identity: Arc::clone(&identity),
+                checked: standing.epochs,
+                start,
+                first_seq: standing.first_seq,
+                permit,
+                connection: Arc::clone(&seat.connection),
+            };
+            match self.hub.attach(&room, attach) {
+                Ok(attached) => {
+                    let mut room = standing.room;
+                    room.last_seq = attached.last_seq;
+                    let (cursor, last_seq) = (attached.cursor, attached.last_seq);
+                    return Ok(Opened { cursor, room, reset, last_seq, people: attached.people });
+                }
+                Err(refused) => permit = refused.permit,
+            }
+        }
+    }
+
+    /// Returns where a stream begins, and whether that is not where it asked to: its last message must be in the
+    /// log, at its place, with its id.
+    async fn start(&self, room: RoomId, begin: Begin, standing: &Standing) -> Result<(Start, bool)> {
+        let point = match begin {
+            Begin::Now => return Ok((Start::Now, false)),
+            Begin::Last(count) => return Ok((Start::Last(count), false)),
+            Begin::Resume(point) => point,
+        };
+        let continues = match point.message_id {
+            None => point.seq == 0 && standing.first_seq == 1,
+            Some(id) if point.seq == standing.room.last_seq => standing.last_message_id == Some(id),
+            Some(id) => point.seq >= standing.first_seq && self.is_at(room, point.seq, id).await?,
+        };
+        Ok(if continues { (Start::After(point.seq), false) } else { (Start::Now, true) })
+    }
+
+    async fn is_at(&self, room: RoomId, seq: i64, id: Uuid) -> Result<bool> {
+        Ok(self.store.message_id_at(room, seq).await? == Some(id))
+    }
+
+    /// Forgets every frame that may hold the name of a deleted account.
+    pub fn forget_names(&self) {
+        self.history.clear();
+        for room in self.hub.rooms() {
+            room.drop_chunks();
+        }
+    }
+}
+
+/// A stream that was opened.
+struct Opened {
+    cursor: crate::hub::Cursor,
+    room: Room,
+    reset: bool,
+    last_seq: i64,
+    people: (Vec<Person>, usize),
+}

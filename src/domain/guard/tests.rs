@@ -1,0 +1,138 @@
+use super::*;
+use crate::model::Timestamp;
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const NOON: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn guard(config: GuardConfig) -> (Guard, Clock) {
+    let clock = Clock::manual(NOON);
+    (Guard::new(config, clock.clone()), clock)
+}
+
+fn retry_after<T>(result: Result<T>) -> Duration {
+    match result {
+        Err(Error::RateLimited { retry_after }) => retry_after,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("allowed"),
+    }
+}
+
+#[test]
+fn no_hour_holds_more_registrations_than_the_limit() {
+    let (guard, clock) = guard(GuardConfig::default());
+    let mut taken = Vec::new();
+    for minute in 0..600 {
+        let now = NOON + Duration::from_secs(60 * minute);
+        clock.set(now);
+        while guard.register(HERE).is_ok() {
+            taken.push(now);
+        }
+        assert!(taken.iter().filter(|then| now.since(**then) < Duration::from_secs(3600)).count() <= 10);
+    }
+    assert!(taken.len() >= 90, "{}", taken.len());
+}
+
+#[test]
+fn a_refused_registration_is_told_when_it_helps_to_come_back() {
+    let (guard, clock) = guard(GuardConfig::default());
+    for _ in 0..10 {
+        guard.register(HERE).unwrap();
+    }
+    let wait = retry_after(guard.register(HERE));
+    assert!(wait >= Duration::from_secs(3600), "{wait:?}");
+    clock.set(NOON + wait);
+    guard.register(HERE).unwrap();
+}
+
+#[test]
+fn addresses_of_one_network_count_together() {
+    let (guard, _) = guard(GuardConfig { registrations_per_hour: 1, ..GuardConfig::default() });
+    for (address, allowed) in [
+        ("2001:db8:1:2::1", true),
+        ("2001:db8:1:2:ffff::9", false),
+        ("2001:db8:1:3::1", true),
+        ("192.0.2.7", true),
+        ("::ffff:192.0.2.7", false),
+        ("192.0.2.8", true),
+    ] {
+        assert_eq!(guard.register(address.parse().unwrap()).is_ok(), allowed, "{address}");
+    }
+}
+
+#[test]
+fn only_wrong_passwords_count_for_an_address() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    for number in 0..100 {
+        guard.guess(HERE, Guess::Account(&format!("right{number}"))).unwrap().succeeded();
+        drop(guard.guess(HERE, Guess::Account(&format!("dropped{number}"))).unwrap());
+    }
+    for number in 0..3 {
+        guard.guess(HERE, Guess::Room(RoomId(number))).unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::Account("anybody1")));
+}
+
+#[test]
+fn attempts_under_way_count_as_wrong() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    let attempts: Vec<_> = (0..3).map(|room| guard.guess(HERE, Guess::Room(RoomId(room))).unwrap()).collect();
+    retry_after(guard.guess(HERE, Guess::Room(RoomId(9))));
+    drop(attempts);
+    assert!(guard.guess(HERE, Guess::Room(RoomId(9))).is_ok());
+}
+
+#[test]
+fn delays_grow_from_one_second_to_sixty_and_end_with_a_success() {
+    let (guard, clock) = guard(GuardConfig { guesses_per_hour: 1000, ..GuardConfig::default() });
+    let mut now = NOON;
+    for _ in 0..5 {
+        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+    }
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let wait = retry_after(guard.guess(HERE, Guess::Account("walker1")));
+        assert_eq!(wait, Duration::from_secs(seconds));
+        guard.guess(HERE, Guess::Account("another1")).unwrap().succeeded();
+        now = now + wait;
+        clock.set(now);
+        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+    }
+    clock.set(now + Duration::from_secs(60));
+    let attempt = guard.guess(HERE, Guess::Account("walker1")).unwrap();
+    retry_after(guard.guess(HERE, Guess::Account("walker1")));
+    attempt.succeeded();
+    assert!(guard.guess(HERE, Guess::Account("walker1")).is_ok());
+}
+
+#[test]
+fn messages_flow_at_the_rate_after_a_burst() {
+    let (guard, clock) = guard(GuardConfig::default());
+    let user = UserId(1);
+    for _ in 0..200 {
+        guard.message(user).unwrap();
+    }
+    assert_eq!(retry_after(guard.message(user)), Duration::from_millis(20));
+    guard.message(UserId(2)).unwrap();
+    clock.set(NOON + Duration::from_secs(1));
+    assert_eq!((0..100).filter(|_| guard.message(user).is_ok()).count(), 50);
+}
+
+#[test]
+fn zero_is_no_limit() {
+    let (guard, _) =
+        guard(GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 });
+    for _ in 0..1000 {
+        guard.register(HERE).unwrap();
+        guard.message(UserId(1)).unwrap();
+        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+    }
+}
+
+#[test]
+fn looking_for_rooms_counts_as_guessing() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    for code in ["aaaaaa", "aaaaab", "aaaaac"] {
+        guard.guess(HERE, Guess::ShortCode(code)).unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::ShortCode("aaaaad")));
+    retry_after(guard.guess(HERE, Guess::Account("walker1")));
+}

@@ -1,0 +1,72 @@
+//! Pages of the log for streams that are behind what is kept in memory.
+//!
+//! Pages are aligned, framed once and shared: when thousands of streams come back at once, each page is read once
+//! for all of them.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use crate::{
+    hub::{Chunk, Feed, Framing},
+    model::{Error, Line, Result, RoomId},
+    store::Store,
+};
+
+/// How many messages a page has; pages begin at 1, 129, 257 …
+const PAGE: i64 = 128;
+
+/// How many bytes of pages are kept.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    room: RoomId,
+    feed: Feed,
+    first: i64,
+    /// The newest page grows: it is another page then.
+    last: i64,
+}
+
+/// A handle to the pages. Clones share them.
+#[derive(Clone)]
+pub(super) struct History {
+    store: Store,
+    framing: Framing,
+    pages: Cache<Key, Arc<[Chunk]>>,
+}
+
+impl History {
+    /// Makes an empty cache.
+    pub(super) fn new(store: Store, framing: Framing) -> Self {
+        let weight = |_: &Key, page: &Arc<[Chunk]>| {
+            let bytes: usize = page.iter().map(Chunk::len).sum();
+            u32::try_from(bytes + 128).unwrap_or(u32::MAX)
+        };
+        Self { store, framing, pages: Cache::builder().weigher(weight).max_capacity(CACHE_BYTES).build() }
+    }
+
+    /// Returns the chunk that holds message `seq` of a log whose newest message is `last_seq`.
+    ///
+    /// # Errors
+    /// [`Error::LogReset`] where the log does not have that message, and failures of the database.
+    pub(super) async fn chunk(&self, room: RoomId, feed: Feed, seq: i64, last_seq: i64) -> Result<Chunk> {
+        let first = (seq - 1).div_euclid(PAGE) * PAGE + 1;
+        let key = Key { room, feed, first, last: last_seq.min(first + PAGE - 1) };
+        let page =
+            self.pages.try_get_with(key, self.read(key)).await.map_err(|error| Error::clone(&error))?;
+        let chunk = page.iter().find(|chunk| chunk.first_seq() <= seq && seq < chunk.next_seq());
+        chunk.cloned().ok_or(Error::LogReset)
+    }
+
+    /// Forgets all pages: an account was deleted, and its name is in them.
+    pub(super) fn clear(&self) {
+        self.pages.invalidate_all();
+    }
+
+    async fn read(&self, key: Key) -> Result<Arc<[Chunk]>> {
+        let messages = self.store.messages(key.room, key.first, key.last).await?;
+        let lines: Vec<Line> = messages.into_iter().map(|message| Line { message, origin: None }).collect();
+        Ok(Chunk::cut(&lines, key.feed, self.framing).into())
+    }
+}

@@ -1,0 +1,148 @@
+//! The log's writers and its publisher.
+//!
+//! A handler never writes: it hands a draft to the writer of its room's lane and awaits the answer, so that a
+//! handler that is dropped takes no transaction with it. A batch is what queued during the last commit. What is
+//! committed is told to the hub by the writer itself, in the order of commits.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::publisher::Publisher;
+use crate::{
+    model::{Error, Result, RoomId},
+    store::{Draft, Lane, Receipt},
+};
+
+/// So many messages wait for a lane, at most: beyond, the caller is told to try again.
+const QUEUE_MESSAGES: usize = 8_192;
+
+/// So many bytes of bodies wait for all lanes, at most.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A batch has at most so many messages: seven parameters each stay below every database's limit.
+const BATCH: usize = 2_000;
+
+/// What is called with the answer, on the writer's thread: it must not block.
+pub(super) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;
+
+/// A handle to the writers. Clones share them.
+#[derive(Clone)]
+pub struct Log {
+    lanes: Arc<[mpsc::Sender<Job>]>,
+    waiting_bytes: Arc<AtomicUsize>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct Job {
+    draft: Draft,
+    reply: Reply,
+}
+
+impl Log {
+    /// Starts a writer for each lane on the core runtime.
+    pub fn start(core: &Handle, lanes: Vec<Lane>, publisher: &Publisher) -> Self {
+        let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let lanes = lanes
+            .into_iter()
+            .map(|lane| {
+                let (sender, jobs) = mpsc::channel(QUEUE_MESSAGES);
+                let writer = Writer {
+                    lane,
+                    jobs,
+                    publisher: publisher.clone(),
+                    waiting_bytes: Arc::clone(&waiting_bytes),
+                    closing: closing.clone(),
+                };
+                tasks.spawn_on(writer.run(), core);
+                sender
+            })
+            .collect();
+        tasks.close();
+        Self { lanes, waiting_bytes, closing, tasks }
+    }
+
+    /// Hands a draft to its room's writer, which answers once it is stored, or was not.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] where too much waits, [`Error::Draining`] where the server ends; `reply` is dropped
+    /// then.
+    pub fn submit(&self, draft: Draft, reply: Reply) -> Result<()> {
+        let bytes = draft.body.len();
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BYTES {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Error::Overloaded);
+        }
+        let lane = lane_of(draft.identity.room, self.lanes.len());
+        self.lanes[lane].try_send(Job { draft, reply }).map_err(|error| {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            match error {
+                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => Error::Draining,
+            }
+        })
+    }
+
+    /// Takes no more, and returns once all that was taken is answered.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+fn lane_of(room: RoomId, lanes: usize) -> usize {
+    usize::try_from(room.0.unsigned_abs()).unwrap_or(0) % lanes
+}
+
+struct Writer {
+    lane: Lane,
+    jobs: mpsc::Receiver<Job>,
+    publisher: Publisher,
+    waiting_bytes: Arc<AtomicUsize>,
+    closing: CancellationToken,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.jobs.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.append(&mut batch).await;
+                }
+                () = self.closing.cancelled(), if !self.jobs.is_closed() => self.jobs.close(),
+            }
+        }
+    }
+
+    async fn append(&mut self, batch: &mut Vec<Job>) {
+        let (drafts, replies): (Vec<Draft>, Vec<Reply>) =
+            batch.drain(..).map(|job| (job.draft, job.reply)).unzip();
+        let appended = self.lane.append(&drafts).await;
+        let bytes = drafts.iter().map(|draft| draft.body.len()).sum();
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for (reply, receipt) in replies.into_iter().zip(appended.receipts) {
+            reply(receipt);
+        }
+        for (room, lines) in appended.rooms {
+            self.publisher.publish(room, lines);
+        }
+        self.publisher.reclaim();
+    }
+}
+
+/// How often the rooms' heads are compared with the database.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,27 @@
+//! The rules: accounts, tokens, rooms, chat; the log's writer and publisher.
+
+mod accounts;
+pub mod chat;
+mod fading;
+mod guard;
+mod history;
+mod log;
+mod publisher;
+pub mod rooms;
+#[cfg(test)]
+pub(crate) mod temporary;
+mod tokens;
+
+pub use accounts::{Accounts, LogIn, SessionsEnded};
+pub use chat::Chat;
+pub use guard::{Attempt, Guard, GuardConfig, Guess};
+pub use log::Log;
+pub use publisher::Publisher;
+pub use rooms::Rooms;
+pub use tokens::{TokenConfig, Tokens};
+
+/// What the gateway sees of the modules below, so that it names only the domain.
+pub use crate::{
+    hub::{Change, Connection, Event, Feed, Framing, Person},
+    store::{Direction, Page, Receipt, RoomPage},
+};

@@ -1,0 +1,181 @@
+//! The gRPC branch: the only place that names tonic's service machinery.
+
+pub(super) mod convert;
+mod deadline;
+mod feed;
+pub(super) mod frames;
+mod service;
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use grpcchatter_proto::{DESCRIPTORS, v1::chat_service_server::ChatServiceServer};
+use http::{Request, Response, Uri};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Code, Status, server::NamedService};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
+
+pub(super) use self::{feed::FeedBody, service::Service};
+use super::{
+    body::Body,
+    refusal,
+    route::{Call, Dialect, Method, Route},
+};
+use crate::{
+    domain::{Rooms, chat::Chat},
+    model::Error,
+};
+
+/// The largest request, in bytes. tonic reserves as much as a prefix says before the bytes come.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Marks a call under the original's service name, in a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Legacy;
+
+type Erased = BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
+
+/// Serves every gRPC method. It stands below auth, so whoever arrives may call.
+#[derive(Clone)]
+pub(super) struct Grpc {
+    chat: ChatServiceServer<Service>,
+    health: Erased,
+    reflection: Erased,
+    reflection_alpha: Erased,
+}
+
+/// Says whether the services are up, to those who ask `grpc.health.v1`. Clones share the state.
+#[derive(Clone)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Says whether the services are up.
+    pub async fn set(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", <ChatServiceServer<Service> as NamedService>::NAME] {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
+
+impl Grpc {
+    /// Makes the services of these, and the handle to their health.
+    pub(super) fn new(rooms: Rooms, chat: Chat) -> (Self, Health) {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let chat =
+            ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
+        let grpc = Self {
+            chat,
+            health: BoxCloneSyncService::new(health),
+            reflection: BoxCloneSyncService::new(
+                reflection().build_v1().expect("the descriptors are the compiler's own"),
+            ),
+            reflection_alpha: BoxCloneSyncService::new(
+                reflection().build_v1alpha().expect("the descriptors are the compiler's own"),
+            ),
+        };
+        (grpc, Health(reporter))
+    }
+
+    async fn answer(mut self, mut request: Request<tonic::body::Body>) -> Response<Body> {
+        let Some(Route::Grpc(dialect, Call::Known { method, legacy })) =
+            request.extensions().get::<Route>().cloned()
+        else {
+            return refusal::answer(Dialect::Grpc, Error::Internal);
+        };
+        let deadline = match deadline::of(request.headers()) {
+            Ok(asked) => asked.map(|after| Instant::now() + after),
+            Err(error) => return refusal::answer(dialect, error),
+        };
+        let answering = async {
+            match method {
+                Method::HealthCheck | Method::HealthWatch => serve(&mut self.health, request).await,
+                Method::Reflection => serve(&mut self.reflection, request).await,
+                Method::ReflectionAlpha => serve(&mut self.reflection_alpha, request).await,
+                _ => {
+                    if legacy {
+                        request.extensions_mut().insert(Legacy);
+                        *request.uri_mut() = canonical(method);
+                    }
+                    let Ok(response) = self.chat.call(request).await;
+                    translate(response)
+                }
+            }
+        };
+        let until = if method.is_streaming() { deadline } else { Some(deadline::of_unary(deadline)) };
+        let answered = match until {
+            Some(until) => timeout_at(until, answering).await,
+            None => Ok(answering.await),
+        };
+        match answered {
+            Ok(response) => feed::take(response, deadline),
+            Err(_) => refusal::answer(dialect, Error::DeadlineExceeded),
+        }
+    }
+}
+
+impl tower::Service<Request<tonic::body::Body>> for Grpc {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // tonic's services are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        let answering = self.clone().answer(request);
+        Box::pin(async { Ok(answering.await) })
+    }
+}
+
+async fn serve(service: &mut Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let Ok(ready) = service.ready().await;
+    let Ok(response) = ready.call(request).await;
+    response
+}
+
+fn canonical(method: Method) -> Uri {
+    method.canonical_path().parse().expect("the name of a method is a path")
+}
+
+/// Says in our words what tonic refuses by itself: too large a request, and one that is not what it should be.
+fn translate(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let refused = Status::from_header_map(response.headers());
+    match refused.filter(|status| status.code() != Code::Ok && status.details().is_empty()) {
+        Some(status) => Status::from(from_tonic(&status)).into_http(),
+        None => response,
+    }
+}
+
+/// Returns what is wrong where tonic says it: our own refusals carry details, its do not.
+fn from_tonic(status: &Status) -> Error {
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted => Error::TooLarge { limit: MAX_REQUEST_BYTES },
+        Code::Internal | Code::InvalidArgument | Code::DataLoss | Code::Unknown => {
+            tracing::debug!(%status, "a request could not be read");
+            Error::InvalidField {
+                field: "request",
+                problem: "the request is not the protobuf message that it should be",
+            }
+        }
+        Code::Unimplemented => {
+            Error::InvalidField { field: "grpc-encoding", problem: "requests are not compressed here" }
+        }
+        Code::Cancelled => Error::InvalidField { field: "request", problem: "the request broke off" },
+        _ => {
+            tracing::error!(%status, "tonic refused a call in a way that is not expected");
+            Error::Internal
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The accept loop: takes connections, bounds their number, hands each to a shard.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::{net::TcpListener, sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{
+    connection::{self, Lifetime, Peer},
+    stack::Stack,
+};
+use crate::clock::Clock;
+
+/// How many connections wait in the kernel to be taken.
+const BACKLOG: i32 = 4_096;
+
+/// How many connections wait for their shard.
+const HANDED: usize = 1_024;
+
+/// How long to wait when the system gives no more descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// The bounds on connections; none: no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub max: Option<usize>,
+    /// From one address; of IPv6, from one /64.
+    pub max_per_address: Option<usize>,
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener(std::net::TcpListener);
+
+/// A connection on its way to its shard.
+#[derive(Debug)]
+struct Accepted {
+    socket: std::net::TcpStream,
+    address: IpAddr,
+    seat: Seat,
+}
+
+/// The end of a shard at which connections come in.
+#[derive(Debug)]
+pub struct Shard(mpsc::Receiver<Accepted>);
+
+/// The ends of all shards at which connections are put in.
+#[derive(Clone, Debug)]
+pub struct Shards(Arc<[mpsc::Sender<Accepted>]>);
+
+/// Makes so many shards.
+pub fn shards(count: usize) -> (Shards, Vec<Shard>) {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(HANDED)).unzip();
+    (Shards(senders.into()), receivers.into_iter().map(Shard).collect())
+}
+
+impl Listener {
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self(socket.into()))
+    }
+
+    /// Returns the address, with the port that the system chose.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Takes connections until `stop`, and hands them to the shards by turns. Must run on a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the runtime does not take the socket.
+    pub async fn run(self, shards: Shards, seats: Seats, stop: CancellationToken) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.0)?;
+        let mut turn = 0_usize;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let (socket, address) = match accepted {
+                Ok((socket, peer)) => (socket, peer.ip().to_canonical()),
+                Err(error) => {
+                    // A peer that is gone already, or no descriptors: waiting helps against the second.
+                    tracing::warn!(%error, "a connection could not be taken");
+                    if is_exhaustion(&error) {
+                        sleep(EXHAUSTED).await;
+                    }
+                    continue;
+                }
+            };
+            let Some(seat) = seats.take(address) else {
+                tracing::debug!(%address, "a connection over the limit was closed");
+                continue;
+            };
+            if let Err(error) = prepare(&socket) {
+                tracing::debug!(%error, "a socket's options could not be set");
+            }
+            let Ok(socket) = socket.into_std() else { continue };
+            turn = turn.wrapping_add(1);
+            let shard = &shards.0[turn % shards.0.len()];
+            if shard.try_send(Accepted { socket, address, seat }).is_err() {
+                tracing::warn!("a shard is too busy to take a connection");
+            }
+        }
+    }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    // ENFILE, EMFILE, ENOBUFS, ENOMEM on Linux.
+    matches!(error.raw_os_error(), Some(23 | 24 | 105 | 12))
+}
+
+fn prepare(socket: &tokio::net::TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
+}
+
+impl Shard {
+    /// Serves the connections that are handed to shard `index`, each in a task of the runtime that this runs on,
+    /// until the accept loops have ended.
+    pub async fn serve(mut self, index: usize, stack: Arc<Stack>, lifetime: Lifetime, clock: Clock) {
+        while let Some(Accepted { socket, address, seat }) = self.0.recv().await {
+            let socket = match tokio::net::TcpStream::from_std(socket) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be registered");
+                    continue;
+                }
+            };
+            let peer = Peer { address, shard: index, connection: Arc::default() };
+            let mut lifetime = lifetime.clone();
+            lifetime.age = lifetime.age.map(|age| jittered(age, &clock));
+            let stack = Arc::clone(&stack);
+            let served = async move {
+                connection::serve(socket, peer, stack, lifetime).await;
+                drop(seat);
+            };
+            tokio::spawn(served.instrument(tracing::Span::none()));
+        }
+    }
+}
+
+/// Returns `age` ± 10 %, so that connections that came together do not go together.
+fn jittered(age: Duration, clock: &Clock) -> Duration {
+    let [byte] = clock.random::<1>();
+    age.mul_f64(0.9 + 0.2 * f64::from(byte) / 255.0)
+}
+
+/// Counts open connections. Clones share the counts.
+#[derive(Clone, Debug)]
+pub struct Seats(Arc<SeatsInner>);
+
+#[derive(Debug)]
+struct SeatsInner {
+    limits: Limits,
+    taken: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One open connection; dropping it makes room for another.
+#[derive(Debug)]
+struct Seat {
+    seats: Seats,
+    network: IpAddr,
+}
+
+impl Seats {
+    /// Counts from zero.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(SeatsInner { limits, taken: AtomicUsize::new(0), by_address: Mutex::default() }))
+    }
+
+    /// Says whether no connection is open.
+    pub fn are_free(&self) -> bool {
+        self.0.taken.load(Ordering::Relaxed) == 0
+    }
+
+    fn take(&self, address: IpAddr) -> Option<Seat> {
+        let inner = &self.0;
+        if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
+            return None;
+        }
+        let network = network(address);
+        let mut by_address = inner.by_address.lock();
+        let count = by_address.entry(network).or_default();
+        if inner.limits.max_per_address.is_some_and(|max| *count >= max) {
+            return None;
+        }
+        *count += 1;
+        inner.taken.fetch_add(1, Ordering::Relaxed);
+        Some(Seat { seats: self.clone(), network })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let inner = &self.seats.0;
+        inner.taken.fetch_sub(1, Ordering::Relaxed);
+        let mut by_address = inner.by_address.lock();
+        if let Some(count) = by_address.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// Whoever has one address of an IPv6 /64 has them all.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newcomer_over_the_limit_is_refused_and_the_others_stay() {
+        let seats = Seats::new(Limits { max: Some(3), max_per_address: Some(2) });
+        let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let first = seats.take(here).expect("a seat");
+        let _second = seats.take(here).expect("a seat");
+        assert!(seats.take(here).is_none());
+        let _third = seats.take(there).expect("a seat");
+        assert!(seats.take(there).is_none());
+        drop(first);
+        assert!(seats.take(here).is_some());
+        assert!(!seats.are_free());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_address() {
+        let seats = Seats::new(Limits { max: None, max_per_address: Some(1) });
+        let _seat = seats.take("2001:db8::1".parse().unwrap()).expect("a seat");
+        assert!(seats.take("2001:db8::2".parse().unwrap()).is_none());
+        assert!(seats.take("2001:db8:0:1::2".parse().unwrap()).is_some());
+    }
+}

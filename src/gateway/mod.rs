@@ -1,0 +1,23 @@
+//! The one port: listener, steer, auth, gRPC and REST.
+
+mod access;
+mod address;
+mod auth;
+mod body;
+mod connection;
+mod grpc;
+mod listener;
+mod prefixed;
+mod refusal;
+mod rest;
+mod route;
+mod stack;
+mod status;
+mod trace;
+
+pub use address::ClientAddress;
+pub use connection::Lifetime;
+pub use grpc::{Health, frames::FRAMING};
+pub use listener::{Limits, Listener, Seats, Shard, Shards, shards};
+pub use rest::Readiness;
+pub use stack::{Parts, Stack};

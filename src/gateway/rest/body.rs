@@ -1,0 +1,99 @@
+//! Request bodies: JSON objects whose keys match in any case, as the original's do. The content type is not looked
+//! at.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    response::Response,
+};
+use http_body_util::LengthLimitError;
+use serde_json::Value;
+
+use super::super::status::refuse;
+use crate::model::{Error, Result};
+
+/// The largest body, in bytes.
+pub(in super::super) const MAX_BYTES: usize = 16 * 1024;
+
+/// How long a body may take to arrive.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(15);
+
+/// The texts of a request.
+pub(super) struct Fields(HashMap<String, Value>);
+
+impl Fields {
+    /// Takes a field. One that is missing or null is empty.
+    ///
+    /// # Errors
+    /// [`Error::InvalidJson`] where it is no text.
+    pub(super) fn text(&mut self, name: &str) -> Result<String> {
+        match self.0.remove(name) {
+            None => Ok(String::new()),
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(Error::InvalidJson),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        match serde_json::from_slice(bytes).map_err(|_| Error::InvalidJson)? {
+            Value::Null => Ok(Self(HashMap::new())),
+            Value::Object(fields) => Ok(Self(
+                fields
+                    .into_iter()
+                    .filter(|(_, value)| !value.is_null())
+                    .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                    .collect(),
+            )),
+            _ => Err(Error::InvalidJson),
+        }
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let too_large = Error::TooLarge { limit: MAX_BYTES };
+        let arriving = to_bytes(request.into_body(), MAX_BYTES);
+        let read = match tokio::time::timeout(ARRIVES_WITHIN, arriving).await {
+            Ok(Ok(bytes)) => Self::parse(&bytes),
+            Ok(Err(error)) if is_too_long(&error) => Err(too_large),
+            Ok(Err(_)) => Err(Error::InvalidJson),
+            Err(_) => Err(Error::DeadlineExceeded),
+        };
+        read.map_err(|error| refuse(&error))
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<LengthLimitError>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_in_any_case_and_unknown_ones_are_ignored() {
+        let mut fields = Fields::parse(br#"{"USER_Name":"a","role":"ADMIN","password":null}"#).unwrap();
+        assert_eq!(fields.text("user_name").unwrap(), "a");
+        assert_eq!(fields.text("password").unwrap(), "");
+    }
+
+    #[test]
+    fn null_is_an_empty_object() {
+        assert_eq!(Fields::parse(b"null").unwrap().text("user_name").unwrap(), "");
+    }
+
+    #[test]
+    fn what_is_no_object_of_texts_is_refused() {
+        for bad in ["", "{", "[]", "5", "\"a\"", "{} {}", "{}x", "{\"a\":\"\u{1}\"}"] {
+            assert!(matches!(Fields::parse(bad.as_bytes()), Err(Error::InvalidJson)), "{bad}");
+        }
+        assert!(Fields::parse(b"{\"a\":\"\xff\"}").is_err());
+        assert!(Fields::parse("[".repeat(10_000).as_bytes()).is_err());
+        assert!(Fields::parse(br#"{"user_name":5}"#).unwrap().text("user_name").is_err());
+    }
+}

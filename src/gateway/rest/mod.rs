@@ -1,0 +1,60 @@
+//! The REST dialect: accounts and sessions, probes, and the page.
+//!
+//! The paths, keys, statuses and sentences of `/register` and `/login` are the original's, byte for byte.
+
+mod account;
+mod answer;
+mod body;
+mod caller;
+mod page;
+mod probe;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use axum::{
+    Router,
+    response::Response,
+    routing::{get, post, put},
+};
+use http::StatusCode;
+
+pub(super) use body::MAX_BYTES;
+pub use probe::Readiness;
+
+use super::status::{refuse, refuse_plainly};
+use crate::{domain::Accounts, model::Error};
+
+/// What the handlers need.
+#[derive(Clone)]
+struct Rest {
+    accounts: Accounts,
+    readiness: Readiness,
+}
+
+/// Builds the router. A request to it carries a [`ClientAddress`](super::ClientAddress) and, where the access
+/// table asks for a user token, a [`UserIdentity`](crate::model::UserIdentity) in its extensions.
+pub(super) fn router(accounts: Accounts, readiness: Readiness) -> Router {
+    Router::new()
+        .route("/register", post(account::register))
+        .route("/login", post(session::log_in))
+        .route("/refresh", post(session::refresh))
+        .route("/logout", post(session::log_out))
+        .route("/account", get(account::show).delete(account::delete))
+        .route("/account/password", put(account::change_password))
+        .route("/livez", get(probe::live))
+        .route("/readyz", get(probe::ready))
+        .merge(page::router())
+        .fallback(async || refuse(&Error::PathNotFound))
+        .method_not_allowed_fallback(async || method_not_allowed())
+        .with_state(Rest { accounts, readiness })
+}
+
+/// Answers a call with a method that the path does not take; axum adds `Allow`.
+fn method_not_allowed() -> Response {
+    refuse_plainly(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method: see Allow",
+        "METHOD_NOT_ALLOWED",
+    )
+}

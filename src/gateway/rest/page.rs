@@ -1,0 +1,33 @@
+//! The page, compiled into the program: whoever has the binary has all of it.
+
+use axum::Router;
+use http::{
+    HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+static_serve::embed_assets!("web/dist", compress = true, strip_html_ext = true);
+
+/// What the page may do: load its own files, talk to its own origin, and nothing else. Texts that others wrote
+/// cannot become script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; font-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// Serves the page's files. Names are stable, so a browser asks each time and is told by its ETag that nothing
+/// is new.
+pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    [
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ]
+    .into_iter()
+    .fold(static_router(), |router, (name, value)| router.layer(header(name, value)))
+}
+
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}

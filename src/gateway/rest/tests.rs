@@ -1,0 +1,331 @@
+//! The REST dialect as a client sees it, below the layers that say who calls.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use http::{
+    HeaderMap, Method, Request, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    domain::{
+        GuardConfig,
+        temporary::{HERE, PASSWORD, TemporaryDomain},
+    },
+    gateway::ClientAddress,
+};
+
+const INVALID_NAME: &str =
+    "Invalid request body:user name must must not be empty and have at least 6 characters, including digits";
+const INVALID_PASSWORD: &str = "Invalid request body:password must not be empty and must have at least 6 characters, including 1 uppercase letter, 1 lowercase letter, 1 digit and 1 special character";
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The status, the reason and the sentence of a refusal.
+    fn refusal(&self) -> (u16, String, String) {
+        assert_eq!(self.headers[CONTENT_TYPE], "application/json", "{}", self.body);
+        let body = self.json();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        (self.status.as_u16(), text("reason"), text("error"))
+    }
+}
+
+struct Server {
+    domain: TemporaryDomain,
+    router: Router,
+}
+
+impl Server {
+    async fn open() -> Self {
+        Self::over(TemporaryDomain::open().await)
+    }
+
+    fn over(domain: TemporaryDomain) -> Self {
+        let readiness: Readiness = Arc::new(|| Box::pin(async { Ok(()) }));
+        let router = router(domain.accounts.clone(), readiness);
+        Self { domain, router }
+    }
+
+    /// Calls as the layers outside the router would: with the address, and with the caller of a good token.
+    async fn call(&self, method: Method, path: &str, token: Option<&str>, body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        request.extensions_mut().insert(ClientAddress(HERE));
+        if let Some(token) = token {
+            match self.domain.tokens.authenticate_user(token).await {
+                Ok(caller) => request.extensions_mut().insert(caller),
+                Err(error) => return Answer::of(refuse(&error)).await,
+            };
+        }
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.call(Method::POST, path, None, body).await
+    }
+}
+
+fn credentials(user_name: &str, password: &str) -> String {
+    json!({ "user_name": user_name, "password": password }).to_string()
+}
+
+fn refusal(status: u16, reason: &str, sentence: &str) -> (u16, String, String) {
+    (status, reason.to_owned(), sentence.to_owned())
+}
+
+#[tokio::test]
+async fn register_answers_as_the_original_byte_for_byte() {
+    let server = Server::open().await;
+    let answer = server.post("/register", credentials("walker1", PASSWORD)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers[CONTENT_TYPE], "application/json");
+    assert_eq!(
+        answer.body,
+        r#"{"id":1,"created_at":"2027-01-15T08:00:00.1234Z","user_name":"walker1","role":"USER"}"#
+    );
+    let again = server.post("/register", credentials("walker1", PASSWORD)).await;
+    assert_eq!(
+        again.body,
+        r#"{"error":"Invalid request body:user with the provided user name already exists","reason":"USER_NAME_TAKEN"}"#
+    );
+    assert_eq!(again.status, 400);
+}
+
+#[tokio::test]
+async fn a_bad_registration_is_refused_in_the_originals_words() {
+    let server = Server::open().await;
+    let name = || refusal(400, "INVALID_USER_NAME", INVALID_NAME);
+    let password = || refusal(400, "INVALID_PASSWORD", INVALID_PASSWORD);
+    let json = || refusal(400, "INVALID_JSON", "Invalid request body");
+    let long = "1".repeat(256);
+    for (body, expected) in [
+        ("{}".to_owned(), name()),
+        ("null".to_owned(), name()),
+        (credentials("walker", "bad"), name()),
+        (credentials("walker_1", PASSWORD), name()),
+        (credentials("nul\0byte1", PASSWORD), name()),
+        (credentials(&long, PASSWORD), name()),
+        (credentials("walker1", "password1!"), password()),
+        (credentials("walker1", &format!("Aa1!{}", "x".repeat(125))), password()),
+        (r#"{"user_name":"walker1"}"#.to_owned(), password()),
+        (String::new(), json()),
+        ("{".to_owned(), json()),
+        ("[]".to_owned(), json()),
+        (r#"{"user_name":5}"#.to_owned(), json()),
+        (r#"{"user_name":"walker","password":5}"#.to_owned(), json()),
+        (format!("{} {{}}", credentials("walker1", PASSWORD)), json()),
+        (format!("{}x", credentials("walker1", PASSWORD)), json()),
+    ] {
+        assert_eq!(server.post("/register", body.clone()).await.refusal(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn keys_match_in_any_case_and_a_role_cannot_be_chosen() {
+    let server = Server::open().await;
+    let body = format!(r#"{{"USER_NAME":"walker1","Password":"{PASSWORD}","role":"ADMIN"}}"#);
+    assert_eq!(server.post("/register", body).await.json()["role"], "USER");
+}
+
+#[tokio::test]
+async fn log_in_refuses_everybody_alike() {
+    let server = Server::open().await;
+    server.domain.enter("walker1").await;
+    for body in [
+        "{}".to_owned(),
+        "null".to_owned(),
+        credentials("walker1", "wrong"),
+        credentials("WALKER1", PASSWORD),
+        credentials("nobody1", PASSWORD),
+    ] {
+        let answer = server.post("/login", body).await;
+        assert_eq!(
+            answer.body,
+            r#"{"error":"Unauthorized:invalid credentials","reason":"INVALID_CREDENTIALS"}"#
+        );
+        assert_eq!(answer.status, 401);
+    }
+    let wrong_type = server.post("/login", r#"{"user_name":5}"#).await;
+    assert_eq!(wrong_type.refusal(), refusal(400, "INVALID_JSON", "Invalid request body"));
+}
+
+#[tokio::test]
+async fn a_session_lives_from_log_in_to_log_out() {
+    let server = Server::open().await;
+    server.domain.enter("walker1").await;
+    let answer = server.post("/login", credentials("walker1", PASSWORD)).await;
+    assert_eq!(
+        (answer.status, &answer.headers["cache-control"]),
+        (StatusCode::OK, &"no-store".parse().unwrap())
+    );
+    let first = answer.json();
+    assert_eq!(first["expires_at"], "2027-01-15T08:10:00Z");
+    let refresh = json!({ "refresh_token": first["refresh_token"] }).to_string();
+    let second = server.post("/refresh", refresh.clone()).await.json();
+    assert_ne!(second["refresh_token"], first["refresh_token"]);
+    assert_eq!(server.post("/refresh", refresh).await.json(), second);
+    let token = second["token"].as_str();
+    let account = server.call(Method::GET, "/account", token, "").await;
+    assert_eq!(account.json()["user_name"], "walker1");
+    let out = server.call(Method::POST, "/logout", token, "").await;
+    assert_eq!((out.status, out.body.as_str()), (StatusCode::NO_CONTENT, ""));
+    let after = server.call(Method::GET, "/account", token, "").await;
+    assert_eq!(after.refusal().1, "TOKEN_REVOKED");
+    let garbage = server.post("/refresh", r#"{"refresh_token":"garbage"}"#).await;
+    assert_eq!((garbage.refusal().0, garbage.refusal().1.as_str()), (401, "TOKEN_INVALID"));
+}
+
+#[tokio::test]
+async fn a_password_is_changed_and_an_account_deleted_with_the_present_password_only() {
+    let server = Server::open().await;
+    let token = server.domain.enter("walker1").await.token;
+    let token = Some(token.as_str());
+    let change = |old: &str, new: &str| json!({ "password": old, "new_password": new }).to_string();
+    for (body, reason) in [
+        (change("wrong", "N3w-passw0rd!"), "INVALID_CREDENTIALS"),
+        (change(PASSWORD, "weak"), "INVALID_PASSWORD"),
+        ("{".to_owned(), "INVALID_JSON"),
+    ] {
+        let answer = server.call(Method::PUT, "/account/password", token, body).await;
+        assert_eq!(answer.refusal().1, reason);
+    }
+    let changed =
+        server.call(Method::PUT, "/account/password", token, change(PASSWORD, "N3w-passw0rd!")).await;
+    assert_eq!(changed.status, 204);
+    let delete = |password: &str| json!({ "password": password }).to_string();
+    let refused = server.call(Method::DELETE, "/account", token, delete(PASSWORD)).await;
+    assert_eq!((refused.refusal().0, refused.refusal().1.as_str()), (401, "INVALID_CREDENTIALS"));
+    let deleted = server.call(Method::DELETE, "/account", token, delete("N3w-passw0rd!")).await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(server.post("/login", credentials("walker1", "N3w-passw0rd!")).await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_caller_nothing_of_an_account_is_shown() {
+    let server = Server::open().await;
+    for (method, path) in [
+        (Method::POST, "/logout"),
+        (Method::GET, "/account"),
+        (Method::PUT, "/account/password"),
+        (Method::DELETE, "/account"),
+    ] {
+        let answer = server.call(method, path, None, "{}").await;
+        assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (401, "TOKEN_MISSING"), "{path}");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_sixteen_kibibytes_is_too_large() {
+    let server = Server::open().await;
+    let fits = format!("{{}}{}", " ".repeat(16 * 1024 - 2));
+    assert_eq!(server.post("/login", fits.clone()).await.status, 401);
+    let announced = Body::from(format!("{fits} "));
+    let pieces = [Ok::<_, std::io::Error>(fits), Ok(" ".to_owned())];
+    let chunked = Body::from_stream(futures_util::stream::iter(pieces));
+    for body in [announced, chunked] {
+        let answer = server.post("/login", body).await;
+        assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (413, "TOO_LARGE"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = Server::open().await;
+    tokio::time::pause();
+    let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let answer = server.post("/login", never).await;
+    assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (504, "DEADLINE_EXCEEDED"));
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_are_refused_in_json() {
+    let server = Server::open().await;
+    for (method, path, allow) in [
+        (Method::GET, "/register", "POST"),
+        (Method::PUT, "/login", "POST"),
+        (Method::POST, "/account", "GET,HEAD,DELETE"),
+        (Method::POST, "/", "GET,HEAD"),
+    ] {
+        let answer = server.call(method, path, None, "").await;
+        assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (405, "METHOD_NOT_ALLOWED"), "{path}");
+        assert_eq!(answer.headers[ALLOW], allow, "{path}");
+    }
+    for path in ["/register/", "/nothing", "/index.html", "/../Cargo.toml", "//register"] {
+        let answer = server.call(Method::GET, path, None, "").await;
+        assert_eq!(
+            answer.refusal(),
+            refusal(404, "PATH_NOT_FOUND", "there is nothing at this path"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_eleventh_registration_of_an_hour_is_told_when_to_come_back() {
+    let server = Server::over(TemporaryDomain::guarded(GuardConfig::default()).await);
+    for number in 10..20 {
+        assert_eq!(
+            server.post("/register", credentials(&format!("walker{number}"), PASSWORD)).await.status,
+            200
+        );
+    }
+    let answer = server.post("/register", credentials("walker20", PASSWORD)).await;
+    assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (429, "RATE_LIMITED"));
+    let seconds: u64 = answer.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((3600..=3900).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn probes_say_how_it_is() {
+    let server = Server::open().await;
+    assert_eq!(server.call(Method::GET, "/livez", None, "").await.status, 200);
+    assert_eq!(server.call(Method::GET, "/readyz", None, "").await.status, 200);
+    let draining: Readiness = Arc::new(|| Box::pin(async { Err(Error::Draining) }));
+    let router = router(server.domain.accounts.clone(), draining);
+    let request = Request::get("/readyz").body(Body::empty()).unwrap();
+    let answer = Answer::of(router.oneshot(request).await.unwrap()).await;
+    assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (503, "DRAINING"));
+    assert_eq!(answer.headers[RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn the_page_comes_with_its_policy_and_is_not_sent_twice() {
+    let server = Server::open().await;
+    let page = server.call(Method::GET, "/", None, "").await;
+    assert_eq!(page.status, 200);
+    assert!(page.headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
+    assert_eq!(page.headers["cache-control"], "no-cache");
+    assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    assert_eq!(page.headers["referrer-policy"], "no-referrer");
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+    let mut request = Request::get("/").body(Body::empty()).unwrap();
+    request.headers_mut().insert("if-none-match", page.headers["etag"].clone());
+    let again = Answer::of(server.router.clone().oneshot(request).await.unwrap()).await;
+    assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
+    assert_eq!(again.headers["cache-control"], "no-cache");
+}

@@ -1,0 +1,265 @@
+//! What every request passes through, in order, and the steer: gRPC to tonic, everything else to axum.
+
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::Router;
+use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use tokio::time::timeout;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, util::BoxCloneSyncService};
+use tower_http::{
+    compression::{Compression, CompressionLayer},
+    cors::{AllowOrigin, CorsLayer},
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveRequestHeadersLayer,
+};
+
+use super::{
+    ClientAddress, Readiness,
+    auth::{Auth, AuthLayer, TOKEN},
+    body::Body,
+    connection::Peer,
+    grpc::{Grpc, Health},
+    refusal, rest,
+    route::{Dialect, Refused, Route, normalise},
+    status::refuse,
+    trace::{RequestIds, TraceLayer},
+};
+use crate::{
+    clock::Clock,
+    domain::{Accounts, Chat, Rooms, Tokens},
+    model::Error,
+};
+
+/// How long a REST call may take in all, its body included.
+const REST: Duration = Duration::from_secs(15);
+
+/// What the gateway stands on.
+pub struct Parts {
+    /// Accounts.
+    pub accounts: Accounts,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// What is done inside rooms.
+    pub chat: Chat,
+    /// Says whether requests should be sent here.
+    pub readiness: Readiness,
+    /// The origins of other sites that may call.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where request ids begin.
+    pub clock: Clock,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// The whole of the gateway behind a connection. Clones share everything.
+#[derive(Clone)]
+pub struct Stack {
+    service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
+    trusted_proxies: Arc<[IpNet]>,
+}
+
+impl Stack {
+    /// Puts the layers on one another, outermost first, and returns the handle to the services' health.
+    pub fn new(parts: Parts) -> (Self, Health) {
+        let auth = AuthLayer::new(parts.tokens);
+        let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
+        let steer = Steer {
+            grpc: auth.layer(grpc.clone()),
+            grpc_web: GrpcWebLayer::new().layer(auth.layer(grpc)),
+            rest: CompressionLayer::new()
+                .layer(auth.layer(Rest(rest::router(parts.accounts, parts.readiness)))),
+        };
+        let service = ServiceBuilder::new()
+            .layer(SetRequestIdLayer::x_request_id(RequestIds::new(&parts.clock)))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, TOKEN]))
+            // Preflights have no dialect: they are answered before one is looked for.
+            .layer(cors(&parts.cors_origins))
+            .layer(TraceLayer)
+            .service(steer);
+        let stack = Self {
+            service: BoxCloneSyncService::new(service),
+            trusted_proxies: parts.trusted_proxies.into(),
+        };
+        (stack, health)
+    }
+
+    /// Returns the service of one connection.
+    pub(super) fn for_peer(self: Arc<Self>, peer: Peer) -> PeerService {
+        PeerService { stack: self, peer }
+    }
+}
+
+/// Puts who is calling into every request of a connection.
+pub(super) struct PeerService {
+    stack: Arc<Stack>,
+    peer: Peer,
+}
+
+impl hyper::service::Service<Request<Incoming>> for PeerService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answering {
+        let address = client(&request, self.peer.address, &self.stack.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
+        request.extensions_mut().insert(self.peer.clone());
+        Box::pin(self.stack.service.clone().oneshot(request))
+    }
+}
+
+/// Returns the address of the client: the last one in `X-Forwarded-For` that no trusted proxy has, if the peer is
+/// a trusted proxy itself.
+fn client<B>(request: &Request<B>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted =
+        |address: &IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let named = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let addresses: Vec<Option<IpAddr>> =
+        named.flat_map(|list| list.split(',')).map(|text| text.trim().parse().ok()).collect();
+    // What stands before something unreadable may be made up.
+    let read = addresses.into_iter().rev().map_while(|address| address);
+    read.map(|address| address.to_canonical()).find(|address| !is_trusted(address)).unwrap_or(peer)
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let name = HeaderName::from_static;
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Verb::GET, Verb::POST, Verb::PUT, Verb::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            TOKEN,
+            name("x-grpc-web"),
+            name("x-user-agent"),
+            name("grpc-timeout"),
+        ])
+        .expose_headers([
+            name("grpc-status"),
+            name("grpc-message"),
+            name("grpc-status-details-bin"),
+            name("x-request-id"),
+            header::RETRY_AFTER,
+        ])
+        .max_age(Duration::from_secs(7_200))
+}
+
+/// Sends each request to the branch of its dialect. By request, never by connection: a connection carries both.
+#[derive(Clone)]
+struct Steer {
+    grpc: Auth<Grpc>,
+    grpc_web: GrpcWebService<Auth<Grpc>>,
+    rest: Compression<Auth<Rest>>,
+}
+
+impl Service<Request<Incoming>> for Steer {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Every branch is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Answering {
+        let route = request.extensions().get::<Route>().cloned().unwrap_or(Route::Rest);
+        match route {
+            Route::Refused(refused) => {
+                let mut response = refusal::http(refused);
+                if request.method() == Verb::HEAD {
+                    *response.body_mut() = Body::default();
+                }
+                Box::pin(std::future::ready(Ok(response)))
+            }
+            Route::Grpc(dialect, _) => {
+                normalise(request.headers_mut(), dialect);
+                let request = request.map(tonic::body::Body::new);
+                if dialect == Dialect::Grpc {
+                    return self.grpc.call(request);
+                }
+                let answering = self.grpc_web.call(request);
+                Box::pin(async { Ok(answering.await?.map(Body::from)) })
+            }
+            // What says that it is too large is not read, whoever sends it and whatever the path.
+            Route::Rest if request.body().size_hint().lower() > rest::MAX_BYTES as u64 => {
+                let refused = refuse(&Error::TooLarge { limit: rest::MAX_BYTES });
+                Box::pin(std::future::ready(Ok(refused.map(Body::from))))
+            }
+            Route::Rest => {
+                let answering = self.rest.call(request.map(axum::body::Body::new));
+                Box::pin(async {
+                    match timeout(REST, answering).await {
+                        Ok(answered) => Ok(answered?.map(|body| Body::from(axum::body::Body::new(body)))),
+                        Err(_) => Ok(refusal::http(TOO_SLOW)),
+                    }
+                })
+            }
+        }
+    }
+}
+
+const TOO_SLOW: Refused = Refused {
+    status: StatusCode::REQUEST_TIMEOUT,
+    sentence: "the request took too long",
+    reason: "REQUEST_TIMEOUT",
+    header: None,
+};
+
+/// axum's router with the gateway's body.
+#[derive(Clone)]
+struct Rest(Router);
+
+impl Service<Request<axum::body::Body>> for Rest {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<axum::body::Body>>::poll_ready(&mut self.0, context)
+    }
+
+    fn call(&mut self, request: Request<axum::body::Body>) -> Answering {
+        let answering = self.0.call(request);
+        Box::pin(async { Ok(answering.await?.map(Body::from)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let seen = |peer: &str, header: &str| {
+            let request = Request::builder().header("x-forwarded-for", header).body(()).unwrap();
+            client(&request, peer.parse().unwrap(), &trusted).to_string()
+        };
+        assert_eq!(seen("192.0.2.1", "198.51.100.7"), "192.0.2.1");
+        assert_eq!(seen("10.0.0.1", "198.51.100.7"), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", "203.0.113.9, 198.51.100.7, 10.0.0.2"), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", "198.51.100.7, junk"), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", ""), "10.0.0.1");
+    }
+}

@@ -1,0 +1,188 @@
+//! How a failure looks outside: THE table from [`ErrorKind`] to a gRPC code and an HTTP status, and what both
+//! dialects say besides.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::model::{Error, ErrorKind};
+
+/// The `domain` of every `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "grpcchatter";
+
+const fn table(kind: ErrorKind) -> (Code, StatusCode) {
+    match kind {
+        ErrorKind::InvalidArgument => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        ErrorKind::Unauthenticated => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
+        ErrorKind::PermissionDenied => (Code::PermissionDenied, StatusCode::FORBIDDEN),
+        ErrorKind::NotFound => (Code::NotFound, StatusCode::NOT_FOUND),
+        ErrorKind::AlreadyExists => (Code::AlreadyExists, StatusCode::CONFLICT),
+        ErrorKind::FailedPrecondition => (Code::FailedPrecondition, StatusCode::CONFLICT),
+        ErrorKind::ResourceExhausted => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
+        ErrorKind::TooLarge => (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE),
+        ErrorKind::StorageFull => (Code::ResourceExhausted, StatusCode::INSUFFICIENT_STORAGE),
+        ErrorKind::Unavailable => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+        ErrorKind::Unimplemented => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED),
+        ErrorKind::Aborted => (Code::Aborted, StatusCode::CONFLICT),
+        ErrorKind::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
+        ErrorKind::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let sentence = error.to_string();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(error.reason(), DOMAIN, []);
+        if let Some(field) = error.field() {
+            details.add_bad_request_violation(field, &sentence);
+        }
+        if let Some(delay) = error.retry_after() {
+            details.set_retry_info(Some(delay));
+        }
+        Self::with_error_details(table(error.kind()).0, sentence, details)
+    }
+}
+
+/// The body of every refusal over REST.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: &'a str,
+    reason: &'a str,
+}
+
+/// Answers a REST call with a failure.
+pub(crate) fn refuse(error: &Error) -> Response {
+    refuse_with(error, table(error.kind()).1, &error.to_string())
+}
+
+/// Answers a REST call with a failure in other words, or with another status, than the tables say: some of the
+/// original's answers are kept.
+pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> Response {
+    let mut response = refuse_plainly(status, sentence, error.reason());
+    if let Some(delay) = error.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Answers a REST call that HTTP itself refuses, such as a method that a path does not take.
+pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &str) -> Response {
+    (status, Json(Refusal { error: sentence, reason })).into_response()
+}
+
+/// Rounds up: whoever waits as long as `Retry-After` says has waited long enough.
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::{ShortCode, TokenKind};
+
+    /// Every failure with what both dialects say of it, as the API promises.
+    fn promised() -> Vec<(Error, Code, u16, &'static str)> {
+        let code = || ShortCode::trusted("Cr7nvv");
+        let (service, method) = ("s".to_owned(), "m".to_owned());
+        vec![
+            (Error::InvalidUserName, Code::InvalidArgument, 400, "INVALID_USER_NAME"),
+            (Error::InvalidPassword, Code::InvalidArgument, 400, "INVALID_PASSWORD"),
+            (Error::InvalidRoomPassword, Code::InvalidArgument, 400, "INVALID_PASSWORD"),
+            (Error::InvalidRoomName, Code::InvalidArgument, 400, "INVALID_ROOM_NAME"),
+            (Error::InvalidShortCode, Code::InvalidArgument, 400, "INVALID_SHORT_CODE"),
+            (Error::InvalidMessage, Code::InvalidArgument, 400, "INVALID_MESSAGE"),
+            (Error::MessageTooLong { limit: 1 }, Code::InvalidArgument, 400, "MESSAGE_TOO_LONG"),
+            (Error::InvalidClientMessageId, Code::InvalidArgument, 400, "INVALID_CLIENT_MESSAGE_ID"),
+            (Error::InvalidJson, Code::InvalidArgument, 400, "INVALID_JSON"),
+            (Error::InvalidField { field: "f", problem: "p" }, Code::InvalidArgument, 400, "INVALID_FIELD"),
+            (Error::TokenMissing, Code::Unauthenticated, 401, "TOKEN_MISSING"),
+            (Error::TokenInvalid, Code::Unauthenticated, 401, "TOKEN_INVALID"),
+            (Error::TokenExpired, Code::Unauthenticated, 401, "TOKEN_EXPIRED"),
+            (Error::TokenRevoked, Code::Unauthenticated, 401, "TOKEN_REVOKED"),
+            (
+                Error::TokenWrongKind { expected: TokenKind::Chat },
+                Code::Unauthenticated,
+                401,
+                "TOKEN_WRONG_KIND",
+            ),
+            (Error::TwoTokens, Code::Unauthenticated, 401, "TWO_TOKENS"),
+            (Error::InvalidCredentials, Code::Unauthenticated, 401, "INVALID_CREDENTIALS"),
+            (Error::WrongRoomPassword(code()), Code::PermissionDenied, 403, "WRONG_ROOM_PASSWORD"),
+            (Error::NotRoomOwner(code()), Code::PermissionDenied, 403, "NOT_ROOM_OWNER"),
+            (Error::NotAMember(code()), Code::PermissionDenied, 403, "NOT_A_MEMBER"),
+            (Error::Banned(code()), Code::PermissionDenied, 403, "BANNED"),
+            (Error::RoomNotFound(code()), Code::NotFound, 404, "ROOM_NOT_FOUND"),
+            (Error::UserNotFound, Code::NotFound, 404, "USER_NOT_FOUND"),
+            (Error::PathNotFound, Code::NotFound, 404, "PATH_NOT_FOUND"),
+            (Error::ClientMessageIdReused, Code::AlreadyExists, 409, "CLIENT_MESSAGE_ID_REUSED"),
+            (Error::UserNameTaken, Code::AlreadyExists, 409, "USER_NAME_TAKEN"),
+            (Error::OwnsRooms, Code::FailedPrecondition, 409, "OWNS_ROOMS"),
+            (
+                Error::RateLimited { retry_after: Duration::from_millis(20) },
+                Code::ResourceExhausted,
+                429,
+                "RATE_LIMITED",
+            ),
+            (Error::TooManyStreams { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_STREAMS"),
+            (Error::TooManyUnanswered { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_UNANSWERED"),
+            (Error::TooLarge { limit: 1 }, Code::ResourceExhausted, 413, "TOO_LARGE"),
+            (Error::StorageFull, Code::ResourceExhausted, 507, "STORAGE_FULL"),
+            (Error::Overloaded, Code::Unavailable, 503, "OVERLOADED"),
+            (Error::DatabaseUnavailable, Code::Unavailable, 503, "DATABASE_UNAVAILABLE"),
+            (Error::Draining, Code::Unavailable, 503, "DRAINING"),
+            (Error::StreamBehind, Code::Unavailable, 503, "STREAM_BEHIND"),
+            (Error::UnknownMethod { service, method }, Code::Unimplemented, 501, "UNKNOWN_METHOD"),
+            (Error::BidiNeedsHttp2, Code::Unimplemented, 501, "BIDI_NEEDS_HTTP2"),
+            (Error::LogReset, Code::Aborted, 409, "LOG_RESET"),
+            (Error::DeadlineExceeded, Code::DeadlineExceeded, 504, "DEADLINE_EXCEEDED"),
+            (Error::Internal, Code::Internal, 500, "INTERNAL"),
+        ]
+    }
+
+    #[tokio::test]
+    async fn both_dialects_say_what_the_api_promises() {
+        for (error, code, http_status, reason) in promised() {
+            let sentence = error.to_string();
+            let response = refuse(&error);
+            assert_eq!(response.status(), http_status, "{error:?}");
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), error.retry_after().is_some());
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body, json!({ "error": sentence, "reason": reason }));
+
+            let status = Status::from(error.clone());
+            assert_eq!((status.code(), status.message()), (code, sentence.as_str()));
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!((info.domain.as_str(), info.reason.as_str()), ("grpcchatter", reason));
+            let field = details.bad_request().map(|bad| bad.field_violations[0].field.as_str());
+            assert_eq!(field, error.field());
+            let delay = details.retry_info().and_then(|info| info.retry_delay);
+            assert_eq!(delay, error.retry_after());
+        }
+    }
+
+    #[test]
+    fn whoever_waits_whole_seconds_has_waited_long_enough() {
+        for (millis, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2), (60_000, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! One line in the log for each request, and a span that names it in every other line.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Request, Response};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+use tower_http::request_id::{MakeRequestId, RequestId};
+use tracing::Instrument as _;
+
+use super::{body::Body, refusal, route::Route};
+use crate::{clock::Clock, model::Error};
+
+/// Numbers the requests of this process: a random start, so that the ids of two runs differ, then one by one.
+#[derive(Clone, Debug)]
+pub(super) struct RequestIds {
+    run: u32,
+    next: Arc<AtomicU64>,
+}
+
+impl RequestIds {
+    /// Starts at a random run.
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self { run: u32::from_ne_bytes(clock.random()), next: Arc::default() }
+    }
+}
+
+impl MakeRequestId for RequestIds {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        let id = format!("{:08x}-{:x}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::try_from(id).ok().map(RequestId::new)
+    }
+}
+
+/// Parses what a request is, opens its span, answers a panic in the caller's dialect, and logs the outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TraceLayer;
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Trace<S> {
+        Trace { inner }
+    }
+}
+
+/// See [`TraceLayer`].
+#[derive(Clone, Debug)]
+pub(super) struct Trace<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Trace<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let route = Route::of(&request);
+        let (dialect, method) = (route.dialect(), route.method());
+        let span = {
+            let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
+            tracing::info_span!("request", id, dialect = dialect.as_str(), method)
+        };
+        request.extensions_mut().insert(route);
+        let begun = Instant::now();
+        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        let traced = async move {
+            let response = match answering.await {
+                Ok(Ok(response)) => response,
+                Err(_) => {
+                    tracing::error!("a handler panicked");
+                    refusal::answer_above(dialect, Error::Internal)
+                }
+            };
+            let status = response.status().as_u16();
+            let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
+            let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::debug!(status, grpc_status, micros, "answered");
+            Ok(response)
+        };
+        Box::pin(traced.instrument(span))
+    }
+}

@@ -1,0 +1,127 @@
+//! Lines of a room's log, framed once for everybody who gets them.
+
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::{Event, Feed, Framing};
+use crate::model::{Line, StreamId};
+
+/// A chunk is cut before it grows beyond this, but never inside a message.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// A gRPC message's prefix: a flag byte (not compressed) and the length, big-endian.
+const PREFIX_BYTES: usize = 5;
+
+/// Consecutive messages of one room, framed; or an event, which has no messages and is left out as a whole.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    first_seq: i64,
+    bytes: Bytes,
+    /// Where each message's frame ends.
+    ends: Arc<[u32]>,
+    /// Which messages, by place in the chunk, must not reach which stream.
+    origins: Arc<[(u32, StreamId)]>,
+}
+
+impl Chunk {
+    /// Frames consecutive lines, in as many chunks as they need.
+    pub fn cut(lines: &[Line], feed: Feed, framing: Framing) -> Vec<Self> {
+        let mut chunks = Vec::new();
+        let mut rest = lines;
+        while let Some(first) = rest.first() {
+            let mut bytes = BytesMut::with_capacity(256);
+            let mut ends = Vec::with_capacity(rest.len().min(256));
+            let mut origins = Vec::new();
+            for (place, line) in (0_u32..).zip(rest) {
+                let start = bytes.len();
+                frame(&mut bytes, |bytes| (framing.message)(feed, &line.message, bytes));
+                if start > 0 && bytes.len() > CHUNK_BYTES {
+                    bytes.truncate(start);
+                    break;
+                }
+                ends.push(offset(bytes.len()));
+                origins.extend(line.origin.map(|stream| (place, stream)));
+            }
+            rest = &rest[ends.len()..];
+            let bytes = bytes.freeze();
+            chunks.push(Self {
+                first_seq: first.message.seq,
+                bytes,
+                ends: ends.into(),
+                origins: origins.into(),
+            });
+        }
+        chunks
+    }
+
+    /// Frames an event that stands before the message `next_seq`, for every stream but `except`.
+    pub(super) fn event(event: &Event, next_seq: i64, except: Option<StreamId>, framing: Framing) -> Self {
+        let origins = except.map(|stream| (0, stream)).into_iter().collect();
+        Self { first_seq: next_seq, bytes: frame_event(event, framing), ends: Arc::new([]), origins }
+    }
+
+    /// seq of the first message, or of the message after the event.
+    pub fn first_seq(&self) -> i64 {
+        self.first_seq
+    }
+
+    /// seq of the message after the last.
+    pub fn next_seq(&self) -> i64 {
+        self.first_seq + i64::try_from(self.ends.len()).unwrap_or(i64::MAX)
+    }
+
+    /// How many messages there are.
+    pub fn messages(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many bytes of frames there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Says whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Returns the frames from message `seq` on, shared; what `stream` sent itself is left out of a copy.
+    pub fn from_seq(&self, seq: i64, stream: StreamId) -> Bytes {
+        let skip = usize::try_from(seq - self.first_seq).unwrap_or(0).min(self.ends.len());
+        if !self.origins.iter().any(|(_, origin)| *origin == stream) {
+            return self.bytes.slice(self.start(skip)..);
+        }
+        let mut kept = BytesMut::with_capacity(self.bytes.len());
+        for place in skip..self.ends.len() {
+            if !self.origins.iter().any(|&(at, origin)| at as usize == place && origin == stream) {
+                kept.put_slice(&self.bytes[self.start(place)..self.ends[place] as usize]);
+            }
+        }
+        kept.freeze()
+    }
+
+    fn start(&self, place: usize) -> usize {
+        if place == 0 { 0 } else { self.ends[place - 1] as usize }
+    }
+}
+
+/// Frames an event for one stream, or for all.
+pub fn frame_event(event: &Event, framing: Framing) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(64);
+    frame(&mut bytes, |bytes| (framing.event)(event, bytes));
+    bytes.freeze()
+}
+
+/// Appends one gRPC message, whose bytes `encode` writes.
+pub fn frame(bytes: &mut BytesMut, encode: impl FnOnce(&mut BytesMut)) {
+    let start = bytes.len();
+    bytes.put_bytes(0, PREFIX_BYTES);
+    encode(bytes);
+    let length = offset(bytes.len() - start - PREFIX_BYTES);
+    bytes[start + 1..start + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+}
+
+fn offset(length: usize) -> u32 {
+    u32::try_from(length).expect("a chunk is far below 4 GiB")
+}

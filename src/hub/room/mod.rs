@@ -1,0 +1,292 @@
+//! A room in memory.
+//!
+//! Locks are taken in this order: state, presence, part. The state's lock makes telling a message, opening a
+//! stream and telling a change of presence one after the other, so that a stream that opens misses nothing and
+//! gets nothing twice.
+
+mod streams;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+pub use streams::{Attach, Attached, Place, Start};
+
+use super::{
+    Chunk, Event, Feed, Framing, Person,
+    presence::Presence,
+    shard::{Part, Shard, give_back},
+};
+use crate::model::{Line, RoomId, StreamId, UserId};
+
+/// A room that has a stream, or in which somebody is present.
+#[derive(Debug)]
+pub struct Room {
+    id: RoomId,
+    framing: Framing,
+    shards: Arc<[Shard]>,
+    memory: Arc<AtomicUsize>,
+    /// Guards the order in which things are told.
+    state: Mutex<State>,
+    presence: Mutex<Presence>,
+    /// Each shard's part.
+    parts: Box<[Mutex<Part>]>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the hub has forgotten this room: what comes now belongs to another.
+    closed: bool,
+    /// seq of the message to be told next, once it is known.
+    next_seq: Option<i64>,
+    last_message_id: Option<Uuid>,
+    /// How many streams read each feed: nothing is framed for nobody.
+    subscribers: usize,
+    chatters: usize,
+    /// Lines that wait until a gap before them is filled.
+    held: Vec<Line>,
+    filling: bool,
+    last_active: Option<Instant>,
+}
+
+/// A gap in what was told, to be filled from the log; both ends belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first message that is missing.
+    pub first: i64,
+    /// The last.
+    pub last: i64,
+}
+
+/// The head of the log, as it was read when a room was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// seq of the newest message.
+    pub last_seq: i64,
+    /// Its id.
+    pub last_message_id: Option<Uuid>,
+}
+
+impl Room {
+    pub(super) fn new(
+        id: RoomId,
+        shards: usize,
+        framing: Framing,
+        all: Arc<[Shard]>,
+        memory: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            id,
+            framing,
+            shards: all,
+            memory,
+            state: Mutex::default(),
+            presence: Mutex::default(),
+            parts: (0..shards).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Returns the room's id.
+    pub fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// Says where the log is now, unless a message has told it already. The head must have been read after the
+    /// room was opened in the hub: what is committed later is told to it.
+    pub fn seed(&self, seed: Seed) {
+        let mut state = self.state.lock();
+        if state.next_seq.is_none() {
+            state.next_seq = Some(seed.last_seq + 1);
+            state.last_message_id = seed.last_message_id;
+        }
+    }
+
+    /// Returns the newest message that was told, or is known to be the newest.
+    pub fn head(&self) -> Option<(i64, Option<Uuid>)> {
+        let state = self.state.lock();
+        state.next_seq.map(|next| (next - 1, state.last_message_id))
+    }
+
+    /// Says whether a stream is open.
+    pub fn has_streams(&self) -> bool {
+        let state = self.state.lock();
+        state.subscribers + state.chatters > 0
+    }
+
+    /// Tells new lines, by rising seq, in order and each once. Where lines before them are missing, they wait, and
+    /// the gap is returned once: fill it, or call [`Self::give_up_filling`].
+    pub fn publish(self: &Arc<Self>, lines: Vec<Line>) -> Option<Gap> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        state.held.extend(lines);
+        self.tell_held(&mut state)
+    }
+
+    /// Notes that the log has a message of this seq, and returns the gap up to it, once.
+    pub fn observe(&self, last_seq: i64) -> Option<Gap> {
+        let mut state = self.state.lock();
+        let next = state.next_seq?;
+        if last_seq < next || state.filling || state.closed {
+            return None;
+        }
+        state.filling = true;
+        Some(Gap { first: next, last: last_seq })
+    }
+
+    /// Tells lines that were read from the log to fill a gap, and returns the next gap, if there is another.
+    pub fn fill(self: &Arc<Self>, lines: Vec<Line>) -> Option<Gap> {
+        let mut state = self.state.lock();
+        state.filling = false;
+        if state.closed {
+            return None;
+        }
+        state.held.extend(lines);
+        self.tell_held(&mut state)
+    }
+
+    /// Notes that a gap could not be filled now: the poll will find it again.
+    pub fn give_up_filling(&self) {
+        self.state.lock().filling = false;
+    }
+
+    fn tell_held(self: &Arc<Self>, state: &mut State) -> Option<Gap> {
+        state.held.sort_by_key(|line| line.message.seq);
+        let first = state.held.first()?.message.seq;
+        let mut next = *state.next_seq.get_or_insert(first);
+        let held = std::mem::take(&mut state.held);
+        let mut fresh = Vec::with_capacity(held.len());
+        for line in held {
+            match line.message.seq {
+                seq if seq < next => {}
+                seq if seq == next => {
+                    next += 1;
+                    fresh.push(line);
+                }
+                _ => state.held.push(line),
+            }
+        }
+        self.tell(state, &fresh);
+        let after = state.held.first()?.message.seq;
+        if std::mem::replace(&mut state.filling, true) {
+            return None;
+        }
+        Some(Gap { first: next, last: after - 1 })
+    }
+
+    fn tell(self: &Arc<Self>, state: &mut State, lines: &[Line]) {
+        let Some(last) = lines.last() else { return };
+        state.next_seq = Some(last.message.seq + 1);
+        state.last_message_id = Some(last.message.message_id);
+        state.last_active = Some(Instant::now());
+        if state.subscribers > 0 {
+            self.push(Feed::Subscribe, &Chunk::cut(lines, Feed::Subscribe, self.framing));
+        }
+        if state.chatters > 0 {
+            self.push(Feed::Chat, &Chunk::cut(lines, Feed::Chat, self.framing));
+        }
+    }
+
+    /// Tells every subscription an event.
+    pub fn tell_event(self: &Arc<Self>, event: &Event) {
+        let state = self.state.lock();
+        self.push_event(&state, event, None);
+    }
+
+    fn push_event(self: &Arc<Self>, state: &State, event: &Event, except: Option<StreamId>) {
+        if let Some(next_seq) = state.next_seq
+            && state.subscribers > 0
+        {
+            self.push(Feed::Subscribe, &[Chunk::event(event, next_seq, except, self.framing)]);
+        }
+    }
+
+    fn push(self: &Arc<Self>, feed: Feed, chunks: &[Chunk]) {
+        for (part, shard) in self.parts.iter().zip(self.shards.iter()) {
+            let must_tell = part.lock().push(feed, chunks, &self.memory, self.parts.len());
+            if must_tell {
+                shard.tell(Arc::clone(self));
+            }
+        }
+    }
+
+    pub(super) fn part(&self, shard: usize) -> &Mutex<Part> {
+        &self.parts[shard]
+    }
+
+    pub(super) fn second(&self, shard: usize) -> u32 {
+        self.shards[shard].now()
+    }
+
+    /// Returns how things become bytes.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Acts on the presence; `None` where the hub has forgotten this room.
+    pub(super) fn with_presence<T>(&self, act: impl FnOnce(&mut Presence) -> T) -> Option<T> {
+        let state = self.state.lock();
+        if state.closed { None } else { Some(act(&mut self.presence.lock())) }
+    }
+
+    /// Tells what changed in who is present. Says whether it must be asked again.
+    pub(super) fn settle(self: &Arc<Self>, now: Instant) -> bool {
+        let state = self.state.lock();
+        let mut presence = self.presence.lock();
+        let change = presence.settle(now);
+        let again = presence.is_settling();
+        drop(presence);
+        if let Some((change, newcomer)) = change {
+            self.push_event(&state, &Event::PresenceChange(change), newcomer);
+        }
+        again
+    }
+
+    /// Returns who is present as it was told last, and the number of that telling.
+    pub(super) fn people(&self, user: UserId, own: &Person) -> (Vec<Person>, usize, u64) {
+        let told = self.presence.lock().told();
+        let (people, count) = told.told_to(user, own);
+        (people, count, told.version())
+    }
+
+    pub(super) fn close_if_idle(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = state.subscribers + state.chatters == 0 && self.presence.lock().is_empty();
+        state.closed
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let freed: usize = self.parts.iter().map(|part| part.lock().forget()).sum();
+        give_back(&self.memory, freed / self.parts.len());
+    }
+
+    pub(super) fn last_active(&self) -> Option<Instant> {
+        self.state.lock().last_active
+    }
+
+    /// Drops the oldest chunks while `keep` messages stay.
+    pub(super) fn trim(&self, keep: usize) {
+        for part in &self.parts {
+            part.lock().trim(keep, &self.memory, self.parts.len());
+        }
+    }
+
+    /// Drops every chunk: cursors read the log instead. For when what was framed is no longer right.
+    pub fn drop_chunks(&self) {
+        let freed: usize = self.parts.iter().map(|part| part.lock().forget()).sum();
+        give_back(&self.memory, freed / self.parts.len());
+    }
+
+    /// Returns how many bytes of chunks are kept, for tests and figures.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,281 @@
+//! The streams of a room: opened, woken, ended.
+
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+
+use bytes::Bytes;
+
+use super::Room;
+use crate::{
+    hub::{
+        Connection, Cursor, Event, Feed, Hub, Permit, Person, frame_event,
+        shard::{End, Slot},
+    },
+    model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
+};
+
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// With what is said from now on.
+    Now,
+    /// After this message.
+    After(i64),
+    /// With so many of the newest messages.
+    Last(i64),
+}
+
+/// A stream that wants to be opened.
+#[derive(Debug)]
+pub struct Attach {
+    /// What it reads.
+    pub feed: Feed,
+    /// The shard that serves it.
+    pub shard: usize,
+    /// Its name.
+    pub stream: StreamId,
+    /// Whose it is.
+    pub identity: Arc<ChatIdentity>,
+    /// The epochs at which the identity was found to stand.
+    pub checked: Epochs,
+    /// Where it begins.
+    pub start: Start,
+    /// seq of the oldest message that is kept.
+    pub first_seq: i64,
+    /// The user's permit for it.
+    pub permit: Permit,
+    /// The connection that carries it.
+    pub connection: Arc<Connection>,
+}
+
+/// A stream that was opened.
+#[derive(Debug)]
+pub struct Attached {
+    /// Its place in the log.
+    pub cursor: Cursor,
+    /// seq of the newest message when it was opened.
+    pub last_seq: i64,
+    /// Who is present, and how many they are.
+    pub people: (Vec<Person>, usize),
+}
+
+/// Where a stream stands in its room.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub(in crate::hub) shard: usize,
+    pub(in crate::hub) key: usize,
+    pub(in crate::hub) stream: StreamId,
+}
+
+impl Place {
+    /// Returns the stream's name.
+    pub fn stream(self) -> StreamId {
+        self.stream
+    }
+}
+
+impl Room {
+    pub(in crate::hub) fn attach(
+        self: &Arc<Self>,
+        hub: &Hub,
+        attach: Attach,
+        now: Timestamp,
+    ) -> Result<Attached, Attach> {
+        let mut state = self.state.lock();
+        let Some(next_seq) = state.next_seq.filter(|_| !state.closed) else { return Err(attach) };
+        let user = attach.identity.user;
+        let name = attach.identity.user_name.shared();
+        let mut presence = self.presence.lock();
+        let person = presence.open(user, &name, attach.stream, now);
+        let told = presence.told();
+        drop(presence);
+        match attach.feed {
+            Feed::Subscribe => state.subscribers += 1,
+            Feed::Chat => state.chatters += 1,
+        }
+        let start = match attach.start {
+            Start::Now => next_seq,
+            Start::After(seq) => (seq + 1).min(next_seq),
+            Start::Last(count) => (next_seq - count).max(attach.first_seq).min(next_seq),
+        };
+        let second = self.shards[attach.shard].now();
+        let mut part = self.parts[attach.shard].lock();
+        let tail = part.tail_mut(attach.feed);
+        if tail.streams == 0 {
+            tail.clear(next_seq);
+        }
+        tail.streams += 1;
+        attach.connection.open();
+        let key = part.slots.insert(Slot {
+            feed: attach.feed,
+            stream: attach.stream,
+            identity: attach.identity,
+            checked: attach.checked,
+            connection: attach.connection,
+            permit: Some(attach.permit),
+            waker: None,
+            side: VecDeque::new(),
+            end: None,
+            heartbeat: false,
+            waiting: Some(second),
+            last_sent: second,
+            parked: None,
+        });
+        drop(part);
+        drop(state);
+        let people = told.told_to(user, &person);
+        let place = Place { shard: attach.shard, key, stream: attach.stream };
+        let cursor = Cursor::new(
+            hub.clone(),
+            Arc::clone(self),
+            place,
+            attach.feed,
+            start,
+            (user, person, told.version()),
+        );
+        Ok(Attached { cursor, last_seq: next_seq - 1, people })
+    }
+
+    pub(in crate::hub) fn detach(&self, place: Place, feed: Feed, user: UserId, at_once: bool) {
+        let mut state = self.state.lock();
+        let mut part = self.parts[place.shard].lock();
+        let slot = part.slots.remove(place.key);
+        slot.connection.close(slot.parked.is_some());
+        if slot.parked.is_none() {
+            part.stop_reading(feed, &self.memory, self.parts.len());
+            match feed {
+                Feed::Subscribe => state.subscribers -= 1,
+                Feed::Chat => state.chatters -= 1,
+            }
+            drop(part);
+            self.presence.lock().close(user, place.stream, at_once);
+        }
+    }
+
+    /// Wakes the streams of a shard that have news. Called on the shard's own thread.
+    pub(in crate::hub) fn wake(&self, shard: usize, second: u32, wakers: &mut Vec<Waker>) {
+        self.parts[shard].lock().take_wakers(second, wakers);
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Does what is due once a second, and returns the users whose streams were parked.
+    pub(in crate::hub) fn tick(
+        &self,
+        shard: usize,
+        second: u32,
+        now: Timestamp,
+        wakers: &mut Vec<Waker>,
+    ) -> Vec<(UserId, StreamId)> {
+        let parked = self.parts[shard].lock().tick(second, now, wakers);
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+        if parked.is_empty() {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
+        let mut part = self.parts[shard].lock();
+        for (_, _, feed) in &parked {
+            part.stop_reading(*feed, &self.memory, self.parts.len());
+            match feed {
+                Feed::Subscribe => state.subscribers -= 1,
+                Feed::Chat => state.chatters -= 1,
+            }
+        }
+        parked.into_iter().map(|(user, stream, _)| (user, stream)).collect()
+    }
+
+    /// Returns the streams that are open, and whose they are.
+    pub fn streams(&self) -> Vec<(Place, Arc<ChatIdentity>)> {
+        self.places(|_| true)
+    }
+
+    /// Returns the streams whose right was checked at other epochs than these.
+    pub fn to_be_checked(&self, epochs: Epochs) -> Vec<(Place, Arc<ChatIdentity>)> {
+        self.places(|slot| slot.checked != epochs)
+    }
+
+    /// Notes that these streams were found to stand at `epochs`.
+    pub fn checked(&self, places: &[Place], epochs: Epochs) {
+        for place in places {
+            self.with_slot(*place, |slot| slot.checked = epochs);
+        }
+    }
+
+    /// Ends a stream with a refusal.
+    pub fn end(&self, place: Place, error: Error) {
+        self.finish(place, End::Refused(error));
+    }
+
+    /// Ends a stream with OK, once everything up to `seq` has been sent on it.
+    pub fn end_after(&self, place: Place, seq: i64) {
+        self.finish(place, End::After(seq));
+    }
+
+    fn finish(&self, place: Place, end: End) {
+        let waker = self.with_slot(place, |slot| {
+            if !matches!(slot.end, Some(End::Refused(_))) {
+                slot.end = Some(end);
+            }
+            slot.waker.take()
+        });
+        if let Some(Some(waker)) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends every stream with the same refusal.
+    pub fn end_all(&self, error: &Error) {
+        for (place, _) in self.streams() {
+            self.end(place, error.clone());
+        }
+    }
+
+    /// Sends each subscription an event of its own.
+    pub fn tell_each(&self, event: impl Fn(StreamId) -> Event) {
+        for (place, _) in self.places(|slot| slot.feed == Feed::Subscribe) {
+            self.send(place, frame_event(&event(place.stream), self.framing));
+        }
+    }
+
+    /// Sends frames to one stream alone.
+    pub fn send(&self, place: Place, frames: Bytes) {
+        self.send_aside(place, (None, frames));
+    }
+
+    /// Sends message `seq` to one stream again, unless the log is about to tell it.
+    pub fn repeat(&self, place: Place, seq: i64, frames: Bytes) {
+        self.send_aside(place, (Some(seq), frames));
+    }
+
+    fn send_aside(&self, place: Place, frames: (Option<i64>, Bytes)) {
+        let waker = self.with_slot(place, |slot| {
+            if slot.parked.is_none() {
+                slot.side.push_back(frames);
+            }
+            slot.waker.take()
+        });
+        if let Some(Some(waker)) = waker {
+            waker.wake();
+        }
+    }
+
+    fn with_slot<T>(&self, place: Place, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let mut part = self.parts[place.shard].lock();
+        part.slots.get_mut(place.key).filter(|slot| slot.stream == place.stream).map(act)
+    }
+
+    fn places(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<(Place, Arc<ChatIdentity>)> {
+        let mut places = Vec::new();
+        for (shard, part) in self.parts.iter().enumerate() {
+            let part = part.lock();
+            places.extend(
+                part.slots.iter().filter(|(_, slot)| slot.parked.is_none() && wanted(slot)).map(
+                    |(key, slot)| (Place { shard, key, stream: slot.stream }, Arc::clone(&slot.identity)),
+                ),
+            );
+        }
+        places
+    }
+}

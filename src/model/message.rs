@@ -1,0 +1,47 @@
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{ClientMessageId, Timestamp, UserId};
+
+/// Identifies one open stream of this process, so that its own lines can be kept from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// A message in a room's log.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Place in the room's log: 1, 2, 3 … without a gap.
+    pub seq: i64,
+    /// UUIDv7 given by the server.
+    pub message_id: Uuid,
+    /// Its author.
+    pub author: UserId,
+    /// Its author's name; empty once the account is deleted.
+    pub user_name: Arc<str>,
+    /// What was said.
+    pub body: Arc<str>,
+    /// When the server stored it.
+    pub created_at: Timestamp,
+    /// What its author called it.
+    pub client_message_id: Option<ClientMessageId>,
+}
+
+/// A message on its way to the streams of a room.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The message.
+    pub message: Message,
+    /// The stream that must not get it: the one that sent it without a client_message_id.
+    pub origin: Option<StreamId>,
+}
+
+/// The last message that a client has. Both fields are checked, so that a log that was restored from a
+/// backup is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Its place; 0 is before the first message.
+    pub seq: i64,
+    /// Its id; none at place 0.
+    pub message_id: Option<Uuid>,
+}

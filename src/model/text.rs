@@ -1,0 +1,323 @@
+//! Names, passwords, codes and bodies: parsed where they come in, valid wherever they are.
+
+use std::{fmt, sync::Arc};
+
+use super::{Error, Result};
+
+/// The characters that the original refuses in user names and asks for in passwords.
+const SPECIAL: &str = "!@#$%^&*()_+[]{};':,.<>?/";
+
+/// No stored text may hold U+0000: PostgreSQL cannot store it, so neither database may.
+fn has_nul(text: &str) -> bool {
+    text.contains('\0')
+}
+
+/// A user name: at least 6 bytes, a digit among them, no special character, at most 255 characters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserName(Arc<str>);
+
+impl UserName {
+    /// Checks the rule for new user names.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUserName`] where it is broken.
+    pub fn parse(text: &str) -> Result<Self> {
+        let valid = text.len() >= 6
+            && text.chars().count() <= 255
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+            && !text.contains(|c| SPECIAL.contains(c))
+            && !has_nul(text);
+        if valid { Ok(Self(text.into())) } else { Err(Error::InvalidUserName) }
+    }
+
+    /// Takes a name from the database or from a verified token, where no rule is checked again: accounts
+    /// taken over from elsewhere keep the names that they have.
+    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the name, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Declares a text that must never be seen in a log: its `Debug` says only that it is there.
+macro_rules! secret_text {
+    ($name:ident) => {
+        impl $name {
+            /// Returns the text. Only hashing and signing may ask for it.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+
+/// A new account password: 6 to 128 bytes with an upper-case and a lower-case letter, a digit and a special
+/// character.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+secret_text!(Password);
+
+impl Password {
+    /// The longest password, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// Checks the rule for new passwords.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPassword`] where it is broken.
+    pub fn parse(text: &str) -> Result<Self> {
+        let valid = (6..=Self::MAX_BYTES).contains(&text.len())
+            && text.bytes().any(|byte| byte.is_ascii_uppercase())
+            && text.bytes().any(|byte| byte.is_ascii_lowercase())
+            && text.bytes().any(|byte| byte.is_ascii_digit())
+            && text.contains(|c| SPECIAL.contains(c))
+            && !has_nul(text);
+        if valid { Ok(Self(text.to_owned())) } else { Err(Error::InvalidPassword) }
+    }
+}
+
+/// A room's password: 0 to 128 bytes. Empty means that the short code is enough.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RoomPassword(String);
+
+secret_text!(RoomPassword);
+
+impl RoomPassword {
+    /// Checks the length and the characters.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRoomPassword`] where it is too long or holds U+0000.
+    pub fn parse(text: String) -> Result<Self> {
+        if text.len() <= 128 && !has_nul(&text) { Ok(Self(text)) } else { Err(Error::InvalidRoomPassword) }
+    }
+
+    /// Says whether the short code alone is enough.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A room's name: 0 to 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomName(String);
+
+impl RoomName {
+    /// Checks the length and the characters.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRoomName`] where it is too long or holds U+0000.
+    pub fn parse(text: String) -> Result<Self> {
+        if text.chars().count() <= 128 && !has_nul(&text) {
+            Ok(Self(text))
+        } else {
+            Err(Error::InvalidRoomName)
+        }
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What people type to enter a room: letters and digits.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ShortCode(Arc<str>);
+
+impl ShortCode {
+    /// The shortest and the longest code that can be set.
+    pub const LENGTHS: std::ops::RangeInclusive<usize> = 4..=32;
+
+    /// The characters of a code.
+    pub const ALPHABET: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+    /// Checks what a caller gave. Any text that could be a code of any length is one; whether the room is
+    /// there is another question.
+    ///
+    /// # Errors
+    /// [`Error::InvalidShortCode`] for anything but 1 to 32 letters and digits.
+    pub fn parse(text: &str) -> Result<Self> {
+        let valid = (1..=*Self::LENGTHS.end()).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if valid { Ok(Self(text.into())) } else { Err(Error::InvalidShortCode) }
+    }
+
+    /// Takes a code from the database or from a verified token.
+    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ShortCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for ShortCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A message's body. Empty ones pass, since an old client sends them. Never logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MessageBody(Arc<str>);
+
+impl MessageBody {
+    /// Checks the length in bytes and the characters.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooLong`] over `max_bytes`, [`Error::InvalidMessage`] with U+0000 inside.
+    pub fn parse(text: String, max_bytes: usize) -> Result<Self> {
+        if text.len() > max_bytes {
+            Err(Error::MessageTooLong { limit: max_bytes })
+        } else if has_nul(&text) {
+            Err(Error::InvalidMessage)
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+
+    /// Returns the body, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    /// Returns the length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Says whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for MessageBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageBody({} bytes)", self.0.len())
+    }
+}
+
+/// What a message's author calls it, so that a retry is recognised: 1 to 64 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientMessageId(Arc<str>);
+
+impl ClientMessageId {
+    /// Checks the length and the characters; an empty text is "none given".
+    ///
+    /// # Errors
+    /// [`Error::InvalidClientMessageId`] over 64 bytes or with U+0000 inside.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        if text.is_empty() {
+            Ok(None)
+        } else if text.len() <= 64 && !has_nul(text) {
+            Ok(Some(Self(text.into())))
+        } else {
+            Err(Error::InvalidClientMessageId)
+        }
+    }
+
+    /// Takes an id from the database.
+    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names_follow_the_originals_rule() {
+        for good in ["walker1", "a b-c=1", "é|\"123", &"1".repeat(255)] {
+            assert!(UserName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "abc1", "walker", "walker_1", "walk/er1", "nul\0byte1", &"1".repeat(256)] {
+            assert!(UserName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn passwords_follow_the_originals_rule_up_to_128_bytes() {
+        let longest = format!("Aa1!{}", "x".repeat(124));
+        for good in ["Passw0rd!", "aA1?bc", &longest] {
+            assert!(Password::parse(good).is_ok(), "{good}");
+        }
+        let too_long = format!("{longest}x");
+        for bad in
+            ["", "aA1?", "password1!", "PASSWORD1!", "Password!", "Password1", "Pass\0word1!", &too_long]
+        {
+            assert!(Password::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_in_its_debug_output() {
+        let password = Password::parse("Passw0rd!").expect("valid");
+        assert_eq!(format!("{password:?}"), "Password(…)");
+        let body = MessageBody::parse("hush".into(), 10).expect("valid");
+        assert_eq!(format!("{body:?}"), "MessageBody(4 bytes)");
+    }
+
+    #[test]
+    fn no_stored_text_holds_nul() {
+        assert!(RoomName::parse("a\0".into()).is_err());
+        assert!(RoomPassword::parse("a\0".into()).is_err());
+        assert!(MessageBody::parse("a\0".into(), 10).is_err());
+        assert!(ClientMessageId::parse("a\0").is_err());
+        assert!(ShortCode::parse("ab\0d").is_err());
+    }
+
+    #[test]
+    fn lengths_are_inclusive() {
+        assert!(MessageBody::parse("x".repeat(10), 10).is_ok());
+        assert!(matches!(MessageBody::parse("x".repeat(11), 10), Err(Error::MessageTooLong { limit: 10 })));
+        assert!(ClientMessageId::parse(&"x".repeat(64)).is_ok_and(|id| id.is_some()));
+        assert!(ClientMessageId::parse(&"x".repeat(65)).is_err());
+        assert!(ClientMessageId::parse("").is_ok_and(|id| id.is_none()));
+        assert!(RoomName::parse("é".repeat(128)).is_ok());
+        assert!(RoomName::parse("é".repeat(129)).is_err());
+        assert!(RoomPassword::parse("x".repeat(128)).is_ok());
+        assert!(RoomPassword::parse("x".repeat(129)).is_err());
+    }
+}

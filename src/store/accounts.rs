@@ -1,0 +1,178 @@
+use grpcchatter_entity::{account, member, room, session};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use super::{Failure, Store, sessions::end_sessions};
+use crate::model::{Account, Error, Result, Role, RoomId, SessionId, Timestamp, UserId, UserName};
+
+/// An account together with what its password is checked against.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The account.
+    pub account: Account,
+    /// The stored hash; whoever verified a password against it says so in the next step, which is refused
+    /// where it has changed meanwhile.
+    pub password_hash: String,
+}
+
+impl Store {
+    /// Adds an account. The unique index decides about its name.
+    ///
+    /// # Errors
+    /// [`Error::UserNameTaken`], also by a deleted account; failures of the database.
+    pub async fn create_account(&self, user_name: UserName, password_hash: String) -> Result<Account> {
+        let store = self.clone();
+        self.on_core("create account", async move {
+            let created_at = store.clock().now();
+            let row = account::ActiveModel {
+                id: NotSet,
+                user_name: Set(user_name.as_str().to_owned()),
+                password_hash: Set(password_hash),
+                role: Set(Role::User.as_str().to_owned()),
+                created_at: Set(created_at.as_micros()),
+                disabled_at: Set(None),
+                deleted_at: Set(None),
+            };
+            match account::Entity::insert(row).exec(store.writer()).await.map_err(Failure::from) {
+                Ok(inserted) => {
+                    let id = UserId(inserted.last_insert_id);
+                    Ok(Account { id, user_name, role: Role::User, created_at })
+                }
+                Err(failure) if failure.is_unique_violation() => Err(Error::UserNameTaken.into()),
+                Err(failure) => Err(failure),
+            }
+        })
+        .await
+    }
+
+    /// Finds an account that can log in by its name; a disabled or deleted one is not there.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn find_credentials(&self, user_name: UserName) -> Result<Option<Credentials>> {
+        let store = self.clone();
+        self.on_core("find account", async move {
+            let row = account::Entity::find()
+                .filter(account::Column::UserName.eq(user_name.as_str()))
+                .filter(account::Column::DisabledAt.is_null())
+                .filter(account::Column::DeletedAt.is_null())
+                .one(store.reader())
+                .await?;
+            Ok(row.map(Credentials::from))
+        })
+        .await
+    }
+
+    /// Finds an account that can log in by its id.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn find_account(&self, user: UserId) -> Result<Option<Credentials>> {
+        let store = self.clone();
+        self.on_core("find account", async move {
+            let row = account::Entity::find_by_id(user.0)
+                .filter(account::Column::DisabledAt.is_null())
+                .filter(account::Column::DeletedAt.is_null())
+                .one(store.reader())
+                .await?;
+            Ok(row.map(Credentials::from))
+        })
+        .await
+    }
+
+    /// Replaces a password, and ends every session of the account but `kept`. Returns the rooms whose members
+    /// must be checked again.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] where `verified_hash` is not the account's any more; failures of the
+    /// database.
+    pub async fn change_password(
+        &self,
+        user: UserId,
+        verified_hash: String,
+        new_hash: String,
+        kept: SessionId,
+    ) -> Result<Vec<RoomId>> {
+        let store = self.clone();
+        self.on_core("change password", async move {
+            let transaction = store.begin().await?;
+            let changed = account::Entity::update_many()
+                .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
+                .filter(account::Column::Id.eq(user.0))
+                .filter(account::Column::PasswordHash.eq(verified_hash))
+                .filter(account::Column::DeletedAt.is_null())
+                .exec(&transaction)
+                .await?;
+            if changed.rows_affected == 0 {
+                return Err(Error::InvalidCredentials.into());
+            }
+            let others = session::Column::UserId.eq(user.0).and(session::Column::Id.ne(kept.0));
+            let rooms = end_sessions(&transaction, user, others).await?;
+            transaction.commit().await?;
+            Ok(rooms)
+        })
+        .await
+    }
+
+    /// Deletes an account: its name stays taken, its messages stay without a name, it leaves its rooms and its
+    /// sessions end. Returns the rooms whose members must be checked again.
+    ///
+    /// # Errors
+    /// [`Error::OwnsRooms`]; [`Error::InvalidCredentials`] where `verified_hash` is not the account's any
+    /// more; failures of the database.
+    pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<RoomId>> {
+        let store = self.clone();
+        self.on_core("delete account", async move {
+            let transaction = store.begin().await?;
+            // The lock waits for rooms that are being made: their rows refer to this one.
+            let row = account::Entity::find_by_id(user.0)
+                .filter(account::Column::DeletedAt.is_null())
+                .lock_exclusive()
+                .one(&transaction)
+                .await?;
+            if row.is_none_or(|row| row.password_hash != verified_hash) {
+                return Err(Error::InvalidCredentials.into());
+            }
+            let owned =
+                room::Entity::find().filter(room::Column::OwnerId.eq(user.0)).count(&transaction).await?;
+            if owned > 0 {
+                return Err(Error::OwnsRooms.into());
+            }
+            account::Entity::update_many()
+                .col_expr(account::Column::DeletedAt, Expr::value(store.clock().now().as_micros()))
+                .col_expr(account::Column::PasswordHash, Expr::value(""))
+                .filter(account::Column::Id.eq(user.0))
+                .exec(&transaction)
+                .await?;
+            let rooms = end_sessions(&transaction, user, session::Column::UserId.eq(user.0)).await?;
+            member::Entity::update_many()
+                .col_expr(member::Column::Joined, Expr::value(false))
+                .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
+                .filter(member::Column::UserId.eq(user.0))
+                .filter(member::Column::Joined.eq(true))
+                .exec(&transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(rooms)
+        })
+        .await
+    }
+}
+
+impl From<account::Model> for Credentials {
+    fn from(row: account::Model) -> Self {
+        Self { password_hash: row.password_hash.clone(), account: to_account(row) }
+    }
+}
+
+pub(super) fn to_account(row: account::Model) -> Account {
+    Account {
+        id: UserId(row.id),
+        user_name: UserName::trusted(row.user_name),
+        role: Role::from_name(&row.role),
+        created_at: Timestamp::from_micros(row.created_at),
+    }
+}

@@ -1,0 +1,166 @@
+//! The log as it is read: pages of messages, and the heads of rooms.
+
+use grpcchatter_entity::room;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value};
+use uuid::Uuid;
+
+use super::{DbResult, Standing, Store};
+use crate::model::{ChatIdentity, ClientMessageId, Epochs, Message, Result, RoomId, Timestamp, UserId};
+
+/// The head of a room's log, as the database has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// The room.
+    pub room: RoomId,
+    /// seq of its newest message; 0 while there is none.
+    pub last_seq: i64,
+    /// Id of its newest message.
+    pub last_message_id: Option<Uuid>,
+    /// The room's epochs.
+    pub epochs: Epochs,
+}
+
+/// Which messages a page takes, the nearest first to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Those before this seq; `i64::MAX` is the newest.
+    Before(i64),
+    /// Those after this seq.
+    After(i64),
+}
+
+/// A page of the log, by rising seq.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Whether others exist beyond it, in the direction asked for.
+    pub more: bool,
+    /// seq of the oldest message that is kept; 0 while there is none.
+    pub first_seq: i64,
+    /// seq of the newest message; 0 while there is none.
+    pub last_seq: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    seq: i64,
+    message_id: Uuid,
+    user_id: i64,
+    user_name: String,
+    body: String,
+    created_at: i64,
+    client_message_id: Option<String>,
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            message_id: row.message_id,
+            author: UserId(row.user_id),
+            user_name: row.user_name.into(),
+            body: row.body.into(),
+            created_at: Timestamp::from_micros(row.created_at),
+            client_message_id: row.client_message_id.map(ClientMessageId::trusted),
+        }
+    }
+}
+
+/// A message keeps its place when its author's account is deleted; the name goes.
+const SELECT: &str = "SELECT m.seq, m.message_id, m.user_id, \
+     CASE WHEN a.deleted_at IS NULL THEN a.user_name ELSE '' END AS user_name, m.body, m.created_at, \
+     m.client_message_id FROM messages m JOIN accounts a ON a.id = m.user_id";
+
+impl Store {
+    /// Reads the messages from `first` to `last`, both included.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn messages(&self, room: RoomId, first: i64, last: i64) -> Result<Vec<Message>> {
+        let store = self.clone();
+        self.on_core("read the log", async move {
+            let condition = "m.room_id = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq";
+            store.select(condition, [room.0.into(), first.into(), last.into()]).await
+        })
+        .await
+    }
+
+    /// Reads a page for a member, whose right is checked in the same call.
+    ///
+    /// # Errors
+    /// As [`Store::standing`].
+    pub async fn list_messages(
+        &self,
+        identity: &ChatIdentity,
+        direction: Direction,
+        size: usize,
+    ) -> Result<Page> {
+        let (store, identity) = (self.clone(), identity.clone());
+        self.on_core("list messages", async move {
+            let Standing { room, first_seq, .. } = store.standing_in(store.reader(), &identity).await?;
+            let (condition, from) = match direction {
+                Direction::Before(seq) => ("m.room_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3", seq),
+                Direction::After(seq) => ("m.room_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3", seq),
+            };
+            let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
+            let mut messages = store.select(condition, [room.id.0.into(), from.into(), limit.into()]).await?;
+            let more = messages.len() > size;
+            messages.truncate(size);
+            if matches!(direction, Direction::Before(_)) {
+                messages.reverse();
+            }
+            // What was stored between the two statements belongs to the log already.
+            let last_seq = messages.last().map_or(room.last_seq, |message| message.seq.max(room.last_seq));
+            let first_seq = if last_seq < first_seq { 0 } else { first_seq };
+            Ok(Page { messages, more, first_seq, last_seq })
+        })
+        .await
+    }
+
+    /// Returns the id of the message at `seq`, for a resume point.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn message_id_at(&self, room: RoomId, seq: i64) -> Result<Option<Uuid>> {
+        let store = self.clone();
+        self.on_core("check a resume point", async move {
+            let condition = "m.room_id = $1 AND m.seq = $2";
+            let found: Vec<Message> = store.select(condition, [room.0.into(), seq.into()]).await?;
+            Ok(found.first().map(|message| message.message_id))
+        })
+        .await
+    }
+
+    /// Reads the heads of these rooms; one that is missing was deleted.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn heads(&self, rooms: Vec<RoomId>) -> Result<Vec<Head>> {
+        let store = self.clone();
+        self.on_core("poll the rooms", async move {
+            let mut heads = Vec::with_capacity(rooms.len());
+            for some in rooms.chunks(1_000) {
+                let found = room::Entity::find()
+                    .filter(room::Column::Id.is_in(some.iter().map(|room| room.0)))
+                    .all(store.reader())
+                    .await?;
+                heads.extend(found.into_iter().map(|row| Head {
+                    room: RoomId(row.id),
+                    last_seq: row.last_seq,
+                    last_message_id: row.last_message_id,
+                    epochs: Epochs { room: row.epoch, members: row.members_epoch },
+                }));
+            }
+            Ok(heads)
+        })
+        .await
+    }
+
+    async fn select<const N: usize>(&self, condition: &str, values: [Value; N]) -> DbResult<Vec<Message>> {
+        let statement =
+            Statement::from_sql_and_values(self.backend(), format!("{SELECT} WHERE {condition}"), values);
+        let rows = Row::find_by_statement(statement).all(self.reader()).await?;
+        Ok(rows.into_iter().map(Message::from).collect())
+    }
+}

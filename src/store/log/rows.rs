@@ -1,0 +1,106 @@
+//! The statements of an append.
+
+use std::collections::HashMap;
+
+use grpcchatter_entity::message;
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
+    FromQueryResult, Statement, Value,
+};
+use uuid::Uuid;
+
+use super::{Batch, Draft, Lane};
+use crate::{
+    model::{Line, RoomId, Timestamp},
+    store::DbResult,
+};
+
+/// A locked room.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Locked {
+    pub(super) id: i64,
+    pub(super) last_seq: i64,
+    pub(super) owner_id: i64,
+    pub(super) epoch: i64,
+    pub(super) members_epoch: i64,
+}
+
+impl Lane {
+    /// Locks the rooms of the batch, by rising id. On PostgreSQL a room that another transaction holds is passed
+    /// over, and its drafts go alone later, where the lock is waited for (`lock_timeout`).
+    pub(super) async fn lock(
+        &self,
+        transaction: &DatabaseTransaction,
+        drafts: &[Draft],
+        batch: &Batch,
+    ) -> DbResult<HashMap<RoomId, Locked>> {
+        let mut ids: Vec<i64> = batch.places.iter().map(|&place| drafts[place].identity.room.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let places = placeholders(1, ids.len());
+        let mut sql = format!(
+            "SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms WHERE id IN ({places}) ORDER BY id"
+        );
+        if self.store.backend() == DbBackend::Postgres {
+            sql.push_str(if batch.wait { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
+        }
+        let values: Vec<Value> = ids.into_iter().map(Value::from).collect();
+        let statement = Statement::from_sql_and_values(self.store.backend(), sql, values);
+        let rows = Locked::find_by_statement(statement).all(transaction).await?;
+        Ok(rows.into_iter().map(|row| (RoomId(row.id), row)).collect())
+    }
+
+    pub(super) async fn update_heads(
+        &self,
+        transaction: &DatabaseTransaction,
+        fresh: &HashMap<RoomId, Vec<Line>>,
+        now: Timestamp,
+    ) -> DbResult<(RoomId, i64, Uuid)> {
+        let mut seqs = String::new();
+        let mut ids = String::new();
+        let mut values: Vec<Value> = vec![now.as_micros().into()];
+        let mut doubt = (RoomId(0), 0, Uuid::nil());
+        for (room, lines) in fresh {
+            let Some(line) = lines.last() else { continue };
+            let at = values.len() + 1;
+            seqs.push_str(&format!(" WHEN ${at} THEN ${}", at + 1));
+            ids.push_str(&format!(" WHEN ${at} THEN ${}", at + 2));
+            values.extend([room.0.into(), line.message.seq.into(), line.message.message_id.into()]);
+            doubt = (*room, line.message.seq, line.message.message_id);
+        }
+        let rooms: Vec<String> = (0..fresh.len()).map(|nth| format!("${}", 2 + 3 * nth)).collect();
+        let sql = format!(
+            "UPDATE rooms SET active_at = $1, last_seq = CASE id{seqs} END, last_message_id = CASE id{ids} END \
+             WHERE id IN ({})",
+            rooms.join(", ")
+        );
+        transaction.execute_raw(Statement::from_sql_and_values(self.store.backend(), sql, values)).await?;
+        Ok(doubt)
+    }
+}
+
+/// Inserts the messages at their places.
+pub(super) async fn insert(
+    transaction: &DatabaseTransaction,
+    fresh: &HashMap<RoomId, Vec<Line>>,
+) -> DbResult<()> {
+    let rows = fresh.iter().flat_map(|(room, lines)| {
+        lines.iter().map(|line| message::ActiveModel {
+            room_id: Set(room.0),
+            seq: Set(line.message.seq),
+            message_id: Set(line.message.message_id),
+            user_id: Set(line.message.author.0),
+            body: Set(line.message.body.as_ref().to_owned()),
+            created_at: Set(line.message.created_at.as_micros()),
+            client_message_id: Set(line.message.client_message_id.as_ref().map(|id| id.as_str().to_owned())),
+        })
+    });
+    message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+    Ok(())
+}
+
+/// Returns `$first, …` for `count` values.
+pub(super) fn placeholders(first: usize, count: usize) -> String {
+    let names: Vec<String> = (first..first + count).map(|nth| format!("${nth}")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,231 @@
+//! The database: accounts, sessions, rooms, members and the log, in SQLite or PostgreSQL.
+//!
+//! A sqlx connection belongs to the runtime that opened it, so every public method of [`Store`] runs its work on
+//! the core runtime and awaits the answer. That is the rule of cancellation too: a caller that is dropped never
+//! drops a transaction. No entity leaves this module.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    sqlx::{
+        postgres::PgConnectOptions,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
+};
+use tokio::runtime::Handle;
+use tracing::Instrument as _;
+
+use crate::{
+    clock::Clock,
+    model::{Error, Result},
+};
+
+mod accounts;
+mod failure;
+mod history;
+mod log;
+mod members;
+mod rooms;
+mod sessions;
+mod setup;
+#[cfg(test)]
+pub(crate) mod temporary;
+
+pub use accounts::Credentials;
+use failure::Failure;
+pub use history::{Direction, Head, Page};
+pub use log::{Appended, Draft, Lane, Receipt};
+pub use members::{Membership, Standing};
+pub use rooms::{NewRoom, RoomPage, RoomRecord};
+pub use sessions::{NewSession, Refreshed, Session, Turn};
+pub use setup::SetupError;
+
+/// The result of work inside the store: the caller's fault, or the database's.
+type DbResult<T> = std::result::Result<T, Failure>;
+
+/// Which database, and where.
+#[derive(Clone)]
+pub enum DatabaseUrl {
+    /// A file, made where it is missing.
+    Sqlite(PathBuf),
+    /// A connection string; it may hold a password, so it is never printed.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "Sqlite({})", path.display()),
+            Self::Postgres(_) => f.write_str("Postgres(…)"),
+        }
+    }
+}
+
+/// A handle to the database. Clones share its pools.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    core: Handle,
+    clock: Clock,
+    backend: DbBackend,
+    /// SQLite: exactly one connection. PostgreSQL: the pool that serves everything but the log's lanes.
+    writer: DatabaseConnection,
+    /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
+    reader: DatabaseConnection,
+}
+
+/// How long a caller waits for a connection of a pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
+const READERS: u32 = 4;
+const POSTGRES_POOL: u32 = 10;
+
+impl Store {
+    /// Opens the database. Must be called on the core runtime, whose `Handle` it keeps.
+    ///
+    /// # Errors
+    /// Where the database cannot be reached or opened.
+    pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, DbErr> {
+        let core = Handle::current();
+        let (backend, writer, reader) = match url {
+            DatabaseUrl::Sqlite(path) => {
+                let writer = Database::connect(sqlite(path.clone(), false)).await?;
+                let reader = Database::connect(sqlite(path.clone(), true)).await?;
+                (DbBackend::Sqlite, writer, reader)
+            }
+            DatabaseUrl::Postgres(url) => {
+                let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
+                (DbBackend::Postgres, pool.clone(), pool)
+            }
+        };
+        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader })))
+    }
+
+    /// Says whether the database answers, for /readyz.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] where it does not.
+    pub async fn ping(&self) -> Result<()> {
+        let store = self.clone();
+        self.on_core("ping", async move {
+            store.reader().execute_unprepared("SELECT 1").await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Closes the pools after what is under way is done.
+    pub async fn close(&self) {
+        let store = self.clone();
+        let closing = self.0.core.spawn(async move {
+            if let Err(error) = store.0.reader.close_by_ref().await {
+                tracing::warn!(%error, "the readers could not be closed");
+            }
+            if let Err(error) = store.0.writer.close_by_ref().await {
+                tracing::warn!(%error, "the writer could not be closed");
+            }
+        });
+        if closing.await.is_err() {
+            tracing::warn!("closing the database panicked");
+        }
+    }
+
+    /// Runs `work` on the core runtime, to its end even where the caller is dropped. A failure of the database
+    /// is logged here, once, and reaches the caller as a fixed sentence.
+    async fn on_core<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task =
+            self.0.core.spawn(work.map(move |done| done.map_err(|f| f.report(what))).in_current_span());
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, what, "a task of the store panicked");
+            Err(Error::Internal)
+        })
+    }
+
+    /// Begins a transaction that writes.
+    async fn begin(&self) -> DbResult<DatabaseTransaction> {
+        let options = match self.0.backend {
+            DbBackend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            },
+            _ => TransactionOptions { access_mode: Some(AccessMode::ReadWrite), ..Default::default() },
+        };
+        Ok(self.0.writer.begin_with_options(options).await?)
+    }
+
+    fn reader(&self) -> &DatabaseConnection {
+        &self.0.reader
+    }
+
+    fn writer(&self) -> &DatabaseConnection {
+        &self.0.writer
+    }
+
+    fn backend(&self) -> DbBackend {
+        self.0.backend
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}
+
+/// Returns the options of the writer (one connection) or of the readers. The pragmas are set through sqlx's own
+/// options, so that they hold on every connection of the pool.
+fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options
+        .max_connections(if read_only { READERS } else { 1 })
+        .min_connections(1)
+        .acquire_timeout(if read_only { ACQUIRE_TIMEOUT } else { Duration::from_secs(5) })
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            options
+                .filename(&path)
+                .in_memory(false)
+                .shared_cache(false)
+                .create_if_missing(!read_only)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(5))
+                .pragma("query_only", if read_only { "1" } else { "0" })
+                .pragma("temp_store", "memory")
+                .pragma("cache_size", "-16384")
+        });
+    options
+}
+
+/// Returns the options of a PostgreSQL pool. The timeouts bound what a frozen peer or a held lock can cost.
+fn postgres(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_postgres_opts(|options: PgConnectOptions| {
+            options.application_name("grpcchatter").options([
+                ("lock_timeout", "1s"),
+                ("statement_timeout", "2s"),
+                ("idle_in_transaction_session_timeout", "5s"),
+            ])
+        });
+    options
+}

@@ -1,0 +1,100 @@
+use std::collections::HashSet;
+
+use grpcchatter_entity::meta;
+use grpcchatter_migration::{Migrator, MigratorTrait as _};
+use sea_orm::{ActiveValue::Set, ConnectionTrait as _, DbBackend, DbErr, EntityTrait as _, Statement};
+
+use super::Store;
+
+/// Why a database cannot be served from.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A newer program has migrated it.
+    #[error("the database was migrated by a newer version of this program (step {0}); start that version")]
+    Newer(String),
+    /// A pragma did not take.
+    #[error(
+        "SQLite keeps {pragma} = {found}, but a durable log needs {wanted}; move DATA_DIR to a local file system"
+    )]
+    Pragma {
+        /// Which.
+        pragma: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+impl Store {
+    /// Brings the schema up to this program's version, checks what durability rests on, and returns the
+    /// deployment's id, which is made once.
+    ///
+    /// # Errors
+    /// Where the database is newer than the program, or fails.
+    pub async fn migrate(&self) -> Result<String, SetupError> {
+        self.refuse_newer().await?;
+        Migrator::up(self.writer(), None).await?;
+        if self.backend() == DbBackend::Sqlite {
+            self.check_pragmas().await?;
+        }
+        Ok(self.deployment().await?)
+    }
+
+    async fn refuse_newer(&self) -> Result<(), SetupError> {
+        let known: HashSet<String> =
+            Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+        let table = "seaql_migrations";
+        let exists = match self.backend() {
+            DbBackend::Sqlite => {
+                format!("SELECT name AS found FROM sqlite_master WHERE type = 'table' AND name = '{table}'")
+            }
+            _ => format!(
+                "SELECT table_name AS found FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = '{table}'"
+            ),
+        };
+        if self.writer().query_one_raw(Statement::from_string(self.backend(), exists)).await?.is_none() {
+            return Ok(());
+        }
+        let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
+        for row in self.writer().query_all_raw(applied).await? {
+            let version: String = row.try_get("", "version")?;
+            if !known.contains(&version) {
+                return Err(SetupError::Newer(version));
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_pragmas(&self) -> Result<(), SetupError> {
+        for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
+            let statement = Statement::from_string(self.backend(), format!("PRAGMA {pragma}"));
+            let row = self.writer().query_one_raw(statement).await?;
+            let found = match row {
+                Some(row) => row
+                    .try_get_by_index::<String>(0)
+                    .or_else(|_| row.try_get_by_index::<i64>(0).map(|number| number.to_string()))?,
+                None => String::new(),
+            };
+            if found != wanted {
+                return Err(SetupError::Pragma { pragma, found, wanted });
+            }
+        }
+        Ok(())
+    }
+
+    async fn deployment(&self) -> Result<String, DbErr> {
+        let name = "deployment";
+        let fresh =
+            meta::ActiveModel { name: Set(name.to_owned()), value: Set(self.clock().uuid().to_string()) };
+        meta::Entity::insert(fresh)
+            .on_conflict_do_nothing_on([meta::Column::Name])
+            .exec(self.writer())
+            .await?;
+        let row = meta::Entity::find_by_id(name).one(self.writer()).await?;
+        Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
+    }
+}

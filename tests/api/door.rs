@@ -1,0 +1,145 @@
+//! The limits at the door: they slow strangers and floods down, say when to come again, and never lock anybody
+//! out who knows their password.
+
+use grpcchatter_proto::v1::{JoinChatRoomRequest, SendMessageRequest};
+use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{
+    Answer, Caller, Database, PASSWORD, Refused as _, TestApp, new_name, on_each_database, within,
+};
+
+on_each_database! {
+    registrations_are_bounded_by_address,
+    wrong_passwords_are_bounded_by_address_and_right_ones_are_not,
+    known_and_unknown_names_are_delayed_alike_after_five_failures,
+    guesses_at_a_rooms_password_are_delayed,
+    messages_are_bounded_by_user_after_a_burst,
+    connections_are_bounded_by_address,
+}
+
+async fn register(caller: &Caller) -> Answer {
+    caller.rest("POST", "/register", json!({"user_name": new_name(), "password": PASSWORD})).await
+}
+
+async fn log_in(caller: &Caller, name: &str, password: &str) -> Answer {
+    caller.rest("POST", "/login", json!({"user_name": name, "password": password})).await
+}
+
+/// Checks a refusal that says when to come again.
+#[track_caller]
+fn assert_limited(answer: &Answer) {
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["reason"]),
+        (429, &json!("RATE_LIMITED")),
+        "{answer:?}"
+    );
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    // An hour is counted in slices of five minutes, and the one under way besides.
+    assert!((1..=65 * 60).contains(&seconds), "{answer:?}");
+}
+
+async fn registrations_are_bounded_by_address(database: Database) {
+    let app = TestApp::with(&database, &[("REGISTRATIONS_PER_HOUR", "3")]).await;
+    let user = app.user().await;
+    for _ in 0..2 {
+        assert_eq!(register(&app.anonymous()).await.status, 200);
+    }
+    assert_limited(&register(&app.anonymous()).await);
+    // Whoever has an account is not held up by it.
+    assert_eq!(log_in(&app.anonymous(), &user.name, PASSWORD).await.status, 200);
+}
+
+async fn wrong_passwords_are_bounded_by_address_and_right_ones_are_not(database: Database) {
+    let app = TestApp::with(&database, &[("GUESSES_PER_HOUR", "4")]).await;
+    let user = app.user().await;
+    for _ in 0..6 {
+        assert_eq!(log_in(&app.anonymous(), &user.name, PASSWORD).await.status, 200);
+    }
+    for _ in 0..4 {
+        assert_eq!(log_in(&app.anonymous(), &new_name(), PASSWORD).await.status, 401);
+    }
+    assert_limited(&log_in(&app.anonymous(), &new_name(), PASSWORD).await);
+    // A session goes on: no password is asked.
+    assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200);
+}
+
+async fn known_and_unknown_names_are_delayed_alike_after_five_failures(database: Database) {
+    let app = TestApp::with(&database, &[("GUESSES_PER_HOUR", "1000")]).await;
+    let user = app.user().await;
+    for name in [user.name.clone(), new_name()] {
+        let mut wrong = 0;
+        // Each failure beyond the fifth doubles the delay, so that a few reach one that is longer than a hash.
+        let limited = loop {
+            let answer = log_in(&app.anonymous(), &name, "Wr0ng-password").await;
+            if answer.status == 429 {
+                break answer;
+            }
+            assert_eq!(answer.status, 401, "{answer:?}");
+            wrong += 1;
+        };
+        assert!((5..=10).contains(&wrong), "{wrong} wrong passwords for {name}");
+        assert_limited(&limited);
+    }
+}
+
+async fn guesses_at_a_rooms_password_are_delayed(database: Database) {
+    let app = TestApp::with(&database, &[("GUESSES_PER_HOUR", "1000")]).await;
+    let (owner, guest) = (app.user().await, app.user().await);
+    let room = owner.create_room().await;
+    let mut wrong = 0;
+    let limited = loop {
+        let room_password = "wrong".to_owned();
+        let request = JoinChatRoomRequest { room_password, ..room.join_request() };
+        let status = guest.call(request).await.unwrap_err();
+        if status.code() == Code::ResourceExhausted {
+            break status;
+        }
+        status.refused(Code::PermissionDenied, "WRONG_ROOM_PASSWORD");
+        wrong += 1;
+    };
+    assert!((5..=10).contains(&wrong), "{wrong} wrong passwords");
+    let status = limited.refused(Code::ResourceExhausted, "RATE_LIMITED");
+    assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+}
+
+async fn messages_are_bounded_by_user_after_a_burst(database: Database) {
+    let app = TestApp::with(&database, &[("MESSAGES_PER_SECOND", "1")]).await;
+    let (owner, guest) = (app.user().await, app.user().await);
+    let room = owner.create_room().await;
+    let (member, other) = (owner.join(&room).await, guest.join(&room).await);
+    let mut said = 0;
+    let limited = loop {
+        match member.call(SendMessageRequest { body: "again".to_owned(), ..Default::default() }).await {
+            Ok(_) => said += 1,
+            Err(status) => break status,
+        }
+    };
+    assert!(said >= 4, "a burst of four seconds' worth, and {said} came through");
+    let status = limited.refused(Code::ResourceExhausted, "RATE_LIMITED");
+    assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+    let mut chat = member.chat().await.unwrap();
+    let rejected = loop {
+        chat.say_as(&new_name(), "and on a stream").await;
+        if let Some(rejected) = chat.next().await.rejected {
+            break rejected;
+        }
+    };
+    assert_eq!((rejected.code, &*rejected.reason), (Code::ResourceExhausted as i32, "RATE_LIMITED"));
+    other.say("not held up by them").await;
+}
+
+async fn connections_are_bounded_by_address(database: Database) {
+    let app = TestApp::with(&database, &[("MAX_CONNECTIONS_PER_ADDRESS", "3")]).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(TcpStream::connect(app.address()).await.unwrap());
+    }
+    let mut fourth = TcpStream::connect(app.address()).await.unwrap();
+    // A reset is an end as well; the three who were there first would be closed only after ten seconds.
+    let ended = within("the end of the fourth", fourth.read_u8()).await;
+    assert!(ended.is_err(), "{ended:?}");
+    drop(open);
+}

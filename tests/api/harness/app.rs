@@ -1,0 +1,131 @@
+//! The real server, in this process, on a port of the system's choice.
+
+use std::{net::SocketAddr, path::Path, thread};
+
+use anyhow::Context as _;
+use grpcchatter::{app::App, config::Config};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::{Answer, Caller, Connection, Database, User, Version, request, within};
+
+/// What the tests' servers sign with, so that a test can forge.
+pub(crate) const SECRET: &str = "cAnary-secret-of-the-tests-0123456789abcdef";
+
+/// A server that stops when it is dropped.
+pub(crate) struct TestApp {
+    address: SocketAddr,
+    folder: TempDir,
+    anonymous: Caller,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl TestApp {
+    /// Starts a server without the limits that would slow tests down.
+    pub(crate) async fn start(database: &Database) -> Self {
+        Self::with(database, &[]).await
+    }
+
+    /// Starts a server with these settings before all others.
+    pub(crate) async fn with(database: &Database, settings: &[(&str, &str)]) -> Self {
+        Self::on(database, tempfile::tempdir().unwrap(), settings).await
+    }
+
+    /// Starts a server on a folder that may hold what another has left.
+    pub(crate) async fn on(database: &Database, folder: TempDir, settings: &[(&str, &str)]) -> Self {
+        let settings = with_defaults(database, folder.path(), settings);
+        let (built, address) = oneshot::channel();
+        let (stop, stopping) = oneshot::channel::<()>();
+        let (ended, stopped) = oneshot::channel();
+        thread::spawn(move || {
+            let outcome = serve(&settings, built, stopping);
+            // Nobody asks for the outcome of a server that was dropped.
+            let _ = ended.send(outcome);
+        });
+        let address = match within("a server", address).await {
+            Ok(address) => address,
+            Err(_) => panic!("no server: {:?}", stopped.await),
+        };
+        let anonymous = Caller::anonymous(address);
+        Self { address, folder, anonymous, stop: Some(stop), stopped }
+    }
+
+    /// Returns where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns somebody without a token.
+    pub(crate) fn anonymous(&self) -> Caller {
+        self.anonymous.elsewhere()
+    }
+
+    /// Returns somebody new with an account, logged in, with a connection of their own.
+    pub(crate) async fn user(&self) -> User {
+        User::register(&self.anonymous()).await
+    }
+
+    /// Sends any request over a connection of its own.
+    pub(crate) async fn send(
+        &self,
+        version: Version,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut connection = Connection::open(self.address, version).await;
+        connection.send(request(method, path, headers, body.to_vec())).await
+    }
+
+    /// Stops the server, awaits its end, and returns its folder for the next one.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        drop(self.stop.take());
+        within("the server's end", self.stopped).await.unwrap().unwrap();
+        self.folder
+    }
+}
+
+/// Runs a server until it is told to stop.
+fn serve(
+    settings: &[(String, String)],
+    built: oneshot::Sender<SocketAddr>,
+    stopping: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    let settings = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let app = App::build(Config::from_settings(settings)?)?;
+    let address = *app.local_addrs().first().context("no address")?;
+    let _ = built.send(address);
+    app.run(async move {
+        let _ = stopping.await;
+    })?;
+    Ok(())
+}
+
+/// Adds what every test's server needs to what one test asks for.
+pub(crate) fn with_defaults(
+    database: &Database,
+    folder: &Path,
+    settings: &[(&str, &str)],
+) -> Vec<(String, String)> {
+    let folder = folder.to_str().unwrap();
+    let mut all: Vec<(String, String)> = [
+        ("SERVER_ADDRESS", "127.0.0.1"),
+        ("SERVER_PORT", "0"),
+        ("DATA_DIR", folder),
+        ("SECRET", SECRET),
+        ("REGISTRATIONS_PER_HOUR", "0"),
+        ("GUESSES_PER_HOUR", "0"),
+        ("MESSAGES_PER_SECOND", "0"),
+    ]
+    .into_iter()
+    .chain(database.url().map(|url| ("DATABASE_URL", url)))
+    .filter(|(name, _)| !settings.iter().any(|(asked, _)| asked == name))
+    .chain(settings.iter().copied())
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    // An empty value is an unset one: a test leaves a default out by it.
+    all.retain(|(_, value)| !value.is_empty());
+    all
+}

@@ -1,0 +1,285 @@
+//! Who calls: anybody, a user with an account, a member of a room. Each is what the one before is, and more.
+
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use grpcchatter_proto::v1::{
+    CreateChatRoomRequest, CreateRoomTokenRequest, DeleteChatRoomRequest, JoinChatRoomRequest,
+    JoinChatRoomResponse, Message, ResumePoint, SendMessageRequest, SubscribeRequest,
+    subscribe_request::Start,
+};
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use serde_json::{Value, json};
+use tonic::{
+    Request, Status,
+    client::Grpc,
+    metadata::AsciiMetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+
+use super::{Answer, Chat, Connection, Dialect, Rpc, Subscription, Version, http::request, within};
+
+/// Somebody who calls the server, with a token or without, in one dialect.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<String>,
+    pub(crate) dialect: Dialect,
+    channel: Channel,
+}
+
+impl Caller {
+    /// Somebody without a token, who speaks native gRPC.
+    pub(crate) fn anonymous(address: SocketAddr) -> Self {
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self { address, token: None, dialect: Dialect::Native, channel }
+    }
+
+    /// The same, with this token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same, speaking another dialect.
+    pub(crate) fn speaking(&self, dialect: Dialect) -> Self {
+        Self { dialect, ..self.clone() }
+    }
+
+    /// The same, over a connection of its own.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self { channel: Self::anonymous(self.address).channel, ..self.clone() }
+    }
+
+    /// The same, calling a server that has taken the place of the last.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { token: self.token.clone(), dialect: self.dialect, ..Self::anonymous(address) }
+    }
+
+    /// Returns the token, which must be there.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().expect("this caller has a token")
+    }
+
+    /// Returns the channel, for clients generated elsewhere.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Calls REST. `Value::Null` sends no body.
+    pub(crate) async fn rest(&self, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.rest_bytes(method, path, body.as_bytes()).await
+    }
+
+    /// Calls REST with any body.
+    pub(crate) async fn rest_bytes(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
+        let mut connection = Connection::open(self.address, Version::H1).await;
+        connection.send(request(method, path, &headers, body.to_vec())).await
+    }
+
+    /// Calls a method that answers once.
+    pub(crate) async fn call<R: Rpc>(&self, message: R) -> Result<R::Response, Status> {
+        if self.dialect == Dialect::Native {
+            let mut grpc = self.ready().await?;
+            let path = PathAndQuery::from_static(R::PATH);
+            let codec = ProstCodec::<R, R::Response>::default();
+            let answer = within(R::PATH, grpc.unary(self.carrying(message), path, codec)).await?;
+            return Ok(answer.into_inner());
+        }
+        let bearer = self.bearer();
+        let metadata: Vec<_> =
+            bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())).into_iter().collect();
+        let mut connection = Connection::open(self.address, self.dialect.version()).await;
+        let messages = self.dialect.call(&mut connection, R::PATH, &metadata, &message).await?;
+        let [answer] = messages.as_slice() else { panic!("{} answered {} times", R::PATH, messages.len()) };
+        Ok(R::Response::decode(answer.as_ref()).unwrap())
+    }
+
+    /// Opens a subscription.
+    pub(crate) async fn subscribe(&self, start: Option<Start>) -> Result<Subscription, Status> {
+        Subscription::open(self, SubscribeRequest { start }).await
+    }
+
+    /// Opens a Chat, which only native gRPC can carry.
+    pub(crate) async fn chat(&self) -> Result<Chat, Status> {
+        Chat::open(self, None).await
+    }
+
+    /// Opens a Chat that goes on after a message.
+    pub(crate) async fn chat_after(&self, point: ResumePoint) -> Result<Chat, Status> {
+        Chat::open(self, Some(point)).await
+    }
+
+    /// Returns the header that carries the token.
+    pub(crate) fn bearer(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
+
+    /// Wraps a message with the token.
+    pub(crate) fn carrying<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(bearer) = self.bearer() {
+            let bearer = AsciiMetadataValue::try_from(bearer).unwrap();
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        request
+    }
+
+    /// Returns a client that may be called.
+    pub(crate) async fn ready(&self) -> Result<Grpc<Channel>, Status> {
+        let mut grpc = Grpc::new(self.channel());
+        let ready = within("a connection", grpc.ready()).await;
+        ready.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(grpc)
+    }
+}
+
+/// A password that every rule accepts. The word in it must never be seen in a log.
+pub(crate) const PASSWORD: &str = "cAnary-Passw0rd!";
+
+/// Somebody with an account and a user token.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) refresh_token: String,
+    caller: Caller,
+}
+
+impl Deref for User {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl User {
+    /// Registers somebody new and logs them in.
+    pub(crate) async fn register(anonymous: &Caller) -> Self {
+        let name = new_name();
+        let answer =
+            anonymous.rest("POST", "/register", json!({"user_name": name, "password": PASSWORD})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Self::log_in(anonymous, &name, PASSWORD).await
+    }
+
+    /// Logs somebody in: another session of the same account, where there is one.
+    pub(crate) async fn log_in(caller: &Caller, name: &str, password: &str) -> Self {
+        let answer = caller.rest("POST", "/login", json!({"user_name": name, "password": password})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer = answer.json();
+        let text = |key: &str| answer[key].as_str().unwrap().to_owned();
+        let refresh_token = text("refresh_token");
+        Self { name: name.to_owned(), refresh_token, caller: caller.with_token(&text("token")) }
+    }
+
+    /// The same user, in another session.
+    pub(crate) async fn log_in_again(&self) -> Self {
+        Self::log_in(&self.caller.elsewhere(), &self.name, PASSWORD).await
+    }
+
+    /// Makes a room with a password.
+    pub(crate) async fn create_room(&self) -> Room {
+        self.create_room_with("cAnary-room").await
+    }
+
+    /// Makes a room with this password.
+    pub(crate) async fn create_room_with(&self, password: &str) -> Room {
+        let (name, password) = ("the lounge".to_owned(), password.to_owned());
+        let request = CreateChatRoomRequest { room_name: name.clone(), room_password: password.clone() };
+        let short_code = self.call(request).await.unwrap().short_code;
+        Room { short_code, name, password }
+    }
+
+    /// Joins a room by its code and password.
+    pub(crate) async fn join(&self, room: &Room) -> Member {
+        let token = self.call(room.join_request()).await.unwrap().token;
+        Member { name: self.name.clone(), room: room.clone(), caller: self.caller.with_token(&token) }
+    }
+}
+
+impl User {
+    /// Deletes a room of the user's.
+    pub(crate) async fn delete(&self, room: &Room) {
+        self.call(DeleteChatRoomRequest { short_code: room.short_code.clone() }).await.unwrap();
+    }
+
+    /// Makes an invitation to a room of the user's.
+    pub(crate) async fn invite(&self, room: &Room) -> String {
+        let request = CreateRoomTokenRequest { short_code: room.short_code.clone(), ttl: None };
+        self.call(request).await.unwrap().room_token
+    }
+
+    /// Joins a room by an invitation.
+    pub(crate) async fn join_by(&self, invitation: &str) -> Result<JoinChatRoomResponse, Status> {
+        let room_token = invitation.to_owned();
+        self.call(JoinChatRoomRequest { room_token, ..JoinChatRoomRequest::default() }).await
+    }
+}
+
+/// Returns a user name that nobody has taken in this run.
+pub(crate) fn new_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("walker{:05}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A room and what opens it.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    pub(crate) short_code: String,
+    pub(crate) name: String,
+    pub(crate) password: String,
+}
+
+impl Room {
+    /// Returns the request that opens it.
+    pub(crate) fn join_request(&self) -> JoinChatRoomRequest {
+        JoinChatRoomRequest {
+            short_code: self.short_code.clone(),
+            room_password: self.password.clone(),
+            room_token: String::new(),
+        }
+    }
+}
+
+/// A user in a room, with its chat token.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) room: Room,
+    caller: Caller,
+}
+
+impl Deref for Member {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl Member {
+    /// The same, calling a server that has taken the place of the last.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { caller: self.caller.at(address), ..self.clone() }
+    }
+
+    /// Says something, and returns it as it was stored.
+    pub(crate) async fn say(&self, body: &str) -> Message {
+        self.say_as("", body).await
+    }
+
+    /// Says something under an id of the author's.
+    pub(crate) async fn say_as(&self, client_message_id: &str, body: &str) -> Message {
+        let (body, client_message_id) = (body.to_owned(), client_message_id.to_owned());
+        self.call(SendMessageRequest { body, client_message_id }).await.unwrap().message.unwrap()
+    }
+}

@@ -1,0 +1,33 @@
+//! The database of one test.
+
+use super::postgres::Cluster;
+
+/// A database that no other test uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Database(Option<String>);
+
+impl Database {
+    /// Returns SQLite: a file in the server's folder.
+    pub(crate) const fn sqlite() -> Self {
+        Self(None)
+    }
+
+    /// Makes a database in the tests' own PostgreSQL, or returns nothing where its programs are missing, which
+    /// `tests/coverage.rs` reports.
+    pub(crate) async fn postgres() -> Option<Self> {
+        Some(Self(Some(Cluster::shared()?.create_database().await)))
+    }
+
+    /// Makes another of the same kind.
+    pub(crate) async fn another(&self) -> Self {
+        match self.0 {
+            None => Self::sqlite(),
+            Some(_) => Self::postgres().await.expect("it was there before"),
+        }
+    }
+
+    /// Returns the setting that selects it, where there is one.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}

@@ -1,0 +1,142 @@
+//! HTTP with nothing between a test and the wire: any method, path, header and body, over HTTP/1.1 and over
+//! HTTP/2 with prior knowledge.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header::HOST};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::within;
+
+/// How a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    H1,
+    H2,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl Answer {
+    /// Returns a header's text; empty where it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Returns the body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// Returns the body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {:?} {:?}", self.status, self.body))
+    }
+}
+
+/// Makes a request with these headers. The path may hold a query.
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.into()));
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+    *request.uri_mut() = path.parse().unwrap();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+    }
+    request
+}
+
+/// One connection, which ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    address: SocketAddr,
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    H1(http1::SendRequest<Full<Bytes>>),
+    H2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr, version: Version) -> Self {
+        let socket = TokioIo::new(within("a connection", TcpStream::connect(address)).await.unwrap());
+        let sender = match version {
+            Version::H1 => {
+                let (sender, driver) = http1::handshake(socket).await.unwrap();
+                tokio::spawn(driver);
+                Sender::H1(sender)
+            }
+            Version::H2 => {
+                let (sender, driver) = http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+                tokio::spawn(driver);
+                Sender::H2(sender)
+            }
+        };
+        Self { address, sender }
+    }
+
+    /// Connects over HTTP/2 with windows of 16 KiB, which open only as an answer's body is read.
+    pub(crate) async fn narrow(address: SocketAddr) -> Self {
+        let socket = TokioIo::new(within("a connection", TcpStream::connect(address)).await.unwrap());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let narrow = builder.initial_stream_window_size(16 << 10);
+        let (sender, driver) = narrow.handshake(socket).await.unwrap();
+        tokio::spawn(driver);
+        Self { address, sender: Sender::H2(sender) }
+    }
+
+    /// Sends a request and returns what begins to come back.
+    pub(crate) async fn start(&mut self, mut request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        let answer = match &mut self.sender {
+            Sender::H1(sender) => {
+                if !request.headers().contains_key(HOST) {
+                    let host = HeaderValue::from_str(&self.address.to_string()).unwrap();
+                    request.headers_mut().insert(HOST, host);
+                }
+                within("an answer's head", sender.send_request(request)).await
+            }
+            Sender::H2(sender) => {
+                let path = request.uri().path_and_query().unwrap().as_str().to_owned();
+                *request.uri_mut() = Uri::builder()
+                    .scheme("http")
+                    .authority(self.address.to_string())
+                    .path_and_query(path)
+                    .build()
+                    .unwrap();
+                within("an answer's head", sender.send_request(request)).await
+            }
+        };
+        answer.unwrap()
+    }
+
+    /// Sends a request and awaits the whole answer.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        let (head, body) = self.start(request).await.into_parts();
+        let collected = within("an answer's body", body.collect()).await.unwrap();
+        let trailers = collected.trailers().cloned().unwrap_or_default();
+        Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers }
+    }
+}

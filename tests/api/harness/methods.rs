@@ -1,0 +1,61 @@
+//! Every method that is served, with the kind of token that opens it.
+
+use tonic::Code;
+
+use super::Dialect;
+
+/// Every method and the kind of token that it takes.
+pub(crate) const METHODS: [(&str, Kind); 19] = [
+    ("/grpcchatter.v1.ChatService/CreateChatRoom", Kind::User),
+    ("/grpcchatter.v1.ChatService/UpdateChatRoom", Kind::User),
+    ("/grpcchatter.v1.ChatService/DeleteChatRoom", Kind::User),
+    ("/grpcchatter.v1.ChatService/ListChatRooms", Kind::User),
+    ("/grpcchatter.v1.ChatService/CreateRoomToken", Kind::User),
+    ("/grpcchatter.v1.ChatService/RemoveChatRoomUser", Kind::User),
+    ("/grpcchatter.v1.ChatService/UnbanChatRoomUser", Kind::User),
+    ("/grpcchatter.v1.ChatService/JoinChatRoom", Kind::User),
+    ("/grpcchatter.v1.ChatService/ListChatRoomUsers", Kind::Chat),
+    ("/grpcchatter.v1.ChatService/SendMessage", Kind::Chat),
+    ("/grpcchatter.v1.ChatService/ListMessages", Kind::Chat),
+    ("/grpcchatter.v1.ChatService/Subscribe", Kind::Chat),
+    ("/grpcchatter.v1.ChatService/Chat", Kind::Chat),
+    ("/grpcchatter.v1.ChatService/LeaveChatRoom", Kind::Chat),
+    ("/proto.GRPCChatter/CreateChatRoom", Kind::User),
+    ("/proto.GRPCChatter/DeleteChatRoom", Kind::User),
+    ("/proto.GRPCChatter/JoinChatRoom", Kind::User),
+    ("/proto.GRPCChatter/ListChatRoomUsers", Kind::Chat),
+    ("/proto.GRPCChatter/Chat", Kind::Chat),
+];
+
+/// A kind of token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    User,
+    Room,
+    Chat,
+}
+
+impl Kind {
+    /// The purpose of the key that signs it.
+    pub(crate) const fn purpose(self) -> &'static str {
+        match self {
+            Self::User => "jwt/user/1",
+            Self::Room => "jwt/room/1",
+            Self::Chat => "jwt/chat/1",
+        }
+    }
+}
+
+/// Says what a method must answer where the token is at fault: Chat has no place in gRPC-web, whatever the token.
+pub(crate) fn blamed_on_the_token(
+    dialect: Dialect,
+    path: &str,
+    code: Code,
+    reason: &'static str,
+) -> (Code, &'static str) {
+    if path.ends_with("/Chat") && dialect != Dialect::Native {
+        (Code::Unimplemented, "BIDI_NEEDS_HTTP2")
+    } else {
+        (code, reason)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the tests stand on: a server to talk to, databases, callers, and the wire in every dialect.
+//!
+//! Nothing here knows the server from inside, but for the two lines in [`app`] that start it: a test sees what
+//! a client sees. Nothing here sleeps: what is awaited is an event, and [`within`] bounds the wait.
+
+use std::time::Duration;
+
+mod app;
+mod caller;
+mod database;
+mod dialect;
+mod forge;
+mod framing;
+mod http;
+mod methods;
+mod postgres;
+mod process;
+mod programs;
+mod refusal;
+mod rpc;
+mod streams;
+
+pub(crate) use self::{
+    app::{SECRET, TestApp},
+    caller::{Caller, Member, PASSWORD, Room, User, new_name},
+    database::Database,
+    dialect::Dialect,
+    forge::Token,
+    framing::{Frame, Frames, frame},
+    http::{Answer, Connection, Version, request},
+    methods::{Kind, METHODS, blamed_on_the_token},
+    process::Process,
+    refusal::Refused,
+    rpc::Rpc,
+    streams::{Chat, Subscription},
+};
+
+/// The longest that anything may take on a busy machine, before a test says what did not come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Awaits an event.
+///
+/// # Panics
+/// Where it has not come by [`DEADLINE`].
+pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: nothing came within {DEADLINE:?}"),
+    }
+}
+
+/// Runs each of the named functions, `async fn(Database)`, once on each database, as `name::sqlite` and
+/// `name::postgres`. It stands at the head of a file, where it is the table of contents as well: a function
+/// that it does not name is dead code, which the compiler reports.
+///
+/// A macro, since the test runner knows no parameters.
+macro_rules! on_each_database {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn sqlite() {
+                Box::pin(super::$name(crate::harness::Database::sqlite())).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(database) = crate::harness::Database::postgres().await {
+                    Box::pin(super::$name(database)).await;
+                }
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_each_database;

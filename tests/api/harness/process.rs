@@ -1,0 +1,165 @@
+//! The real program, as a process that can be killed.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::{Caller, Database, User, app::with_defaults, within};
+
+/// A running server. It is killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    address: SocketAddr,
+    output: Output,
+}
+
+impl Process {
+    /// Starts the program on a folder, and returns once it says where it listens.
+    pub(crate) async fn start(database: &Database, folder: &TempDir, settings: &[(&str, &str)]) -> Self {
+        let (mut child, output) = spawn(database, folder, settings);
+        let address = within("the address in the log", output.address()).await;
+        let Some(address) = address else {
+            panic!("the program ended: {:?} {}", child.wait().await, output.text());
+        };
+        Self { child, address, output }
+    }
+
+    /// Runs the program where it cannot serve, and returns how it ended and what it said.
+    pub(crate) async fn fail(
+        database: &Database,
+        folder: &TempDir,
+        settings: &[(&str, &str)],
+    ) -> (i32, String) {
+        let (mut child, output) = spawn(database, folder, settings);
+        let status = within("the program's end", child.wait()).await.unwrap();
+        let said = output.end().await;
+        (status.code().unwrap_or_else(|| panic!("{status}: {said}")), said)
+    }
+
+    /// Returns where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns somebody without a token.
+    pub(crate) fn anonymous(&self) -> Caller {
+        Caller::anonymous(self.address)
+    }
+
+    /// Returns somebody new with an account, logged in.
+    pub(crate) async fn user(&self) -> User {
+        User::register(&self.anonymous()).await
+    }
+
+    /// Ends it without any warning, and returns all that it had logged.
+    pub(crate) async fn kill(mut self) -> String {
+        self.child.kill().await.unwrap();
+        self.output.end().await
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// Awaits its end, and returns how it ended and all that it had logged.
+    pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
+        let status = within("the program's end", self.child.wait()).await.unwrap();
+        (status, self.output.end().await)
+    }
+}
+
+/// Starts the program with nothing but these settings in its environment.
+fn spawn(database: &Database, folder: &TempDir, settings: &[(&str, &str)]) -> (Child, Output) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_grpcchatter"))
+        .env_clear()
+        .envs(with_defaults(database, folder.path(), settings))
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let output = Output::of(&mut child);
+    (child, output)
+}
+
+/// All that a program says, on standard output and standard error, kept as it comes.
+struct Output {
+    said: Arc<Said>,
+    readers: [JoinHandle<()>; 2],
+}
+
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    /// How many of the two still may say something.
+    open: AtomicUsize,
+    changed: Notify,
+}
+
+impl Output {
+    fn of(child: &mut Child) -> Self {
+        let said = Arc::new(Said { open: AtomicUsize::new(2), ..Said::default() });
+        let out = keep(child.stdout.take().unwrap(), &said);
+        let err = keep(child.stderr.take().unwrap(), &said);
+        Self { said, readers: [out, err] }
+    }
+
+    fn text(&self) -> String {
+        self.said.lines.lock().unwrap().join("\n")
+    }
+
+    /// Awaits the line that names the address; nothing where the program ends without it.
+    async fn address(&self) -> Option<SocketAddr> {
+        loop {
+            let ended = self.said.open.load(Ordering::Acquire) == 0;
+            let found = self.text().split("http://").skip(1).find_map(|rest| {
+                let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
+                rest[..end.unwrap_or(rest.len())].parse().ok()
+            });
+            if found.is_some() || ended {
+                return found;
+            }
+            self.said.changed.notified().await;
+        }
+    }
+
+    /// Awaits the end of all that is said.
+    async fn end(self) -> String {
+        for reader in self.readers {
+            within("the end of the log", reader).await.unwrap();
+        }
+        self.said.lines.lock().unwrap().join("\n")
+    }
+}
+
+/// Keeps each line that comes.
+fn keep(from: impl AsyncRead + Unpin + Send + 'static, said: &Arc<Said>) -> JoinHandle<()> {
+    let said = Arc::clone(said);
+    let mut reader = BufReader::new(from).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = reader.next_line().await {
+            said.lines.lock().unwrap().push(line);
+            said.changed.notify_one();
+        }
+        said.open.fetch_sub(1, Ordering::Release);
+        said.changed.notify_one();
+    })
+}

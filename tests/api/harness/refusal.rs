@@ -1,0 +1,36 @@
+//! What a refused call must say.
+
+use std::fmt::Debug;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// The domain of every reason, as chat.proto says.
+const DOMAIN: &str = "grpcchatter";
+
+/// The outcome of a call that must fail.
+pub(crate) trait Refused {
+    /// Checks the code and the reason, and returns the status for more.
+    ///
+    /// # Panics
+    /// Where the call was not refused, or not for this reason.
+    fn refused(self, code: Code, reason: &str) -> Status;
+}
+
+impl<T: Debug> Refused for Result<T, Status> {
+    #[track_caller]
+    fn refused(self, code: Code, reason: &str) -> Status {
+        self.expect_err("the call was not refused").refused(code, reason)
+    }
+}
+
+impl Refused for Status {
+    #[track_caller]
+    fn refused(self, code: Code, reason: &str) -> Status {
+        let info = self.get_details_error_info();
+        let (domain, found) = info.map_or_else(Default::default, |info| (info.domain, info.reason));
+        assert_eq!((self.code(), found.as_str()), (code, reason), "{self:?}");
+        assert_eq!(domain, DOMAIN, "{self:?}");
+        self
+    }
+}

@@ -1,0 +1,30 @@
+//! The acceptance tests: what a caller sees, from outside, of the real server.
+//!
+//! One binary, a file a topic. Each test is named by the rule that it holds; what exists in several dialects
+//! or on several databases is one body that runs in all of them. The harness is in `harness/`.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::print_stdout, reason = "a test says what it has counted, and where it is when it fails")]
+#![expect(clippy::cloned_ref_to_slice_refs, reason = "`[name.clone()]` reads better in a comparison")]
+
+mod harness;
+
+mod access;
+mod accounts;
+mod canaries;
+mod chat;
+mod cors;
+mod door;
+mod durability;
+mod liveness;
+mod matrix;
+mod membership;
+mod messages;
+mod one_port;
+mod original;
+mod presence;
+mod revocation;
+mod rooms;
+mod slow_reader;
+mod start;
+mod subscribe;

@@ -1,0 +1,160 @@
+//! The program from outside: what it prints, what it refuses, and the exit codes that scripts rely on.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+/// A folder of the test's own, which is the program's working directory; removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("grpcchatter-{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Returns the program with these arguments, in this folder, with nothing of the tests' environment.
+    fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grpcchatter"));
+        command.args(arguments).env_clear().current_dir(&self.0).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let Output { status, stderr, .. } = self.program(arguments).output().unwrap();
+        (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A server that has said where it is; killed with its test.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl Server {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("open ").expect("the first line says what to open").to_owned();
+        Self { child, stdout, url }
+    }
+
+    /// Sends SIGTERM, and returns the exit code and the log.
+    fn terminate(mut self) -> (i32, String) {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        self.stdout.read_to_string(&mut String::new()).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), log)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn is_there(folder: &Folder, file: &str) -> bool {
+    Path::new(&folder.0).join(file).exists()
+}
+
+#[test]
+fn from_an_empty_folder_it_says_what_to_open_and_ends_with_0_on_sigterm() {
+    let folder = Folder::new("empty");
+    let server = Server::start(folder.program(&["--server-port", "0"]));
+    assert!(server.url.starts_with("http://127.0.0.1:") && server.url.ends_with('/'), "{}", server.url);
+    assert!(is_there(&folder, "data/lock"));
+    let (code, log) = server.terminate();
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("SIGTERM received"), "{log}");
+}
+
+#[test]
+fn serve_is_what_happens_without_a_subcommand() {
+    let folder = Folder::new("serve");
+    let server = Server::start(folder.program(&["serve", "--server-port=0", "--server-address=0.0.0.0"]));
+    assert!(server.url.starts_with("http://127.0.0.1:"), "no place to go to: {}", server.url);
+    assert_eq!(server.terminate().0, 0);
+}
+
+#[test]
+fn the_log_says_which_settings_file_was_read() {
+    let folder = Folder::new("file");
+    fs::create_dir(folder.0.join("configs")).unwrap();
+    fs::write(folder.0.join("configs/default_config.env"), "SERVER_PORT=0\nLOG_FORMAT=json\n").unwrap();
+    let (code, log) = Server::start(folder.program(&[])).terminate();
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains(r#""file":"configs/default_config.env""#), "{log}");
+}
+
+#[test]
+fn wrong_flags_and_wrong_settings_end_with_64() {
+    let folder = Folder::new("wrong");
+    for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--secret=x"], &["--server-port"]] {
+        assert_eq!(folder.run(arguments).0, 64, "{arguments:?}");
+    }
+    let (code, told) = folder.run(&["--server-port=x", "--token-duration=1"]);
+    assert_eq!(code, 64);
+    assert!(
+        told.contains("SERVER_PORT in the flags") && told.contains("TOKEN_DURATION in the flags"),
+        "{told}"
+    );
+    assert!(!is_there(&folder, "data"), "nothing is made before the settings are right");
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    let folder = Folder::new("help");
+    let help = folder.program(&["--help"]).output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text.contains("--max-message-size <SIZE>") && !text.contains("--database-url"), "{text}");
+    assert_eq!(folder.run(&["--version"]).0, 0);
+}
+
+#[test]
+fn a_second_process_on_the_same_data_folder_ends_with_75() {
+    let folder = Folder::new("second");
+    let server = Server::start(folder.program(&["--server-port=0"]));
+    let (code, told) = folder.run(&["--server-port=0"]);
+    assert_eq!((code, told.contains("another process is using the data folder")), (75, true), "{told}");
+    assert_eq!(server.terminate().0, 0);
+}
+
+#[test]
+fn a_port_in_use_ends_with_75() {
+    let folder = Folder::new("port");
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let (code, told) = folder.run(&["--server-port", &port]);
+    assert_eq!((code, told.contains(&port)), (75, true), "{told}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_ends_with_73() {
+    let folder = Folder::new("folder");
+    fs::write(folder.0.join("file"), "").unwrap();
+    let (code, told) = folder.run(&["--server-port=0", "--data-dir=file/data"]);
+    assert_eq!((code, told.contains("DATA_DIR")), (73, true), "{told}");
+}

@@ -1,0 +1,62 @@
+//! Holds the documents to the table of settings: what they say is what the program does.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{fs, path::PathBuf};
+
+use grpcchatter::config::{Config, SETTINGS, Setting, Sources};
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root(path)).unwrap()
+}
+
+fn load(path: &str) -> Config {
+    let sources = Sources { file: Some(root(path)), ..Sources::default() };
+    let loaded = Config::load(&sources).unwrap();
+    assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+    loaded.config
+}
+
+/// The lines that `configs/default_config.env` has for a setting. A secret is commented out: where it stands
+/// in a file, that file is no default any more.
+fn file_lines(setting: &Setting) -> String {
+    let comment = if setting.secret { "#" } else { "" };
+    format!("# {}\n{comment}{}={}\n", setting.meaning, setting.name, setting.default)
+}
+
+fn readme_row(setting: &Setting) -> String {
+    let default =
+        if setting.default.is_empty() { "–".to_owned() } else { format!("`{}`", setting.default) };
+    format!("| `{}` | {default} | {} |\n", setting.name, setting.meaning)
+}
+
+#[test]
+fn the_default_file_lists_every_setting_in_order_with_its_default_and_its_meaning() {
+    let expected: String = SETTINGS.iter().map(file_lines).collect();
+    let text = read("configs/default_config.env");
+    assert!(text.ends_with(&expected), "configs/default_config.env should end with\n{expected}");
+}
+
+#[test]
+fn the_default_file_changes_nothing() {
+    let built_in = Config::load(&Sources::default()).unwrap().config;
+    assert_eq!(format!("{:?}", load("configs/default_config.env")), format!("{built_in:?}"));
+}
+
+#[test]
+fn the_readme_lists_every_setting_in_order_with_its_default_and_its_meaning() {
+    let expected: String = SETTINGS.iter().map(readme_row).collect();
+    assert!(read("README.md").contains(&expected), "README.md should contain\n{expected}");
+}
+
+#[test]
+fn the_production_file_names_known_settings_and_lacks_at_most_its_secret() {
+    let sources = Sources { file: Some(root("configs/production.env")), ..Sources::default() };
+    if let Err(error) = Config::load(&sources) {
+        assert!(error.mistakes().iter().all(|told| told.starts_with("SECRET_FILE in ")), "{error}");
+    }
+}

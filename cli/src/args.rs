@@ -1,0 +1,110 @@
+//! What can be typed after `chatter`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// GRPCChatter in the terminal. Without a command, it opens your rooms.
+#[derive(Debug, Parser)]
+#[command(name = "chatter", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The server; otherwise GRPCCHATTER_URL, or the one logged in to last.
+    #[arg(long, global = true)]
+    pub(crate) url: Option<String>,
+    /// Trusts this certificate authority (PEM) besides the public ones.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 66 no such room or user, 69 the server \
+cannot be reached, 75 try again later, 77 not allowed or not logged in, 78 the settings cannot be used.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes an account.
+    Register(Account),
+    /// Logs in, and remembers the server.
+    Login(Account),
+    /// Logs out: ends the session on the server too.
+    Logout,
+    /// Lists your rooms.
+    Rooms {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says something in a room, and returns once it is stored.
+    Send {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// What to say; `-` reads it from the input.
+        text: String,
+    },
+    /// Shows what is said in a room, as it is said.
+    Tail {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// Begins with this many of the newest messages.
+        #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=200))]
+        lines: u16,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the whole log of a room.
+    Export {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// How.
+        #[arg(long, value_enum, default_value_t = Format::Json)]
+        format: Format,
+    },
+    /// Prints the completions of a shell.
+    Completions {
+        /// Which.
+        shell: Shell,
+    },
+    /// Prints the manual page.
+    Man,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Account {
+    /// The server, as http://localhost:8080.
+    #[arg(value_name = "URL")]
+    pub(crate) server: String,
+    /// The user's name.
+    pub(crate) user: String,
+    /// Reads the password from the input instead of asking for it.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object a line.
+    Json,
+    /// As people read it.
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_url_may_stand_after_the_command() {
+        let args = Args::try_parse_from(["chatter", "send", "aB3xYz", "hi", "--url", "http://a"]).unwrap();
+        assert_eq!(args.url.as_deref(), Some("http://a"));
+    }
+}

@@ -1,0 +1,69 @@
+//! What went wrong, and the exit code that tells a script (sysexits.h).
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use grpcchatter_client::{Error as ClientError, Kind};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("no server is known: name it by --url, or log in with: chatter login URL USER")]
+    NoServer,
+    #[error("none of your rooms is called {0:?}, and it cannot be a short code")]
+    NoRoom(String),
+    #[error("several of your rooms are called {0:?}: use the short code")]
+    ManyRooms(String),
+    #[error("{path}: {source}")]
+    Settings { path: PathBuf, source: io::Error },
+    #[error("neither HOME nor the XDG folders are set")]
+    NoHome,
+    #[error("the terminal or a pipe failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The end of a command.
+pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
+    ExitCode::from(match done {
+        Ok(()) => 0,
+        // A reader like head has seen enough.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(Error::Client(error)) => client_code(error),
+        Err(Error::NoServer | Error::Settings { .. } | Error::NoHome) => 78,
+        Err(Error::NoRoom(_) | Error::ManyRooms(_)) => 66,
+        Err(Error::Io(_)) => 1,
+    })
+}
+
+fn client_code(error: &ClientError) -> u8 {
+    match (error, error.kind()) {
+        (ClientError::InvalidUrl { .. }, _) | (_, Some(Kind::InvalidArgument)) => 64,
+        (_, Some(Kind::NotFound)) => 66,
+        (ClientError::NotLoggedIn, _) | (_, Some(Kind::Unauthenticated | Kind::PermissionDenied)) => 77,
+        (ClientError::Unreachable(_), _) => 69,
+        (ClientError::SessionFile(_), _) => 78,
+        _ if error.is_retryable() => 75,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_code() {
+        let code_of = |error: ClientError| client_code(&error);
+        assert_eq!(code_of(ClientError::NotLoggedIn), 77);
+        assert_eq!(code_of(ClientError::TimedOut), 75);
+        assert_eq!(code_of(ClientError::Disconnected), 1);
+        let url = ClientError::InvalidUrl { url: String::new(), why: String::new() };
+        assert_eq!(code_of(url), 64);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let done = Err(Error::Io(io::Error::from(io::ErrorKind::BrokenPipe)));
+        assert_eq!(code(&done), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,88 @@
+//! `chatter`: GRPCChatter in the terminal, for people and for scripts.
+
+mod args;
+mod exit;
+mod output;
+mod script;
+mod settings;
+mod text;
+mod tui;
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use grpcchatter_client::Client;
+
+use crate::{
+    args::{Args, Command},
+    exit::Error,
+    settings::Folders,
+};
+
+/// Wrong usage, in sysexits.h.
+const EX_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let shown = error.print().is_ok();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if shown && asked { ExitCode::SUCCESS } else { ExitCode::from(EX_USAGE) };
+        }
+    };
+    let done = run(args);
+    if let Err(error) = &done
+        && exit::code(&done) != ExitCode::SUCCESS
+    {
+        // Nobody is left to be told where even this fails.
+        let _ = writeln!(io::stderr(), "chatter: {error}");
+    }
+    exit::code(&done)
+}
+
+fn run(args: Args) -> Result<(), Error> {
+    match args.command {
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "chatter", &mut text);
+            Ok(io::stdout().write_all(&text)?)
+        }
+        Some(Command::Man) => Ok(clap_mangen::Man::new(Args::command()).render(&mut io::stdout())?),
+        _ => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let done = runtime.block_on(talk(args));
+            // A read of the keyboard that nobody waits for any more must not hold the program up.
+            runtime.shutdown_background();
+            done
+        }
+    }
+}
+
+async fn talk(args: Args) -> Result<(), Error> {
+    let folders = Folders::find()?;
+    let url = match &args.command {
+        Some(Command::Login(account) | Command::Register(account)) => account.server.clone(),
+        _ => {
+            match args.url.clone().or_else(|| env::var("GRPCCHATTER_URL").ok()).filter(|url| !url.is_empty())
+            {
+                Some(url) => url,
+                None => folders.url()?.ok_or(Error::NoServer)?,
+            }
+        }
+    };
+    let mut builder = Client::builder(&url).session_file(folders.session(&url));
+    if let Some(path) = &args.ca_cert {
+        let pem = fs::read(path).map_err(|source| Error::Settings { path: path.clone(), source })?;
+        builder = builder.ca_certificate(pem);
+    }
+    let client = builder.build()?;
+    match args.command {
+        None => tui::run(client).await,
+        Some(command) => script::run(&client, &folders, command).await,
+    }
+}

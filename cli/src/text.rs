@@ -1,0 +1,108 @@
+//! Text of others on this terminal: made harmless, measured, wrapped.
+
+use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_width::UnicodeWidthStr as _;
+
+/// `text` without what would steer the terminal or turn the writing around: control characters, and the
+/// bidirectional overrides by which a line can be made to look as another (CVE-2021-42574).
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .filter_map(|c| match c {
+            '\n' => Some('\n'),
+            '\t' => Some(' '),
+            c if c.is_control() => None,
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
+            c => Some(c),
+        })
+        .collect()
+}
+
+/// As [`printable`], on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
+}
+
+/// How many columns `text` takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Breaks `text` into lines of at most `columns`: at spaces, and within a word that is longer than a line.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        for word in paragraph.split_inclusive(' ') {
+            if width(&line) + width(word.trim_end()) > columns && !line.trim().is_empty() {
+                lines.push(std::mem::take(&mut line));
+            }
+            for grapheme in word.graphemes(true) {
+                if grapheme != " " && width(&line) + width(grapheme) > columns {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line.push_str(grapheme);
+            }
+        }
+        lines.push(line);
+    }
+    for line in &mut lines {
+        line.truncate(line.trim_end().len());
+    }
+    lines
+}
+
+/// Cuts `text` to `columns`, with an ellipsis where something is missing.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for grapheme in text.graphemes(true) {
+        if width(&short) + width(grapheme) + 1 > columns {
+            break;
+        }
+        short.push_str(grapheme);
+    }
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\u{7}\r\u{202e}c\nd\u{9b}e"), "a[31mbc\nde");
+        assert_eq!(one_line("a\nb"), "a b");
+    }
+
+    #[test]
+    fn lines_break_at_spaces() {
+        assert_eq!(wrap("the quick brown fox", 10), ["the quick", "brown fox"]);
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("a\n\nb", 10), ["a", "", "b"]);
+    }
+
+    #[test]
+    fn a_long_word_is_broken() {
+        assert_eq!(wrap("see https://example.org/abc", 10), ["see", "https://ex", "ample.org/", "abc"]);
+    }
+
+    #[test]
+    fn wide_characters_count_twice() {
+        assert_eq!(wrap("日本語日本語", 6), ["日本語", "日本語"]);
+        assert_eq!(cut("日本語", 5), "日本…");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_columns() {
+        for columns in 2..40 {
+            for line in wrap("a bb ccc dddd, eeeee: 👩‍👩‍👧 ffffff ggggggg-hhhhhhhh 日本語", columns)
+            {
+                assert!(width(&line) <= columns, "{line:?} in {columns}");
+            }
+        }
+    }
+}

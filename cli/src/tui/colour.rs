@@ -1,0 +1,13 @@
+//! A colour for each name, the same on every screen.
+
+use ratatui::style::Color;
+
+/// Colours of the 256-colour cube that can be read on black and on white.
+const COLOURS: [u8; 12] = [31, 35, 67, 72, 98, 104, 130, 133, 136, 161, 166, 172];
+
+/// The colour of a name: FNV-1a over its bytes, so that it does not depend on this program's build.
+pub(crate) fn of(name: &str) -> Color {
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    Color::Indexed(COLOURS[hash as usize % COLOURS.len()])
+}

@@ -1,0 +1,155 @@
+//! Does what the screen wants done, each thing in a task of its own, and tells the outcome as news.
+
+use std::collections::HashMap;
+
+use grpcchatter_client::{Client, Error, Room, Start, reason};
+use jiff::{Timestamp, tz::TimeZone};
+use tokio::sync::mpsc;
+
+use super::app::{Effect, News};
+use crate::output::stamp;
+
+/// As many of the newest messages are shown on entering.
+const FIRST: u16 = 100;
+/// As many are added when the top is reached.
+const MORE: u16 = 100;
+
+pub(crate) struct Worker {
+    client: Client,
+    rooms: HashMap<String, Room>,
+    news: mpsc::Sender<Report>,
+}
+
+/// What a task sends: news, and the room that it has entered.
+pub(crate) enum Report {
+    News(News),
+    Entered(Room),
+}
+
+impl Worker {
+    /// A worker, and what its tasks report.
+    pub(crate) fn new(client: Client) -> (Self, mpsc::Receiver<Report>) {
+        // Full, it makes the tasks wait: the rooms' logs keep what was not read.
+        let (news, reports) = mpsc::channel(256);
+        (Self { client, rooms: HashMap::new(), news }, reports)
+    }
+
+    /// Loads the list of rooms.
+    pub(crate) fn start(&self) {
+        let client = self.client.clone();
+        self.task(async move { Ok(News::Rooms(client.list_chat_rooms().await?)) });
+    }
+
+    /// Takes over a room that was entered, and follows it. A room that is entered again replaces the old one.
+    pub(crate) fn entered(&mut self, room: Room) {
+        let code = room.info().short_code;
+        if let Some(old) = self.rooms.insert(code.clone(), room.clone()) {
+            old.disconnect();
+        }
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            let mut events = room.events_from(Start::Last(FIRST));
+            while let Some(event) = events.recv().await {
+                let happened = News::Happened { code: code.clone(), event };
+                if news.send(Report::News(happened)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    pub(crate) fn run(&mut self, effect: Effect) {
+        let client = self.client.clone();
+        match effect {
+            Effect::Enter { code, password } => self.enter(async move {
+                client.join_chat_room(&code, &password).await.map_err(|error| match error.reason() {
+                    Some(reason::WRONG_ROOM_PASSWORD) => News::PasswordNeeded { code },
+                    _ => failed(&error),
+                })
+            }),
+            Effect::EnterByInvitation { token } => {
+                self.enter(async move { client.join_by_invitation(&token).await.map_err(|it| failed(&it)) });
+            }
+            Effect::Create { name, password } => self.enter(async move {
+                let made = async {
+                    let room = client.create_chat_room(&name, &password).await?;
+                    client.join_chat_room(&room.short_code, &password).await
+                };
+                made.await.map_err(|error| failed(&error))
+            }),
+            Effect::Send { code, id, body } => self.send(code, id, body),
+            Effect::Older { code, before } => {
+                let Some(room) = self.rooms.get(&code).cloned() else { return };
+                self.task(async move {
+                    let page = room.messages_before(before, MORE).await?;
+                    Ok(News::Older { code, page })
+                });
+            }
+            Effect::Invite { code, ttl } => self.task(async move {
+                let invitation = client.invite(&code, ttl).await?;
+                let end: Timestamp = stamp(invitation.expire_time);
+                let end = end.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string();
+                Ok(News::Invitation { code, token: invitation.token, end })
+            }),
+            Effect::Rename { code, name } => self.task(async move {
+                client.rename_chat_room(&code, &name).await?;
+                Ok(News::Told("the room has its new name".to_owned()))
+            }),
+            Effect::Remove { code, user, ban } => self.task(async move {
+                if ban {
+                    client.ban_user(&code, &user).await?;
+                    return Ok(News::Told(format!("{user} is out, and may not come back")));
+                }
+                client.remove_user(&code, &user).await?;
+                Ok(News::Told(format!("{user} is out")))
+            }),
+            Effect::Unban { code, user } => self.task(async move {
+                client.unban_user(&code, &user).await?;
+                Ok(News::Told(format!("{user} may come back")))
+            }),
+            Effect::Leave { code } => {
+                let Some(room) = self.rooms.get(&code).cloned() else { return };
+                self.task(async move {
+                    room.leave().await?;
+                    Ok(News::Gone { code })
+                });
+            }
+            Effect::Delete { code } => self.task(async move {
+                client.delete_chat_room(&code).await?;
+                Ok(News::Gone { code })
+            }),
+        }
+    }
+
+    fn send(&self, code: String, id: String, body: String) {
+        let Some(room) = self.rooms.get(&code).cloned() else { return };
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            if let Err(error) = room.send_with_id(&id, &body).await {
+                let why = error.to_string();
+                // Without a receiver the screen is gone.
+                let _ = news.send(Report::News(News::NotSent { code, id, why })).await;
+            }
+        });
+    }
+
+    fn enter(&self, work: impl Future<Output = Result<Room, News>> + Send + 'static) {
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            let report = work.await.map_or_else(Report::News, Report::Entered);
+            let _ = news.send(report).await;
+        });
+    }
+
+    fn task(&self, work: impl Future<Output = Result<News, Error>> + Send + 'static) {
+        let news = self.news.clone();
+        tokio::spawn(async move {
+            let told = work.await.unwrap_or_else(|error| failed(&error));
+            let _ = news.send(Report::News(told)).await;
+        });
+    }
+}
+
+fn failed(error: &Error) -> News {
+    News::Failed(error.to_string())
+}

@@ -1,0 +1,188 @@
+//! Where the server is, and how to talk to it. Nothing here opens a connection.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use http::Uri;
+use tonic::transport::Endpoint;
+
+use crate::{Client, Error, session::Sessions, session_file::SessionFile, transport::Transport};
+
+/// Longer than the server's own deadline for a call, which is five seconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A restart of the server takes seconds, a failover of its database some more.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Finds a peer that is gone while a stream is open; the watchdog of the events finds one that is frozen.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes a [`Client`].
+///
+/// ```
+/// use std::time::Duration;
+/// use grpcchatter_client::Client;
+///
+/// let client = Client::builder("http://localhost:8080")
+///     .call_timeout(Duration::from_secs(3))
+///     .send_timeout(Duration::from_secs(30))
+///     .build()?;
+/// # let _ = client;
+/// # Ok::<(), grpcchatter_client::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ClientBuilder {
+    url: String,
+    call_timeout: Duration,
+    connect_timeout: Duration,
+    send_timeout: Duration,
+    session_file: Option<PathBuf>,
+    #[cfg(feature = "tls")]
+    authorities: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            call_timeout: CALL_TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            send_timeout: SEND_TIMEOUT,
+            session_file: None,
+            #[cfg(feature = "tls")]
+            authorities: Vec::new(),
+        }
+    }
+
+    /// Bounds one attempt at one call; 10 s by default.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Bounds the making of a connection; 5 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Bounds all attempts at sending one message, and at any other call that is tried again by itself; 60 s
+    /// by default.
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.send_timeout = timeout;
+        self
+    }
+
+    /// Keeps the session in a file, made with mode 0600, and takes it from there.
+    ///
+    /// Programs that share the file share the session: each renewal of its tokens is seen by the others. A
+    /// session for another URL is left alone until the next log in.
+    pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.session_file = Some(path.into());
+        self
+    }
+
+    /// Trusts a certificate authority of your own, in PEM, besides the public ones.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities.push(pem.into());
+        self
+    }
+
+    /// Makes the client. It connects when the first call is made.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`] where the URL is not `http://host[:port]` or `https://host[:port]`.
+    pub fn build(self) -> Result<Client, Error> {
+        let uri = parse(&self.url)?;
+        let url = uri.to_string().trim_end_matches('/').to_owned();
+        let endpoint = Endpoint::from(uri)
+            .connect_timeout(self.connect_timeout)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .tcp_nodelay(true);
+        let endpoint = self.secured(endpoint)?;
+        let transport = Arc::new(Transport::new(endpoint, self.call_timeout));
+        let file = self.session_file.map(SessionFile::new);
+        let sessions = Arc::new(Sessions::new(Arc::clone(&transport), url.clone(), file));
+        Ok(Client::new(transport, sessions, url, self.send_timeout))
+    }
+
+    #[cfg(feature = "tls")]
+    fn secured(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        use tonic::transport::{Certificate, ClientTlsConfig};
+
+        if !self.url.starts_with("https") {
+            return Ok(endpoint);
+        }
+        let authorities = self.authorities.iter().map(Certificate::from_pem);
+        let config = ClientTlsConfig::new().with_webpki_roots().ca_certificates(authorities);
+        endpoint.tls_config(config).map_err(|error| refused(&self.url, &error.to_string()))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secured(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        if self.url.starts_with("https") {
+            return Err(refused(&self.url, "this program was built without TLS"));
+        }
+        Ok(endpoint)
+    }
+}
+
+fn refused(url: &str, why: &str) -> Error {
+    Error::InvalidUrl { url: url.to_owned(), why: why.to_owned() }
+}
+
+fn parse(url: &str) -> Result<Uri, Error> {
+    let uri: Uri = url.parse().map_err(|_| refused(url, "it is not a URL"))?;
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    match uri.scheme_str() {
+        Some("http" | "https") if authority.contains('@') => Err(refused(url, "it names a user")),
+        Some("http" | "https") if !matches!(uri.path(), "" | "/") || uri.query().is_some() => {
+            Err(refused(url, "it has a path: the server answers at the root of its host"))
+        }
+        Some("http" | "https") => Ok(uri),
+        _ => Err(refused(url, "it does not begin with http:// or https://")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_url_is_enough() {
+        for url in ["http://localhost:8080", "http://[::1]:8080/", "http://chat.example"] {
+            assert!(Client::new_at(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_origin_is_refused() {
+        for url in
+            ["", "localhost:8080", "ftp://a", "http://a/chat", "http://a/?b", "http://u:p@a", "http://"]
+        {
+            assert!(matches!(Client::new_at(url), Err(Error::InvalidUrl { .. })), "{url}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn https_needs_no_more_than_the_url() {
+        assert!(Client::new_at("https://chat.example").is_ok());
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn https_without_tls_says_what_is_missing() {
+        let error = Client::new_at("https://chat.example").unwrap_err();
+        assert!(error.to_string().contains("without TLS"));
+    }
+}

@@ -1,0 +1,220 @@
+//! What the calls answer.
+
+use std::time::{Duration, SystemTime};
+
+use grpcchatter_proto::v1;
+use uuid::Uuid;
+
+use crate::Error;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Account {
+    /// The server's number for it.
+    pub id: i64,
+    /// What its owner is called everywhere.
+    pub user_name: String,
+    /// When it was registered.
+    pub created_at: SystemTime,
+}
+
+/// A room as it stands in a list or an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomInfo {
+    /// What people type to find it.
+    pub short_code: String,
+    /// Its name.
+    pub name: String,
+    /// Who may rename and delete it and put people out.
+    pub owner_name: String,
+    /// When it was made.
+    pub create_time: SystemTime,
+    /// The place of its newest message; 0 while there is none.
+    pub last_seq: i64,
+}
+
+/// A message in a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// Its place in the log: 1, 2, 3 … without a gap, the same for everybody.
+    pub seq: i64,
+    /// The server's id for it.
+    pub message_id: String,
+    /// Who said it; empty once the account was deleted.
+    pub user_name: String,
+    /// What was said.
+    pub body: String,
+    /// When the server stored it.
+    pub create_time: SystemTime,
+    /// What its author called it, if anything.
+    pub client_message_id: Option<String>,
+}
+
+impl Message {
+    /// The point right after this message, from which a later run of the program can continue.
+    ///
+    /// ```
+    /// # fn keep(message: &grpcchatter_client::Message) {
+    /// use grpcchatter_client::Start;
+    ///
+    /// let start = Start::After(message.resume_point());
+    /// # let _ = start;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resume_point(&self) -> ResumePoint {
+        ResumePoint { seq: self.seq, message_id: self.message_id.clone() }
+    }
+}
+
+/// The last message that a reader has. Both values are checked by the server, so that a log restored from a
+/// backup is noticed.
+///
+/// ```
+/// use grpcchatter_client::ResumePoint;
+///
+/// let beginning = ResumePoint::default();
+/// assert_eq!(beginning.seq, 0);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ResumePoint {
+    /// [`Message::seq`]; 0 is the beginning of the log.
+    pub seq: i64,
+    /// [`Message::message_id`].
+    pub message_id: String,
+}
+
+/// Where to start reading a room's events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With what was said since the room was joined.
+    #[default]
+    Joined,
+    /// With this many of the newest messages, at most 200.
+    Last(u16),
+    /// After a message that is known already.
+    After(ResumePoint),
+}
+
+/// Somebody who is in a room at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// What they are called.
+    pub name: String,
+    /// Since when they are here.
+    pub online_since: SystemTime,
+}
+
+/// A page of a room's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// By rising [`Message::seq`].
+    pub messages: Vec<Message>,
+    /// Whether there are others in the direction that was asked for.
+    pub more: bool,
+    /// The place of the oldest message that is kept; 0 while there is none.
+    pub first_seq: i64,
+    /// The place of the newest message; 0 while there is none.
+    pub last_seq: i64,
+}
+
+/// A token that lets anybody who shows it join one room, until it expires or the room's password changes.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invitation {
+    /// What the guest gives to [`Client::join_by_invitation`](crate::Client::join_by_invitation).
+    pub token: String,
+    /// When it ends.
+    pub expire_time: SystemTime,
+}
+
+impl std::fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invitation").field("expire_time", &self.expire_time).finish_non_exhaustive()
+    }
+}
+
+/// Makes an id for a message: a version 7 UUID, which the server stores far more cheaply than a random one.
+///
+/// ```
+/// let id = grpcchatter_client::new_message_id();
+/// assert_ne!(id, grpcchatter_client::new_message_id());
+/// ```
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a client has no test that depends on its ids")]
+pub fn new_message_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+pub(crate) fn time_of(stamp: Option<prost_types::Timestamp>) -> Result<SystemTime, Error> {
+    stamp
+        .and_then(|stamp| SystemTime::try_from(stamp).ok())
+        .ok_or_else(|| Error::Malformed("a time is missing or out of range".to_owned()))
+}
+
+pub(crate) fn duration_of(value: Option<prost_types::Duration>) -> Option<Duration> {
+    value.and_then(|value| Duration::try_from(value).ok())
+}
+
+impl TryFrom<Option<v1::ChatRoom>> for RoomInfo {
+    type Error = Error;
+
+    fn try_from(room: Option<v1::ChatRoom>) -> Result<Self, Error> {
+        let room = room.ok_or_else(|| Error::Malformed("the room is missing".to_owned()))?;
+        Ok(Self {
+            create_time: time_of(room.create_time)?,
+            short_code: room.short_code,
+            name: room.room_name,
+            owner_name: room.owner_name,
+            last_seq: room.last_seq,
+        })
+    }
+}
+
+impl TryFrom<v1::Message> for Message {
+    type Error = Error;
+
+    fn try_from(message: v1::Message) -> Result<Self, Error> {
+        Ok(Self {
+            create_time: time_of(message.create_time)?,
+            seq: message.seq,
+            message_id: message.message_id,
+            user_name: message.user_name,
+            body: message.body,
+            client_message_id: Some(message.client_message_id).filter(|id| !id.is_empty()),
+        })
+    }
+}
+
+impl TryFrom<v1::User> for User {
+    type Error = Error;
+
+    fn try_from(user: v1::User) -> Result<Self, Error> {
+        Ok(Self { online_since: time_of(user.online_since)?, name: user.user_name })
+    }
+}
+
+impl TryFrom<v1::ListMessagesResponse> for Page {
+    type Error = Error;
+
+    fn try_from(page: v1::ListMessagesResponse) -> Result<Self, Error> {
+        Ok(Self {
+            messages: page.messages.into_iter().map(Message::try_from).collect::<Result<_, _>>()?,
+            more: page.more,
+            first_seq: page.first_seq,
+            last_seq: page.last_seq,
+        })
+    }
+}
+
+impl From<ResumePoint> for v1::ResumePoint {
+    fn from(point: ResumePoint) -> Self {
+        Self { seq: point.seq, message_id: point.message_id }
+    }
+}

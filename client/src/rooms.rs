@@ -1,0 +1,273 @@
+//! What a client can do about rooms: make, list, change, end them, and join one.
+
+use std::{sync::Arc, time::Duration};
+
+use grpcchatter_proto::v1;
+use tonic::{Request, Response, Status};
+
+use crate::{Client, Error, Invitation, Room, RoomInfo, model::time_of, transport::Stub};
+
+/// As many rooms as the server puts on one page.
+const PAGE: i32 = 200;
+
+impl Client {
+    /// Makes a room that the caller owns. With an empty password its short code is enough to join.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let room = client.create_chat_room("Mountains", "edelweiss").await?;
+    /// println!("tell your friends: {}", room.short_code);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_chat_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
+        let request =
+            v1::CreateChatRoomRequest { room_name: name.to_owned(), room_password: password.to_owned() };
+        let answer =
+            self.call(request, |mut stub: Stub, it| async move { stub.create_chat_room(it).await }).await?;
+        answer.room.try_into()
+    }
+
+    /// Renames a room of the caller's.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.rename_chat_room("aB3xYz", "High mountains").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn rename_chat_room(&self, short_code: &str, name: &str) -> Result<RoomInfo, Error> {
+        self.update(short_code, Some(name), None).await
+    }
+
+    /// Gives a room of the caller's another password, which puts out everybody else until they join again.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.change_room_password("aB3xYz", "gentian").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn change_room_password(&self, short_code: &str, password: &str) -> Result<RoomInfo, Error> {
+        self.update(short_code, None, Some(password)).await
+    }
+
+    async fn update(
+        &self,
+        code: &str,
+        name: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<RoomInfo, Error> {
+        let request = v1::UpdateChatRoomRequest {
+            short_code: code.to_owned(),
+            room_name: name.map(str::to_owned),
+            room_password: password.map(str::to_owned),
+        };
+        let answer =
+            self.call(request, |mut stub: Stub, it| async move { stub.update_chat_room(it).await }).await?;
+        answer.room.try_into()
+    }
+
+    /// Deletes a room of the caller's with its messages, and ends its streams.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER) or
+    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.delete_chat_room("aB3xYz").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn delete_chat_room(&self, short_code: &str) -> Result<(), Error> {
+        let request = v1::DeleteChatRoomRequest { short_code: short_code.to_owned() };
+        self.call(request, |mut stub: Stub, it| async move { stub.delete_chat_room(it).await }).await?;
+        Ok(())
+    }
+
+    /// The rooms that the caller owns or has joined, the latest active first.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// for room in client.list_chat_rooms().await? {
+    ///     println!("{} {}", room.short_code, room.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list_chat_rooms(&self) -> Result<Vec<RoomInfo>, Error> {
+        let mut rooms = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListChatRoomsRequest { page_size: PAGE, page_token };
+            let page =
+                self.inner
+                    .patiently(|| async {
+                        self.call(request.clone(), |mut stub: Stub, it| async move {
+                            stub.list_chat_rooms(it).await
+                        })
+                        .await
+                    })
+                    .await?;
+            for room in page.rooms {
+                rooms.push(Some(room).try_into()?);
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(rooms);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// Makes an invitation to a room of the caller's; for 24 hours where no time is given, at most 30 days.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let invitation = client.invite("aB3xYz", None).await?;
+    /// println!("show this to join: {}", invitation.token);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn invite(&self, short_code: &str, ttl: Option<Duration>) -> Result<Invitation, Error> {
+        let ttl = match ttl.map(prost_types::Duration::try_from) {
+            Some(Err(_)) => return Err(Error::InvalidValue("the duration")),
+            other => other.and_then(Result::ok),
+        };
+        let request = v1::CreateRoomTokenRequest { short_code: short_code.to_owned(), ttl };
+        let answer =
+            self.call(request, |mut stub: Stub, it| async move { stub.create_room_token(it).await }).await?;
+        Ok(Invitation { token: answer.room_token, expire_time: time_of(answer.expire_time)? })
+    }
+
+    /// Puts a user out of a room of the caller's. They may join again.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER) or
+    /// [`reason::USER_NOT_FOUND`](crate::reason::USER_NOT_FOUND).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.remove_user("aB3xYz", "troll99").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn remove_user(&self, short_code: &str, user_name: &str) -> Result<(), Error> {
+        self.put_out(short_code, user_name, false).await
+    }
+
+    /// Puts a user out of a room of the caller's until [`Client::unban_user`].
+    ///
+    /// # Errors
+    /// As [`Client::remove_user`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.ban_user("aB3xYz", "troll99").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ban_user(&self, short_code: &str, user_name: &str) -> Result<(), Error> {
+        self.put_out(short_code, user_name, true).await
+    }
+
+    async fn put_out(&self, short_code: &str, user_name: &str, ban: bool) -> Result<(), Error> {
+        let request = v1::RemoveChatRoomUserRequest {
+            short_code: short_code.to_owned(),
+            user_name: user_name.to_owned(),
+            ban,
+        };
+        self.call(request, |mut stub: Stub, it| async move { stub.remove_chat_room_user(it).await }).await?;
+        Ok(())
+    }
+
+    /// Lets a banned user join again.
+    ///
+    /// # Errors
+    /// As [`Client::remove_user`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.unban_user("aB3xYz", "troll99").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn unban_user(&self, short_code: &str, user_name: &str) -> Result<(), Error> {
+        let request = v1::UnbanChatRoomUserRequest {
+            short_code: short_code.to_owned(),
+            user_name: user_name.to_owned(),
+        };
+        self.call(request, |mut stub: Stub, it| async move { stub.unban_chat_room_user(it).await }).await?;
+        Ok(())
+    }
+
+    /// Joins a room by its short code and password. A member enters again with an empty password.
+    ///
+    /// # Errors
+    /// A refusal with [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND),
+    /// [`reason::WRONG_ROOM_PASSWORD`](crate::reason::WRONG_ROOM_PASSWORD) or
+    /// [`reason::BANNED`](crate::reason::BANNED).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let room = client.join_chat_room("aB3xYz", "edelweiss").await?;
+    /// println!("{} of {}", room.info().name, room.info().owner_name);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn join_chat_room(&self, short_code: &str, password: &str) -> Result<Room, Error> {
+        self.join(v1::JoinChatRoomRequest {
+            short_code: short_code.to_owned(),
+            room_password: password.to_owned(),
+            room_token: String::new(),
+        })
+        .await
+    }
+
+    /// Joins the room that an invitation is for.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client, token: &str) -> Result<(), grpcchatter_client::Error> {
+    /// let room = client.join_by_invitation(token).await?;
+    /// # let _ = room;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn join_by_invitation(&self, token: &str) -> Result<Room, Error> {
+        self.join(v1::JoinChatRoomRequest { room_token: token.to_owned(), ..Default::default() }).await
+    }
+
+    async fn join(&self, request: v1::JoinChatRoomRequest) -> Result<Room, Error> {
+        Room::join(Arc::clone(&self.inner), request).await
+    }
+
+    async fn call<Q: Clone, A, Fut>(
+        &self,
+        message: Q,
+        rpc: impl Fn(Stub, Request<Q>) -> Fut,
+    ) -> Result<A, Error>
+    where
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let inner = &self.inner;
+        inner.transport.call(&inner.sessions, message, rpc).await
+    }
+}

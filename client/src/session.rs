@@ -1,0 +1,162 @@
+//! Who is logged in, and the token that says so.
+//!
+//! A user token lives some minutes. It is renewed when the server says that it is over, never by this
+//! machine's clock, which may be wrong by more than a token lives.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    backoff::Backoff,
+    session_file::{Session, SessionFile},
+    transport::{Credential, Secret, Transport, is_token_refused},
+};
+
+/// The server answers a repeated refresh alike for 30 seconds; five attempts end well before.
+const REFRESHES: u32 = 5;
+
+/// The session of one client.
+pub(crate) struct Sessions {
+    transport: Arc<Transport>,
+    url: String,
+    file: Option<SessionFile>,
+    current: Mutex<Option<Session>>,
+    /// Held over a refresh: a refresh token is good for one, so the second caller waits for the first one's.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+/// What `/login` and `/refresh` answer, as far as it is needed.
+#[derive(Deserialize)]
+struct Tokens {
+    token: Secret,
+    refresh_token: Secret,
+}
+
+#[derive(Serialize)]
+struct Credentials<'a> {
+    user_name: &'a str,
+    password: &'a str,
+}
+
+#[derive(Serialize)]
+struct Refresh<'a> {
+    refresh_token: &'a Secret,
+}
+
+impl Sessions {
+    pub(crate) fn new(transport: Arc<Transport>, url: String, file: Option<SessionFile>) -> Self {
+        Self { transport, url, file, current: Mutex::new(None), refreshing: tokio::sync::Mutex::new(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Session>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
+        let body = Credentials { user_name, password };
+        let tokens: Tokens = self.transport.rest(Method::POST, "/login", None, Some(&body)).await?;
+        self.keep(user_name.to_owned(), tokens).await
+    }
+
+    /// Ends the session at the server, then here.
+    pub(crate) async fn logout(self: &Arc<Self>) -> Result<(), Error> {
+        let ended = self.transport.rest_as::<()>(self, Method::POST, "/logout", None::<&()>).await;
+        match ended {
+            Err(error) if !is_token_refused(&error) => Err(error),
+            _ => self.forget().await,
+        }
+    }
+
+    /// Drops the session on this side.
+    pub(crate) async fn forget(&self) -> Result<(), Error> {
+        self.lock().take();
+        match &self.file {
+            Some(file) => file.remove().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The session as it is known; from the file where one is kept.
+    pub(crate) async fn current(&self) -> Result<Session, Error> {
+        if let Some(session) = self.lock().clone() {
+            return Ok(session);
+        }
+        let session = self.stored().await?.ok_or(Error::NotLoggedIn)?;
+        Ok(self.lock().get_or_insert(session).clone())
+    }
+
+    /// What the file holds for this server.
+    async fn stored(&self) -> Result<Option<Session>, Error> {
+        let Some(file) = &self.file else { return Ok(None) };
+        Ok(file.load().await?.filter(|session| session.url == self.url))
+    }
+
+    async fn keep(&self, user_name: String, tokens: Tokens) -> Result<(), Error> {
+        let session = Session {
+            url: self.url.clone(),
+            user_name,
+            token: tokens.token,
+            refresh_token: tokens.refresh_token,
+        };
+        self.lock().replace(session.clone());
+        match &self.file {
+            Some(file) => file.save(session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Exchanges the refresh token, unless this client or another program has done so since.
+    async fn replace(&self, refused: &Secret) -> Result<(), Error> {
+        let _one = self.refreshing.lock().await;
+        if self.current().await?.token != *refused {
+            return Ok(());
+        }
+        let _turn = match &self.file {
+            Some(file) => Some(file.turn().await?),
+            None => None,
+        };
+        if let Some(other) = self.stored().await?.filter(|session| session.token != *refused) {
+            self.lock().replace(other);
+            return Ok(());
+        }
+        let session = self.current().await?;
+        match self.refresh(&session.refresh_token).await {
+            Ok(tokens) => self.keep(session.user_name, tokens).await,
+            Err(error) if is_token_refused(&error) => {
+                self.forget().await?;
+                Err(Error::NotLoggedIn)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn refresh(&self, refresh_token: &Secret) -> Result<Tokens, Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            let body = Refresh { refresh_token };
+            match self.transport.rest(Method::POST, "/refresh", None, Some(&body)).await {
+                Err(error) if error.is_retryable() && backoff.attempts() < REFRESHES => {
+                    tokio::time::sleep(backoff.next(error.retry_after())).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+impl Credential for Arc<Sessions> {
+    async fn token(&self) -> Result<Secret, Error> {
+        Ok(self.current().await?.token)
+    }
+
+    /// Runs as a task of its own: a caller that gives up must not leave behind a token that was exchanged at
+    /// the server and not here.
+    async fn renew(&self, refused: &Secret) -> Result<(), Error> {
+        let (sessions, refused) = (Self::clone(self), refused.clone());
+        let task = tokio::spawn(async move { sessions.replace(&refused).await });
+        task.await.unwrap_or(Err(Error::Disconnected))
+    }
+}

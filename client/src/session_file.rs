@@ -1,0 +1,168 @@
+//! A session kept on disk, so that the programs of one person need to log in once.
+//!
+//! A refresh token is good for one refresh. Programs that share a file therefore take turns: whoever wants to
+//! refresh locks the file beside it, and looks first whether another program has done it meanwhile.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, transport::Secret};
+
+/// Who is logged in, where, and with what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) url: String,
+    pub(crate) user_name: String,
+    pub(crate) token: Secret,
+    pub(crate) refresh_token: Secret,
+}
+
+/// The file of one session.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionFile {
+    path: Arc<Path>,
+}
+
+/// Whoever holds it may refresh; dropping it lets the next one in.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl SessionFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Waits until no other program is refreshing.
+    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
+        let path = self.path.with_added_extension("lock");
+        blocking(move || {
+            create_parent(&path)?;
+            let lock = private(OpenOptions::new().write(true).create(true)).open(path)?;
+            lock.lock()?;
+            Ok(Turn { _lock: lock })
+        })
+        .await
+    }
+
+    /// The session that is kept; `None` where there is none.
+    pub(crate) async fn load(&self) -> Result<Option<Session>, Error> {
+        let path = Arc::clone(&self.path);
+        blocking(move || match fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Puts `session` in the place of what was there, readable by its owner only. A crash leaves the old file
+    /// or the new one, never half of one.
+    pub(crate) async fn save(&self, session: Session) -> Result<(), Error> {
+        let path = Arc::clone(&self.path);
+        blocking(move || {
+            create_parent(&path)?;
+            let new = path.with_added_extension("new");
+            let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(&session)?)?;
+            file.sync_all()?;
+            fs::rename(new, path)
+        })
+        .await
+    }
+
+    /// Forgets the session.
+    pub(crate) async fn remove(&self) -> Result<(), Error> {
+        let path = Arc::clone(&self.path);
+        blocking(move || match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
+    }
+}
+
+fn create_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    done.map_err(|error| Error::SessionFile(Arc::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(name: &str) -> Session {
+        Session {
+            url: "http://localhost:8080".to_owned(),
+            user_name: name.to_owned(),
+            token: Secret("one".to_owned()),
+            refresh_token: Secret("two".to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_loaded_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SessionFile::new(folder.path().join("made/session.json"));
+        assert!(file.load().await.unwrap().is_none());
+        file.save(session("walker1")).await.unwrap();
+        file.save(session("walker2")).await.unwrap();
+        assert_eq!(file.load().await.unwrap().unwrap().user_name, "walker2");
+        file.remove().await.unwrap();
+        file.remove().await.unwrap();
+        assert!(file.load().await.unwrap().is_none());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn only_its_owner_may_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.json");
+        SessionFile::new(path.clone()).save(session("walker1")).await.unwrap();
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn one_program_at_a_time_has_the_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.json");
+        let first = SessionFile::new(path.clone()).turn().await.unwrap();
+        let lock = File::open(path.with_added_extension("lock")).unwrap();
+        assert!(lock.try_lock().is_err());
+        drop(first);
+        assert!(lock.try_lock().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_a_session_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("session.json");
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(SessionFile::new(path).load().await, Err(Error::SessionFile(_))));
+    }
+}

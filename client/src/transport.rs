@@ -1,0 +1,277 @@
+//! One HTTP/2 connection for gRPC and REST alike.
+//!
+//! The server tells the two apart by each request's content type, so a second HTTP client with its own
+//! connections, pool and TLS would add nothing. tonic's channel connects when the first call is made, and
+//! again after it broke.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use grpcchatter_proto::v1::chat_service_client::ChatServiceClient;
+use http::{Method, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+use tower::ServiceExt as _;
+
+use crate::{Error, Kind, Refusal, reason};
+
+/// No answer of the REST calls comes near it; what is longer is not the chat server's.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+pub(crate) type Stub = ChatServiceClient<Channel>;
+
+/// What must not be seen in a log: a token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    fn bearer(&self) -> Result<MetadataValue<Ascii>, Error> {
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {}", self.0).parse().map_err(|_| Error::InvalidValue("the token"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// A token that can be replaced by a fresh one: a session's, or a room's.
+pub(crate) trait Credential {
+    /// The token as it is known now.
+    fn token(&self) -> impl Future<Output = Result<Secret, Error>> + Send;
+    /// Replaces `refused`; where another call has done so already, nothing happens.
+    fn renew(&self, refused: &Secret) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The way to the server, shared by everything of one client.
+pub(crate) struct Transport {
+    endpoint: Endpoint,
+    call_timeout: Duration,
+    /// Made by the first call, since making it needs a runtime; taken by [`Transport::close`].
+    channel: Mutex<Option<Channel>>,
+    closed: CancellationToken,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Transport {
+    pub(crate) fn new(endpoint: Endpoint, call_timeout: Duration) -> Self {
+        Self { endpoint, call_timeout, channel: Mutex::new(None), closed: CancellationToken::new() }
+    }
+
+    /// Ends every call and the connection; whatever is asked later is [`Error::Disconnected`].
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+        self.lock().take();
+    }
+
+    /// A token that is cancelled by [`Transport::close`] at the latest.
+    pub(crate) fn child(&self) -> CancellationToken {
+        self.closed.child_token()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Channel>> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channel(&self) -> Result<Channel, Error> {
+        let mut channel = self.lock();
+        if self.closed.is_cancelled() {
+            return Err(Error::Disconnected);
+        }
+        Ok(channel.get_or_insert_with(|| self.endpoint.connect_lazy()).clone())
+    }
+
+    /// Bounds one call: by its time, and by `disconnect`.
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Error::Disconnected),
+            answer = tokio::time::timeout(self.call_timeout, call) => answer.unwrap_or(Err(Error::TimedOut)),
+        }
+    }
+
+    /// Makes a gRPC call, and once more with a fresh token where the first was refused.
+    pub(crate) async fn call<Q: Clone, A, Fut>(
+        &self,
+        credential: &impl Credential,
+        message: Q,
+        rpc: impl Fn(Stub, Request<Q>) -> Fut,
+    ) -> Result<A, Error>
+    where
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let token = credential.token().await?;
+        match self.open(&token, message.clone(), &rpc).await {
+            Err(error) => self.open(&fresh(credential, &token, error).await?, message, rpc).await,
+            answer => answer,
+        }
+    }
+
+    /// Makes a REST call for the holder of a session.
+    pub(crate) async fn rest_as<A: DeserializeOwned>(
+        &self,
+        credential: &impl Credential,
+        method: Method,
+        path: &'static str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<A, Error> {
+        let token = credential.token().await?;
+        match self.rest(method.clone(), path, Some(&token), body).await {
+            Err(error) => {
+                let token = fresh(credential, &token, error).await?;
+                self.rest(method, path, Some(&token), body).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Makes a REST call; an empty answer reads as JSON's `null`.
+    pub(crate) async fn rest<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &'static str,
+        token: Option<&Secret>,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<A, Error> {
+        let mut request = http::Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token.bearer()?.as_bytes());
+        }
+        let payload = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(serde_json::to_vec(body).map_err(|_| Error::InvalidValue("the request"))?)
+            }
+            None => Bytes::new(),
+        };
+        let request =
+            request.body(Body::new(Full::new(payload))).map_err(|_| Error::InvalidValue("the request"))?;
+        let channel = self.channel()?;
+        self.bounded(Box::pin(async {
+            let answer = channel.oneshot(request).await.map_err(Error::unreachable)?;
+            let (head, body) = answer.into_parts();
+            let body =
+                Limited::new(body, LONGEST_ANSWER).collect().await.map_err(Error::unreachable)?.to_bytes();
+            if !head.status.is_success() {
+                return Err(refusal(head.status, &head.headers, &body));
+            }
+            let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+            serde_json::from_slice(text).map_err(|error| Error::Malformed(error.to_string()))
+        }))
+        .await
+    }
+
+    /// Makes a gRPC call with a token, once; of a stream, only the opening is bounded in time.
+    pub(crate) async fn open<Q, A, Fut>(
+        &self,
+        token: &Secret,
+        message: Q,
+        rpc: impl FnOnce(Stub, Request<Q>) -> Fut,
+    ) -> Result<A, Error>
+    where
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", token.bearer()?);
+        let stub = Stub::new(self.channel()?);
+        // Boxed: tonic's future is some kilobytes, and callers hold it several times over.
+        self.bounded(Box::pin(async { Ok(rpc(stub, request).await?.into_inner()) })).await
+    }
+}
+
+/// A token in place of the one that was refused with `error`; where it was not the token, that error.
+pub(crate) async fn fresh(
+    credential: &impl Credential,
+    refused: &Secret,
+    error: Error,
+) -> Result<Secret, Error> {
+    if !is_token_refused(&error) {
+        return Err(error);
+    }
+    credential.renew(refused).await?;
+    credential.token().await
+}
+
+/// Whether a fresh token may help.
+pub(crate) fn is_token_refused(error: &Error) -> bool {
+    error.kind() == Some(Kind::Unauthenticated) && error.reason() != Some(reason::INVALID_CREDENTIALS)
+}
+
+fn refusal(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Error {
+    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        error: format!("the server answered {status}"),
+        reason: String::new(),
+    });
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Error::Refused(Refusal {
+        kind: match status.as_u16() {
+            401 => Kind::Unauthenticated,
+            403 => Kind::PermissionDenied,
+            404 => Kind::NotFound,
+            409 if problem.reason == reason::OWNS_ROOMS => Kind::FailedPrecondition,
+            409 => Kind::AlreadyExists,
+            429 | 507 => Kind::ResourceExhausted,
+            501 => Kind::Unimplemented,
+            502..=504 => Kind::Unavailable,
+            400..=499 => Kind::InvalidArgument,
+            _ => Kind::Internal,
+        },
+        reason: problem.reason,
+        message: problem.error,
+        retry_after: seconds.map(Duration::from_secs),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_rest_refusal_keeps_sentence_reason_and_delay() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
+        let body = br#"{"error":"too many attempts","reason":"RATE_LIMITED"}"#;
+        let error = refusal(StatusCode::TOO_MANY_REQUESTS, &headers, body);
+        assert_eq!(error.reason(), Some(reason::RATE_LIMITED));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_proxys_page_is_a_refusal_too() {
+        let error = refusal(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>");
+        assert_eq!(error.kind(), Some(Kind::Unavailable));
+        assert_eq!(error.reason(), None);
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret("eyJhbGciOi".to_owned());
+        assert_eq!(format!("{secret:?}"), "Secret");
+        assert!(!format!("{:?}", secret.bearer().unwrap()).contains("eyJ"));
+    }
+}

@@ -1,0 +1,90 @@
+//! A server that a test starts, kills and starts again.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use grpcchatter_client::Client;
+use tempfile::TempDir;
+
+/// Meets the rules for a password.
+pub(crate) const PASSWORD: &str = "Secret-1!";
+
+pub(crate) struct Server {
+    program: PathBuf,
+    data: TempDir,
+    settings: &'static [&'static str],
+    running: Option<Child>,
+    pub(crate) url: String,
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+fn program() -> Option<PathBuf> {
+    let tests = env::current_exe().unwrap();
+    let built = tests.parent()?.parent()?.join(format!("grpcchatter{}", env::consts::EXE_SUFFIX));
+    let program = env::var_os("GRPCCHATTER_SERVER").map_or(built, PathBuf::from);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(env::var_os("REQUIRE_SERVER").is_none(), "there is no {}", program.display());
+    eprintln!("NOT TESTED: there is no {}", program.display());
+    None
+}
+
+impl Server {
+    /// Starts the server with settings of the test's own; `None` where there is no program.
+    pub(crate) fn start(settings: &'static [&'static str]) -> Option<Self> {
+        let (program, data) = (program()?, tempfile::tempdir().unwrap());
+        let mut server = Self { program, data, settings, running: None, url: String::new() };
+        server.spawn("0");
+        Some(server)
+    }
+
+    /// Kills it, as a crash or the lack of memory would, and starts it on the same port.
+    pub(crate) fn crash(&mut self) {
+        self.kill();
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        self.spawn(&port);
+    }
+
+    fn spawn(&mut self, port: &str) {
+        let limits = ["messages-per-second", "registrations-per-hour", "guesses-per-hour"];
+        let mut child = Command::new(&self.program)
+            .env_clear()
+            .args(["--server-port", port, "--log-level", "warn", "--data-dir"])
+            .arg(self.data.path())
+            .args(limits.iter().flat_map(|name| [format!("--{name}"), "0".to_owned()]))
+            .args(self.settings)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut announced = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut announced).unwrap();
+        self.running = Some(child);
+        self.url = announced.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.kill().unwrap();
+            running.wait().unwrap();
+        }
+    }
+
+    /// Somebody who has an account and is logged in.
+    pub(crate) async fn user(&self, name: &str) -> Client {
+        let client = Client::new_at(&self.url).unwrap();
+        client.register(name, PASSWORD).await.unwrap();
+        client.login(name, PASSWORD).await.unwrap();
+        client
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

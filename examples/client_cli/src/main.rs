@@ -1,0 +1,144 @@
+//! A menu and a chat on the terminal, on top of the client library.
+//!
+//! `cargo run -p client_cli -- http://localhost:8080`
+
+use std::{
+    env, fmt,
+    io::{self, Write as _},
+};
+
+use anyhow::{Context as _, Result};
+use grpcchatter_client::{Client, Event, Room};
+use tokio::task::spawn_blocking;
+
+const MENU: &str = "
+1. Register
+2. Log in
+3. Create a chat room
+4. Delete a chat room
+5. Join a chat room
+6. Quit
+";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let url = env::args().nth(1).unwrap_or_else(|| "http://localhost:8080".to_owned());
+    let client = Client::new_at(url)?;
+    loop {
+        show(format_args!("{MENU}"))?;
+        let done = match ask("Your choice").await?.as_str() {
+            "1" => register(&client).await,
+            "2" => log_in(&client).await,
+            "3" => create(&client).await,
+            "4" => delete(&client).await,
+            "5" => join(&client).await,
+            "6" => break,
+            other => show(format_args!("There is no {other:?} in the menu.\n")),
+        };
+        if let Err(error) = done {
+            show(format_args!("That did not work: {error:#}\n"))?;
+        }
+    }
+    client.disconnect();
+    Ok(())
+}
+
+async fn register(client: &Client) -> Result<()> {
+    let (user_name, password) = (ask("User name").await?, ask_hidden("Password").await?);
+    let account = client.register(&user_name, &password).await?;
+    show(format_args!("Welcome, {}. Log in next.\n", account.user_name))
+}
+
+async fn log_in(client: &Client) -> Result<()> {
+    let (user_name, password) = (ask("User name").await?, ask_hidden("Password").await?);
+    client.login(&user_name, &password).await?;
+    show(format_args!("You are logged in.\n"))
+}
+
+async fn create(client: &Client) -> Result<()> {
+    let (name, password) = (ask("Name of the room").await?, ask_hidden("Its password").await?);
+    let room = client.create_chat_room(&name, &password).await?;
+    show(format_args!("Tell your friends its short code: {}\n", room.short_code))
+}
+
+async fn delete(client: &Client) -> Result<()> {
+    client.delete_chat_room(&ask("Short code").await?).await?;
+    show(format_args!("The room is gone.\n"))
+}
+
+async fn join(client: &Client) -> Result<()> {
+    let (code, password) = (ask("Short code").await?, ask_hidden("Password").await?);
+    let room = client.join_chat_room(&code, &password).await?;
+    let users = room.list_chat_room_users().await?;
+    let names: Vec<_> = users.iter().map(|user| printable(&user.name)).collect();
+    show(format_args!("{}: {}\nSay something; an empty line leaves.\n", room.info().name, names.join(", ")))?;
+    let reader = tokio::spawn(read(room.clone(), client.user_name().await?));
+    let spoken = speak(&room).await;
+    // The reader ends at once, also where nobody says anything.
+    room.disconnect();
+    reader.await??;
+    spoken
+}
+
+/// Sends line by line until one is empty.
+async fn speak(room: &Room) -> Result<()> {
+    loop {
+        let line = read_line().await?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = room.send(&line).await {
+            show(format_args!("Not sent: {error}\n"))?;
+        }
+    }
+}
+
+/// Shows what happens in the room until it is over.
+async fn read(room: Room, me: String) -> Result<()> {
+    let mut events = room.events();
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Message(message) if message.user_name != me => {
+                show(format_args!("{}: {}\n", printable(&message.user_name), printable(&message.body)))?;
+            }
+            Event::Came(user) if user.name != me => show(format_args!("{} came.\n", printable(&user.name)))?,
+            Event::Left(name) => show(format_args!("{} left.\n", printable(&name)))?,
+            Event::Reconnecting { cause, .. } => show(format_args!("Connecting again: {cause}\n"))?,
+            Event::Resumed => show(format_args!("Connected again.\n"))?,
+            Event::Reset { .. } => show(format_args!("The room's log was reset.\n"))?,
+            Event::Closed(why) => show(format_args!("The chat is over: {why}.\n"))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What others wrote must not steer this terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn show(text: fmt::Arguments<'_>) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_fmt(text)?;
+    Ok(out.flush()?)
+}
+
+async fn ask(question: &str) -> Result<String> {
+    show(format_args!("{question}: "))?;
+    read_line().await
+}
+
+async fn ask_hidden(question: &'static str) -> Result<String> {
+    Ok(spawn_blocking(move || rpassword::prompt_password(format!("{question}: "))).await??)
+}
+
+/// Reads in a thread made for it, so that the room goes on meanwhile.
+async fn read_line() -> Result<String> {
+    spawn_blocking(|| {
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line)?;
+        (read > 0).then(|| line.trim().to_owned()).context("the input has ended")
+    })
+    .await?
+}

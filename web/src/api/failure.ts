@@ -1,0 +1,87 @@
+// One shape for everything that can go wrong on the way to the server, whatever the dialect of the call.
+import { Code, ConnectError } from "@connectrpc/connect";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb";
+
+/** What a failure means for the caller, told by its status rather than by its reason. */
+export type Kind = "unauthenticated" | "refused" | "unreachable";
+
+export class Failure extends Error {
+  constructor(
+    readonly kind: Kind,
+    /** A reason of the server, such as WRONG_ROOM_PASSWORD; "" where nobody gave one. */
+    readonly reason: string,
+    /** How long the server asks to wait before the next attempt, in milliseconds; 0 where it says nothing. */
+    readonly retryAfter = 0,
+    cause?: unknown,
+  ) {
+    super(reason || kind, { cause });
+  }
+
+  /** Whether the same call may succeed later without a change by the user. */
+  get passing(): boolean {
+    return this.kind === "unreachable";
+  }
+}
+
+const REFUSED: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.PermissionDenied,
+  Code.NotFound,
+  Code.AlreadyExists,
+  Code.FailedPrecondition,
+  Code.OutOfRange,
+  Code.Unimplemented,
+]);
+
+/** Turns what connect throws into a Failure. Lost connections come as Code.Unknown and count as unreachable. */
+export function failureOf(thrown: unknown): Failure {
+  if (thrown instanceof Failure) return thrown;
+  const error = ConnectError.from(thrown);
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
+  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  const kind: Kind =
+    error.code === Code.Unauthenticated
+      ? "unauthenticated"
+      : REFUSED.has(error.code) || reason === "TOO_LARGE"
+        ? "refused"
+        : "unreachable";
+  return new Failure(kind, reason, delay ? durationMs(delay) : 0, thrown);
+}
+
+const SENTENCES: Record<string, string> = {
+  INVALID_CREDENTIALS: "This name and password do not fit together.",
+  USER_NAME_TAKEN: "This name is taken. Try another one.",
+  INVALID_USER_NAME: "A name needs at least 6 characters, a digit, and no special characters.",
+  INVALID_PASSWORD: "A password needs at least 6 characters: upper and lower case, a digit and a special character.",
+  INVALID_ROOM_NAME: "A room's name has at most 128 characters.",
+  INVALID_SHORT_CODE: "This is not the code of a room.",
+  INVALID_MESSAGE: "The server cannot store this text.",
+  MESSAGE_TOO_LONG: "The message is too long for this server.",
+  TOO_LARGE: "The message is too long for this server.",
+  CLIENT_MESSAGE_ID_REUSED: "The server holds another message under this one's number.",
+  WRONG_ROOM_PASSWORD: "The room asks for a password, and this was not it.",
+  NOT_ROOM_OWNER: "Only the owner of the room may do this.",
+  NOT_A_MEMBER: "You are not a member of this room any more.",
+  BANNED: "The owner has banned you from this room.",
+  ROOM_NOT_FOUND: "There is no room with this code.",
+  USER_NOT_FOUND: "There is nobody of this name.",
+  OWNS_ROOMS: "You still own rooms. Delete them first.",
+  RATE_LIMITED: "That was too often. Wait a moment and try again.",
+  TOO_MANY_STREAMS: "You are connected too many times. Close another window or device.",
+  STORAGE_FULL: "The server has no space left for new messages.",
+  TOKEN_INVALID: "This invitation is not valid.",
+  TOKEN_EXPIRED: "This invitation has expired. Ask for a new one.",
+  TOKEN_REVOKED: "This invitation is not valid any more. Ask for a new one.",
+};
+
+/** What a person is told about a failure. */
+export function sentence(failure: Failure): string {
+  const known = SENTENCES[failure.reason];
+  if (failure.reason === "RATE_LIMITED" && failure.retryAfter >= 1000) {
+    const seconds = Math.ceil(failure.retryAfter / 1000);
+    return `That was too often. Try again in ${seconds < 120 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`}.`;
+  }
+  if (known) return known;
+  return failure.passing ? "The server cannot be reached. Try again." : "The server refused this.";
+}

@@ -1,0 +1,55 @@
+// A message as the page holds it: plain data, so that tabs can hand it to each other.
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { ChatRoom, Message as WireMessage, User } from "../gen/grpcchatter/v1/chat_pb";
+
+export interface Message {
+  seq: number;
+  id: string;
+  user: string;
+  body: string;
+  /** When the server stored it, in milliseconds since 1970. */
+  at: number;
+  /** What its author called it; "" where nothing. */
+  clientId: string;
+}
+
+export function messageOf(wire: WireMessage): Message {
+  return {
+    // Below 2^53 by the API's own promise.
+    seq: Number(wire.seq),
+    id: wire.messageId,
+    user: wire.userName,
+    body: wire.body,
+    at: wire.createTime ? timestampDate(wire.createTime).getTime() : 0,
+    clientId: wire.clientMessageId,
+  };
+}
+
+export interface RoomInfo {
+  code: string;
+  name: string;
+  owner: string;
+  lastSeq: number;
+  /** When it was made, in milliseconds since 1970. */
+  at: number;
+}
+
+export function roomOf(wire: ChatRoom): RoomInfo {
+  return {
+    code: wire.shortCode,
+    name: wire.roomName,
+    owner: wire.ownerName,
+    lastSeq: Number(wire.lastSeq),
+    at: wire.createTime ? timestampDate(wire.createTime).getTime() : 0,
+  };
+}
+
+/** Who is present. Beyond 200 people only their number is told. */
+export interface Presence {
+  users: string[];
+  count: number;
+}
+
+export function namesOf(users: readonly User[]): string[] {
+  return users.map((user) => user.userName);
+}

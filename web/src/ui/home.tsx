@@ -1,0 +1,149 @@
+// What a user sees: their rooms at the side, and the one that is open.
+import type { JSX } from "preact";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { sentence } from "../api/failure";
+import { useCell } from "../cell";
+import type { RoomInfo } from "../room/message";
+import { Rooms } from "../rooms";
+import { goToRoom, roomHash, route } from "../route";
+import { Account } from "./account";
+import { Invited, JoinRoom, NewRoom } from "./doors";
+import { Icon, Mark } from "./icons";
+import { Avatar } from "./parts";
+import { RoomScreen } from "./room-screen";
+
+type Showing = "new" | "join" | "account" | null;
+
+export function Home({ user }: { user: string }): JSX.Element {
+  const rooms = useMemo(() => new Rooms(user), [user]);
+  useEffect(() => {
+    void rooms.load();
+    return () => rooms.close();
+  }, [rooms]);
+  const here = useCell(route);
+  const [showing, setShowing] = useState<Showing>(null);
+  const close = () => setShowing(null);
+  const open = here.at === "room" ? here.code : null;
+  return (
+    <div class={open ? "home in-room" : "home"}>
+      <nav class="rooms" aria-label="Rooms">
+        <header>
+          <h2 class="brand">
+            <Mark />
+            GRPCChatter
+          </h2>
+        </header>
+        <div class="doors">
+          <button type="button" class="button" onClick={() => setShowing("new")}>
+            <Icon name="plus" />
+            New room
+          </button>
+          <button type="button" class="button" onClick={() => setShowing("join")}>
+            <Icon name="door" />
+            Join
+          </button>
+        </div>
+        <RoomList rooms={rooms} open={open} />
+        <button type="button" class="me" onClick={() => setShowing("account")}>
+          <Avatar name={user} />
+          <span class="words">
+            <bdi class="name">{user}</bdi>
+            <span class="role">Account</span>
+          </span>
+          <Icon name="more" />
+        </button>
+      </nav>
+      {open ? <RoomScreen key={open} user={user} code={open} rooms={rooms} /> : <Welcome />}
+      {showing === "new" && <NewRoom rooms={rooms} onClose={close} />}
+      {showing === "join" && <JoinRoom rooms={rooms} onClose={close} />}
+      {showing === "account" && <Account user={user} onClose={close} />}
+      {here.at === "invited" && <Invited rooms={rooms} token={here.token} />}
+    </div>
+  );
+}
+
+function RoomList({ rooms, open }: { rooms: Rooms; open: string | null }): JSX.Element {
+  const { rooms: list, failure } = useCell(rooms.view);
+  useCell(rooms.marks);
+  const unread = (list ?? []).reduce((sum, room) => sum + rooms.unread(room), 0);
+  const name = list?.find((room) => room.code === open)?.name;
+  useEffect(() => {
+    document.title = `${unread ? `(${unread}) ` : ""}${name ? `${name} · ` : ""}GRPCChatter`;
+  }, [unread, name]);
+  if (!list) {
+    return (
+      <div class="list">
+        {failure ? (
+          <div class="empty">
+            <p>{sentence(failure)}</p>
+            <button type="button" class="button" onClick={() => void rooms.load()}>
+              Try again
+            </button>
+          </div>
+        ) : (
+          <div role="status">
+            <span class="sr">Reading your rooms…</span>
+            <div class="bone row" />
+            <div class="bone row" />
+            <div class="bone row" />
+          </div>
+        )}
+      </div>
+    );
+  }
+  if (list.length === 0) {
+    return (
+      <div class="list empty">
+        <Icon name="door" />
+        <p>You are in no room yet. Make one, or join one by its code.</p>
+      </div>
+    );
+  }
+  return (
+    <ul class="list">
+      {list.map((room) => (
+        <Entry key={room.code} room={room} unread={rooms.unread(room)} open={room.code === open} />
+      ))}
+    </ul>
+  );
+}
+
+function Entry({ room, unread, open }: { room: RoomInfo; unread: number; open: boolean }): JSX.Element {
+  const name = room.name || `Room ${room.code}`;
+  return (
+    <li>
+      <a
+        href={roomHash(room.code)}
+        aria-current={open ? "page" : undefined}
+        class={unread ? "unread" : ""}
+        onClick={(event) => {
+          if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+          event.preventDefault();
+          goToRoom(room.code);
+        }}
+      >
+        <Avatar name={name} />
+        <span class="words">
+          <bdi class="name">{name}</bdi>
+          <span class="code">{room.code}</span>
+        </span>
+        {unread > 0 && !open && (
+          <span class="count">
+            {unread > 999 ? "999+" : unread}
+            <span class="sr"> new</span>
+          </span>
+        )}
+      </a>
+    </li>
+  );
+}
+
+function Welcome(): JSX.Element {
+  return (
+    <main class="welcome">
+      <Mark />
+      <h1>Pick a room</h1>
+      <p>Choose one at the side, make a new one, or join with a code that somebody gave you.</p>
+    </main>
+  );
+}

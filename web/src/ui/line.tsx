@@ -1,0 +1,130 @@
+// One message on the screen.
+import { Component, type JSX } from "preact";
+import { sentence, Failure } from "../api/failure";
+import type { Unsent } from "../room/outbox";
+import { isEmoji, pieces } from "../text";
+import { clock, full } from "../time";
+import { Icon } from "./icons";
+import { Avatar } from "./parts";
+
+/** A body longer than this, in characters or lines, is folded. */
+const LONG = 1500;
+const LONG_LINES = 25;
+const FOLDED = 700;
+const FOLDED_LINES = 12;
+
+export interface LineProps {
+  /** "" for the messages of an account that was deleted. */
+  user: string;
+  body: string;
+  at: number;
+  seq: number;
+  own: boolean;
+  /** Whether it starts a group of messages by one person, and whether it ends it. */
+  head: boolean;
+  tail: boolean;
+  unsent?: Unsent;
+  acts?: UnsentActs;
+}
+
+export interface UnsentActs {
+  retry: (unsent: Unsent) => void;
+  edit: (unsent: Unsent) => void;
+  discard: (unsent: Unsent) => void;
+}
+
+export class Line extends Component<LineProps> {
+  override shouldComponentUpdate(next: LineProps): boolean {
+    const now = this.props;
+    return (
+      next.head !== now.head || next.tail !== now.tail || next.unsent !== now.unsent || next.seq !== now.seq || next.at !== now.at
+    );
+  }
+
+  override render({ user, body, at, seq, own, head, tail, unsent, acts }: LineProps): JSX.Element {
+    const name = own ? "You" : user || "Deleted account";
+    const state = unsent?.refused ? " refused" : unsent ? " unsent" : "";
+    return (
+      <li
+        class={`line${own ? " own" : ""}${head ? " head" : ""}${tail ? " tail" : ""}${state}`}
+        data-seq={seq || undefined}
+      >
+        {!own && (head ? <Avatar name={name} /> : <span class="gutter" />)}
+        <div class="said">
+          <p class={head ? "who" : "sr"}>
+            <bdi class={own ? "sr" : "name"}>{name}</bdi> <time dateTime={new Date(at).toISOString()}>{clock(at)}</time>
+          </p>
+          <div class={isEmoji(body) ? "bubble jumbo" : "bubble"} title={full(at)}>
+            <Body text={body} />
+          </div>
+          {unsent && <Delivery unsent={unsent} acts={acts} />}
+        </div>
+      </li>
+    );
+  }
+}
+
+function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefined }): JSX.Element {
+  if (!unsent.refused) {
+    return (
+      <p class="delivery">
+        <Icon name="clock" /> <span>Sending…</span>
+      </p>
+    );
+  }
+  return (
+    <p class="delivery">
+      <Icon name="alert" /> <span>Not sent. {sentence(new Failure("refused", unsent.refused))}</span>
+      {acts && (
+        <span class="acts">
+          <button type="button" onClick={() => acts.retry(unsent)}>
+            Try again
+          </button>
+          <button type="button" onClick={() => acts.edit(unsent)}>
+            Edit
+          </button>
+          <button type="button" onClick={() => acts.discard(unsent)}>
+            Discard
+          </button>
+        </span>
+      )}
+    </p>
+  );
+}
+
+class Body extends Component<{ text: string }, { open: boolean }> {
+  override state = { open: false };
+
+  override render({ text }: { text: string }): JSX.Element {
+    const shown = this.state.open ? text : folded(text);
+    return (
+      <>
+        <p class="body" dir="auto">
+          {pieces(shown).map(({ text, href }) =>
+            href ? (
+              <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+                {text}
+              </a>
+            ) : (
+              text
+            ),
+          )}
+          {shown !== text && "…"}
+        </p>
+        {shown !== text && (
+          <button type="button" class="unfold" onClick={() => this.setState({ open: true })}>
+            Show all of it
+          </button>
+        )}
+      </>
+    );
+  }
+}
+
+function folded(text: string): string {
+  const lines = text.split("\n", LONG_LINES + 1);
+  if (text.length <= LONG && lines.length <= LONG_LINES) return text;
+  const short = lines.slice(0, FOLDED_LINES).join("\n");
+  // Not between the two halves of a character.
+  return short.length < text.length && short.length <= FOLDED ? short : short.slice(0, FOLDED).replace(/[\ud800-\udbff]$/, "");
+}

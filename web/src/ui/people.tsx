@@ -1,0 +1,67 @@
+// Who is here now. For the owner, each name opens what can be done about them.
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { useCell } from "../cell";
+import type { Room } from "../room/room";
+import { removeUser } from "../room/owner";
+import { say } from "../notice";
+import { Avatar, Form, IconButton, Modal } from "./parts";
+
+export function People({ room, owner }: { room: Room; owner: string }): JSX.Element {
+  const presence = useCell(room.presence);
+  const [chosen, setChosen] = useState<string | null>(null);
+  const owns = owner === room.user;
+  if (!presence) return <p class="quiet">Looking who is here…</p>;
+  const users = [...presence.users].sort((one, two) => one.localeCompare(two));
+  const unlisted = presence.count - users.length;
+  return (
+    <>
+      <ul class="people">
+        {users.map((name) => (
+          <li key={name}>
+            <Avatar name={name} />
+            <span class="words">
+              <bdi class="name">{name}</bdi>
+              <Role own={name === room.user} owner={name === owner} />
+            </span>
+            {owns && name !== room.user && (
+              <IconButton icon="more" label={`Remove or ban ${name}`} onClick={() => setChosen(name)} />
+            )}
+          </li>
+        ))}
+      </ul>
+      {unlisted > 0 && <p class="quiet">{users.length > 0 ? `and ${unlisted} more` : `${presence.count} people are here`}</p>}
+      {chosen !== null && (
+        <Modal title={chosen} onClose={() => setChosen(null)}>
+          {(close) => (
+            <>
+              <p>Removed people can come back with the room’s password or an invitation. Banned people cannot, until you let them.</p>
+              <Form
+                action={`Remove ${chosen} for now`}
+                onSubmit={async () => {
+                  await removeUser(room.code, chosen, false);
+                  say(`${chosen} was removed.`);
+                  close();
+                }}
+              />
+              <Form
+                action={`Ban ${chosen}`}
+                danger
+                onSubmit={async () => {
+                  await removeUser(room.code, chosen, true);
+                  say(`${chosen} was banned.`);
+                  close();
+                }}
+              />
+            </>
+          )}
+        </Modal>
+      )}
+    </>
+  );
+}
+
+function Role({ own, owner }: { own: boolean; owner: boolean }): JSX.Element | null {
+  const words = own && owner ? "you, the owner" : own ? "you" : owner ? "the owner" : "";
+  return words ? <span class="role">{words}</span> : null;
+}

@@ -1,0 +1,93 @@
+// Callers of the server without a browser: they fill rooms and look behind the page.
+import { build } from "esbuild";
+import { fileURLToPath } from "node:url";
+
+const source = `
+  export { createClient } from "@connectrpc/connect";
+  export { createGrpcWebTransport } from "@connectrpc/connect-web";
+  export { ChatService } from "../../src/gen/grpcchatter/v1/chat_pb";
+  export { uuidv7 } from "../../src/uuid";
+  export * as text from "../../src/text";
+  export * as window from "../../src/ui/window";
+  export { Log } from "../../src/room/log";
+`;
+const bundle = await build({
+  stdin: { contents: source, resolveDir: fileURLToPath(new URL(".", import.meta.url)), loader: "ts" },
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  write: false,
+});
+/** The page's own modules, compiled as they are for the browser. */
+export const page = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].contents).toString("base64")}`);
+
+export const PASSWORD = "Passw0rd!";
+
+let people = 0;
+/** A user name that no other test has. */
+export function newName(start = "walker") {
+  return `${start}${process.pid}${++people}`;
+}
+
+export class Caller {
+  constructor(server, name, token) {
+    this.name = name;
+    this.token = token;
+    this.chat = page.createClient(page.ChatService, page.createGrpcWebTransport({ baseUrl: server.url }));
+  }
+
+  static async register(server, name = newName()) {
+    const post = (path) =>
+      fetch(server.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ user_name: name, password: PASSWORD }),
+      });
+    const registered = await post("/register");
+    if (!registered.ok) throw new Error(`register: ${await registered.text()}`);
+    const { token } = await (await post("/login")).json();
+    return new Caller(server, name, token);
+  }
+
+  #as(token) {
+    return { headers: { authorization: `Bearer ${token}` } };
+  }
+
+  async createRoom(roomName, roomPassword = "") {
+    const { shortCode } = await this.chat.createChatRoom({ roomName, roomPassword }, this.#as(this.token));
+    return shortCode;
+  }
+
+  /** Enters a room; resolves to a sender for it. */
+  async join(shortCode, roomPassword = "") {
+    const { token } = await this.chat.joinChatRoom({ shortCode, roomPassword }, this.#as(this.token));
+    return (body) => this.chat.sendMessage({ body, clientMessageId: page.uuidv7() }, this.#as(token));
+  }
+
+  /** Leaves a room without a password, for good. */
+  async leave(shortCode) {
+    const { token } = await this.chat.joinChatRoom({ shortCode }, this.#as(this.token));
+    await this.chat.leaveChatRoom({}, this.#as(token));
+  }
+
+  /** What is in the log of a room, all of it. */
+  async log(shortCode, roomPassword = "") {
+    const { token } = await this.chat.joinChatRoom({ shortCode, roomPassword }, this.#as(this.token));
+    const all = [];
+    for (let more = true; more; ) {
+      const answer = await this.chat.listMessages({ pageSize: 200, afterSeq: BigInt(all.length) }, this.#as(token));
+      all.push(...answer.messages);
+      more = answer.more;
+    }
+    return all;
+  }
+}
+
+/** Says all of these, many at a time: their order is not promised. */
+export async function sayAll(send, bodies, atOnce = 48) {
+  const left = bodies.values();
+  const worker = async () => {
+    for (const body of left) await send(body);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}

@@ -1,0 +1,81 @@
+// The real server, on a port and in a folder of its own.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const BINARY = process.env.GRPCCHATTER_BIN;
+
+/** Nothing is limited: the tests are one address, and quicker than people. */
+const SETTINGS = {
+  REGISTRATIONS_PER_HOUR: "0",
+  GUESSES_PER_HOUR: "0",
+  MESSAGES_PER_SECOND: "0",
+  STREAMS_PER_USER: "64",
+};
+
+async function freePort() {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+export class Server {
+  #settings;
+  #process = null;
+  #log = "";
+
+  constructor(folder, port, settings) {
+    this.folder = folder;
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    this.#settings = settings;
+  }
+
+  static async start(settings = {}) {
+    if (!BINARY) throw new Error("GRPCCHATTER_BIN must name a built server: GRPCCHATTER_BIN=../target/debug/grpcchatter npm test");
+    const folder = await mkdtemp(join(tmpdir(), "grpcchatter-web-"));
+    const server = new Server(folder, await freePort(), settings);
+    await server.run();
+    return server;
+  }
+
+  /** Starts it, or starts it again with the same data, and resolves once it answers. */
+  async run() {
+    const environment = { ...process.env, ...SETTINGS, ...this.#settings };
+    Object.assign(environment, { SERVER_ADDRESS: "127.0.0.1", SERVER_PORT: String(this.port), DATA_DIR: join(this.folder, "data") });
+    const child = spawn(resolve(BINARY), { cwd: this.folder, env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    process.once("exit", () => child.kill("SIGKILL"));
+    this.#log = "";
+    await new Promise((resolve, reject) => {
+      child.once("exit", () => reject(new Error(`the server did not start:\n${this.#log}`)));
+      child.stderr.on("data", (text) => (this.#log += text));
+      // It says where it is once it can be reached there.
+      child.stdout.on("data", (text) => (this.#log += text) && /^open http/m.test(this.#log) && resolve());
+    });
+  }
+
+  signal(name) {
+    this.#process.kill(name);
+  }
+
+  /** Ends it by the signal and resolves once it is gone. */
+  async end(name = "SIGKILL") {
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill(name);
+    await gone;
+  }
+
+  async close() {
+    await this.end();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,93 @@
+// What others write is text, whatever it looks like.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Caller } from "./harness/api.mjs";
+import { joinRoom, launch, person, signUp } from "./harness/browser.mjs";
+import { Server } from "./harness/server.mjs";
+
+const BODIES = [
+  "<script>window.ran=1</script>",
+  "<img src=x onerror=window.ran=1>",
+  "<svg onload=window.ran=1>",
+  "<svg><script>window.ran=1</script></svg>",
+  "<iframe src=javascript:window.ran=1></iframe>",
+  "<a href=javascript:window.ran=1>x</a>",
+  "<body onload=window.ran=1>",
+  "<details open ontoggle=window.ran=1>",
+  "<video><source onerror=window.ran=1></video>",
+  "<input autofocus onfocus=window.ran=1>",
+  "<math><mtext></mtext><mglyph><style><img src=x onerror=window.ran=1>",
+  "<style>@import 'javascript:window.ran=1'</style>",
+  "<link rel=stylesheet href=javascript:window.ran=1>",
+  "<object data=javascript:window.ran=1>",
+  "<embed src=javascript:window.ran=1>",
+  "<base href=//example.com/>",
+  "<form action=javascript:window.ran=1><button>x</button></form>",
+  "<meta http-equiv=refresh content='0;url=javascript:window.ran=1'>",
+  "<template><script>window.ran=1</script></template>",
+  "<noscript><p title='</noscript><img src=x onerror=window.ran=1>'>",
+  "javascript:window.ran=1",
+  "JaVaScRiPt:window.ran=1//https://example.com",
+  "data:text/html,<script>window.ran=1</script>",
+  "vbscript:msgbox(1)",
+  "https://example.com/\"onmouseover=\"window.ran=1",
+  "https://example.com/'onmouseover='window.ran=1",
+  "https://example.com/<script>window.ran=1</script>",
+  "https://javascript:window.ran=1@example.com/",
+  "http://[::1/\u202etxt.exe",
+  "https://exa\u0000mple.com".replace("\u0000", "\u0001"),
+  "${window.ran=1} {{window.ran=1}} <%= window.ran=1 %>",
+  "{{constructor.constructor('window.ran=1')()}}",
+  "'-window.ran=1-'",
+  "\"><script>window.ran=1</script>",
+  "</textarea><script>window.ran=1</script>",
+  "</title><script>window.ran=1</script>",
+  "<!--><script>window.ran=1</script>-->",
+  "<![CDATA[<script>window.ran=1</script>]]>",
+  "&lt;script&gt;window.ran=1&lt;/script&gt;",
+  "\u202e<script>window.ran=1</script>\u2066\u200f",
+  "&#60;img src=x onerror=window.ran=1&#62;",
+  `__proto__ constructor ${"Z\u0351\u036b\u0343\u036a\u0302".repeat(40)}`,
+];
+
+let server, browser;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+test(`${BODIES.length} bodies are shown as they were written, and nothing runs`, async () => {
+  const mallory = await Caller.register(server, "mallory\"x1=y");
+  const code = await mallory.createRoom("<img src=x onerror=window.ran=1>");
+  const send = await mallory.join(code);
+  for (const body of BODIES) await send(body);
+
+  const ada = await person(browser, server);
+  const reports = [];
+  await ada.context.exposeBinding("report", (_, text) => reports.push(text));
+  await ada.context.addInitScript(() =>
+    addEventListener("securitypolicyviolation", (event) => window.report(`${event.violatedDirective} ${event.blockedURI}`)),
+  );
+  await signUp(ada);
+  await joinRoom(ada, code);
+  const { page } = ada;
+  await page.locator(`li[data-seq="${BODIES.length}"]`).waitFor();
+  await page.getByRole("heading", { name: "<img src=x onerror=window.ran=1>" }).waitFor();
+
+  const shown = await page.locator("li[data-seq] .body").allTextContents();
+  assert.deepEqual(shown, BODIES);
+  const markup = await page.locator("li[data-seq] .body *").evaluateAll((all) => all.map((one) => [one.tagName, one.protocol, one.rel]));
+  for (const [tag, protocol, rel] of markup) {
+    assert.equal(tag, "A");
+    assert.match(protocol, /^https?:$/);
+    assert.equal(rel, "noopener noreferrer nofollow");
+  }
+  assert.equal(await page.evaluate(() => window.ran), undefined);
+  assert.deepEqual(reports, []);
+  assert.deepEqual(ada.problems, []);
+});

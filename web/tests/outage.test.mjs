@@ -1,0 +1,199 @@
+// Never a lost message: the server dies, freezes, forgets; the tab is reloaded; the network goes.
+import assert from "node:assert/strict";
+import { cp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Caller, page as modules } from "./harness/api.mjs";
+import { joinRoom, launch, live, makeRoom, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
+import { Server } from "./harness/server.mjs";
+
+let server, browser;
+
+before(async () => {
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+const sends = "**/grpcchatter.v1.ChatService/SendMessage";
+
+test("kill -9 in the middle of a burst of 200: nothing lost, doubled or out of order", async () => {
+  const [ada, grace] = await Promise.all([person(browser, server), person(browser, server)]);
+  await Promise.all([signUp(ada), signUp(grace)]);
+  const code = await makeRoom(ada, "Burst");
+  await joinRoom(grace, code);
+  const burst = Array.from({ length: 200 }, (_, index) => `burst ${index + 1}`);
+
+  const killed = stored(grace.page, "burst 60").waitFor({ state: "attached" }).then(() => server.end("SIGKILL"));
+  const box = ada.page.getByRole("textbox", { name: /^Message to/ });
+  for (const text of burst) {
+    await box.fill(text);
+    await box.press("Enter");
+  }
+  await killed;
+  await ada.page.getByText(/Connecting again/).waitFor();
+  await server.run();
+
+  for (const { page } of [ada, grace]) {
+    await stored(page, "burst 200").waitFor({ timeout: 90_000 });
+    await live(page);
+    await page.getByText(/Connecting again/).waitFor({ state: "detached" });
+    const { messages, doubled } = await readLog(page);
+    assert.deepEqual(doubled, []);
+    assert.deepEqual(messages, burst.map((text, index) => [index + 1, text]));
+  }
+  assert.equal(await ada.page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("/unsent/")).length), 0);
+  await Promise.all([ada.context.close(), grace.context.close()]);
+});
+
+test("what was not sent outlives a reload and is sent once, even where the answer was lost", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  const code = await makeRoom(ada, "Outbox");
+  await page.route(sends, (route) => route.abort());
+  await write(page, "one");
+  await write(page, "two");
+  await page.getByText("Sending…").first().waitFor();
+  await page.reload();
+  await live(page);
+  await page.getByText("two", { exact: true }).waitFor();
+  await page.unroute(sends);
+  // The first attempt reaches the server and its answer is lost.
+  let lost = 0;
+  await page.route(sends, async (route) => {
+    if (lost++ > 0) return route.continue();
+    await route.fetch();
+    await route.abort();
+  });
+  await stored(page, "two").waitFor();
+  await stored(page, "one").waitFor();
+  const reader = await Caller.register(server);
+  assert.deepEqual((await reader.log(code)).map(({ body }) => body), ["one", "two"]);
+  await ada.context.close();
+});
+
+test("a message that the server refuses says why, and can be edited", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  await makeRoom(ada, "Refusals");
+  const long = "far too long ".repeat(400);
+  await write(page, long);
+  await page.getByText("The message is too long for this server.").waitFor();
+  await page.getByRole("button", { name: "Edit" }).click();
+  assert.equal(await page.getByRole("textbox", { name: /^Message to/ }).inputValue(), long.trim());
+  await write(page, "short");
+  await stored(page, "short").waitFor();
+  await ada.context.close();
+});
+
+test("a frozen server is noticed after 2.5 heartbeats, and what was said meanwhile is caught up", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await page.clock.install();
+  await signUp(ada);
+  const code = await makeRoom(ada, "Frozen");
+  const grace = await Caller.register(server);
+  const say = await grace.join(code);
+  await say("before");
+  await stored(page, "before").waitFor();
+  server.signal("SIGSTOP");
+  try {
+    await page.clock.fastForward(40_000);
+    await page.clock.fastForward(5_000);
+    await page.getByText(/Connecting again/).waitFor();
+  } finally {
+    server.signal("SIGCONT");
+  }
+  await say("after");
+  await page.getByRole("button", { name: "Try now" }).click().catch(() => undefined);
+  await page.clock.fastForward(15_000);
+  await stored(page, "after").waitFor();
+  await ada.context.close();
+});
+
+test("a device that is offline says so, and goes on where it was", async () => {
+  const ada = await person(browser, server);
+  const { page, context } = ada;
+  await signUp(ada);
+  const code = await makeRoom(ada, "Tunnel");
+  const say = await (await Caller.register(server)).join(code);
+  await context.setOffline(true);
+  await page.getByText("This device is offline.").waitFor();
+  await write(page, "from the tunnel");
+  await say("from outside");
+  await page.getByText("Your message is kept and sent then.").waitFor();
+  await context.setOffline(false);
+  await stored(page, "from outside").waitFor();
+  await stored(page, "from the tunnel").waitFor();
+  await context.close();
+});
+
+test("a log that was set back is read again, and nothing of the lost one stays", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  const code = await makeRoom(ada, "Backup");
+  await write(page, "kept");
+  await stored(page, "kept").waitFor();
+  const data = join(server.folder, "data");
+  await server.end("SIGTERM");
+  await cp(data, `${data}.backup`, { recursive: true });
+  await server.run();
+  await page.getByRole("button", { name: "Try now" }).click({ timeout: 1500 }).catch(() => undefined);
+  await live(page);
+  await write(page, "lost with the disk");
+  await stored(page, "lost with the disk").waitFor();
+  await server.end("SIGKILL");
+  await rm(data, { recursive: true });
+  await cp(`${data}.backup`, data, { recursive: true });
+  await server.run();
+  await stored(page, "lost with the disk").waitFor({ state: "detached" });
+  await stored(page, "kept").waitFor();
+  await write(page, "and on");
+  await stored(page, "and on").waitFor();
+  const { messages } = await readLog(page);
+  assert.deepEqual(messages, [[1, "kept"], [2, "and on"]]);
+  await ada.context.close();
+});
+
+test("a server that goes away in order is followed without a word", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  const code = await makeRoom(ada, "Restart");
+  await server.end("SIGTERM");
+  await server.run();
+  await page.getByText(/Connecting again/).waitFor({ state: "detached" });
+  const say = await (await Caller.register(server)).join(code);
+  await say("back again");
+  await stored(page, "back again").waitFor();
+  await ada.context.close();
+});
+
+test("messages that come out of turn wait for those before them", async () => {
+  const wire = (seq) => ({ seq, id: `id${seq}`, user: "ada1815", body: `m${seq}`, at: 0, clientId: "" });
+  const asked = [];
+  const shown = [];
+  const log = new modules.Log(
+    async (ask) => {
+      asked.push(ask);
+      return ask.after === undefined ? { messages: [], more: false, lastSeq: 0 } : { messages: [1, 2, 3].map(wire), more: false, lastSeq: 3 };
+    },
+    (message) => shown.push(message.seq),
+  );
+  await log.load();
+  log.apply(wire(3));
+  log.apply(wire(2));
+  await new Promise((resolve) => {
+    const stop = log.view.watch(() => log.view.value.messages.length === 3 && (stop(), resolve()));
+  });
+  assert.deepEqual(log.view.value.messages.map(({ seq }) => seq), [1, 2, 3]);
+  assert.deepEqual(shown, [1, 2, 3]);
+  assert.deepEqual(asked, [{ before: 0 }, { after: 0 }]);
+  log.close();
+});

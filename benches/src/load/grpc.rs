@@ -1,0 +1,124 @@
+//! gRPC calls over the h2 crate.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::{
+    RecvStream, SendStream,
+    client::{self, ResponseFuture, SendRequest},
+};
+use http::{HeaderMap, Request};
+use prost::Message;
+use tokio::{net::TcpStream, task::AbortHandle};
+
+use super::wire;
+
+const WINDOW: u32 = 1 << 24;
+
+/// One HTTP/2 connection; dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    requests: SendRequest<Bytes>,
+    address: SocketAddr,
+    driver: AbortHandle,
+}
+
+/// One call with both its directions.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) requests: SendStream<Bytes>,
+    pub(super) response: ResponseFuture,
+}
+
+impl Connection {
+    /// Connects, without TLS and without HTTP/1.1.
+    ///
+    /// # Errors
+    /// If nothing answers there.
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let (requests, connection) = client::Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .handshake(socket)
+            .await?;
+        // What goes wrong with the connection is told by its streams as well.
+        let driver = tokio::task::spawn_local(async { drop(connection.await) }).abort_handle();
+        Ok(Self { requests, address, driver })
+    }
+
+    /// Starts a call; `path` is `/package.Service/Method`.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub(crate) async fn start(&self, path: &str, token: Option<&str>) -> Result<Call> {
+        let mut request = Request::post(format!("http://{}{path}", self.address))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut ready = self.requests.clone().ready().await?;
+        let (response, requests) = ready.send_request(request.body(())?, false)?;
+        Ok(Call { requests, response })
+    }
+
+    /// Makes a unary call.
+    ///
+    /// # Errors
+    /// If it fails, with its status.
+    pub(crate) async fn unary<A: Message + Default>(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        request: &impl Message,
+    ) -> Result<A> {
+        let mut call = self.start(path, token).await?;
+        call.requests.send_data(framed([request]), true)?;
+        let response = call.response.await.with_context(|| format!("no answer to {path}"))?;
+        status(response.headers()).context(path.to_owned())?;
+        let mut body = response.into_body();
+        let mut bytes = BytesMut::new();
+        while let Some(data) = receive(&mut body).await? {
+            bytes.extend_from_slice(&data);
+        }
+        status(&body.trailers().await?.unwrap_or_default()).context(path.to_owned())?;
+        let message = bytes.get(wire::PREFIX..).context("no message in the answer")?;
+        Ok(A::decode(message)?)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Puts messages behind each other, each with its prefix.
+pub(super) fn framed<'m, M: Message + 'm>(messages: impl IntoIterator<Item = &'m M>) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for message in messages {
+        bytes.put_u8(0);
+        bytes.put_u32(u32::try_from(message.encoded_len()).unwrap_or(u32::MAX));
+        message.encode_raw(&mut bytes);
+    }
+    bytes.freeze()
+}
+
+/// Returns the next piece of a body and gives its room in the window back.
+pub(super) async fn receive(body: &mut RecvStream) -> Result<Option<Bytes>> {
+    let Some(data) = body.data().await.transpose()? else { return Ok(None) };
+    body.flow_control().release_capacity(data.len())?;
+    Ok(Some(data))
+}
+
+/// Returns the failure that headers or trailers tell of, if they do.
+pub(super) fn status(headers: &HeaderMap) -> Result<()> {
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    match text("grpc-status") {
+        Some(code) if code != "0" => bail!("status {code}: {}", text("grpc-message").unwrap_or_default()),
+        _ => Ok(()),
+    }
+}

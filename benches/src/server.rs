@@ -1,0 +1,183 @@
+//! The gateway under test: started on an empty folder, given users and rooms, and restarted on what it kept.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use grpcchatter_proto::v1::{
+    CreateChatRoomRequest, CreateChatRoomResponse, JoinChatRoomRequest, JoinChatRoomResponse,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    load::{grpc::Connection, rest::Rest},
+    postgres::Postgres,
+    process::{self, Process},
+};
+
+/// The limits that would stop a load client; 0 is none.
+const UNLIMITED: [&str; 6] = [
+    "CONNECTION_AGE",
+    "GUESSES_PER_HOUR",
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "MESSAGES_PER_SECOND",
+    "REGISTRATIONS_PER_HOUR",
+    "STREAMS_PER_USER",
+];
+/// The password of every account made here.
+pub(crate) const PASSWORD: &str = "Benchmark_1_word";
+/// A gateway on PostgreSQL does not make its own.
+const SECRET: &str = "benchmarks-sign-with-what-is-no-secret";
+const USERS: [&str; 2] = ["sender1", "sender2"];
+/// Rooms that are written to; there is one more, to deliver in.
+const ROOMS: usize = 10;
+
+/// Where the gateway keeps its log.
+#[derive(Debug)]
+pub(crate) enum Database {
+    /// The embedded one.
+    Sqlite,
+    /// A running one, at this URL, empty.
+    Url(String),
+    /// One of our own.
+    Private(Postgres),
+}
+
+impl Database {
+    /// Starts a private PostgreSQL.
+    ///
+    /// # Errors
+    /// If its programs are not installed or fail.
+    pub(crate) fn start_postgres() -> Result<Self> {
+        Postgres::start().map(Self::Private).context("could not start a PostgreSQL")
+    }
+
+    /// Returns its name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Url(_) | Self::Private(_) => "PostgreSQL",
+        }
+    }
+
+    fn url(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Url(url) => Some(url),
+            Self::Private(postgres) => Some(postgres.url()),
+        }
+    }
+}
+
+/// A gateway with users and rooms, kept on disk: each case starts a process of its own on it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    program: PathBuf,
+    database: Database,
+    data: TempDir,
+    /// The chat token of the room to deliver in.
+    pub(crate) audience: String,
+    /// The chat tokens of the other rooms: one of each room, then another one of each.
+    pub(crate) senders: Vec<String>,
+}
+
+impl Gateway {
+    /// Starts the gateway on an empty database, makes the users and rooms that all cases share, and ends it.
+    ///
+    /// # Errors
+    /// If it does not start, or refuses.
+    pub(crate) async fn prepare(program: &Path, database: Database) -> Result<Self> {
+        let data = TempDir::new()?;
+        let mut gateway = Self {
+            program: program.to_owned(),
+            database,
+            data,
+            audience: String::new(),
+            senders: Vec::new(),
+        };
+        let process = gateway.start()?;
+        let mut tokens = join_rooms(process.address).await?.into_iter();
+        gateway.audience = tokens.next().context("no room was made")?;
+        gateway.senders = tokens.collect();
+        process.stop()?;
+        Ok(gateway)
+    }
+
+    /// Starts it on what it kept.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) fn start(&self) -> Result<Process> {
+        Process::start(&mut self.command(&[]))
+    }
+
+    /// Returns the command that starts it, under a tool where one is named.
+    pub(crate) fn command(&self, tool: &[&str]) -> Command {
+        let mut command = process::under(tool, &self.program);
+        command.env("DATA_DIR", self.data.path()).env("SERVER_ADDRESS", "127.0.0.1").env("SERVER_PORT", "0");
+        command.envs(UNLIMITED.map(|name| (name, "0"))).env("LOG_LEVEL", "info");
+        if let Some(url) = self.database.url() {
+            command.env("DATABASE_URL", url).env("SECRET", SECRET);
+        }
+        command
+    }
+}
+
+/// Makes the users and the rooms; returns the tokens of [`Gateway::audience`] and [`Gateway::senders`].
+async fn join_rooms(address: SocketAddr) -> Result<Vec<String>> {
+    let mut rest = Rest::open(address)?;
+    let users = USERS.map(|name| sign_in(&mut rest, name)).into_iter().collect::<Result<Vec<_>>>()?;
+    let connection = Connection::open(address).await?;
+    let mut codes = Vec::new();
+    for number in 0..=ROOMS {
+        let room =
+            CreateChatRoomRequest { room_name: format!("room {number}"), room_password: String::new() };
+        let made: CreateChatRoomResponse = connection
+            .unary("/grpcchatter.v1.ChatService/CreateChatRoom", users.first().map(String::as_str), &room)
+            .await?;
+        codes.push(made.short_code);
+    }
+    let first = (codes.iter().take(1)).zip(&users);
+    let others = users.iter().flat_map(|user| codes.iter().skip(1).map(move |code| (code, user)));
+    let mut tokens = Vec::new();
+    for (code, user) in first.chain(others) {
+        let room = JoinChatRoomRequest { short_code: code.clone(), ..Default::default() };
+        let joined: JoinChatRoomResponse =
+            connection.unary("/grpcchatter.v1.ChatService/JoinChatRoom", Some(user), &room).await?;
+        tokens.push(joined.token);
+    }
+    Ok(tokens)
+}
+
+/// Registers a user and returns their user token.
+fn sign_in(rest: &mut Rest, name: &str) -> Result<String> {
+    let account = json!({ "user_name": name, "password": PASSWORD });
+    let (status, answer) = rest.post("/register", &account)?;
+    ensure!(status == 200, "could not register {name}: {answer}");
+    let (status, answer) = rest.post("/login", &account)?;
+    ensure!(status == 200, "could not log {name} in: {answer}");
+    Ok(answer["token"].as_str().context("no token in the answer to a login")?.to_owned())
+}
+
+/// Returns the gateway's program: the one that `GRPCCHATTER_BIN` names, else it is built, optimised as this one is.
+///
+/// # Errors
+/// If it does not compile.
+pub(crate) fn program() -> Result<PathBuf> {
+    if let Some(program) = env::var_os("GRPCCHATTER_BIN") {
+        return Ok(program.into());
+    }
+    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--package", "grpcchatter", "--bin", "grpcchatter"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    ensure!(build.status()?.success(), "the gateway could not be built");
+    let folder = env::current_exe()?;
+    Ok(folder.with_file_name("grpcchatter"))
+}

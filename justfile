@@ -1,0 +1,48 @@
+# Short names for what CI does; each step is written once, in .ci/run.
+
+# Lists the names.
+default:
+    @just --list
+
+# Everything that CI does, in its order.
+ci:
+    .ci/run
+
+# Serves with the defaults on http://127.0.0.1:8080/.
+run *flags:
+    cargo run --release -- {{ flags }}
+
+# Formats the source.
+fmt:
+    cargo fmt --all
+
+# Some steps of CI, by name: `.ci/run list` has the names.
+step +names:
+    .ci/run step {{ names }}
+
+# The formatting, without changing it.
+fmt-check: (step "fmt")
+
+# The lints, warnings denied.
+clippy: (step "clippy")
+
+# Every test; PostgreSQL and Chromium must be there.
+test: (step "test")
+
+# The page in Chromium.
+browser: (step "browser")
+
+# The documentation, warnings denied.
+doc: (step "doc")
+
+# Banned packages, licences, sources, and advisories where their database can be had.
+deny: (step "deny")
+
+# The lints of the proto.
+proto: (step "proto")
+
+# The page, built again and compared with what is committed.
+page: (step "page")
+
+# The HTTP/2 conformance suite against the running server.
+h2spec: (step "h2spec")

@@ -89,7 +89,7 @@ impl Stack {
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, TOKEN]))
             // Preflights have no dialect: they are answered before one is looked for.
-            .layer(cors(&parts.cors_origins))
+            .option_layer((!parts.cors_origins.is_empty()).then(|| cors(&parts.cors_origins)))
             .layer(TraceLayer)
             .service(steer);
         let stack = Self {

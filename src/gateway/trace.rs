@@ -1,4 +1,5 @@
-//! One line in the log for each request, and a span that names it in every other line.
+//! What the log says of a request: at DEBUG one line, and a span that names the request in every other line; at any level
+//! a failure of ours, by the id that the caller was told. A span costs a quarter of a health check, so INFO has none.
 
 use std::{
     convert::Infallible,
@@ -20,6 +21,9 @@ use tracing::Instrument as _;
 
 use super::{body::Body, refusal, route::Route};
 use crate::{clock::Clock, model::Error};
+
+/// gRPC's status INTERNAL, as a header says it.
+const INTERNAL: &str = "13";
 
 /// Numbers the requests of this process: a random start, so that the ids of two runs differ, then one by one.
 #[derive(Clone, Debug)]
@@ -76,10 +80,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let route = Route::of(&request);
         let (dialect, method) = (route.dialect(), route.method());
-        let span = {
-            let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-            tracing::info_span!("request", id, dialect = dialect.as_str(), method)
-        };
+        let id = request.extensions().get::<RequestId>().cloned();
+        let span =
+            tracing::debug_span!("request", id = text(id.as_ref()), dialect = dialect.as_str(), method);
         request.extensions_mut().insert(route);
         let begun = Instant::now();
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
@@ -95,8 +98,16 @@ where
             let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
             let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(status, grpc_status, micros, "answered");
+            if status == 500 || grpc_status == Some(INTERNAL) {
+                let (id, dialect) = (text(id.as_ref()), dialect.as_str());
+                tracing::error!(id, dialect, method, status, grpc_status, micros, "a request failed");
+            }
             Ok(response)
         };
         Box::pin(traced.instrument(span))
     }
+}
+
+fn text(id: Option<&RequestId>) -> Option<&str> {
+    id.and_then(|id| id.header_value().to_str().ok())
 }

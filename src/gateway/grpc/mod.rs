@@ -9,6 +9,7 @@ mod service;
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -39,9 +40,11 @@ pub(super) struct Legacy;
 
 type Erased = BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
 
-/// Serves every gRPC method. It stands below auth, so whoever arrives may call.
+/// Serves every gRPC method. It stands below auth, so whoever arrives may call. Clones share the services.
 #[derive(Clone)]
-pub(super) struct Grpc {
+pub(super) struct Grpc(Arc<Services>);
+
+struct Services {
     chat: ChatServiceServer<Service>,
     health: Erased,
     reflection: Erased,
@@ -73,7 +76,7 @@ impl Grpc {
         };
         let chat =
             ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
-        let grpc = Self {
+        let services = Services {
             chat,
             health: BoxCloneSyncService::new(health),
             reflection: BoxCloneSyncService::new(
@@ -83,10 +86,10 @@ impl Grpc {
                 reflection().build_v1alpha().expect("the descriptors are the compiler's own"),
             ),
         };
-        (grpc, Health(reporter))
+        (Self(Arc::new(services)), Health(reporter))
     }
 
-    async fn answer(mut self, mut request: Request<tonic::body::Body>) -> Response<Body> {
+    async fn answer(self, mut request: Request<tonic::body::Body>) -> Response<Body> {
         let Some(Route::Grpc(dialect, Call::Known { method, legacy })) =
             request.extensions().get::<Route>().cloned()
         else {
@@ -98,15 +101,15 @@ impl Grpc {
         };
         let answering = async {
             match method {
-                Method::HealthCheck | Method::HealthWatch => serve(&mut self.health, request).await,
-                Method::Reflection => serve(&mut self.reflection, request).await,
-                Method::ReflectionAlpha => serve(&mut self.reflection_alpha, request).await,
+                Method::HealthCheck | Method::HealthWatch => serve(&self.0.health, request).await,
+                Method::Reflection => serve(&self.0.reflection, request).await,
+                Method::ReflectionAlpha => serve(&self.0.reflection_alpha, request).await,
                 _ => {
                     if legacy {
                         request.extensions_mut().insert(Legacy);
                         *request.uri_mut() = canonical(method);
                     }
-                    let Ok(response) = self.chat.call(request).await;
+                    let Ok(response) = self.0.chat.clone().call(request).await;
                     translate(response)
                 }
             }
@@ -139,9 +142,8 @@ impl tower::Service<Request<tonic::body::Body>> for Grpc {
     }
 }
 
-async fn serve(service: &mut Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
-    let Ok(ready) = service.ready().await;
-    let Ok(response) = ready.call(request).await;
+async fn serve(service: &Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let Ok(response) = service.clone().oneshot(request).await;
     response
 }
 

@@ -28,3 +28,4 @@ mod rooms;
 mod slow_reader;
 mod start;
 mod subscribe;
+mod takeover;

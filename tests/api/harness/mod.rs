@@ -73,3 +73,19 @@ macro_rules! on_each_database {
 }
 
 pub(crate) use on_each_database;
+
+/// Runs each of the named functions on PostgreSQL alone, as `name::postgres`: for what SQLite does not have.
+macro_rules! on_postgres {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(database) = crate::harness::Database::postgres().await {
+                    Box::pin(super::$name(database)).await;
+                }
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_postgres;

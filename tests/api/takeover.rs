@@ -1,0 +1,158 @@
+//! In the original's place: its accounts log in with the passwords that they had, and its settings file is read.
+
+use std::fs;
+
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Caller, Database, PASSWORD, Process, TestApp, User, on_each_database, on_postgres};
+
+on_postgres! {
+    the_originals_accounts_log_in_and_are_hashed_anew,
+    names_that_differ_in_case_are_two_accounts,
+    a_name_that_is_taken_stays_with_who_has_it,
+    the_originals_settings_serve_once_they_have_a_secret_of_their_own,
+}
+
+on_each_database! {
+    tables_that_are_not_the_originals_are_left_alone,
+}
+
+/// The original's tables, as its database has them.
+const ORIGINAL: &str = "
+    CREATE TABLE roles (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name VARCHAR(255) UNIQUE NOT NULL);
+    INSERT INTO roles (name) VALUES ('USER'), ('ADMIN');
+    CREATE TABLE users (
+        id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+        username VARCHAR(255) UNIQUE NOT NULL,
+        password VARCHAR(255) NOT NULL,
+        role_id BIGINT REFERENCES roles (id) DEFAULT 1);";
+
+/// Its settings file, but for where the database is.
+const SETTINGS: &str = "REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC_SERVER_ADDRESS=0.0.0.0\n\
+    GRPC_SERVER_PORT=5050\nTOKEN_DURATION=10m\nSECRET=12345678901234567890123456789012\n\
+    SHORT_CODE_LENGTH=6\nMAX_MESSAGE_QUEUE_SIZE=255\n";
+
+async fn connect(database: &Database) -> DatabaseConnection {
+    sea_orm::Database::connect(database.url().expect("PostgreSQL has an address")).await.unwrap()
+}
+
+/// Registers somebody with the original.
+async fn register(original: &DatabaseConnection, name: &str, password: &str, role: i64) {
+    let hash = bcrypt::hash(password, 4).unwrap();
+    let insert = format!(
+        "INSERT INTO users (created_at, username, password, role_id) \
+         VALUES ('2023-10-01 12:00:00.15259+02', '{name}', '{hash}', {role})"
+    );
+    original.execute_unprepared(&insert).await.unwrap();
+}
+
+/// Returns the one text that a query finds.
+async fn text(connection: &DatabaseConnection, query: &str) -> String {
+    let statement = Statement::from_string(connection.get_database_backend(), query);
+    connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+async fn logs_in(caller: &Caller, name: &str, password: &str) -> bool {
+    let answer = caller.rest("POST", "/login", json!({"user_name": name, "password": password})).await;
+    assert!([200, 401].contains(&answer.status.as_u16()), "{answer:?}");
+    answer.status == 200
+}
+
+async fn the_originals_accounts_log_in_and_are_hashed_anew(database: Database) {
+    let original = connect(&database).await;
+    original.execute_unprepared(ORIGINAL).await.unwrap();
+    register(&original, "walker20457", PASSWORD, 1).await;
+    register(&original, "keeper20457", PASSWORD, 2).await;
+    let before = text(&original, "SELECT string_agg(u::text, ';' ORDER BY id) FROM users u").await;
+
+    let app = TestApp::start(&database).await;
+    let hash = "SELECT password_hash FROM accounts WHERE user_name = 'walker20457'";
+    assert!(text(&original, hash).await.starts_with("$2"), "as it was");
+    assert!(!logs_in(&app.anonymous(), "walker20457", "Wr0ng-password!").await);
+    for _ in 0..2 {
+        let user = User::log_in(&app.anonymous(), "walker20457", PASSWORD).await;
+        assert!(text(&original, hash).await.starts_with("$argon2id$"), "hashed anew");
+        let account = user.rest("GET", "/account", Value::Null).await.json();
+        assert_eq!(
+            (&account["created_at"], &account["role"]),
+            (&json!("2023-10-01T10:00:00.15259Z"), &json!("USER"))
+        );
+        user.join(&user.create_room().await).await.say("at home").await;
+    }
+    let keeper = User::log_in(&app.anonymous(), "keeper20457", PASSWORD).await;
+    assert_eq!(keeper.rest("GET", "/account", Value::Null).await.json()["role"], "ADMIN");
+    // The original can go on from where it was.
+    let after = text(&original, "SELECT string_agg(u::text, ';' ORDER BY id) FROM users u").await;
+    assert_eq!(before, after);
+}
+
+async fn names_that_differ_in_case_are_two_accounts(database: Database) {
+    let original = connect(&database).await;
+    original.execute_unprepared(ORIGINAL).await.unwrap();
+    register(&original, "Walker1", "Passw0rd!-one", 1).await;
+    register(&original, "walker1", "Passw0rd!-two", 1).await;
+    let app = TestApp::start(&database).await;
+    for (name, right, wrong) in
+        [("Walker1", "Passw0rd!-one", "Passw0rd!-two"), ("walker1", "Passw0rd!-two", "Passw0rd!-one")]
+    {
+        assert!(logs_in(&app.anonymous(), name, right).await, "{name}");
+        assert!(!logs_in(&app.anonymous(), name, wrong).await, "{name}");
+    }
+}
+
+/// Taking over once more, which happens where the tables appear before the step has run, changes nothing either.
+async fn a_name_that_is_taken_stays_with_who_has_it(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let mut folder = app.stop().await;
+    let original = connect(&database).await;
+    original.execute_unprepared(ORIGINAL).await.unwrap();
+    register(&original, &user.name, "An0ther-password!", 1).await;
+    register(&original, "newcomer1", PASSWORD, 1).await;
+    for _ in 0..2 {
+        let step = "DELETE FROM seaql_migrations WHERE version = 'm0002_original_accounts'";
+        original.execute_unprepared(step).await.unwrap();
+        let app = TestApp::on(&database, folder, &[]).await;
+        assert!(logs_in(&app.anonymous(), &user.name, PASSWORD).await);
+        assert!(!logs_in(&app.anonymous(), &user.name, "An0ther-password!").await);
+        assert!(logs_in(&app.anonymous(), "newcomer1", PASSWORD).await);
+        assert_eq!(text(&original, "SELECT count(*)::text FROM accounts").await, "2");
+        folder = app.stop().await;
+    }
+}
+
+async fn tables_that_are_not_the_originals_are_left_alone(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let url = database.url().map_or_else(
+        || format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
+        ToOwned::to_owned,
+    );
+    let others = sea_orm::Database::connect(url).await.unwrap();
+    for statement in
+        ["CREATE TABLE users (id BIGINT, username TEXT)", "INSERT INTO users VALUES (1, 'walker1')"]
+    {
+        others.execute_unprepared(statement).await.unwrap();
+    }
+    let app = TestApp::on(&database, folder, &[]).await;
+    assert!(!logs_in(&app.anonymous(), "walker1", PASSWORD).await);
+    assert_eq!(text(&others, "SELECT username FROM users").await, "walker1");
+    others.close().await.unwrap();
+    app.stop().await;
+}
+
+async fn the_originals_settings_serve_once_they_have_a_secret_of_their_own(database: Database) {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("configs")).unwrap();
+    fs::write(folder.path().join("configs/default_config.env"), SETTINGS).unwrap();
+    let (code, said) = Process::fail(&database, &folder, &[("SECRET", "")]).await;
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("SECRET") && said.contains("openssl rand"), "{said}");
+    assert!(!said.contains("REST_SERVER") && !said.contains("SHORT_CODE_LENGTH"), "{said}");
+    let server = Process::start(&database, &folder, &[]).await;
+    let room = server.user().await.create_room().await;
+    assert_eq!(room.short_code.len(), 6);
+}

@@ -92,11 +92,11 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
+    /// Returns the program's exit code (sysexits.h: 75 `EX_TEMPFAIL`).
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::DataDir(error) => error.exit_code(),
-            Self::Database(_) => 69,
+            Self::Database(error) => error.exit_code(),
             Self::Bind { .. } | Self::Runtime(_) => 75,
         }
     }
@@ -202,7 +202,7 @@ impl App {
     /// was taken is stored.
     ///
     /// # Errors
-    /// Where a thread cannot be started.
+    /// Where a thread cannot be started, or another server has taken the database.
     pub fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
         let lifetime = Lifetime {
             age: self.connections.age,
@@ -224,11 +224,15 @@ impl App {
         self.start_accepting(&senders, seats.clone(), &stop_accepting);
         drop(senders);
 
-        self.core.block_on(async {
+        let outcome = self.core.block_on(async {
             self.health.set(true).await;
             tracing::info!(addresses = ?self.local_addrs, "serving");
-            shutdown.await;
+            let outcome = tokio::select! {
+                () = shutdown => Ok(()),
+                () = self.store.taken() => Err(SetupError::Taken.into()),
+            };
             self.drain(&lifetime, &stop_accepting, &seats).await;
+            outcome
         });
         for thread in threads {
             if thread.join().is_err() {
@@ -242,7 +246,7 @@ impl App {
         self.core.shutdown_timeout(Duration::from_secs(1));
         drop(self.data_dir);
         tracing::info!("stopped");
-        Ok(())
+        outcome
     }
 
     /// Starts a shard's thread. It ends when the accept loops have ended and its connections have.

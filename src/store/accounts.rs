@@ -36,7 +36,7 @@ impl Store {
                 disabled_at: Set(None),
                 deleted_at: Set(None),
             };
-            match account::Entity::insert(row).exec(store.writer()).await.map_err(Failure::from) {
+            match account::Entity::insert(row).exec(store.writer()?).await.map_err(Failure::from) {
                 Ok(inserted) => {
                     let id = UserId(inserted.last_insert_id);
                     Ok(Account { id, user_name, role: Role::User, created_at })

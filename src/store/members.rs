@@ -256,7 +256,7 @@ impl Store {
                 .filter(member::Column::RoomId.eq(room.0))
                 .filter(member::Column::UserId.eq(user.0))
                 .filter(member::Column::Banned.eq(true))
-                .exec(store.writer())
+                .exec(store.writer()?)
                 .await?;
             Ok(updated.rows_affected > 0)
         })

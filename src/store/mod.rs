@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::{
         postgres::PgConnectOptions,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod accounts;
+mod claim;
 mod failure;
 mod history;
 mod log;
@@ -35,6 +36,7 @@ mod setup;
 pub(crate) mod temporary;
 
 pub use accounts::Credentials;
+use claim::Claim;
 use failure::Failure;
 pub use history::{Direction, Head, Page};
 pub use log::{Appended, Draft, Lane, Receipt};
@@ -76,6 +78,8 @@ struct Inner {
     writer: DatabaseConnection,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
     reader: DatabaseConnection,
+    /// PostgreSQL: what keeps other servers out. SQLite: none, since DATA_DIR is locked.
+    claim: Option<Claim>,
 }
 
 /// How long a caller waits for a connection of a pool.
@@ -86,24 +90,26 @@ const READERS: u32 = 4;
 const POSTGRES_POOL: u32 = 10;
 
 impl Store {
-    /// Opens the database. Must be called on the core runtime, whose `Handle` it keeps.
+    /// Opens the database, and takes it for this process alone. Must be called on the core runtime, whose `Handle`
+    /// it keeps.
     ///
     /// # Errors
-    /// Where the database cannot be reached or opened.
-    pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, DbErr> {
+    /// Where the database cannot be reached or opened, or another process has it.
+    pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
         let core = Handle::current();
-        let (backend, writer, reader) = match url {
+        let (backend, writer, reader, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
                 let writer = Database::connect(sqlite(path.clone(), false)).await?;
                 let reader = Database::connect(sqlite(path.clone(), true)).await?;
-                (DbBackend::Sqlite, writer, reader)
+                (DbBackend::Sqlite, writer, reader, None)
             }
             DatabaseUrl::Postgres(url) => {
                 let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
-                (DbBackend::Postgres, pool.clone(), pool)
+                let claim = Claim::take(url, &clock).await?;
+                (DbBackend::Postgres, pool.clone(), pool, Some(claim))
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader })))
+        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, claim })))
     }
 
     /// Says whether the database answers, for /readyz.
@@ -117,6 +123,14 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Ends once another process has taken the database, which happens only where this one's lock was lost.
+    pub async fn taken(&self) {
+        match &self.0.claim {
+            Some(claim) => claim.taken().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Closes the pools after what is under way is done.
@@ -159,15 +173,21 @@ impl Store {
             },
             _ => TransactionOptions { access_mode: Some(AccessMode::ReadWrite), ..Default::default() },
         };
-        Ok(self.0.writer.begin_with_options(options).await?)
+        Ok(self.writer()?.begin_with_options(options).await?)
     }
 
     fn reader(&self) -> &DatabaseConnection {
         &self.0.reader
     }
 
-    fn writer(&self) -> &DatabaseConnection {
-        &self.0.writer
+    /// Returns where to write, while this process may.
+    fn writer(&self) -> DbResult<&DatabaseConnection> {
+        self.may_write()?;
+        Ok(&self.0.writer)
+    }
+
+    fn may_write(&self) -> DbResult<()> {
+        self.0.claim.as_ref().map_or(Ok(()), Claim::check)
     }
 
     fn backend(&self) -> DbBackend {

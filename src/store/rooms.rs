@@ -176,8 +176,8 @@ impl Store {
             } else if name.is_none() {
                 update = update.col_expr(room::Column::Id, Expr::col(room::Column::Id));
             }
-            update.exec(store.writer()).await?;
-            Ok(store.find(store.writer(), "r.id = $1", id.0).await?.map(|found| found.room))
+            update.exec(store.writer()?).await?;
+            Ok(store.find(store.writer()?, "r.id = $1", id.0).await?.map(|found| found.room))
         })
         .await
     }
@@ -189,7 +189,7 @@ impl Store {
     pub async fn delete_room(&self, id: RoomId) -> Result<()> {
         let store = self.clone();
         self.on_core("delete a room", async move {
-            room::Entity::delete_by_id(id.0).exec(store.writer()).await?;
+            room::Entity::delete_by_id(id.0).exec(store.writer()?).await?;
             Ok(())
         })
         .await
@@ -222,7 +222,7 @@ impl Store {
             let swept = message::Entity::delete_many()
                 .filter(message::Column::RoomId.eq(room))
                 .filter(message::Column::Seq.lte(*last))
-                .exec(store.writer())
+                .exec(store.writer()?)
                 .await?;
             Ok(swept.rows_affected)
         })

@@ -2,7 +2,9 @@ use std::collections::HashSet;
 
 use grpcchatter_entity::meta;
 use grpcchatter_migration::{Migrator, MigratorTrait as _};
-use sea_orm::{ActiveValue::Set, ConnectionTrait as _, DbBackend, DbErr, EntityTrait as _, Statement};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
+};
 
 use super::Store;
 
@@ -24,9 +26,22 @@ pub enum SetupError {
         /// What it must be.
         wanted: &'static str,
     },
+    /// Another server has it.
+    #[error("another server is using it; stop that one, or set DATABASE_URL to another database")]
+    Taken,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
+}
+
+impl SetupError {
+    /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Taken => 75,
+            Self::Newer(_) | Self::Pragma { .. } | Self::Database(_) => 69,
+        }
+    }
 }
 
 impl Store {
@@ -37,11 +52,16 @@ impl Store {
     /// Where the database is newer than the program, or fails.
     pub async fn migrate(&self) -> Result<String, SetupError> {
         self.refuse_newer().await?;
-        Migrator::up(self.writer(), None).await?;
+        Migrator::up(self.database(), None).await?;
         if self.backend() == DbBackend::Sqlite {
             self.check_pragmas().await?;
         }
         Ok(self.deployment().await?)
+    }
+
+    /// Returns the connections that set the database up: nobody else is there yet.
+    fn database(&self) -> &DatabaseConnection {
+        &self.0.writer
     }
 
     async fn refuse_newer(&self) -> Result<(), SetupError> {
@@ -56,11 +76,11 @@ impl Store {
                 "SELECT table_name AS found FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = '{table}'"
             ),
         };
-        if self.writer().query_one_raw(Statement::from_string(self.backend(), exists)).await?.is_none() {
+        if self.database().query_one_raw(Statement::from_string(self.backend(), exists)).await?.is_none() {
             return Ok(());
         }
         let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
-        for row in self.writer().query_all_raw(applied).await? {
+        for row in self.database().query_all_raw(applied).await? {
             let version: String = row.try_get("", "version")?;
             if !known.contains(&version) {
                 return Err(SetupError::Newer(version));
@@ -72,7 +92,7 @@ impl Store {
     async fn check_pragmas(&self) -> Result<(), SetupError> {
         for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
             let statement = Statement::from_string(self.backend(), format!("PRAGMA {pragma}"));
-            let row = self.writer().query_one_raw(statement).await?;
+            let row = self.database().query_one_raw(statement).await?;
             let found = match row {
                 Some(row) => row
                     .try_get_by_index::<String>(0)
@@ -92,9 +112,9 @@ impl Store {
             meta::ActiveModel { name: Set(name.to_owned()), value: Set(self.clock().uuid().to_string()) };
         meta::Entity::insert(fresh)
             .on_conflict_do_nothing_on([meta::Column::Name])
-            .exec(self.writer())
+            .exec(self.database())
             .await?;
-        let row = meta::Entity::find_by_id(name).one(self.writer()).await?;
+        let row = meta::Entity::find_by_id(name).one(self.database()).await?;
         Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
     }
 }

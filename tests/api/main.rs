@@ -13,6 +13,7 @@ mod access;
 mod accounts;
 mod canaries;
 mod chat;
+mod claim;
 mod cors;
 mod door;
 mod durability;

@@ -36,10 +36,6 @@ const SETTINGS: &str = "REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC
     GRPC_SERVER_PORT=5050\nTOKEN_DURATION=10m\nSECRET=12345678901234567890123456789012\n\
     SHORT_CODE_LENGTH=6\nMAX_MESSAGE_QUEUE_SIZE=255\n";
 
-async fn connect(database: &Database) -> DatabaseConnection {
-    sea_orm::Database::connect(database.url().expect("PostgreSQL has an address")).await.unwrap()
-}
-
 /// Registers somebody with the original.
 async fn register(original: &DatabaseConnection, name: &str, password: &str, role: i64) {
     let hash = bcrypt::hash(password, 4).unwrap();
@@ -63,7 +59,7 @@ async fn logs_in(caller: &Caller, name: &str, password: &str) -> bool {
 }
 
 async fn the_originals_accounts_log_in_and_are_hashed_anew(database: Database) {
-    let original = connect(&database).await;
+    let original = database.connect().await;
     original.execute_unprepared(ORIGINAL).await.unwrap();
     register(&original, "walker20457", PASSWORD, 1).await;
     register(&original, "keeper20457", PASSWORD, 2).await;
@@ -91,7 +87,7 @@ async fn the_originals_accounts_log_in_and_are_hashed_anew(database: Database) {
 }
 
 async fn names_that_differ_in_case_are_two_accounts(database: Database) {
-    let original = connect(&database).await;
+    let original = database.connect().await;
     original.execute_unprepared(ORIGINAL).await.unwrap();
     register(&original, "Walker1", "Passw0rd!-one", 1).await;
     register(&original, "walker1", "Passw0rd!-two", 1).await;
@@ -109,7 +105,7 @@ async fn a_name_that_is_taken_stays_with_who_has_it(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let mut folder = app.stop().await;
-    let original = connect(&database).await;
+    let original = database.connect().await;
     original.execute_unprepared(ORIGINAL).await.unwrap();
     register(&original, &user.name, "An0ther-password!", 1).await;
     register(&original, "newcomer1", PASSWORD, 1).await;

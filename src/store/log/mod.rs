@@ -87,7 +87,7 @@ impl Store {
     pub async fn lanes(&self, url: &DatabaseUrl) -> std::result::Result<Vec<Lane>, DbErr> {
         let mut lanes = Vec::new();
         match url {
-            DatabaseUrl::Sqlite(_) => lanes.push(self.lane(self.writer().clone())),
+            DatabaseUrl::Sqlite(_) => lanes.push(self.lane(self.0.writer.clone())),
             DatabaseUrl::Postgres(url) => {
                 for _ in 0..POSTGRES_LANES {
                     lanes.push(self.lane(Database::connect(postgres(url, 2)).await?));
@@ -176,6 +176,7 @@ impl Lane {
         batch: &Batch,
         known: bool,
     ) -> DbResult<(DatabaseTransaction, Done, (RoomId, i64, Uuid))> {
+        self.store.may_write()?;
         let mut done = Done::default();
         let transaction = self.begin().await?;
         let locked = self.lock(&transaction, drafts, batch).await?;

@@ -27,7 +27,7 @@ impl Fixture {
                 active_at: Set(0),
                 ..Default::default()
             };
-            let room = RoomId(room.insert(store.writer()).await.unwrap().id);
+            let room = RoomId(room.insert(store.writer().unwrap()).await.unwrap().id);
             rooms.push(room);
             if let Some(joined) = joined {
                 let member = member::ActiveModel {
@@ -40,7 +40,7 @@ impl Fixture {
                     chat_from: Set(None),
                     last_join: Set(0),
                 };
-                member.insert(store.writer()).await.unwrap();
+                member.insert(store.writer().unwrap()).await.unwrap();
             }
         }
         Self { store, user, rooms }
@@ -114,7 +114,7 @@ async fn a_disabled_account_has_no_living_session() {
     account::Entity::update_many()
         .col_expr(account::Column::DisabledAt, Expr::value(1_i64))
         .filter(account::Column::Id.eq(fixture.user.0))
-        .exec(fixture.store.writer())
+        .exec(fixture.store.writer().unwrap())
         .await
         .unwrap();
     assert!(!fixture.is_alive(session).await);

@@ -1,5 +1,7 @@
 //! The database of one test.
 
+use sea_orm::DatabaseConnection;
+
 use super::postgres::Cluster;
 
 /// A database that no other test uses.
@@ -24,6 +26,11 @@ impl Database {
             None => Self::sqlite(),
             Some(_) => Self::postgres().await.expect("it was there before"),
         }
+    }
+
+    /// Connects to it as an operator does, beside the server.
+    pub(crate) async fn connect(&self) -> DatabaseConnection {
+        sea_orm::Database::connect(self.url().expect("only PostgreSQL has an address")).await.unwrap()
     }
 
     /// Returns the setting that selects it, where there is one.

@@ -31,7 +31,7 @@ use crate::{
     },
     hub::{Event, Hub, HubConfig},
     model::Error,
-    store::{DatabaseUrl, SetupError, Store},
+    store::{DatabaseUrl, Lanes, SetupError, Store},
 };
 
 /// Streams are told to connect again after delays that are spread over this.
@@ -339,7 +339,7 @@ fn bind(addresses: &[SocketAddr]) -> Result<(Vec<Listener>, Vec<SocketAddr>), St
     Ok((listeners, bound))
 }
 
-async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Vec<crate::store::Lane>), SetupError> {
+async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupError> {
     let store = Store::connect(url, clock).await?;
     let deployment = store.migrate().await?;
     tracing::info!(deployment, "the database is ready");

@@ -2,7 +2,8 @@
 //!
 //! A handler never writes: it hands a draft to the writer of its room's lane and awaits the answer, so that a
 //! handler that is dropped takes no transaction with it. A batch is what queued during the last commit. What is
-//! committed is told to the hub by the writer itself, in the order of commits.
+//! committed is told to the hub by the writer itself, in the order of commits. A room that another session of the
+//! database holds goes a way of its own: see [`detour`].
 
 use std::{
     sync::{
@@ -12,14 +13,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::detour::Detour;
 use super::publisher::Publisher;
 use crate::{
     model::{Error, Result, RoomId},
-    store::{Draft, Lane, Receipt},
+    store::{Appended, Draft, Lane, Lanes, Receipt},
 };
+
+mod detour;
 
 /// So many messages wait for a lane, at most: beyond, the caller is told to try again.
 const QUEUE_MESSAGES: usize = 8_192;
@@ -29,6 +33,9 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A batch has at most so many messages: seven parameters each stay below every database's limit.
 const BATCH: usize = 2_000;
+
+/// How long a message may take in all, from its writer's taking it to its answer.
+const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// What is called with the answer, on the writer's thread: it must not block.
 pub(super) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;
@@ -47,23 +54,31 @@ struct Job {
     reply: Reply,
 }
 
+/// Where the outcome of a batch is told. Clones tell the same.
+#[derive(Clone)]
+struct Told {
+    publisher: Publisher,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
 impl Log {
     /// Starts a writer for each lane on the core runtime.
-    pub fn start(core: &Handle, lanes: Vec<Lane>, publisher: &Publisher) -> Self {
+    pub fn start(core: &Handle, lanes: Lanes, publisher: &Publisher) -> Self {
         let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let told = Told { publisher: publisher.clone(), waiting_bytes: Arc::clone(&waiting_bytes) };
+        let detour = lanes.spare.map(|spare| {
+            let (detour, waiter) = detour::around(spare, told.clone());
+            tasks.spawn_on(waiter.run(), core);
+            detour
+        });
         let lanes = lanes
+            .lanes
             .into_iter()
             .map(|lane| {
                 let (sender, jobs) = mpsc::channel(QUEUE_MESSAGES);
-                let writer = Writer {
-                    lane,
-                    jobs,
-                    publisher: publisher.clone(),
-                    waiting_bytes: Arc::clone(&waiting_bytes),
-                    closing: closing.clone(),
-                };
-                tasks.spawn_on(writer.run(), core);
+                let (told, detour, closing) = (told.clone(), detour.clone(), closing.clone());
+                tasks.spawn_on(Writer { lane, jobs, told, detour, closing }.run(), core);
                 sender
             })
             .collect();
@@ -106,14 +121,14 @@ fn lane_of(room: RoomId, lanes: usize) -> usize {
 struct Writer {
     lane: Lane,
     jobs: mpsc::Receiver<Job>,
-    publisher: Publisher,
-    waiting_bytes: Arc<AtomicUsize>,
+    told: Told,
+    detour: Option<Detour>,
     closing: CancellationToken,
 }
 
 impl Writer {
     async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -121,26 +136,52 @@ impl Writer {
                     if count == 0 {
                         return;
                     }
-                    self.append(&mut batch).await;
+                    self.append(std::mem::take(&mut batch)).await;
                 }
                 () = self.closing.cancelled(), if !self.jobs.is_closed() => self.jobs.close(),
             }
         }
     }
 
-    async fn append(&mut self, batch: &mut Vec<Job>) {
-        let (drafts, replies): (Vec<Draft>, Vec<Reply>) =
-            batch.drain(..).map(|job| (job.draft, job.reply)).unzip();
-        let appended = self.lane.append(&drafts).await;
-        let bytes = drafts.iter().map(|draft| draft.body.len()).sum();
-        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        for (reply, receipt) in replies.into_iter().zip(appended.receipts) {
-            reply(receipt);
+    async fn append(&mut self, mut batch: Vec<Job>) {
+        let deadline = Instant::now() + DEADLINE;
+        if let Some(detour) = &self.detour {
+            batch = detour.divert(batch, deadline, &self.told);
         }
-        for (room, lines) in appended.rooms {
-            self.publisher.publish(room, lines);
+        if batch.is_empty() {
+            return;
         }
-        self.publisher.reclaim();
+        let busy = append(&mut self.lane, batch, deadline, &self.told).await;
+        if let Some(detour) = &self.detour {
+            detour.take(busy, deadline, &self.told);
+        }
+    }
+}
+
+/// Appends a batch and tells its outcome. Returns what is not answered yet, since another session holds its room.
+async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told) -> Vec<Job> {
+    let (drafts, replies): (Vec<Draft>, Vec<Reply>) =
+        batch.into_iter().map(|job| (job.draft, job.reply)).unzip();
+    let Appended { receipts, rooms } = lane.append(&drafts, deadline).await;
+    let mut busy = Vec::new();
+    for ((draft, reply), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
+        let job = Job { draft, reply };
+        match receipt {
+            Some(receipt) => told.answer(job, receipt),
+            None => busy.push(job),
+        }
+    }
+    for (room, lines) in rooms {
+        told.publisher.publish(room, lines);
+    }
+    told.publisher.reclaim();
+    busy
+}
+
+impl Told {
+    fn answer(&self, job: Job, receipt: Result<Receipt>) {
+        self.waiting_bytes.fetch_sub(job.draft.body.len(), Ordering::Relaxed);
+        (job.reply)(receipt);
     }
 }
 

@@ -39,7 +39,7 @@ pub use accounts::Credentials;
 use claim::Claim;
 use failure::Failure;
 pub use history::{Direction, Head, Page};
-pub use log::{Appended, Draft, Lane, Receipt};
+pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use members::{Membership, Standing};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 pub use sessions::{NewSession, Refreshed, Session, Turn};

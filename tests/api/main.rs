@@ -18,6 +18,7 @@ mod cors;
 mod door;
 mod durability;
 mod liveness;
+mod log_faults;
 mod matrix;
 mod membership;
 mod messages;

@@ -18,7 +18,7 @@ type Key = (RoomId, ClientMessageId, UserId);
 
 impl Lane {
     /// Answers what is in the log already, and takes it from `allowed`. A second copy in the same batch is
-    /// answered like a retry, too: it waits in `busy` for the next transaction, which finds the first.
+    /// answered like a retry, too: the next transaction finds the first.
     pub(super) async fn answer_known(
         &self,
         transaction: &DatabaseTransaction,
@@ -52,7 +52,7 @@ impl Lane {
                 return false;
             }
             if !seen.insert(key) {
-                done.busy.push(place);
+                done.again.push(place);
                 return false;
             }
             true

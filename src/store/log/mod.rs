@@ -4,31 +4,30 @@
 //! sees a prefix. Inserts come first; only where the unique index refuses are the ids looked up, in a new
 //! statement, whose snapshot is younger than the lock.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use grpcchatter_entity::message;
 use sea_orm::{
-    Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait as _,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait as _,
 };
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
-use self::{rights::Remembered, rows::insert};
-use super::{DatabaseUrl, DbResult, Failure, Store, postgres};
+use self::{doubt::Doubt, rights::Remembered, rows::insert};
+use super::{DatabaseUrl, DbResult, SetupError, Store, postgres};
 use crate::model::{
     ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, StreamId, Timestamp,
 };
 
+mod doubt;
 mod known;
 mod rights;
 mod rows;
 
 /// How many rooms are written side by side. A room belongs to the lane `room % LANES`.
 const POSTGRES_LANES: usize = 4;
-
-/// How long a message may take in all, from the lane's taking it to its answer.
-const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// A message that asks for its place in the log.
 #[derive(Clone, Debug)]
@@ -55,18 +54,33 @@ pub struct Receipt {
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Appended {
-    /// An answer for each draft, in the order of the drafts.
-    pub receipts: Vec<Result<Receipt>>,
+    /// An answer for each draft, in the order of the drafts; none where another session holds its room, so that
+    /// the spare lane must wait for it.
+    pub receipts: Vec<Option<Result<Receipt>>>,
     /// The new lines of each room, by rising seq: to be published.
     pub rooms: Vec<(RoomId, Vec<Line>)>,
+}
+
+/// The writers of the log.
+pub struct Lanes {
+    /// Each writes the rooms that are its own, and passes over those that another session holds.
+    pub lanes: Vec<Lane>,
+    /// Waits for rooms that another session holds, for as long as a connection's `lock_timeout`. Nobody else writes
+    /// to SQLite, so there it is not needed.
+    pub spare: Option<Lane>,
 }
 
 /// One writer of the log: a connection, and the rights that it has checked.
 pub struct Lane {
     store: Store,
     writer: DatabaseConnection,
+    /// Whether it waits for rooms that another session holds.
+    waits: bool,
     /// What was found to stand, while the room's epochs are the same.
     rights: HashMap<RoomId, Remembered>,
+    /// Commits whose outcome was still unknown when their messages had to be answered. Their rooms are written again
+    /// only once it is known.
+    doubts: Vec<Doubt>,
 }
 
 /// What one transaction did; indices are places in the batch.
@@ -74,69 +88,81 @@ pub struct Lane {
 struct Done {
     answers: Vec<(usize, Result<Receipt>)>,
     rooms: Vec<(RoomId, Vec<Line>)>,
-    /// Rooms that another transaction holds: their drafts go each alone.
+    /// Those whose rooms another session holds.
     busy: Vec<usize>,
+    /// Second copies of a message in the batch: the next transaction finds the first.
+    again: Vec<usize>,
 }
 
 impl Store {
-    /// Opens the lanes of the log: one on SQLite, on the one connection that writes; four on PostgreSQL, each on
-    /// a connection of its own.
+    /// Opens the lanes of the log: one on SQLite, on the one connection that writes; four and a spare one on
+    /// PostgreSQL, each on connections of its own.
     ///
     /// # Errors
     /// Where the database cannot be reached.
-    pub async fn lanes(&self, url: &DatabaseUrl) -> std::result::Result<Vec<Lane>, DbErr> {
-        let mut lanes = Vec::new();
-        match url {
-            DatabaseUrl::Sqlite(_) => lanes.push(self.lane(self.0.writer.clone())),
-            DatabaseUrl::Postgres(url) => {
-                for _ in 0..POSTGRES_LANES {
-                    lanes.push(self.lane(Database::connect(postgres(url, 2)).await?));
-                }
+    pub async fn lanes(&self, url: &DatabaseUrl) -> std::result::Result<Lanes, SetupError> {
+        let url = match url {
+            DatabaseUrl::Sqlite(_) => {
+                return Ok(Lanes { lanes: vec![self.lane(self.0.writer.clone(), false)], spare: None });
             }
+            DatabaseUrl::Postgres(url) => url,
+        };
+        let mut lanes = Vec::new();
+        for _ in 0..POSTGRES_LANES {
+            lanes.push(self.lane(Database::connect(postgres(url, 2)).await?, false));
         }
-        Ok(lanes)
+        let spare = self.lane(Database::connect(postgres(url, 2)).await?, true);
+        Ok(Lanes { lanes, spare: Some(spare) })
     }
 
-    fn lane(&self, writer: DatabaseConnection) -> Lane {
-        Lane { store: self.clone(), writer, rights: HashMap::new() }
+    fn lane(&self, writer: DatabaseConnection, waits: bool) -> Lane {
+        Lane { store: self.clone(), writer, waits, rights: HashMap::new(), doubts: Vec::new() }
     }
 }
 
 impl Lane {
-    /// Appends a batch. Each draft is answered: with its place once that is durable, or with why not. Must run on
-    /// the core runtime, in a task that is never dropped.
-    pub async fn append(&mut self, drafts: &[Draft]) -> Appended {
-        let deadline = Instant::now() + DEADLINE;
+    /// Appends a batch. Each draft is answered by `deadline`: with its place once that is durable, or with why not.
+    /// Must run on the core runtime, in a task that is never dropped.
+    pub async fn append(&mut self, drafts: &[Draft], deadline: Instant) -> Appended {
         let mut receipts: Vec<Option<Result<Receipt>>> = vec![None; drafts.len()];
-        let mut rooms: Vec<(RoomId, Vec<Line>)> = Vec::new();
-        let mut batches = vec![Batch { places: (0..drafts.len()).collect(), wait: false }];
-        while let Some(batch) = batches.pop() {
+        let mut rooms = self.settle(deadline).await;
+        let (doubtful, clear): (Vec<usize>, Vec<usize>) =
+            (0..drafts.len()).partition(|&place| self.is_in_doubt(drafts[place].identity.room));
+        for place in doubtful {
+            receipts[place] = Some(Err(Error::DatabaseUnavailable));
+        }
+        let mut busy = HashSet::new();
+        let mut batches = vec![clear];
+        while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
             match self.try_append(drafts, &batch, deadline).await {
                 Ok(done) => {
                     for (place, answer) in done.answers {
                         receipts[place] = Some(answer);
                     }
                     rooms.extend(done.rooms);
-                    if !done.busy.is_empty() {
-                        batches.extend(by_room(drafts, &done.busy));
-                    }
+                    busy.extend(done.busy);
+                    batches.extend(Some(done.again).filter(|again| !again.is_empty()));
                 }
                 Err(failure) => match failure.report("append to the log") {
-                    Error::Internal if batch.places.len() > 1 => batches.extend(batch.split(drafts)),
+                    Error::Internal if batch.len() > 1 => batches.extend(split(drafts, batch)),
                     error => {
-                        for place in batch.places {
+                        for place in batch {
                             receipts[place] = Some(Err(error.clone()));
                         }
                     }
                 },
             }
         }
-        let receipts = receipts.into_iter().map(|receipt| receipt.unwrap_or(Err(Error::Internal))).collect();
+        for (place, receipt) in receipts.iter_mut().enumerate() {
+            if receipt.is_none() && !busy.contains(&place) {
+                *receipt = Some(Err(Error::Internal));
+            }
+        }
         Appended { receipts, rooms }
     }
 
     /// Appends what fits in one transaction; where the unique index refuses, once more, without what is known.
-    async fn try_append(&mut self, drafts: &[Draft], batch: &Batch, deadline: Instant) -> DbResult<Done> {
+    async fn try_append(&mut self, drafts: &[Draft], batch: &[usize], deadline: Instant) -> DbResult<Done> {
         match self.transaction(drafts, batch, deadline, false).await {
             Err(failure) if failure.is_unique_violation() => {
                 self.transaction(drafts, batch, deadline, true).await
@@ -148,34 +174,32 @@ impl Lane {
     async fn transaction(
         &mut self,
         drafts: &[Draft],
-        batch: &Batch,
+        batch: &[usize],
         deadline: Instant,
         known: bool,
     ) -> DbResult<Done> {
-        let late = || Failure::Refused(Error::DatabaseUnavailable);
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;
-        let (transaction, done, doubt) = prepared.map_err(|_| late())??;
-        if done.rooms.is_empty() {
-            return Ok(done);
-        }
-        match timeout_at(deadline, transaction.commit()).await {
-            Ok(Ok(())) => Ok(done),
+        let (transaction, done, doubt) = prepared.map_err(|_| Error::DatabaseUnavailable)??;
+        let Some(doubt) = doubt else { return Ok(done) };
+        let failure = match timeout_at(deadline, transaction.commit()).await {
+            Ok(Ok(())) => return Ok(done),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a commit's outcome is unknown: looking it up");
-                let found = timeout_at(deadline, self.was_committed(doubt)).await;
-                if found.unwrap_or(false) { Ok(done) } else { Err(error.into()) }
+                error.into()
             }
-            Err(_) => Err(late()),
-        }
+            Err(_) => Error::DatabaseUnavailable.into(),
+        };
+        if self.was_committed(doubt, deadline).await { Ok(done) } else { Err(failure) }
     }
 
-    /// Does everything but the commit. The last value is a message of the batch by which its commit is known.
+    /// Does everything but the commit. The last value is what is in doubt until that is done; none where there is
+    /// nothing to commit.
     async fn prepare(
         &mut self,
         drafts: &[Draft],
-        batch: &Batch,
+        batch: &[usize],
         known: bool,
-    ) -> DbResult<(DatabaseTransaction, Done, (RoomId, i64, Uuid))> {
+    ) -> DbResult<(DatabaseTransaction, Done, Option<Doubt>)> {
         self.store.may_write()?;
         let mut done = Done::default();
         let transaction = self.begin().await?;
@@ -195,12 +219,12 @@ impl Lane {
             lines.push(Line { message: message.clone(), origin: draft.origin });
             done.answers.push((place, Ok(Receipt { message, duplicate: false })));
         }
-        let mut doubt = (RoomId(0), 0, Uuid::nil());
         if !fresh.is_empty() {
             insert(&transaction, &fresh).await?;
-            doubt = self.update_heads(&transaction, &fresh, now).await?;
+            self.update_heads(&transaction, &fresh, now).await?;
         }
         done.rooms = fresh.into_iter().collect();
+        let doubt = Doubt::about(&done.rooms);
         Ok((transaction, done, doubt))
     }
 
@@ -221,42 +245,17 @@ impl Lane {
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         Ok(self.writer.begin_with_options(options).await?)
     }
-
-    /// Looks up a commit whose outcome is unknown: the row holds the id that was given to it, or it was not
-    /// committed.
-    async fn was_committed(&self, (room, seq, id): (RoomId, i64, Uuid)) -> bool {
-        loop {
-            match message::Entity::find_by_id((room.0, seq)).one(&self.writer).await {
-                Ok(row) => return row.is_some_and(|row| row.message_id == id),
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-    }
 }
 
-/// Some places of the drafts, to be tried in one transaction.
-struct Batch {
-    places: Vec<usize>,
-    /// Whether to wait for the room's lock.
-    wait: bool,
-}
-
-impl Batch {
-    /// Splits a batch that was refused as a whole: by room, then by message, so that only the guilty one is told.
-    /// The parts come last first, since they are taken from the end.
-    fn split(self, drafts: &[Draft]) -> Vec<Self> {
-        let rooms = by_room(drafts, &self.places);
-        if rooms.len() > 1 {
-            return rooms;
-        }
-        self.places.into_iter().rev().map(|place| Self { places: vec![place], wait: self.wait }).collect()
-    }
-}
-
-fn by_room(drafts: &[Draft], places: &[usize]) -> Vec<Batch> {
+/// Splits a batch that was refused as a whole: by room, then by message, so that only the guilty one is told. The
+/// parts come last first, since they are taken from the end.
+fn split(drafts: &[Draft], batch: Vec<usize>) -> Vec<Vec<usize>> {
     let mut rooms: HashMap<RoomId, Vec<usize>> = HashMap::new();
-    for &place in places {
+    for &place in &batch {
         rooms.entry(drafts[place].identity.room).or_default().push(place);
     }
-    rooms.into_values().map(|places| Batch { places, wait: true }).collect()
+    if rooms.len() > 1 {
+        return rooms.into_values().collect();
+    }
+    batch.into_iter().rev().map(|place| vec![place]).collect()
 }

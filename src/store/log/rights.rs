@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement, V
 use uuid::Uuid;
 
 use super::{
-    Batch, Done, Draft, Lane,
+    Done, Draft, Lane,
     rows::{Locked, placeholders},
 };
 use crate::{
@@ -40,7 +40,7 @@ impl Lane {
         &mut self,
         transaction: &DatabaseTransaction,
         drafts: &[Draft],
-        batch: &Batch,
+        batch: &[usize],
         locked: &HashMap<RoomId, Locked>,
         done: &mut Done,
     ) -> DbResult<Vec<usize>> {
@@ -59,7 +59,6 @@ impl Lane {
             rights.get(&identity.room).is_some_and(|room| room.standing.contains(&right(identity)))
         };
         let unknown: Vec<Arc<ChatIdentity>> = batch
-            .places
             .iter()
             .map(|&place| &drafts[place].identity)
             .filter(|identity| locked.contains_key(&identity.room) && !is_remembered(&self.rights, identity))
@@ -76,13 +75,13 @@ impl Lane {
                 }
             }
         }
-        let skipped = if batch.wait {
+        let skipped = if self.waits {
             HashSet::new()
         } else {
             self.skipped(transaction, drafts, batch, locked).await?
         };
-        let mut allowed = Vec::with_capacity(batch.places.len());
-        for &place in &batch.places {
+        let mut allowed = Vec::with_capacity(batch.len());
+        for &place in batch {
             let identity = &drafts[place].identity;
             if is_remembered(&self.rights, identity) && locked.contains_key(&identity.room) {
                 allowed.push(place);
@@ -106,11 +105,10 @@ impl Lane {
         &self,
         transaction: &DatabaseTransaction,
         drafts: &[Draft],
-        batch: &Batch,
+        batch: &[usize],
         locked: &HashMap<RoomId, Locked>,
     ) -> DbResult<HashSet<RoomId>> {
         let missing: HashSet<i64> = batch
-            .places
             .iter()
             .map(|&place| drafts[place].identity.room)
             .filter(|room| !locked.contains_key(room))

@@ -7,9 +7,8 @@ use sea_orm::{
     ActiveValue::Set, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
     FromQueryResult, Statement, Value,
 };
-use uuid::Uuid;
 
-use super::{Batch, Draft, Lane};
+use super::{Draft, Lane};
 use crate::{
     model::{Line, RoomId, Timestamp},
     store::DbResult,
@@ -27,14 +26,14 @@ pub(super) struct Locked {
 
 impl Lane {
     /// Locks the rooms of the batch, by rising id. On PostgreSQL a room that another transaction holds is passed
-    /// over, and its drafts go alone later, where the lock is waited for (`lock_timeout`).
+    /// over, but by the spare lane, which waits for it (`lock_timeout`).
     pub(super) async fn lock(
         &self,
         transaction: &DatabaseTransaction,
         drafts: &[Draft],
-        batch: &Batch,
+        batch: &[usize],
     ) -> DbResult<HashMap<RoomId, Locked>> {
-        let mut ids: Vec<i64> = batch.places.iter().map(|&place| drafts[place].identity.room.0).collect();
+        let mut ids: Vec<i64> = batch.iter().map(|&place| drafts[place].identity.room.0).collect();
         ids.sort_unstable();
         ids.dedup();
         let places = placeholders(1, ids.len());
@@ -42,7 +41,7 @@ impl Lane {
             "SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms WHERE id IN ({places}) ORDER BY id"
         );
         if self.store.backend() == DbBackend::Postgres {
-            sql.push_str(if batch.wait { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
+            sql.push_str(if self.waits { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
         }
         let values: Vec<Value> = ids.into_iter().map(Value::from).collect();
         let statement = Statement::from_sql_and_values(self.store.backend(), sql, values);
@@ -55,18 +54,16 @@ impl Lane {
         transaction: &DatabaseTransaction,
         fresh: &HashMap<RoomId, Vec<Line>>,
         now: Timestamp,
-    ) -> DbResult<(RoomId, i64, Uuid)> {
+    ) -> DbResult<()> {
         let mut seqs = String::new();
         let mut ids = String::new();
         let mut values: Vec<Value> = vec![now.as_micros().into()];
-        let mut doubt = (RoomId(0), 0, Uuid::nil());
         for (room, lines) in fresh {
             let Some(line) = lines.last() else { continue };
             let at = values.len() + 1;
             seqs.push_str(&format!(" WHEN ${at} THEN ${}", at + 1));
             ids.push_str(&format!(" WHEN ${at} THEN ${}", at + 2));
             values.extend([room.0.into(), line.message.seq.into(), line.message.message_id.into()]);
-            doubt = (*room, line.message.seq, line.message.message_id);
         }
         let rooms: Vec<String> = (0..fresh.len()).map(|nth| format!("${}", 2 + 3 * nth)).collect();
         let sql = format!(
@@ -75,7 +72,7 @@ impl Lane {
             rooms.join(", ")
         );
         transaction.execute_raw(Statement::from_sql_and_values(self.store.backend(), sql, values)).await?;
-        Ok(doubt)
+        Ok(())
     }
 }
 

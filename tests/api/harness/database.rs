@@ -2,7 +2,7 @@
 
 use sea_orm::DatabaseConnection;
 
-use super::postgres::Cluster;
+use super::{Proxy, postgres::Cluster};
 
 /// A database that no other test uses.
 #[derive(Clone, Debug)]
@@ -26,6 +26,14 @@ impl Database {
             None => Self::sqlite(),
             Some(_) => Self::postgres().await.expect("it was there before"),
         }
+    }
+
+    /// Returns the same database, reached through a proxy in front of it.
+    pub(crate) fn through(&self, proxy: &Proxy) -> Self {
+        let url = self.url().expect("only PostgreSQL is reached over a network");
+        let (before, rest) = url.split_once('@').unwrap();
+        let (_, name) = rest.split_once('/').unwrap();
+        Self(Some(format!("{before}@{}/{name}", proxy.address())))
     }
 
     /// Connects to it as an operator does, beside the server.

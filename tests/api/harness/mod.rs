@@ -16,6 +16,7 @@ mod methods;
 mod postgres;
 mod process;
 mod programs;
+mod proxy;
 mod refusal;
 mod rpc;
 mod streams;
@@ -30,6 +31,7 @@ pub(crate) use self::{
     http::{Answer, Connection, Version, request},
     methods::{Kind, METHODS, blamed_on_the_token},
     process::Process,
+    proxy::{Fault, Proxy},
     refusal::Refused,
     rpc::Rpc,
     streams::{Chat, Subscription},

@@ -4,8 +4,9 @@
 //! is a runtime of two workers, which talks to the database; passwords are hashed on the core's blocking threads.
 //! The end comes in this order: shards, writers, pools, core.
 
+mod start_error;
+
 use std::{
-    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -23,16 +24,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    config::{Config, ConnectionConfig, DataDir, DataDirError, Secrets},
+    config::{Config, ConnectionConfig, DataDir, Secrets},
     crypto::{Keys, Passwords},
     domain::{Accounts, Chat, Guard, Log, Publisher, Rooms, Tokens},
     gateway::{
-        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, shards,
+        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, Tls,
+        shards,
     },
     hub::{Event, Hub, HubConfig},
     model::Error,
     store::{DatabaseUrl, Lanes, SetupError, Store},
 };
+pub use start_error::StartError;
 
 /// Streams are told to connect again after delays that are spread over this.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
@@ -46,6 +49,9 @@ const HARD_END: Duration = Duration::from_secs(8);
 /// How often what is no longer wanted is looked for in the database.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often the certificate's files are compared with what is served.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How many messages of deleted rooms one transaction removes.
 const SWEPT_AT_ONCE: u64 = 2_000;
 
@@ -58,6 +64,7 @@ pub struct App {
     publisher: Publisher,
     accounts: Accounts,
     stack: Arc<Stack>,
+    tls: Option<Tls>,
     health: Health,
     clock: Clock,
     connections: ConnectionConfig,
@@ -67,39 +74,6 @@ pub struct App {
     local_addrs: Vec<SocketAddr>,
     /// Let go last of all.
     data_dir: DataDir,
-}
-
-/// Why the server cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The database cannot be served from.
-    #[error("the database cannot be served from")]
-    Database(#[from] SetupError),
-    /// An address cannot be bound.
-    #[error("{address} cannot be listened on: {cause}; stop what uses it, or set SERVER_PORT to another")]
-    Bind {
-        /// Which.
-        address: SocketAddr,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A runtime or a thread cannot be started.
-    #[error("a runtime cannot be started")]
-    Runtime(#[source] io::Error),
-}
-
-impl StartError {
-    /// Returns the program's exit code (sysexits.h: 75 `EX_TEMPFAIL`).
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::DataDir(error) => error.exit_code(),
-            Self::Database(error) => error.exit_code(),
-            Self::Bind { .. } | Self::Runtime(_) => 75,
-        }
-    }
 }
 
 impl App {
@@ -115,6 +89,8 @@ impl App {
             Secrets::Kept => data_dir.secrets(&clock)?,
         };
         let (listeners, local_addrs) = bind(&config.listen)?;
+        let ips: Vec<_> = local_addrs.iter().map(SocketAddr::ip).collect();
+        let tls = config.tls.map(|tls| Tls::open(&tls, &ips, clock.clone())).transpose()?;
         let core = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("core")
@@ -182,6 +158,7 @@ impl App {
             publisher,
             accounts,
             stack: Arc::new(stack),
+            tls,
             health,
             clock,
             connections: config.connections,
@@ -196,6 +173,11 @@ impl App {
     /// Returns the addresses that are bound, with the ports that the system chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Returns the handle to the certificate, where the addresses speak TLS.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Serves until `shutdown` is done, and then until every stream has ended with a status and everything that
@@ -258,11 +240,12 @@ impl App {
     ) -> Result<JoinHandle<()>, StartError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
         let (hub, stack, clock) = (self.hub.clone(), Arc::clone(&self.stack), self.clock.clone());
+        let tls = self.tls.clone();
         let end = lifetime.end.clone();
         let run = move || {
             runtime.block_on(async {
                 tokio::spawn(async move { hub.run_shard(index).await });
-                tokio::spawn(shard.serve(index, stack, lifetime, clock));
+                tokio::spawn(shard.serve(index, stack, tls, lifetime, clock));
                 end.cancelled().await;
             });
         };
@@ -272,6 +255,15 @@ impl App {
     fn start_background(&self) {
         let (hub, publisher) = (self.hub.clone(), self.publisher.clone());
         let (store, accounts) = (self.store.clone(), self.accounts.clone());
+        if let Some(tls) = self.tls.clone() {
+            self.core.spawn(async move {
+                let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
+                loop {
+                    ticks.tick().await;
+                    tls.reload_if_changed();
+                }
+            });
+        }
         self.core.spawn(async move { hub.run_presence().await });
         self.core.spawn(async move { publisher.run_poll().await });
         self.core.spawn(async move {

@@ -38,6 +38,9 @@ struct SettingArgs {
     /// Reads settings from FILE; without it configs/default_config.env is read if it is there
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Speaks TLS with a certificate made at the start for localhost, for development: no client trusts it by itself
+    #[arg(long)]
+    tls_self_signed: bool,
     #[command(flatten)]
     flags: SettingFlags,
 }
@@ -101,6 +104,7 @@ fn serve(args: SettingArgs) -> ExitCode {
         default_file: Some(DEFAULT_FILE.into()),
         environment: std::env::vars_os().collect(),
         flags: args.flags.0,
+        tls_self_signed: args.tls_self_signed,
     };
     let Loaded { config, file, notes } = match Config::load(&sources) {
         Ok(loaded) => loaded,
@@ -118,15 +122,19 @@ fn serve(args: SettingArgs) -> ExitCode {
         Ok(app) => app,
         Err(error) => return fail(&error, error.exit_code()),
     };
-    let addresses = app.local_addrs().to_vec();
+    let (addresses, tls) = (app.local_addrs().to_vec(), app.tls().cloned());
     let shutdown = async move {
         let signals = match Signals::listen() {
             Ok(signals) => signals,
             Err(error) => return tracing::error!(%error, "signals cannot be heard: ending"),
         };
         // Not sooner: who reads the address may send a signal at once.
-        announce(&addresses);
-        signals.requested().await;
+        announce(&addresses, if tls.is_some() { "https" } else { "http" });
+        let reload = || match &tls {
+            Some(tls) => tls.reload(),
+            None => tracing::info!("SIGHUP received: there is no certificate to read again"),
+        };
+        signals.requested(reload).await;
     };
     match app.run(shutdown) {
         Ok(()) => ExitCode::SUCCESS,
@@ -135,11 +143,11 @@ fn serve(args: SettingArgs) -> ExitCode {
 }
 
 /// Says on standard output where to go: a line for people, and for scripts that let the system choose a port.
-fn announce(addresses: &[SocketAddr]) {
+fn announce(addresses: &[SocketAddr], scheme: &str) {
     let mut out = io::stdout().lock();
     for address in addresses {
         // A closed standard output is no reason not to serve.
-        drop(writeln!(out, "open http://{}/", reachable(*address)));
+        drop(writeln!(out, "open {scheme}://{}/", reachable(*address)));
     }
     drop(out.flush());
 }

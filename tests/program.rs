@@ -91,6 +91,18 @@ fn from_an_empty_folder_it_says_what_to_open_and_ends_with_0_on_sigterm() {
 }
 
 #[test]
+fn a_certificate_is_made_for_development() {
+    let folder = Folder::new("self-signed");
+    let server = Server::start(folder.program(&["--server-port=0", "--tls-self-signed"]));
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    let (code, log) = server.terminate();
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("TLS is on") && log.contains("sha256="), "{log}");
+    let both = folder.run(&["--tls-self-signed", "--tls-cert=a.pem", "--tls-key=b.pem"]);
+    assert_eq!((both.0, both.1.contains("given or made")), (64, true), "{}", both.1);
+}
+
+#[test]
 fn serve_is_what_happens_without_a_subcommand() {
     let folder = Folder::new("serve");
     let server = Server::start(folder.program(&["serve", "--server-port=0", "--server-address=0.0.0.0"]));

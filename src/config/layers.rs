@@ -26,6 +26,8 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// Settings by flag, under the settings' names.
     pub flags: Vec<(&'static str, String)>,
+    /// Whether to make a certificate for development; a flag alone, so that it is in nobody's file by mistake.
+    pub tls_self_signed: bool,
 }
 
 /// One source's values, by the settings' names. None is empty: empty is unset.

@@ -19,6 +19,7 @@ mod value;
 
 use crate::{
     domain::{GuardConfig, TokenConfig},
+    gateway::TlsConfig,
     store::DatabaseUrl,
 };
 pub use data_dir::{DataDir, DataDirError};
@@ -34,8 +35,8 @@ pub use setting::{SETTINGS, Setting};
 pub struct Config {
     /// The addresses to bind. Never empty, no two alike; each speaks everything.
     pub listen: Vec<SocketAddr>,
-    /// The certificate and its key; none: no TLS.
-    pub tls: Option<TlsFiles>,
+    /// Where the certificate comes from, which was checked; none: no TLS.
+    pub tls: Option<TlsConfig>,
     /// The folder of the database, the secret and the lock.
     pub data_dir: PathBuf,
     /// The database.
@@ -60,15 +61,6 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// The files of a certificate, both in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// Rooms, their messages and what is kept of them.
@@ -148,7 +140,7 @@ impl Config {
         let mut reader = Reader::new(&layers, errors);
         let mut notes = Vec::new();
         reader.refuse_not_yet();
-        let config = Self::read(&mut reader, &mut notes);
+        let config = Self::read(&mut reader, &mut notes, sources.tls_self_signed);
         let config = reader.finish().or(config)?;
         Ok(Loaded { config, file: layers.file, notes })
     }
@@ -173,14 +165,14 @@ impl Config {
         Ok(Self::load(&sources)?.config)
     }
 
-    fn read(reader: &mut Reader<'_>, notes: &mut Vec<String>) -> Self {
+    fn read(reader: &mut Reader<'_>, notes: &mut Vec<String>, tls_self_signed: bool) -> Self {
         let data_dir = reader.required("DATA_DIR", value::path);
         let database = reader
             .optional("DATABASE_URL", value::database)
             .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("grpcchatter.db")));
         Self {
             listen: listen::listen(reader, notes),
-            tls: reader.tls(),
+            tls: reader.tls(tls_self_signed),
             secrets: reader.secrets(&database),
             data_dir,
             database,

@@ -1,14 +1,18 @@
 //! Takes typed values out of the layers, and keeps the mistakes for the end.
 
 use super::{
-    Secrets, Setting, TlsFiles,
+    Secrets, Setting,
     layers::Layers,
     mistake::{ConfigError, Origin},
     secret,
     setting::NOT_YET,
     value::{self, Parsed},
 };
-use crate::store::DatabaseUrl;
+use crate::{
+    clock::Clock,
+    gateway::{Certificate, TlsConfig, TlsFiles},
+    store::DatabaseUrl,
+};
 
 /// Takes values out of the layers, and keeps what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -51,11 +55,25 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the certificate's files: both or none.
-    pub(super) fn tls(&mut self) -> Option<TlsFiles> {
+    /// Returns where the certificate comes from. Its files must be usable: what is wrong with them is told together
+    /// with everything else.
+    pub(super) fn tls(&mut self, self_signed: bool) -> Option<TlsConfig> {
         match (self.optional("TLS_CERT", value::path), self.optional("TLS_KEY", value::path)) {
-            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
-            (None, None) => None,
+            (Some(_), _) | (_, Some(_)) if self_signed => {
+                self.errors.add_sentence(
+                    "TLS_CERT and --tls-self-signed: both are there; a certificate is given or made"
+                        .to_owned(),
+                );
+                None
+            }
+            (Some(cert), Some(key)) => {
+                let files = TlsFiles { cert, key };
+                if let Err(error) = Certificate::read(&files, Clock::system().now()) {
+                    self.errors.add_sentence(format!("TLS_CERT and TLS_KEY: {error}"));
+                }
+                Some(TlsConfig::Files(files))
+            }
+            (None, None) => self_signed.then_some(TlsConfig::SelfSigned),
             _ => {
                 self.errors.add_sentence(
                     "TLS_CERT and TLS_KEY: one is set without the other; set both or none".to_owned(),

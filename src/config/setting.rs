@@ -160,6 +160,4 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("RETENTION", "deleting old messages comes later: leave it unset, and nothing is deleted"),
     ("METRICS_TOKEN", "metrics come later: leave it unset"),
     ("METRICS_ADDRESS", "metrics come later: leave it unset"),
-    ("TLS_CERT", "TLS comes later: leave it unset, and put a TLS proxy in front"),
-    ("TLS_KEY", "TLS comes later: leave it unset, and put a TLS proxy in front"),
 ];

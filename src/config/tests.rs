@@ -19,6 +19,7 @@ fn load(
         default_file: None,
         environment: environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        tls_self_signed: false,
     };
     let loaded = Config::load(&sources);
     std::fs::remove_file(&path).unwrap();
@@ -105,8 +106,18 @@ fn a_named_file_must_be_there_and_the_default_one_need_not() {
 }
 
 #[test]
+fn a_certificate_needs_its_key_and_files_that_can_be_used() {
+    assert!(mistakes("TLS_CERT=a.pem")[0].contains("one is set without the other"));
+    let told = mistakes("TLS_CERT=/nonexistent/a.pem\nTLS_KEY=/nonexistent/b.pem\nSERVER_PORT=x");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|told| told.contains("/nonexistent/a.pem cannot be read")), "{told:?}");
+    let sources = Sources { tls_self_signed: true, ..Sources::default() };
+    assert_eq!(Config::load(&sources).unwrap().config.tls, Some(TlsConfig::SelfSigned));
+}
+
+#[test]
 fn what_is_not_served_yet_is_refused_by_name() {
-    for name in ["NATS_URL", "RETENTION", "METRICS_TOKEN", "METRICS_ADDRESS", "TLS_CERT"] {
+    for name in ["NATS_URL", "RETENTION", "METRICS_TOKEN", "METRICS_ADDRESS"] {
         let error = load("", &[(name, "1")], &[]).unwrap_err().to_string();
         assert!(error.contains(&format!("{name} in the environment: is not served")), "{error}");
     }

@@ -1,22 +1,37 @@
-//! One connection: told apart as HTTP/1.1 or HTTP/2 by its first bytes, served, aged, closed.
+//! One connection: TLS where it is on, told apart as HTTP/1.1 or HTTP/2 by its first bytes, served, aged, closed.
 //!
-//! Nothing waits for ever: the first bytes, a request's head and HTTP/2's pings each have a deadline.
+//! Nothing waits for ever: the first bytes, the handshake, a request's head and HTTP/2's pings each have a deadline.
 
-use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{prefixed::Prefixed, stack::Stack};
+use super::{
+    prefixed::Prefixed,
+    stack::{PeerService, Stack},
+    tls::{HANDSHAKE_RECORD, Tls},
+    transport::Transport,
+};
 use crate::domain::Connection;
 
 /// How long a peer may take to say what it speaks.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
+
+/// How long TLS's handshake may take after its first byte.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a peer may take for the head of an HTTP/1.1 request, and between two of them.
 const HEADER_READ: Duration = Duration::from_secs(10);
@@ -26,7 +41,7 @@ const AGE_GRACE: Duration = Duration::from_secs(10);
 
 /// How long, and for how many bytes, a connection that is not served is read on before it is closed.
 const HANGING_UP: Duration = Duration::from_millis(500);
-const UNREAD_BYTES: u64 = 64 * 1024;
+const UNREAD_BYTES: u64 = 256 * 1024;
 
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,10 +69,29 @@ pub struct Lifetime {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<I>(mut io: I, peer: Peer, stack: Arc<Stack>, lifetime: Lifetime)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn serve(
+    socket: TcpStream,
+    tls: Option<Tls>,
+    peer: Peer,
+    stack: Arc<Stack>,
+    lifetime: Lifetime,
+) {
+    let mut io = match tls {
+        None => Transport::Plain(socket),
+        Some(tls) => {
+            // On the heap: most connections never need what a handshake does.
+            let secured = Box::pin(secure(socket, &tls));
+            let secured = tokio::select! {
+                secured = secured => secured,
+                () = lifetime.drain.cancelled() => return,
+            };
+            let Some(io) = secured else {
+                tracing::debug!(address = %peer.address, "a connection did not come to speak TLS");
+                return;
+            };
+            io
+        }
+    };
     let read = tokio::select! {
         read = timeout(FIRST_BYTES, first_bytes(&mut io)) => read,
         () = lifetime.drain.cancelled() => return,
@@ -75,8 +109,56 @@ where
         let serving = http2().serve_connection(io, service);
         drive(pin!(serving), &connection, &lifetime, |serving| serving.graceful_shutdown()).await;
     } else {
-        let serving = http1().serve_connection(io, service);
-        drive(pin!(serving), &connection, &lifetime, |serving| serving.graceful_shutdown()).await;
+        let mut serving = LeftOpen(http1().serve_connection(io, service));
+        let shut_down = |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().0).graceful_shutdown();
+        if drive(Pin::new(&mut serving), &connection, &lifetime, shut_down).await {
+            hang_up(serving.0.into_parts().io.into_inner().into_inner()).await;
+        }
+    }
+}
+
+type Http1 = http1::Connection<TokioIo<Prefixed<Transport>>, PeerService>;
+
+/// An HTTP/1.1 connection that is left open when all is answered, so that it can be closed with care: an answer that
+/// came before the end of its request is lost to whoever still writes, where the rest is not read.
+struct LeftOpen(Http1);
+
+impl Future for LeftOpen {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_without_shutdown(context)
+    }
+}
+
+/// What is said to those who speak HTTP where TLS is spoken.
+const NEEDS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 72\r\n\
+    connection: close\r\n\r\n{\"error\":\"this port speaks TLS: call it by https\",\"reason\":\"TLS_NEEDED\"}";
+
+/// Shakes hands; none where the connection was closed instead.
+async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
+    let mut first = [0];
+    let seen = timeout(FIRST_BYTES, socket.peek(&mut first)).await;
+    if !matches!(seen, Ok(Ok(1..))) {
+        return None;
+    }
+    if first != [HANDSHAKE_RECORD] {
+        let read = timeout(FIRST_BYTES, first_bytes(&mut socket)).await;
+        // HTTP/2 without TLS has no answer that is as plain as being closed.
+        if matches!(read, Ok(Ok(first)) if first.as_slice() != PREFACE) {
+            drop(timeout(HANGING_UP, socket.write_all(NEEDS_TLS)).await);
+        }
+        hang_up(socket).await;
+        return None;
+    }
+    match timeout(HANDSHAKE, tls.accept(socket)).await {
+        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Err((error, socket))) => {
+            tracing::debug!(%error, "a handshake failed");
+            hang_up(socket).await;
+            None
+        }
+        Err(_) => None,
     }
 }
 
@@ -113,13 +195,15 @@ async fn hang_up(mut io: impl AsyncRead + AsyncWrite + Unpin) {
     drop(timeout(HANGING_UP, closing).await);
 }
 
-/// Polls a connection to its end: its own, or one of ours.
+/// Polls a connection to its end, and says whether that was its own: everything was answered, or it failed. Where it
+/// was ours nothing more is to be said.
 async fn drive<C>(
-    mut serving: std::pin::Pin<&mut C>,
+    mut serving: Pin<&mut C>,
     connection: &Connection,
     lifetime: &Lifetime,
-    shut_down: impl Fn(std::pin::Pin<&mut C>),
-) where
+    shut_down: impl Fn(Pin<&mut C>),
+) -> bool
+where
     C: Future<Output = hyper::Result<()>>,
 {
     let age = async {
@@ -132,9 +216,9 @@ async fn drive<C>(
         ended = serving.as_mut() => Some(ended),
         () = connection.closing() => {
             tracing::debug!("a connection was closed: nothing on it reads");
-            return;
+            return false;
         }
-        () = lifetime.end.cancelled() => return,
+        () = lifetime.end.cancelled() => return false,
         () = lifetime.drain.cancelled() => None,
         () = age => None,
     };
@@ -144,10 +228,10 @@ async fn drive<C>(
             shut_down(serving.as_mut());
             tokio::select! {
                 ended = serving.as_mut() => ended,
-                () = lifetime.end.cancelled() => return,
+                () = lifetime.end.cancelled() => return false,
                 () = end_of_grace(connection, lifetime) => {
                     // The streams were told to end; what is left of them goes with the connection.
-                    let Ok(ended) = timeout(AGE_GRACE, serving.as_mut()).await else { return };
+                    let Ok(ended) = timeout(AGE_GRACE, serving.as_mut()).await else { return false };
                     ended
                 }
             }
@@ -156,6 +240,7 @@ async fn drive<C>(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
     }
+    true
 }
 
 /// An old connection's streams are ended after a grace, so that their clients resume on another. While the server

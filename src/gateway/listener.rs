@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use super::{
     connection::{self, Lifetime, Peer},
     stack::Stack,
+    tls::Tls,
 };
 use crate::clock::Clock;
 
@@ -149,7 +150,14 @@ fn prepare(socket: &tokio::net::TcpStream) -> io::Result<()> {
 impl Shard {
     /// Serves the connections that are handed to shard `index`, each in a task of the runtime that this runs on,
     /// until the accept loops have ended.
-    pub async fn serve(mut self, index: usize, stack: Arc<Stack>, lifetime: Lifetime, clock: Clock) {
+    pub async fn serve(
+        mut self,
+        index: usize,
+        stack: Arc<Stack>,
+        tls: Option<Tls>,
+        lifetime: Lifetime,
+        clock: Clock,
+    ) {
         while let Some(Accepted { socket, address, seat }) = self.0.recv().await {
             let socket = match tokio::net::TcpStream::from_std(socket) {
                 Ok(socket) => socket,
@@ -161,9 +169,9 @@ impl Shard {
             let peer = Peer { address, shard: index, connection: Arc::default() };
             let mut lifetime = lifetime.clone();
             lifetime.age = lifetime.age.map(|age| jittered(age, &clock));
-            let stack = Arc::clone(&stack);
+            let (stack, tls) = (Arc::clone(&stack), tls.clone());
             let served = async move {
-                connection::serve(socket, peer, stack, lifetime).await;
+                connection::serve(socket, tls, peer, stack, lifetime).await;
                 drop(seat);
             };
             tokio::spawn(served.instrument(tracing::Span::none()));

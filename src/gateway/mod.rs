@@ -13,7 +13,9 @@ mod rest;
 mod route;
 mod stack;
 mod status;
+mod tls;
 mod trace;
+mod transport;
 
 pub use address::ClientAddress;
 pub use connection::Lifetime;
@@ -21,3 +23,4 @@ pub use grpc::{Health, frames::FRAMING};
 pub use listener::{Limits, Listener, Seats, Shard, Shards, shards};
 pub use rest::Readiness;
 pub use stack::{Parts, Stack};
+pub use tls::{Certificate, Tls, TlsConfig, TlsError, TlsFiles};

@@ -19,6 +19,11 @@ impl<I> Prefixed<I> {
     pub(super) fn new(first: Vec<u8>, inner: I) -> Self {
         Self { first, given: 0, inner }
     }
+
+    /// Returns the connection; what was read before is gone.
+    pub(super) fn into_inner(self) -> I {
+        self.inner
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Prefixed<I> {

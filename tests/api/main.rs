@@ -31,3 +31,4 @@ mod slow_reader;
 mod start;
 mod subscribe;
 mod takeover;
+mod tls;

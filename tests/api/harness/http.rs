@@ -1,5 +1,5 @@
 //! HTTP with nothing between a test and the wire: any method, path, header and body, over HTTP/1.1 and over
-//! HTTP/2 with prior knowledge.
+//! HTTP/2, with prior knowledge or by TLS.
 
 use std::net::SocketAddr;
 
@@ -11,15 +11,31 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
-use super::within;
+use super::{Certificate, tls, within};
 
 /// How a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     H1,
     H2,
+    TlsH1,
+    TlsH2,
+}
+
+impl Version {
+    /// Returns the name in TLS's negotiation, where it is by TLS.
+    const fn alpn(self) -> Option<&'static str> {
+        match self {
+            Self::H1 | Self::H2 => None,
+            Self::TlsH1 => Some("http/1.1"),
+            Self::TlsH2 => Some("h2"),
+        }
+    }
 }
 
 /// A whole answer.
@@ -70,6 +86,7 @@ pub(crate) fn request(
 #[derive(Debug)]
 pub(crate) struct Connection {
     address: SocketAddr,
+    scheme: &'static str,
     sender: Sender,
 }
 
@@ -82,20 +99,36 @@ enum Sender {
 impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr, version: Version) -> Self {
-        let socket = TokioIo::new(within("a connection", TcpStream::connect(address)).await.unwrap());
+        let Some(alpn) = version.alpn() else {
+            let socket = within("a connection", TcpStream::connect(address)).await.unwrap();
+            return Self::over(socket, address, version).await;
+        };
+        let stream = tls::connect(address, &[Certificate::trusted()], &[alpn]).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
+        Self::over(stream, address, version).await
+    }
+
+    /// Speaks on a stream that is connected.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        address: SocketAddr,
+        version: Version,
+    ) -> Self {
+        let socket = TokioIo::new(stream);
+        let scheme = if version.alpn().is_some() { "https" } else { "http" };
         let sender = match version {
-            Version::H1 => {
+            Version::H1 | Version::TlsH1 => {
                 let (sender, driver) = http1::handshake(socket).await.unwrap();
                 tokio::spawn(driver);
                 Sender::H1(sender)
             }
-            Version::H2 => {
+            Version::H2 | Version::TlsH2 => {
                 let (sender, driver) = http2::handshake(TokioExecutor::new(), socket).await.unwrap();
                 tokio::spawn(driver);
                 Sender::H2(sender)
             }
         };
-        Self { address, sender }
+        Self { address, scheme, sender }
     }
 
     /// Connects over HTTP/2 with windows of 16 KiB, which open only as an answer's body is read.
@@ -105,7 +138,7 @@ impl Connection {
         let narrow = builder.initial_stream_window_size(16 << 10);
         let (sender, driver) = narrow.handshake(socket).await.unwrap();
         tokio::spawn(driver);
-        Self { address, sender: Sender::H2(sender) }
+        Self { address, scheme: "http", sender: Sender::H2(sender) }
     }
 
     /// Sends a request and returns what begins to come back.
@@ -121,7 +154,7 @@ impl Connection {
             Sender::H2(sender) => {
                 let path = request.uri().path_and_query().unwrap().as_str().to_owned();
                 *request.uri_mut() = Uri::builder()
-                    .scheme("http")
+                    .scheme(self.scheme)
                     .authority(self.address.to_string())
                     .path_and_query(path)
                     .build()

@@ -20,6 +20,7 @@ mod proxy;
 mod refusal;
 mod rpc;
 mod streams;
+mod tls;
 
 pub(crate) use self::{
     app::{SECRET, TestApp},
@@ -35,6 +36,7 @@ pub(crate) use self::{
     refusal::Refused,
     rpc::Rpc,
     streams::{Chat, Subscription},
+    tls::{Certificate, connect},
 };
 
 /// The longest that anything may take on a busy machine, before a test says what did not come.

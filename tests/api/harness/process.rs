@@ -73,8 +73,18 @@ impl Process {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Awaits a line of its log with this text that was not there at the last such wait, and returns it.
+    pub(crate) async fn says(&mut self, text: &str) -> String {
+        within(text, self.output.says(text)).await
     }
 
     /// Awaits its end, and returns how it ended and all that it had logged.
@@ -103,6 +113,8 @@ fn spawn(database: &Database, folder: &TempDir, settings: &[(&str, &str)]) -> (C
 /// All that a program says, on standard output and standard error, kept as it comes.
 struct Output {
     said: Arc<Said>,
+    /// How many lines were looked through by [`Self::says`].
+    seen: usize,
     readers: [JoinHandle<()>; 2],
 }
 
@@ -119,7 +131,7 @@ impl Output {
         let said = Arc::new(Said { open: AtomicUsize::new(2), ..Said::default() });
         let out = keep(child.stdout.take().unwrap(), &said);
         let err = keep(child.stderr.take().unwrap(), &said);
-        Self { said, readers: [out, err] }
+        Self { said, seen: 0, readers: [out, err] }
     }
 
     fn text(&self) -> String {
@@ -130,13 +142,28 @@ impl Output {
     async fn address(&self) -> Option<SocketAddr> {
         loop {
             let ended = self.said.open.load(Ordering::Acquire) == 0;
-            let found = self.text().split("http://").skip(1).find_map(|rest| {
+            let found = self.text().split("open http").skip(1).find_map(|rest| {
+                let rest = rest.trim_start_matches('s').strip_prefix("://")?;
                 let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
                 rest[..end.unwrap_or(rest.len())].parse().ok()
             });
             if found.is_some() || ended {
                 return found;
             }
+            self.said.changed.notified().await;
+        }
+    }
+
+    /// Awaits the next line with this text.
+    async fn says(&mut self, text: &str) -> String {
+        loop {
+            let ended = self.said.open.load(Ordering::Acquire) == 0;
+            let lines = self.said.lines.lock().unwrap()[self.seen..].to_vec();
+            if let Some(at) = lines.iter().position(|line| line.contains(text)) {
+                self.seen += at + 1;
+                return lines[at].clone();
+            }
+            assert!(!ended, "the program ended without {text}: {}", self.text());
             self.said.changed.notified().await;
         }
     }

@@ -1,0 +1,174 @@
+//! A certificate with its key: read, and refused where no client could use it.
+
+use std::{
+    fmt::Write as _,
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio_rustls::rustls::{
+    self, InconsistentKeys,
+    crypto::ring,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject as _},
+    },
+    sign::CertifiedKey,
+};
+
+use super::{TlsFiles, validity::Validity};
+use crate::model::Timestamp;
+
+/// A certificate that can be served.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    validity: Validity,
+}
+
+/// Why a certificate cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{path} cannot be read: {cause}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} holds no {wanted} in PEM{detail}")]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+        /// What is wrong with it, where there is more to say.
+        detail: String,
+    },
+    /// The key is another certificate's.
+    #[error("{key} is not the key of the first certificate in {cert}")]
+    Mismatch {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The first certificate is not readable as one.
+    #[error("the first certificate in {0} cannot be read as X.509")]
+    NotX509(PathBuf),
+    /// It is not valid any more.
+    #[error("the certificate in {path} expired at {until}; renew it")]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// When.
+        until: String,
+    },
+    /// It is not valid yet.
+    #[error("the certificate in {path} is not valid before {from}; check this machine's clock")]
+    TooSoon {
+        /// The file.
+        path: PathBuf,
+        /// From when on.
+        from: String,
+    },
+    /// A certificate cannot be made.
+    #[error("a certificate cannot be made: {0}")]
+    Making(#[from] rcgen::Error),
+    /// rustls refuses it.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+impl Certificate {
+    /// Reads a chain and its key.
+    ///
+    /// # Errors
+    /// Where they cannot be read, do not belong together, or are not valid at `now`.
+    pub fn read(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
+        let path = files.cert.clone();
+        let not_pem = |error: pem::Error| not_pem(&files.cert, "certificate", &error);
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(&read(&files.cert)?).collect::<Result<_, _>>().map_err(not_pem)?;
+        let Some(leaf) = chain.first() else { return Err(not_pem(pem::Error::NoItemsFound)) };
+        let Some(validity) = Validity::of(leaf) else { return Err(TlsError::NotX509(path)) };
+        let key = read(&files.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|error| self::not_pem(&files.key, "private key", &error))?;
+        let key =
+            CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    TlsError::Mismatch { cert: path.clone(), key: files.key.clone() }
+                }
+                rustls::Error::InvalidCertificate(_) => TlsError::NotX509(path.clone()),
+                error => TlsError::Rustls(error),
+            })?;
+        if now < validity.from {
+            return Err(TlsError::TooSoon { path, from: rfc3339(validity.from) });
+        }
+        if now > validity.until {
+            return Err(TlsError::Expired { path, until: rfc3339(validity.until) });
+        }
+        Ok(Self { key: Arc::new(key), validity })
+    }
+
+    /// Makes a certificate for `localhost` and these addresses that its own key signs.
+    ///
+    /// # Errors
+    /// Where the machine gives no randomness.
+    pub fn self_signed(addresses: &[IpAddr]) -> Result<Self, TlsError> {
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        names.extend(addresses.iter().filter(|ip| !ip.is_unspecified()).map(IpAddr::to_string));
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let key = PrivateKeyDer::from(made.signing_key);
+        let validity = Validity::of(made.cert.der()).ok_or_else(|| TlsError::NotX509(PathBuf::new()))?;
+        let key = CertifiedKey::from_der(vec![made.cert.into()], key, &ring::default_provider())?;
+        Ok(Self { key: Arc::new(key), validity })
+    }
+
+    /// Returns until when it is valid.
+    pub fn until(&self) -> String {
+        rfc3339(self.validity.until)
+    }
+
+    /// Returns the SHA-256 of the first certificate, as browsers and `openssl x509 -fingerprint` show it.
+    pub fn fingerprint(&self) -> String {
+        let digest = self.key.cert.first().map(|leaf| Sha256::digest(leaf.as_ref())).unwrap_or_default();
+        let mut text = String::with_capacity(3 * digest.len());
+        for byte in digest {
+            let colon = if text.is_empty() { "" } else { ":" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{colon}{byte:02X}");
+        }
+        text
+    }
+
+    pub(super) fn into_key(self) -> Arc<CertifiedKey> {
+        self.key
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
+}
+
+/// Says what is wrong with a file, and nothing of what it holds, which may be a key.
+fn not_pem(path: &Path, wanted: &'static str, error: &pem::Error) -> TlsError {
+    let detail = match error {
+        pem::Error::MissingSectionEnd { .. } => ": a section has no end, so it was cut short",
+        pem::Error::Base64Decode(_) => ": a section is not base64",
+        _ => "",
+    };
+    TlsError::NotPem { path: path.to_owned(), wanted, detail: detail.to_owned() }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| "the end of time".to_owned())
+}

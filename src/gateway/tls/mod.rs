@@ -1,0 +1,151 @@
+//! TLS on the same port: HTTP/2 and HTTP/1.1 by ALPN, with a certificate that can be changed while connections last.
+
+mod certificate;
+mod validity;
+
+use std::{fmt, io, net::IpAddr, path::PathBuf, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        server::{ClientHello, ResolvesServerCert},
+        sign::CertifiedKey,
+    },
+    server::TlsStream,
+};
+
+pub use self::certificate::{Certificate, TlsError};
+use crate::clock::Clock;
+
+/// The first byte of every TLS connection: a record that holds a handshake (RFC 8446, 5.1).
+pub(super) const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// The files of a certificate, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// From files.
+    Files(TlsFiles),
+    /// Made at the start for this machine's own names, for development.
+    SelfSigned,
+}
+
+/// A handle to the certificate that is served. Clones share it.
+#[derive(Clone)]
+pub struct Tls(Arc<Inner>);
+
+struct Inner {
+    acceptor: TlsAcceptor,
+    current: Arc<Current>,
+    files: Option<TlsFiles>,
+    clock: Clock,
+    /// The digest of the files that were tried last: what was refused once is not told again.
+    tried: Mutex<Option<[u8; 32]>>,
+}
+
+/// The certificate that new connections get. Those that are open keep theirs.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read()))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// Reads the certificate, or makes one for these addresses and `localhost`.
+    ///
+    /// # Errors
+    /// Where a client could not use it.
+    pub fn open(config: &TlsConfig, addresses: &[IpAddr], clock: Clock) -> Result<Self, TlsError> {
+        let (certificate, files) = match config {
+            TlsConfig::Files(files) => (Certificate::read(files, clock.now())?, Some(files.clone())),
+            TlsConfig::SelfSigned => (Certificate::self_signed(addresses)?, None),
+        };
+        tracing::info!(
+            until = %certificate.until(), sha256 = certificate.fingerprint(), self_signed = files.is_none(),
+            "TLS is on"
+        );
+        let current = Arc::new(Current(RwLock::new(certificate.into_key())));
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Sessions are kept by the clients, so that a thousand who come back at once are cheap and cost no memory.
+        config.ticketer = ring::Ticketer::new()?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let tried = Mutex::new(files.as_ref().map(digest));
+        Ok(Self(Arc::new(Inner { acceptor, current, files, clock, tried })))
+    }
+
+    /// Speaks TLS's handshake.
+    pub(super) async fn accept(
+        &self,
+        socket: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, (io::Error, TcpStream)> {
+        self.0.acceptor.accept(socket).into_fallible().await
+    }
+
+    /// Reads the files again and serves what they hold from the next connection on. What cannot be used is told in
+    /// the log, and the certificate before it stays.
+    pub fn reload(&self) {
+        let Some(files) = &self.0.files else {
+            return tracing::info!(
+                "the certificate was made by this process: there is nothing to read again"
+            );
+        };
+        *self.0.tried.lock() = Some(digest(files));
+        match Certificate::read(files, self.0.clock.now()) {
+            Ok(certificate) => {
+                tracing::info!(
+                    until = %certificate.until(), sha256 = certificate.fingerprint(),
+                    "a new certificate is served"
+                );
+                *self.0.current.0.write() = certificate.into_key();
+            }
+            Err(error) => tracing::error!(%error, "the certificate before it stays"),
+        }
+    }
+
+    /// Reads the files again if they are others than were tried last. They are compared by their bytes: a mount that
+    /// is swapped as a whole keeps its names and may keep its times.
+    pub fn reload_if_changed(&self) {
+        let Some(files) = &self.0.files else { return };
+        if *self.0.tried.lock() != Some(digest(files)) {
+            self.reload();
+        }
+    }
+}
+
+/// Returns a digest of both files; one that cannot be read counts as empty.
+fn digest(files: &TlsFiles) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for path in [&files.cert, &files.key] {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    }
+    digest.finalize().into()
+}

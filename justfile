@@ -32,6 +32,12 @@ test: (step "test")
 # The page in Chromium.
 browser: (step "browser")
 
+# The pages for other languages, run against the server.
+clients: (step "clients")
+
+# The packages of the three crates, each built from what it holds.
+package: (step "package")
+
 # The documentation, warnings denied.
 doc: (step "doc")
 

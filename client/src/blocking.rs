@@ -84,15 +84,16 @@ impl Client {
     /// # Errors
     /// [`Error::InvalidUrl`].
     pub fn new_at(url: impl Into<String>) -> Result<Self, Error> {
-        Self::build(crate::Client::builder(url))
+        Self::builder(url).build_blocking()
     }
 
-    /// Makes a client by a [`ClientBuilder`] with settings of its own.
-    ///
-    /// # Errors
-    /// [`Error::InvalidUrl`].
-    pub fn build(builder: ClientBuilder) -> Result<Self, Error> {
-        Ok(Self { client: builder.build()?, thread: Thread::start()? })
+    /// As [`crate::Client::builder`]; ends with [`ClientBuilder::build_blocking`].
+    pub fn builder(url: impl Into<String>) -> ClientBuilder {
+        crate::Client::builder(url)
+    }
+
+    pub(crate) fn start(client: crate::Client) -> Result<Self, Error> {
+        Ok(Self { client, thread: Thread::start()? })
     }
 
     /// As [`crate::Client::url`].

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use tonic::transport::Endpoint;
 
 use crate::{Client, Error, session::Sessions, session_file::SessionFile, transport::Transport};
@@ -43,7 +43,7 @@ pub struct ClientBuilder {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("ClientBuilder").field("url", &without_user(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -99,45 +99,67 @@ impl ClientBuilder {
     /// Makes the client. It connects when the first call is made.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] where the URL is not `http://host[:port]` or `https://host[:port]`.
+    /// [`Error::InvalidUrl`] where the URL is not `http://host[:port]` or `https://host[:port]`;
+    /// [`Error::InvalidAuthority`].
     pub fn build(self) -> Result<Client, Error> {
         let uri = parse(&self.url)?;
+        let https = uri.scheme() == Some(&Scheme::HTTPS);
         let url = uri.to_string().trim_end_matches('/').to_owned();
         let endpoint = Endpoint::from(uri)
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .tcp_nodelay(true);
-        let endpoint = self.secured(endpoint)?;
+        let endpoint = if https { self.secured(endpoint)? } else { endpoint };
         let transport = Arc::new(Transport::new(endpoint, self.call_timeout));
         let file = self.session_file.map(SessionFile::new);
         let sessions = Arc::new(Sessions::new(Arc::clone(&transport), url.clone(), file));
         Ok(Client::new(transport, sessions, url, self.send_timeout))
     }
 
+    /// Makes a client for a program without an async runtime.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::build`]; [`Error::Unreachable`] where its thread cannot be started.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use grpcchatter_client::blocking::Client;
+    ///
+    /// let client = Client::builder("http://localhost:8080").call_timeout(Duration::from_secs(3)).build_blocking()?;
+    /// # let _ = client;
+    /// # Ok::<(), grpcchatter_client::Error>(())
+    /// ```
+    #[cfg(feature = "blocking")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
+    pub fn build_blocking(self) -> Result<crate::blocking::Client, Error> {
+        crate::blocking::Client::start(self.build()?)
+    }
+
     #[cfg(feature = "tls")]
     fn secured(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
-        use tonic::transport::{Certificate, ClientTlsConfig};
-
-        if !self.url.starts_with("https") {
-            return Ok(endpoint);
-        }
-        let authorities = self.authorities.iter().map(Certificate::from_pem);
-        let config = ClientTlsConfig::new().with_webpki_roots().ca_certificates(authorities);
-        endpoint.tls_config(config).map_err(|error| refused(&self.url, &error.to_string()))
+        crate::tls::secured(endpoint, &self.authorities)
     }
 
     #[cfg(not(feature = "tls"))]
-    fn secured(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
-        if self.url.starts_with("https") {
-            return Err(refused(&self.url, "this program was built without TLS"));
-        }
-        Ok(endpoint)
+    fn secured(&self, _: Endpoint) -> Result<Endpoint, Error> {
+        Err(refused(&self.url, "this program was built without TLS"))
     }
 }
 
 fn refused(url: &str, why: &str) -> Error {
-    Error::InvalidUrl { url: url.to_owned(), why: why.to_owned() }
+    Error::InvalidUrl { url: without_user(url), why: why.to_owned() }
+}
+
+/// The URL as it may be shown: what stands before an `@` may be a password.
+fn without_user(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
+            scheme.unwrap_or_default() + "…@" + host
+        }
+        None => url.to_owned(),
+    }
 }
 
 fn parse(url: &str) -> Result<Uri, Error> {
@@ -170,6 +192,15 @@ mod tests {
             ["", "localhost:8080", "ftp://a", "http://a/chat", "http://a/?b", "http://u:p@a", "http://"]
         {
             assert!(matches!(Client::new_at(url), Err(Error::InvalidUrl { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for url in ["http://walker1:Secret-1!@chat.example", "walker1:Secret-1!@chat.example"] {
+            let builder = Client::builder(url);
+            let shown = format!("{builder:?} {}", builder.clone().build().unwrap_err());
+            assert!(!shown.contains("Secret-1!") && shown.contains("chat.example"), "{shown}");
         }
     }
 

@@ -86,6 +86,13 @@ pub enum Error {
     /// No server answers, or the connection broke.
     #[error("the server cannot be reached")]
     Unreachable(#[source] Arc<dyn StdError + Send + Sync>),
+    /// The server's certificate is of an unknown authority, for another name, or not valid now. An authority
+    /// of one's own is named by `ClientBuilder::ca_certificate`.
+    #[error("the server's certificate is not trusted: {0}")]
+    Untrusted(String),
+    /// What was given to `ClientBuilder::ca_certificate` is not a certificate in PEM.
+    #[error("the certificate authority cannot be used: {0}")]
+    InvalidAuthority(String),
     /// The server did not answer within [`ClientBuilder::call_timeout`](crate::ClientBuilder::call_timeout).
     #[error("the server did not answer in time")]
     TimedOut,
@@ -209,7 +216,12 @@ impl Error {
     }
 
     pub(crate) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::Unreachable(Arc::from(cause.into()))
+        let cause = cause.into();
+        #[cfg(feature = "tls")]
+        if let Some(why) = crate::tls::distrust(cause.as_ref()) {
+            return Self::Untrusted(why);
+        }
+        Self::Unreachable(Arc::from(cause))
     }
 }
 

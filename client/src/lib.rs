@@ -60,6 +60,8 @@ mod room;
 mod rooms;
 mod session;
 mod session_file;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use builder::ClientBuilder;

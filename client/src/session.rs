@@ -139,7 +139,10 @@ impl Sessions {
             let body = Refresh { refresh_token };
             match self.transport.rest(Method::POST, "/refresh", None, Some(&body)).await {
                 Err(error) if error.is_retryable() && backoff.attempts() < REFRESHES => {
-                    tokio::time::sleep(backoff.next(error.retry_after())).await;
+                    tokio::select! {
+                        () = self.transport.closed() => return Err(Error::Disconnected),
+                        () = tokio::time::sleep(backoff.next(error.retry_after())) => {}
+                    }
                 }
                 answer => return answer,
             }
@@ -157,6 +160,10 @@ impl Credential for Arc<Sessions> {
     async fn renew(&self, refused: &Secret) -> Result<(), Error> {
         let (sessions, refused) = (Self::clone(self), refused.clone());
         let task = tokio::spawn(async move { sessions.replace(&refused).await });
-        task.await.unwrap_or(Err(Error::Disconnected))
+        tokio::select! {
+            biased;
+            () = self.transport.closed() => Err(Error::Disconnected),
+            done = task => done.unwrap_or(Err(Error::Disconnected)),
+        }
     }
 }

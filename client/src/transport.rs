@@ -86,6 +86,11 @@ impl Transport {
         self.lock().take();
     }
 
+    /// Returns once [`Transport::close`] was called.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
     /// A token that is cancelled by [`Transport::close`] at the latest.
     pub(crate) fn child(&self) -> CancellationToken {
         self.closed.child_token()

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
@@ -18,7 +19,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+};
 use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
@@ -39,6 +44,8 @@ pub(crate) struct State {
     pub(crate) session_over: bool,
     /// Refuses the user token that is out, until the next refresh.
     pub(crate) spoiled: bool,
+    /// Puts every refresh off for an hour.
+    pub(crate) busy: bool,
     pub(crate) joins: Vec<v1::JoinChatRoomRequest>,
     pub(crate) subscriptions: Vec<v1::SubscribeRequest>,
     pub(crate) scenes: VecDeque<Scene>,
@@ -54,6 +61,8 @@ pub(crate) struct State {
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     pub(crate) url: String,
+    /// Told of each refresh that was put off.
+    pub(crate) put_off: Arc<Notify>,
     /// How many streams are open.
     pub(crate) open: watch::Sender<usize>,
 }
@@ -99,14 +108,24 @@ pub(crate) fn says(seqs: impl IntoIterator<Item = i64>) -> Vec<Told> {
 
 impl Fake {
     pub(crate) async fn start() -> Self {
+        Self::listen("http", |socket| async { Ok(socket) }).await
+    }
+
+    /// Starts it behind what `wrap` makes of each connection.
+    pub(crate) async fn listen<S, Fut>(scheme: &str, wrap: impl Fn(TcpStream) -> Fut + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let fake = Self { state: Arc::default(), url, open: watch::Sender::new(0) };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let fake = Self { state: Arc::default(), url, put_off: Arc::default(), open: watch::Sender::new(0) };
         let serving = fake.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let fake = serving.clone();
+                let (fake, wrapped) = (serving.clone(), wrap(socket));
                 tokio::spawn(async move {
+                    let Ok(socket) = wrapped.await else { return };
                     let service = hyper::service::service_fn(move |request| fake.clone().answer(request));
                     let server = auto::Builder::new(TokioExecutor::new());
                     let _ = server.serve_connection(TokioIo::new(socket), service).await;
@@ -132,6 +151,10 @@ impl Fake {
         let sent = request.into_body().collect().await.unwrap().to_bytes();
         let mut state = self.state();
         let (code, text) = match path.as_str() {
+            "/refresh" if state.busy => {
+                self.put_off.notify_one();
+                (503, r#"{"error":"too many calls","reason":"OVERLOADED"}"#.to_owned())
+            }
             "/login" | "/refresh" if !state.session_over => {
                 if path == "/refresh" {
                     let spent = format!("refresh-{}", state.user_tokens);
@@ -146,7 +169,7 @@ impl Fake {
             _ => (401, r#"{"error":"the token is over","reason":"TOKEN_REVOKED"}"#.to_owned()),
         };
         let body = Body::new(Full::new(Bytes::from(text)));
-        Ok(Response::builder().status(code).body(body).unwrap())
+        Ok(Response::builder().status(code).header("retry-after", "3600").body(body).unwrap())
     }
 
     /// Lets the newest token pass.

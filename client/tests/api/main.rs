@@ -1,10 +1,14 @@
 //! The library against a server that fails on purpose. Every test ends by what happens, never by the clock.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[cfg(feature = "blocking")]
+mod blocking;
 mod events;
 mod fake;
 mod sending;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
 
 use grpcchatter_client::{Client, Room};
 

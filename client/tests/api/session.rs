@@ -51,24 +51,31 @@ async fn a_session_that_has_ended_is_forgotten() {
 
 #[tokio::test]
 async fn nothing_secret_is_printed() {
-    let (_fake, client, room) = in_a_room().await;
-    let printed = format!("{client:?} {room:?} {:?}", room.events());
+    let (fake, client, room) = in_a_room().await;
+    let builder = Client::builder(&fake.url);
+    fake.state().session_over = true;
+    let error = client.login("walker1", "Secret-1!").await.unwrap_err();
+    let printed = format!("{builder:?} {client:?} {room:?} {:?} {error:?} {error}", room.events());
     for secret in ["Secret-1!", "edelweiss", "user-1", "refresh-1", "chat-1"] {
         assert!(!printed.contains(secret), "{printed}");
     }
 }
 
-#[cfg(feature = "blocking")]
-#[test]
-fn the_same_calls_work_without_a_runtime() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let fake = runtime.block_on(Fake::start());
-    fake.scene(crate::fake::says([1]), None);
-    let client = grpcchatter_client::blocking::Client::new_at(&fake.url).unwrap();
-    client.login("walker1", "Secret-1!").unwrap();
-    let room = client.join_chat_room("aB3xYz", "").unwrap();
-    assert_eq!(room.receive().unwrap().seq, 1);
-    assert_eq!(room.send("hello").unwrap().seq, 1);
-    room.disconnect();
-    assert_eq!(room.events().count(), 1);
+#[tokio::test]
+async fn a_room_outlives_the_handle_it_came_from() {
+    let (_fake, client, room) = in_a_room().await;
+    drop(client);
+    assert_eq!(room.send("hello").await.unwrap().seq, 1);
+}
+
+#[tokio::test]
+async fn disconnecting_ends_a_call_that_waits_for_a_fresh_token() {
+    let (fake, client, _room) = in_a_room().await;
+    spoil(&fake);
+    fake.state().busy = true;
+    let (listed, ()) = tokio::join!(client.list_chat_rooms(), async {
+        fake.put_off.notified().await;
+        client.disconnect();
+    });
+    assert!(matches!(listed, Err(Error::Disconnected)), "{listed:?}");
 }

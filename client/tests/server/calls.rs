@@ -159,6 +159,7 @@ async fn a_room_is_renamed_locked_and_deleted() {
     let why = closed(&mut events).await;
     assert!(matches!(why, CloseReason::PasswordChanged), "{why:?}");
     let invitation = anna.invite(&code, Some(Duration::from_secs(3600))).await.unwrap();
+    assert!(!format!("{invitation:?}").contains(&invitation.token));
     let mut events = ben.join_by_invitation(&invitation.token).await.unwrap().events();
     until(&mut events, |event| matches!(event, Event::CaughtUp { .. }).then_some(())).await;
 

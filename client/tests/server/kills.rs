@@ -15,7 +15,10 @@ const KILL_EVERY: usize = 40;
 async fn send(room: Room, sender: usize, acknowledged: watch::Sender<usize>) -> Vec<Message> {
     let mut sent = Vec::new();
     for number in 0..MESSAGES {
-        sent.push(room.send(&format!("{sender}/{number}")).await.unwrap());
+        let body = format!("{sender}/{number}");
+        let message = room.send(&body).await.unwrap();
+        assert_eq!(message.body, body);
+        sent.push(message);
         acknowledged.send_modify(|count| *count += 1);
     }
     sent

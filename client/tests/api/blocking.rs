@@ -1,0 +1,79 @@
+//! The module `blocking`: the same calls, for threads.
+
+use std::{collections::BTreeSet, thread};
+
+use grpcchatter_client::{Error, blocking::Client};
+
+use crate::fake::{Fake, says};
+
+/// A server that runs for as long as the runtime is kept.
+fn server() -> (tokio::runtime::Runtime, Fake) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let fake = runtime.block_on(Fake::start());
+    (runtime, fake)
+}
+
+/// The public functions of a source file.
+fn names(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| {
+        let item = line.trim_start().strip_prefix("pub ")?;
+        item.trim_start_matches("async ").strip_prefix("fn ")?.split(['(', '<']).next()
+    })
+}
+
+#[test]
+fn every_call_has_the_same_name() {
+    let sources = [
+        include_str!("../../src/client.rs"),
+        include_str!("../../src/rooms.rs"),
+        include_str!("../../src/room.rs"),
+    ];
+    let calls: BTreeSet<_> = sources.into_iter().flat_map(names).collect();
+    let blocking: BTreeSet<_> = names(include_str!("../../src/blocking.rs")).collect();
+    assert!(calls.len() > 20);
+    assert_eq!(calls, blocking);
+}
+
+#[test]
+fn the_calls_work_without_a_runtime() {
+    let (_runtime, fake) = server();
+    fake.scene(says([1]), None);
+    let client = Client::new_at(&fake.url).unwrap();
+    client.login("walker1", "Secret-1!").unwrap();
+    let room = client.join_chat_room("aB3xYz", "").unwrap();
+    assert_eq!(room.receive().unwrap().seq, 1);
+    assert_eq!(room.send("hello").unwrap().seq, 1);
+    room.disconnect();
+    assert_eq!(room.events().count(), 1);
+}
+
+#[test]
+fn disconnecting_ends_what_another_thread_waits_for_in_a_quiet_room() {
+    let (runtime, fake) = server();
+    fake.scene(says([]), None);
+    let client = Client::new_at(&fake.url).unwrap();
+    client.login("walker1", "Secret-1!").unwrap();
+    let room = client.join_chat_room("aB3xYz", "").unwrap();
+    let reader = thread::spawn(move || room.receive());
+    runtime.block_on(async { fake.open.subscribe().wait_for(|open| *open == 1).await.map(drop) }).unwrap();
+    client.disconnect();
+    assert!(matches!(reader.join().unwrap(), Err(Error::Disconnected)));
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let (_runtime, fake) = server();
+    let client = Client::builder(&fake.url).build_blocking().unwrap();
+    client.login("walker1", "Secret-1!").unwrap();
+    let room = client.join_chat_room("aB3xYz", "edelweiss").unwrap();
+    let printed = format!("{client:?} {room:?} {:?}", room.events());
+    for secret in ["Secret-1!", "edelweiss", "user-1", "refresh-1", "chat-1"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_it_inside_a_runtime_is_safe() {
+    let fake = Fake::start().await;
+    drop(Client::new_at(&fake.url).unwrap());
+}

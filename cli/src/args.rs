@@ -1,6 +1,6 @@
 //! What can be typed after `chatter`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Trusts this certificate authority (PEM) besides the public ones.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    /// How long to try again while the server cannot be reached or is busy, as 5s or 2m.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -67,8 +70,11 @@ pub(crate) enum Command {
         /// Which.
         shell: Shell,
     },
-    /// Prints the manual page.
-    Man,
+    /// Prints the manual page, or writes a page for each command.
+    Man {
+        /// Where to write the pages, as chatter.1 and chatter-send.1.
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

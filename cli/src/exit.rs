@@ -1,13 +1,17 @@
 //! What went wrong, and the exit code that tells a script (sysexits.h).
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{error::Error as _, io, iter, path::PathBuf, process::ExitCode};
 
 use grpcchatter_client::{Error as ClientError, Kind};
+
+use crate::text;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("nobody is logged in at {0}: chatter login {0} USER")]
+    NotLoggedIn(String),
     #[error("no server is known: name it by --url, or log in with: chatter login URL USER")]
     NoServer,
     #[error("none of your rooms is called {0:?}, and it cannot be a short code")]
@@ -29,9 +33,20 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
         // A reader like head has seen enough.
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(Error::Client(error)) => client_code(error),
+        Err(Error::NotLoggedIn(_)) => 77,
         Err(Error::NoServer | Error::Settings { .. } | Error::NoHome) => 78,
         Err(Error::NoRoom(_) | Error::ManyRooms(_)) => 66,
         Err(Error::Io(_)) => 1,
+    })
+}
+
+/// What to tell whoever typed the command: what failed, and its first cause.
+pub(crate) fn sentence(error: &Error) -> String {
+    let told = error.to_string();
+    let first = iter::successors(error.source(), |cause| (*cause).source()).last().map(ToString::to_string);
+    text::one_line(&match first {
+        Some(first) if !told.contains(&first) => format!("{told}: {first}"),
+        _ => told,
     })
 }
 
@@ -40,8 +55,8 @@ fn client_code(error: &ClientError) -> u8 {
         (ClientError::InvalidUrl { .. }, _) | (_, Some(Kind::InvalidArgument)) => 64,
         (_, Some(Kind::NotFound)) => 66,
         (ClientError::NotLoggedIn, _) | (_, Some(Kind::Unauthenticated | Kind::PermissionDenied)) => 77,
-        (ClientError::Unreachable(_), _) => 69,
-        (ClientError::SessionFile(_), _) => 78,
+        (ClientError::Unreachable(_) | ClientError::Untrusted(_), _) => 69,
+        (ClientError::SessionFile(_) | ClientError::InvalidAuthority(_), _) => 78,
         _ if error.is_retryable() => 75,
         _ => 1,
     }

@@ -3,6 +3,7 @@
 mod args;
 mod exit;
 mod output;
+mod pipe;
 mod script;
 mod settings;
 mod text;
@@ -15,7 +16,7 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use grpcchatter_client::Client;
+use grpcchatter_client::{Client, Error as ClientError};
 
 use crate::{
     args::{Args, Command},
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         && exit::code(&done) != ExitCode::SUCCESS
     {
         // Nobody is left to be told where even this fails.
-        let _ = writeln!(io::stderr(), "chatter: {error}");
+        let _ = writeln!(io::stderr(), "chatter: {}", exit::sentence(error));
     }
     exit::code(&done)
 }
@@ -52,7 +53,16 @@ fn run(args: Args) -> Result<(), Error> {
             clap_complete::generate(shell, &mut Args::command(), "chatter", &mut text);
             Ok(io::stdout().write_all(&text)?)
         }
-        Some(Command::Man) => Ok(clap_mangen::Man::new(Args::command()).render(&mut io::stdout())?),
+        Some(Command::Man { folder: None }) => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Args::command()).render(&mut text)?;
+            Ok(io::stdout().write_all(&text)?)
+        }
+        Some(Command::Man { folder: Some(path) }) => {
+            let written =
+                fs::create_dir_all(&path).and_then(|()| clap_mangen::generate_to(Args::command(), &path));
+            written.map_err(|source| Error::Settings { path, source })
+        }
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let done = runtime.block_on(talk(args));
@@ -75,14 +85,18 @@ async fn talk(args: Args) -> Result<(), Error> {
             }
         }
     };
-    let mut builder = Client::builder(&url).session_file(folders.session(&url));
+    let mut builder = Client::builder(&url).session_file(folders.session(&url)).send_timeout(args.timeout);
     if let Some(path) = &args.ca_cert {
         let pem = fs::read(path).map_err(|source| Error::Settings { path: path.clone(), source })?;
         builder = builder.ca_certificate(pem);
     }
     let client = builder.build()?;
-    match args.command {
+    let done = match args.command {
         None => tui::run(client).await,
         Some(command) => script::run(&client, &folders, command).await,
+    };
+    match done {
+        Err(Error::Client(ClientError::NotLoggedIn)) => Err(Error::NotLoggedIn(url)),
+        done => done,
     }
 }

@@ -1,6 +1,9 @@
 //! The commands that print and end: for scripts, and for setting things up.
 
-use std::io::{self, BufWriter, Read as _, Write};
+use std::{
+    io::{self, BufWriter, Read as _, Write},
+    pin::pin,
+};
 
 use grpcchatter_client::{Client, Error as ClientError, Event, Room, Start};
 use jiff::tz::TimeZone;
@@ -10,6 +13,7 @@ use crate::{
     args::{Account, Command, Format},
     exit::Error,
     output::{self, Record},
+    pipe,
     settings::Folders,
     text,
 };
@@ -34,7 +38,7 @@ pub(crate) async fn run(client: &Client, folders: &Folders, command: Command) ->
         Command::Send { room, text } => send(client, &room, text).await,
         Command::Tail { room, lines, json } => tail(client, &room, lines, json).await,
         Command::Export { room, format } => export(client, &room, format).await,
-        Command::Completions { .. } | Command::Man => Ok(()),
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 
@@ -97,7 +101,13 @@ async fn tail(client: &Client, room: &str, lines: u16, json: bool) -> Result<(),
     let room = enter(client, room).await?;
     let mut events = room.events_from(if lines == 0 { Start::Joined } else { Start::Last(lines) });
     let zone = TimeZone::system();
-    while let Some(event) = events.recv().await {
+    let mut reader = pin!(pipe::reader_gone());
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = &mut reader => return Ok(()),
+        };
+        let Some(event) = event else { return Ok(()) };
         let mut out = io::stdout().lock();
         match event {
             Event::Message(message) if json => Record::from(&message).write(&mut out)?,
@@ -110,7 +120,6 @@ async fn tail(client: &Client, room: &str, lines: u16, json: bool) -> Result<(),
         }
         out.flush()?;
     }
-    Ok(())
 }
 
 /// Tells something that is not part of the output.

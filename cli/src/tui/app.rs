@@ -13,6 +13,7 @@ use super::{
 
 /// So many rooms are entered at the start, of the 16 streams that a server allows; the others when looked at.
 const LIVE_ROOMS: usize = 8;
+const NO_ROOM: &str = "there is no room yet: /create or /join one";
 
 /// Something for the worker to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +36,11 @@ pub(crate) enum Effect {
 pub(crate) enum News {
     Rooms(Vec<RoomInfo>),
     Entered(RoomInfo),
-    /// The room wants a password that was not given.
-    PasswordNeeded {
+    /// `locked`: for want of the room's password.
+    NotEntered {
         code: String,
+        why: String,
+        locked: bool,
     },
     Happened {
         code: String,
@@ -145,9 +148,12 @@ impl App {
                 return (0..self.rooms.len().min(LIVE_ROOMS)).filter_map(|place| self.enter(place)).collect();
             }
             News::Entered(info) => self.entered(info),
-            News::PasswordNeeded { code } => {
+            News::NotEntered { code, why, locked } => {
                 if let Some(room) = self.find(&code) {
-                    room.link = Link::Closed { why: Some("its password has changed".to_owned()) };
+                    room.link = Link::Closed { why: Some(why.clone()) };
+                }
+                if !locked {
+                    return self.refuse(why);
                 }
                 self.input.set("");
                 self.question = Some(Question::Password { code });
@@ -303,10 +309,7 @@ impl App {
             spoken if spoken.starts_with("//") => self.say(spoken[1..].to_owned()),
             typed => match command::parse(typed) {
                 Ok(command) => self.command(command),
-                Err(why) => {
-                    self.notice = Some(Notice::Failed(why));
-                    Vec::new()
-                }
+                Err(why) => self.refuse(why),
             },
         }
     }
@@ -324,19 +327,20 @@ impl App {
     }
 
     fn say(&mut self, body: String) -> Vec<Effect> {
-        let Some(room) = self.rooms.get_mut(self.current) else {
-            self.notice = Some(Notice::Failed("there is no room yet: /create or /join one".to_owned()));
-            return Vec::new();
-        };
+        let Some(room) = self.rooms.get_mut(self.current) else { return self.refuse(NO_ROOM) };
         if let Link::Closed { .. } = room.link {
-            self.notice = Some(Notice::Failed("you are not in this room: /join it again".to_owned()));
             self.input.set(&body);
-            return Vec::new();
+            return self.refuse("you are not in this room: /join it again");
         }
         room.scroll = 0;
         let id = new_message_id();
         room.pending.push(Pending { id: id.clone(), body: body.clone(), failed: None });
         vec![Effect::Send { code: room.info.short_code.clone(), id, body }]
+    }
+
+    fn refuse(&mut self, why: impl Into<String>) -> Vec<Effect> {
+        self.notice = Some(Notice::Failed(why.into()));
+        Vec::new()
     }
 
     fn command(&mut self, command: Command) -> Vec<Effect> {
@@ -357,11 +361,7 @@ impl App {
             Command::Join { key } if key.contains('.') => Effect::EnterByInvitation { token: key },
             Command::Join { key } => Effect::Enter { code: key, password: String::new() },
             inside => {
-                let Some(room) = self.rooms.get_mut(self.current) else {
-                    self.notice =
-                        Some(Notice::Failed("there is no room yet: /create or /join one".to_owned()));
-                    return Vec::new();
-                };
+                let Some(room) = self.rooms.get_mut(self.current) else { return self.refuse(NO_ROOM) };
                 let code = room.info.short_code.clone();
                 match inside {
                     Command::Users => {

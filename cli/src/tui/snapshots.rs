@@ -9,7 +9,8 @@ use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::{
-    app::{App, Effect, News},
+    app::{App, Effect, News, Notice},
+    room::Link,
     view,
 };
 
@@ -199,4 +200,16 @@ fn two_slashes_say_one() {
     let mut app = talking();
     let effects = type_in(&mut app, "//usr/bin");
     assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "/usr/bin"));
+}
+
+#[test]
+fn a_room_that_could_not_be_entered_is_tried_again_when_looked_at() {
+    let mut app = talking();
+    let code = app.room().unwrap().info.short_code.clone();
+    app.rooms[0].link = Link::Connecting;
+    let why = "the server cannot be reached".to_owned();
+    app.news(News::NotEntered { code: code.clone(), why: why.clone(), locked: false });
+    assert_eq!(app.notice, Some(Notice::Failed(why)));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(press(&mut app, KeyCode::Tab), [Effect::Enter { code, password: String::new() }]);
 }

@@ -36,8 +36,18 @@ impl Worker {
 
     /// Loads the list of rooms.
     pub(crate) fn start(&self) {
-        let client = self.client.clone();
-        self.task(async move { Ok(News::Rooms(client.list_chat_rooms().await?)) });
+        let (client, news) = (self.client.clone(), self.news.clone());
+        self.task(async move {
+            loop {
+                match client.list_chat_rooms().await {
+                    // It has tried for as long as a call may; without rooms there is nothing else to do.
+                    Err(error) if error.is_retryable() && !news.is_closed() => {
+                        let _ = news.send(Report::News(failed(&error))).await;
+                    }
+                    answer => return Ok(News::Rooms(answer?)),
+                }
+            }
+        });
     }
 
     /// Takes over a room that was entered, and follows it. A room that is entered again replaces the old one.
@@ -62,9 +72,9 @@ impl Worker {
         let client = self.client.clone();
         match effect {
             Effect::Enter { code, password } => self.enter(async move {
-                client.join_chat_room(&code, &password).await.map_err(|error| match error.reason() {
-                    Some(reason::WRONG_ROOM_PASSWORD) => News::PasswordNeeded { code },
-                    _ => failed(&error),
+                client.join_chat_room(&code, &password).await.map_err(|error| {
+                    let locked = error.reason() == Some(reason::WRONG_ROOM_PASSWORD);
+                    News::NotEntered { code, why: error.to_string(), locked }
                 })
             }),
             Effect::EnterByInvitation { token } => {
@@ -122,8 +132,11 @@ impl Worker {
     }
 
     fn send(&self, code: String, id: String, body: String) {
-        let Some(room) = self.rooms.get(&code).cloned() else { return };
         let news = self.news.clone();
+        let Some(room) = self.rooms.get(&code).cloned() else {
+            let why = "the room is not connected yet".to_owned();
+            return self.task(async move { Ok(News::NotSent { code, id, why }) });
+        };
         tokio::spawn(async move {
             if let Err(error) = room.send_with_id(&id, &body).await {
                 let why = error.to_string();

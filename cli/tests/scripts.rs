@@ -1,0 +1,248 @@
+//! The commands for scripts: the program itself, against the server's own program.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+#[path = "../../client/tests/server/process.rs"]
+mod process;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
+
+use grpcchatter_client::Client;
+use process::{PASSWORD, Server};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// For what happens at once on an idle machine.
+const LONG: Duration = Duration::from_secs(60);
+/// Where nobody listens: the port of tcpmux.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+/// A person's home, with nothing in it at first.
+struct Home(TempDir);
+
+/// What a command has left.
+#[derive(Debug)]
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    /// What was printed by a command that did what it should, without a word beside it.
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    /// Holds that it failed with this code, in one line that has these words, and printed nothing.
+    fn failed(self, code: i32, words: &str) {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
+        assert!(self.err.starts_with("chatter: ") && self.err.lines().count() == 1, "{}", self.err);
+        assert!(self.err.contains(words), "{}", self.err);
+        assert!(!self.err.contains(PASSWORD), "{}", self.err);
+    }
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chatter"));
+        command.env_clear().env("HOME", self.0.path()).env("TZ", "UTC").args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Done {
+        finish(self.command(args).spawn().unwrap()).await
+    }
+
+    /// Runs a command that reads its input.
+    async fn fed(&self, input: &str, args: &[&str]) -> Done {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        finish(child).await
+    }
+
+    async fn log_in(&self, url: &str, name: &str) {
+        let login = self.fed(&format!("{PASSWORD}\n"), &["login", url, name, "--password-stdin"]).await;
+        assert_eq!(login.ok(), "");
+    }
+}
+
+async fn finish(child: Child) -> Done {
+    let output = timeout(LONG, child.wait_with_output()).await.expect("the command ends").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A server with a room of Anna's, and Anna at home, logged in.
+async fn anna() -> Option<(Server, Home, Client, String)> {
+    let server = Server::start(&[])?;
+    let client = server.user("anna01").await;
+    let code = client.create_chat_room("High mountains", "").await.unwrap().short_code;
+    client.join_chat_room(&code, "").await.unwrap();
+    let home = Home::new();
+    home.log_in(&server.url, "anna01").await;
+    Some((server, home, client, code))
+}
+
+fn json(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap()
+}
+
+/// The files below a folder, with their permissions.
+fn files(folder: &Path) -> Vec<(String, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            found.push((path.to_str().unwrap().to_owned(), mode));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_is_sent_is_exported_and_shown() {
+    let Some((_server, home, _client, code)) = anna().await else { return };
+    assert_eq!(home.run(&["send", &code, "one"]).await.ok(), "");
+    assert_eq!(home.run(&["send", "High mountains", "two"]).await.ok(), "");
+    assert_eq!(home.fed("three\nof two lines\n", &["send", &code, "-"]).await.ok(), "");
+
+    let exported = home.run(&["export", &code]).await.ok();
+    let records: Vec<_> = exported.lines().map(json).collect();
+    let told: Vec<_> = records.iter().map(|it| (it["seq"].as_i64(), it["body"].as_str())).collect();
+    assert_eq!(
+        told,
+        [(Some(1), Some("one")), (Some(2), Some("two")), (Some(3), Some("three\nof two lines"))]
+    );
+    assert!(records.iter().all(|it| it["type"] == "message" && it["user_name"] == "anna01"), "{exported}");
+
+    let text = home.run(&["export", &code, "--format", "text"]).await.ok();
+    assert!(text.contains(" anna01: one\n") && text.ends_with(": three\n    of two lines\n"), "{text}");
+
+    let rooms = home.run(&["rooms", "--json"]).await.ok();
+    assert_eq!(json(&rooms)["short_code"], code.as_str());
+    let rooms = home.run(&["rooms"]).await.ok();
+    assert_eq!(rooms, format!("{code}  High mountains (of anna01, 3 messages)\n"));
+}
+
+#[tokio::test]
+async fn a_tail_follows_through_kills_and_ends_with_its_reader() {
+    let Some((mut server, home, _client, code)) = anna().await else { return };
+    for body in ["one", "two", "three"] {
+        home.run(&["send", &code, body]).await.ok();
+    }
+    let mut tail = home.command(&["tail", &code, "--json", "-n", "2"]).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    for expected in ["two", "three", "four", "five"] {
+        match expected {
+            "four" => drop(home.run(&["send", &code, "four"]).await.ok()),
+            "five" => {
+                server.crash();
+                home.run(&["send", &code, "five"]).await.ok();
+            }
+            _ => {}
+        }
+        let line = timeout(LONG, lines.next_line()).await.expect("it comes").unwrap().unwrap();
+        assert_eq!(json(&line)["body"], expected);
+    }
+    // Nothing more is said: that its reader has gone is all that it can notice.
+    drop(lines);
+    let mut told = String::new();
+    tail.stderr.take().unwrap().read_to_string(&mut told).await.unwrap();
+    assert!(told.contains("connecting again") && !told.contains("pipe"), "{told}");
+    assert_eq!(finish(tail).await.code, 0);
+}
+
+#[tokio::test]
+async fn each_failure_says_why_and_has_its_code() {
+    let Some((server, home, client, code)) = anna().await else { return };
+    let wrong = home.fed("Wrong-1!", &["login", &server.url, "anna01", "--password-stdin"]).await;
+    wrong.failed(77, "");
+    home.run(&["send", "nosuch", "hello"]).await.failed(66, "");
+    home.run(&["tail", "no such room"]).await.failed(66, "no such room");
+    home.run(&["export", "no such room"]).await.failed(66, "no such room");
+    home.run(&["send", &code, &"x".repeat(5000)]).await.failed(64, "");
+    let locked = server.user("ben001").await.create_chat_room("Locked", "edelweiss").await.unwrap();
+    home.run(&["send", &locked.short_code, "hello"]).await.failed(77, "");
+    let again = client.create_chat_room("High mountains", "").await.unwrap().short_code;
+    home.run(&["send", "High mountains", "hello"]).await.failed(66, "several");
+    home.run(&["send", &again, "hello"]).await.ok();
+    let unknown = home.run(&["dance"]).await;
+    assert_eq!((unknown.code, unknown.out.as_str()), (64, ""));
+
+    let refused = home.fed(PASSWORD, &["login", NOWHERE, "anna01", "--password-stdin"]).await;
+    refused.failed(69, "cannot be reached: Connection refused");
+    home.run(&["logout"]).await.ok();
+    home.run(&["rooms"]).await.failed(77, "chatter login http://127.0.0.1:");
+    home.log_in(&server.url, "anna01").await;
+    drop(server);
+    home.run(&["send", &code, "hello", "--timeout", "1ms"]).await.failed(69, "cannot be reached");
+}
+
+#[tokio::test]
+async fn the_server_is_the_flags_then_the_environments_then_the_last() {
+    let Some((server, home, _client, _code)) = anna().await else { return };
+    home.run(&["rooms"]).await.ok();
+    let elsewhere = finish(home.command(&["rooms"]).env("GRPCCHATTER_URL", NOWHERE).spawn().unwrap()).await;
+    elsewhere.failed(77, NOWHERE);
+    let named = home.command(&["rooms", "--url", &server.url]).env("GRPCCHATTER_URL", NOWHERE).spawn();
+    finish(named.unwrap()).await.ok();
+    let empty = home.command(&["rooms"]).env("GRPCCHATTER_URL", "").spawn();
+    finish(empty.unwrap()).await.ok();
+    home.run(&["rooms", "--url", "chat.example"]).await.failed(64, "http://");
+    Home::new().run(&["rooms"]).await.failed(78, "no server is known");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
+    let Some((server, home, _client, _code)) = anna().await else { return };
+    for (path, mode) in files(home.0.path()) {
+        assert!(path.contains("/.config/chatter/") || path.contains("/.local/state/chatter/"), "{path}");
+        assert_eq!(mode, 0o600, "{path}");
+        assert!(!fs::read_to_string(&path).unwrap().contains(PASSWORD), "{path}");
+    }
+    let moved = Home::new();
+    let folder = |name: &str| moved.0.path().join(name);
+    let mut login = moved.command(&["login", &server.url, "anna01", "--password-stdin"]);
+    login.env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
+    let mut login = login.stdin(Stdio::piped()).spawn().unwrap();
+    login.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).await.unwrap();
+    finish(login).await.ok();
+    let paths: Vec<_> = files(moved.0.path()).into_iter().map(|(path, _)| path).collect();
+    assert!(paths.iter().any(|path| path.ends_with("/config/chatter/settings.json")), "{paths:?}");
+    assert!(paths.iter().any(|path| path.contains("/state/chatter/sessions/")), "{paths:?}");
+    let homeless = home.command(&["rooms"]).env_remove("HOME").spawn().unwrap();
+    finish(homeless).await.failed(78, "HOME");
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_name_every_command() {
+    let home = Home::new();
+    let commands = ["register", "login", "logout", "rooms", "send", "tail", "export", "completions", "man"];
+    for shell in ["bash", "zsh", "fish"] {
+        let script = home.run(&["completions", shell]).await.ok();
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    let page = home.run(&["man"]).await.ok();
+    assert!(page.contains(".TH chatter 1"), "{page}");
+    assert!(commands.iter().all(|command| page.contains(command)), "{page}");
+    let folder = home.0.path().join("pages");
+    home.run(&["man", folder.to_str().unwrap()]).await.ok();
+    for command in commands {
+        let page = fs::read_to_string(folder.join(format!("chatter-{command}.1"))).unwrap();
+        assert!(page.contains(".TH chatter"), "{page}");
+    }
+    assert!(home.run(&["--help"]).await.ok().contains("Exit codes:"));
+}

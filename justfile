@@ -26,7 +26,7 @@ fmt-check: (step "fmt")
 # The lints, warnings denied.
 clippy: (step "clippy")
 
-# Every test; PostgreSQL and Chromium must be there.
+# Every test; PostgreSQL, Chromium and tmux must be there.
 test: (step "test")
 
 # The page in Chromium.

@@ -1,7 +1,7 @@
 //! Says, after all other tests, which of them had to be left out on this machine.
 //!
 //! A test that needs a missing program passes without having looked at anything. This program makes that
-//! visible, and a failure where `REQUIRE_POSTGRES=1` or `REQUIRE_CHROMIUM=1` says that it must not be.
+//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1` or `REQUIRE_TMUX=1` says that it must not be.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
@@ -30,6 +30,12 @@ fn main() -> ExitCode {
             covers: "the page in a browser",
             required_by: "REQUIRE_CHROMIUM",
             program: env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| programs::in_path("chromium")),
+        },
+        Part {
+            name: "tmux",
+            covers: "the terminal client beside the page",
+            required_by: "REQUIRE_TMUX",
+            program: programs::in_path("tmux"),
         },
     ];
     let mut missed = false;

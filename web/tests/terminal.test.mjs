@@ -1,0 +1,100 @@
+// Two terminals and a page in one room: what each says is on every screen, also after the server was killed.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Caller } from "./harness/api.mjs";
+import { joinRoom, launch, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
+import { Server } from "./harness/server.mjs";
+import { leftOut, Terminal } from "./harness/terminal.mjs";
+
+const skip = leftOut();
+let server, browser;
+
+before(async () => {
+  if (skip) return;
+  server = await Server.start();
+  browser = await launch();
+});
+after(async () => {
+  Terminal.closeAll();
+  await browser?.close();
+  await server?.close();
+});
+
+test("two terminals and a page talk in one room, through a kill -9", { skip }, async () => {
+  const [ada, ben, eve] = [await Caller.register(server), await Caller.register(server), await person(browser, server)];
+  const one = await Terminal.open(server, server.folder, ada.name);
+  const two = await Terminal.open(server, server.folder, ben.name);
+  await one.shows("You are in no room yet");
+  await one.say("/create Tea");
+  await one.shows("password of the new room");
+  await one.press("Enter");
+  const code = /Tea · (\w+)/.exec((await one.shows(/Tea · \w+[\s\S]*1 here/)).join("\n"))[1];
+
+  await two.say(`/join ${code}`);
+  await two.shows(/live\s*\n[\s\S]*2 here/);
+  await signUp(eve);
+  await joinRoom(eve, code);
+  await one.shows("3 here");
+  const { page } = eve;
+  await one.say("from the first terminal");
+  await stored(page, "from the first terminal").waitFor();
+  await write(page, "from the page");
+  await two.say("from the second terminal");
+  await stored(page, "from the second terminal").waitFor();
+  for (const terminal of [one, two]) {
+    await terminal.shows("from the first terminal");
+    await terminal.shows("from the page");
+    const screen = await terminal.shows("from the second terminal");
+    assert.equal(screen.length, 24);
+    assert.ok(screen.every((line) => line.length <= 80));
+  }
+
+  await server.end("SIGKILL");
+  await one.shows("connecting again");
+  await one.say("said to nobody");
+  await server.run();
+  await stored(page, "said to nobody").waitFor({ timeout: 60_000 });
+  await two.shows("said to nobody");
+  await one.shows(/live\s*\n/);
+  const { messages, doubled } = await readLog(page);
+  assert.deepEqual(doubled, []);
+  assert.equal(messages.length, 4);
+  assert.deepEqual(messages.map(([, text]) => text).sort(), ["from the first terminal", "from the page", "from the second terminal", "said to nobody"]);
+
+  await one.shows("3 here");
+  await two.say("/leave");
+  await one.shows(`${ben.name} left`);
+  await one.press("C-c");
+  await one.ended();
+  await two.say("/quit");
+  await two.ended();
+  await eve.context.close();
+});
+
+test("what is news, what is older and another size come to the screen", { skip }, async () => {
+  const [ada, ben] = [await Caller.register(server), await Caller.register(server)];
+  const [quiet, busy] = [await ada.createRoom("Quiet"), await ada.createRoom("Busy")];
+  for (const code of [quiet, busy]) await ada.join(code);
+  const say = await ben.join(busy);
+  for (let number = 1; number <= 250; number++) await say(`line ${number}`);
+  const terminal = await Terminal.open(server, server.folder, ada.name);
+  await terminal.shows("line 250");
+  // It begins with the newest hundred; the older ones come from the log while one scrolls.
+  await terminal.shows(/ line 1 +│/, () => terminal.press("PPage"));
+  await terminal.press("Escape");
+  await terminal.shows("line 250");
+
+  await terminal.press("M-Down");
+  await terminal.shows(`Quiet · ${quiet}`);
+  await say("news");
+  await terminal.shows(/Busy\s+1 /);
+  await terminal.press("Tab");
+  await terminal.shows("news");
+
+  await terminal.resize(50, 12);
+  const narrow = await terminal.shows("news");
+  assert.equal(narrow.length, 12);
+  assert.ok(narrow.every((line) => line.length <= 50 && !line.includes("│")), narrow.join("\n"));
+  await terminal.press("C-q");
+  await terminal.ended();
+});

@@ -117,7 +117,8 @@ async fn a_new_certificate_is_served_and_open_connections_last(database: Databas
 async fn a_certificate_that_nobody_could_use_ends_with_64(database: Database) {
     let folder = TempDir::new().unwrap();
     let good = settings(&Certificate::new(), folder.path());
-    let cases: [(&str, fn(&Path)); 6] = [
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil); 6] = [
         ("is not the key of", |folder| Certificate::new().write_key(folder)),
         ("expired at 2001-01-01T00:00:00Z", |folder| drop(Certificate::until(2001).write(folder))),
         ("is not valid before 3001-01-01T00:00:00Z", |folder| drop(Certificate::until(4000).write(folder))),

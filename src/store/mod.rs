@@ -11,6 +11,7 @@ use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::{
+        Connection as _,
         postgres::PgConnectOptions,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
@@ -225,6 +226,11 @@ fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
                 .pragma("query_only", if read_only { "1" } else { "0" })
                 .pragma("temp_store", "memory")
                 .pragma("cache_size", "-16384")
+        })
+        // Where the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin
+        // the next one inside it: what is committed there is not. Such a connection is replaced.
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         });
     options
 }

@@ -52,3 +52,8 @@ page: (step "page")
 
 # The HTTP/2 conformance suite against the running server.
 h2spec: (step "h2spec")
+
+# Breaks things around the server, and checks that its log keeps its promise: `just nemesis kill`, `just nemesis --help`.
+nemesis *arguments:
+    cargo build --profile nemesis -p grpcchatter -p grpcchatter-nemesis --features grpcchatter/deliberate-faults
+    "${CARGO_TARGET_DIR:-target}/nemesis/grpcchatter-nemesis" {{ arguments }}

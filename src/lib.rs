@@ -5,6 +5,8 @@
 
 pub mod model;
 
+pub mod faults;
+
 pub mod clock;
 
 pub mod crypto;

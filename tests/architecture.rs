@@ -13,12 +13,13 @@ use std::{
 /// the store and the hub do not know each other, and the gateway speaks to the domain alone.
 const MODULES: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("faults", &[]),
     ("clock", &["model"]),
     ("crypto", &["model", "clock"]),
-    ("store", &["model", "clock", "crypto"]),
-    ("hub", &["model", "clock", "crypto"]),
-    ("domain", &["model", "clock", "crypto", "store", "hub"]),
-    ("gateway", &["model", "clock", "domain"]),
+    ("store", &["model", "faults", "clock", "crypto"]),
+    ("hub", &["model", "faults", "clock", "crypto"]),
+    ("domain", &["model", "faults", "clock", "crypto", "store", "hub"]),
+    ("gateway", &["model", "faults", "clock", "domain"]),
     ("config", &["model", "clock", "crypto", "store", "hub", "domain", "gateway"]),
     ("telemetry", &["config"]),
     ("shutdown", &[]),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use moka::future::Cache;
 
 use crate::{
+    faults::{self, Fault},
     hub::{Chunk, Feed, Framing},
     model::{Error, Line, Result, RoomId},
     store::Store,
@@ -52,7 +53,8 @@ impl History {
     /// [`Error::LogReset`] where the log does not have that message, and failures of the database.
     pub(super) async fn chunk(&self, room: RoomId, feed: Feed, seq: i64, last_seq: i64) -> Result<Chunk> {
         let first = (seq - 1).div_euclid(PAGE) * PAGE + 1;
-        let key = Key { room, feed, first, last: last_seq.min(first + PAGE - 1) };
+        let last = if faults::is(Fault::StalePage) { i64::MAX } else { last_seq };
+        let key = Key { room, feed, first, last: last.min(first + PAGE - 1) };
         let page =
             self.pages.try_get_with(key, self.read(key)).await.map_err(|error| Error::clone(&error))?;
         let chunk = page.iter().find(|chunk| chunk.first_seq() <= seq && seq < chunk.next_seq());

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::detour::Detour;
 use super::publisher::Publisher;
 use crate::{
+    faults::{self, Fault},
     model::{Error, Result, RoomId},
     store::{Appended, Draft, Lane, Lanes, Receipt},
 };
@@ -144,6 +145,9 @@ impl Writer {
     }
 
     async fn append(&mut self, mut batch: Vec<Job>) {
+        if faults::is(Fault::BatchReversed) {
+            batch.reverse();
+        }
         let deadline = Instant::now() + DEADLINE;
         if let Some(detour) = &self.detour {
             batch = detour.divert(batch, deadline, &self.told);
@@ -162,7 +166,11 @@ impl Writer {
 async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told) -> Vec<Job> {
     let (drafts, replies): (Vec<Draft>, Vec<Reply>) =
         batch.into_iter().map(|job| (job.draft, job.reply)).unzip();
-    let Appended { receipts, rooms } = lane.append(&drafts, deadline).await;
+    let Appended { receipts, mut rooms } = lane.append(&drafts, deadline).await;
+    if faults::is(Fault::PublishBeforeCommit) {
+        rooms.drain(..).for_each(|(room, lines)| told.publisher.publish(room, lines));
+        faults::later(faults::later(async {})).await;
+    }
     let mut busy = Vec::new();
     for ((draft, reply), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
         let job = Job { draft, reply };

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{SessionsEnded, log::POLL_INTERVAL};
 use crate::{
+    faults::{self, Fault},
     hub::{Gap, Hub, Room},
     model::{Error, ErrorKind, Line, Result, RoomId},
     store::{Head, Store},
@@ -33,6 +34,11 @@ impl Publisher {
 
     /// Tells a room's new lines to whoever listens.
     pub fn publish(&self, id: RoomId, lines: Vec<Line>) {
+        if faults::is_nth(Fault::GapFillSkipped, 20)
+            || (faults::is(Fault::TailForgotten) && !faults::is_nth(Fault::TailForgotten, 5))
+        {
+            return;
+        }
         if let Some(room) = self.hub.get(id)
             && let Some(gap) = room.publish(lines)
         {

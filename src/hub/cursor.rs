@@ -12,7 +12,10 @@ use super::{
     room::Place,
     shard::{End, Tail},
 };
-use crate::model::{Error, UserId};
+use crate::{
+    faults::{self, Fault},
+    model::{Error, UserId},
+};
 
 /// Frames are put together up to this size: large DATA frames cost less than many small ones.
 const COALESCED_BYTES: usize = 32 * 1024;
@@ -190,7 +193,13 @@ impl Cursor {
         while let Some(chunk) = tail.get(ordinal)
             && until.is_none_or(|until| self.next_seq < until)
         {
-            let frames = chunk.from_seq(self.next_seq, self.place.stream);
+            let mut frames = chunk.from_seq(self.next_seq, self.place.stream);
+            if faults::is_nth(Fault::DeliveryDropped, 500) {
+                frames.clear();
+            }
+            if faults::is_nth(Fault::DeliveredTwice, 500) {
+                frames = [&frames[..], &frames[..]].concat().into();
+            }
             let length = first.len().max(together.len());
             if length > 0 && length + frames.len() > COALESCED_BYTES {
                 break;

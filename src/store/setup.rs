@@ -7,6 +7,7 @@ use sea_orm::{
 };
 
 use super::Store;
+use crate::faults::{self, Fault};
 
 /// Why a database cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ impl Store {
     pub async fn migrate(&self) -> Result<String, SetupError> {
         self.refuse_newer().await?;
         Migrator::up(self.database(), None).await?;
+        if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
+            self.database().execute_unprepared("DROP INDEX IF EXISTS messages_client_message_id").await?;
+        }
+        if faults::is(Fault::IdsForgotten) {
+            self.database().execute_unprepared("UPDATE messages SET client_message_id = NULL").await?;
+        }
         if self.backend() == DbBackend::Sqlite {
             self.check_pragmas().await?;
         }

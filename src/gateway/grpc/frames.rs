@@ -7,6 +7,7 @@ use tonic::Status;
 use super::convert;
 use crate::{
     domain::{Event, Feed, Framing, chat::HEARTBEAT_INTERVAL},
+    faults::{self, Fault},
     model::Message,
 };
 
@@ -27,7 +28,11 @@ fn message(feed: Feed, message: &Message, bytes: &mut BytesMut) {
                 seq,
                 message_id,
                 create_time,
-                client_message_id,
+                client_message_id: if faults::is(Fault::EchoWithoutId) {
+                    String::new()
+                } else {
+                    client_message_id
+                },
                 rejected: None,
             };
             encode(&response, bytes);

@@ -22,7 +22,10 @@ use super::{
     presence::Presence,
     shard::{Part, Shard, give_back},
 };
-use crate::model::{Line, RoomId, StreamId, UserId};
+use crate::{
+    faults::{self, Fault},
+    model::{Line, RoomId, StreamId, UserId},
+};
 
 /// A room that has a stream, or in which somebody is present.
 #[derive(Debug)]
@@ -133,7 +136,7 @@ impl Room {
     pub fn observe(&self, last_seq: i64) -> Option<Gap> {
         let mut state = self.state.lock();
         let next = state.next_seq?;
-        if last_seq < next || state.filling || state.closed {
+        if last_seq < next || state.filling || state.closed || faults::is(Fault::TailForgotten) {
             return None;
         }
         state.filling = true;
@@ -165,12 +168,18 @@ impl Room {
         for line in held {
             match line.message.seq {
                 seq if seq < next => {}
-                seq if seq == next => {
-                    next += 1;
+                seq if seq == next || faults::is(Fault::GapFillSkipped) => {
+                    next = seq + 1;
                     fresh.push(line);
                 }
                 _ => state.held.push(line),
             }
+        }
+        if let [first, second, ..] = &mut fresh[..]
+            && faults::is_nth(Fault::TwoSwapped, 5)
+        {
+            std::mem::swap(first, second);
+            std::mem::swap(&mut first.message.seq, &mut second.message.seq);
         }
         self.tell(state, &fresh);
         let after = state.held.first()?.message.seq;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Room;
 use crate::{
+    faults::{self, Fault},
     hub::{
         Connection, Cursor, Event, Feed, Hub, Permit, Person, frame_event,
         shard::{End, Slot},
@@ -94,6 +95,9 @@ impl Room {
         }
         let start = match attach.start {
             Start::Now => next_seq,
+            Start::After(_) if faults::is(Fault::CatchUpSkipped) => next_seq,
+            Start::After(seq) if faults::is(Fault::ResumeSkipsOne) => (seq + 2).min(next_seq),
+            Start::After(seq) if faults::is(Fault::ResumeRepeatsOne) => seq.max(1).min(next_seq),
             Start::After(seq) => (seq + 1).min(next_seq),
             Start::Last(count) => (next_seq - count).max(attach.first_seq).min(next_seq),
         };

@@ -17,8 +17,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{doubt::Doubt, rights::Remembered, rows::insert};
 use super::{DatabaseUrl, DbResult, SetupError, Store, postgres};
-use crate::model::{
-    ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, StreamId, Timestamp,
+use crate::{
+    faults::{self, Fault},
+    model::{
+        ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, StreamId, Timestamp,
+    },
 };
 
 mod doubt;
@@ -163,7 +166,7 @@ impl Lane {
 
     /// Appends what fits in one transaction; where the unique index refuses, once more, without what is known.
     async fn try_append(&mut self, drafts: &[Draft], batch: &[usize], deadline: Instant) -> DbResult<Done> {
-        match self.transaction(drafts, batch, deadline, false).await {
+        match self.transaction(drafts, batch, deadline, faults::is(Fault::DeduplicationUnderLock)).await {
             Err(failure) if failure.is_unique_violation() => {
                 self.transaction(drafts, batch, deadline, true).await
             }
@@ -181,6 +184,10 @@ impl Lane {
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;
         let (transaction, done, doubt) = prepared.map_err(|_| Error::DatabaseUnavailable)??;
         let Some(doubt) = doubt else { return Ok(done) };
+        if faults::is(Fault::AckBeforeCommit) || faults::is(Fault::PublishBeforeCommit) {
+            tokio::spawn(faults::later(async move { drop(transaction.commit().await) }));
+            return Ok(done);
+        }
         let failure = match timeout_at(deadline, transaction.commit()).await {
             Ok(Ok(())) => return Ok(done),
             Ok(Err(error)) => {

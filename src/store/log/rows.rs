@@ -10,6 +10,7 @@ use sea_orm::{
 
 use super::{Draft, Lane};
 use crate::{
+    faults::{self, Fault},
     model::{Line, RoomId, Timestamp},
     store::DbResult,
 };
@@ -40,6 +41,9 @@ impl Lane {
         let mut sql = format!(
             "SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms WHERE id IN ({places}) ORDER BY id"
         );
+        if faults::is_first(Fault::GapAfterRestart) {
+            sql = sql.replacen("last_seq", "last_seq + 1 AS last_seq", 1);
+        }
         if self.store.backend() == DbBackend::Postgres {
             sql.push_str(if self.waits { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
         }
@@ -82,18 +86,24 @@ pub(super) async fn insert(
     fresh: &HashMap<RoomId, Vec<Line>>,
 ) -> DbResult<()> {
     let rows = fresh.iter().flat_map(|(room, lines)| {
-        lines.iter().map(|line| message::ActiveModel {
+        let stored = lines.iter().filter(|_| lines.len() == 1 || !faults::is_nth(Fault::RowNotStored, 50));
+        stored.map(|line| message::ActiveModel {
             room_id: Set(room.0),
             seq: Set(line.message.seq),
             message_id: Set(line.message.message_id),
             user_id: Set(line.message.author.0),
-            body: Set(line.message.body.as_ref().to_owned()),
+            body: Set(said(line, lines).to_owned()),
             created_at: Set(line.message.created_at.as_micros()),
             client_message_id: Set(line.message.client_message_id.as_ref().map(|id| id.as_str().to_owned())),
         })
     });
     message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
     Ok(())
+}
+
+/// Returns what a line says.
+fn said<'l>(line: &'l Line, lines: &'l [Line]) -> &'l str {
+    if faults::is_nth(Fault::BodyMixedUp, 50) { &lines[0].message.body } else { &line.message.body }
 }
 
 /// Returns `$first, …` for `count` values.

@@ -1,0 +1,235 @@
+//! The clients of a round: REST for its accounts, native gRPC, and gRPC-web by hand.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use grpcchatter_nemesis::Entry;
+use grpcchatter_proto::v1::{
+    CreateChatRoomRequest, JoinChatRoomRequest, ListMessagesRequest, Message, ResumePoint, SubscribeRequest,
+    SubscribeResponse, chat_service_client::ChatServiceClient, subscribe_request::Start,
+};
+use prost::Message as _;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tonic::{
+    Code, Request, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+/// Meets the rules for a password.
+const PASSWORD: &str = "Nemesis_1_word";
+
+/// A client that notices within seconds that nobody is there any more.
+pub(crate) type Grpc = ChatServiceClient<Channel>;
+
+/// Returns a client over a connection of its own, which is opened when it is needed.
+pub(crate) fn grpc(address: SocketAddr) -> Result<Grpc> {
+    let channel = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(Duration::from_secs(1))
+        .http2_keep_alive_interval(Duration::from_secs(2))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy();
+    Ok(ChatServiceClient::new(channel))
+}
+
+/// Wraps a message with a token.
+pub(crate) fn with_token<T>(token: &str, message: T) -> Result<Request<T>> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
+    Ok(request)
+}
+
+/// A room and a member's token in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) room: usize,
+    pub(crate) token: String,
+}
+
+/// Makes an account, and rooms in which it is a member.
+pub(crate) async fn enter(address: SocketAddr, rooms: usize) -> Result<Vec<Seat>> {
+    let account = json!({"user_name": "nemesis1", "password": PASSWORD});
+    let (status, answer) = post(address, "/register", &account).await?;
+    ensure!(status == 200, "an account cannot be made: {answer}");
+    let (_, answer) = post(address, "/login", &account).await?;
+    let token = answer["token"].as_str().context("no token in the answer to a login")?;
+    let mut grpc = grpc(address)?;
+    let mut seats = Vec::new();
+    for room in 0..rooms {
+        let make = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
+        let short_code = grpc.create_chat_room(with_token(token, make)?).await?.into_inner().short_code;
+        let join = JoinChatRoomRequest { short_code, ..Default::default() };
+        let token = grpc.join_chat_room(with_token(token, join)?).await?.into_inner().token;
+        seats.push(Seat { room, token });
+    }
+    Ok(seats)
+}
+
+/// Reads a room's log.
+pub(crate) async fn log(address: SocketAddr, seat: &Seat) -> Result<Vec<Entry>> {
+    let mut grpc = grpc(address)?;
+    let mut log: Vec<Entry> = Vec::new();
+    loop {
+        let after_seq = Some(log.last().map_or(0, |entry| entry.seq));
+        let page = ListMessagesRequest { page_size: 200, after_seq, ..Default::default() };
+        let page = grpc.list_messages(with_token(&seat.token, page)?).await?.into_inner();
+        log.extend(page.messages.into_iter().map(entry));
+        if !page.more {
+            return Ok(log);
+        }
+    }
+}
+
+/// Returns a message as the checker knows it.
+pub(crate) fn entry(message: Message) -> Entry {
+    let Message { seq, message_id, client_message_id, body, .. } = message;
+    Entry { seq, message_id, id: client_message_id, body }
+}
+
+/// A subscription, in one of two dialects.
+pub(crate) enum Subscription {
+    Native(Box<Streaming<SubscribeResponse>>),
+    Web(Box<Web>),
+}
+
+impl Subscription {
+    /// Opens one.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        grpc: Option<&Grpc>,
+        token: &str,
+        after: ResumePoint,
+    ) -> Result<Self, Status> {
+        let request = SubscribeRequest { start: Some(Start::After(after)) };
+        let Some(grpc) = grpc else {
+            return Web::open(address, token, &request)
+                .await
+                .map(|web| Self::Web(Box::new(web)))
+                .map_err(broken);
+        };
+        let request = with_token(token, request).map_err(broken)?;
+        Ok(Self::Native(Box::new(grpc.clone().subscribe(request).await?.into_inner())))
+    }
+
+    /// Returns the next event.
+    pub(crate) async fn next(&mut self) -> Result<SubscribeResponse, Status> {
+        let next = match self {
+            Self::Native(stream) => stream.message().await?,
+            Self::Web(web) => web.next().await?,
+        };
+        next.ok_or_else(|| Status::unavailable("the stream ended"))
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+/// A gRPC-web stream over HTTP/1.1.
+pub(crate) struct Web {
+    socket: TcpStream,
+    /// Bytes as they came, from the last whole chunk on.
+    raw: Vec<u8>,
+    /// The body's bytes that are not yet a whole frame.
+    body: Vec<u8>,
+}
+
+impl Web {
+    async fn open(address: SocketAddr, token: &str, request: &SubscribeRequest) -> Result<Self> {
+        let mut body = vec![0; 5];
+        request.encode(&mut body)?;
+        let length = u32::try_from(body.len() - 5)?;
+        body[1..5].copy_from_slice(&length.to_be_bytes());
+        let head = format!(
+            "POST /grpcchatter.v1.ChatService/Subscribe HTTP/1.1\r\nhost: {address}\r\n\
+             content-type: application/grpc-web+proto\r\nauthorization: Bearer {token}\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        socket.write_all(head.as_bytes()).await?;
+        socket.write_all(&body).await?;
+        let mut web = Self { socket, raw: Vec::new(), body: Vec::new() };
+        let head = loop {
+            if let Some(end) = find(&web.raw, b"\r\n\r\n") {
+                break web.raw.drain(..end + 4).collect::<Vec<u8>>();
+            }
+            web.read().await?;
+        };
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        ensure!(head.starts_with("http/1.1 200"), "gRPC-web answered {head}");
+        ensure!(head.contains("transfer-encoding: chunked"), "gRPC-web refused: {head}");
+        Ok(web)
+    }
+
+    async fn next(&mut self) -> Result<Option<SubscribeResponse>, Status> {
+        loop {
+            if let Some(head) = self.body.first_chunk::<5>() {
+                let [flags, length @ ..] = *head;
+                let end = 5 + u32::from_be_bytes(length) as usize;
+                if self.body.len() >= end {
+                    let frame: Vec<u8> = self.body.drain(..end).collect();
+                    if flags & 0x80 == 0 {
+                        return SubscribeResponse::decode(&frame[5..]).map(Some).map_err(broken);
+                    }
+                    return Err(trailers(&String::from_utf8_lossy(&frame[5..])));
+                }
+            }
+            if !self.chunk().map_err(broken)? {
+                self.read().await.map_err(broken)?;
+            }
+        }
+    }
+
+    /// Takes the next chunk of HTTP/1.1's framing, if it is there.
+    fn chunk(&mut self) -> Result<bool> {
+        let Some(line) = find(&self.raw, b"\r\n") else { return Ok(false) };
+        let size = usize::from_str_radix(std::str::from_utf8(&self.raw[..line])?.trim(), 16)?;
+        let end = line + 2 + size + 2;
+        if self.raw.len() < end {
+            return Ok(false);
+        }
+        ensure!(size > 0, "the body ended without trailers");
+        self.body.extend_from_slice(&self.raw[line + 2..line + 2 + size]);
+        self.raw.drain(..end);
+        Ok(true)
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        ensure!(self.socket.read_buf(&mut self.raw).await? > 0, "the connection was closed");
+        Ok(())
+    }
+}
+
+/// Returns the status that the trailers of gRPC-web tell.
+fn trailers(text: &str) -> Status {
+    let code = text.lines().find_map(|line| line.strip_prefix("grpc-status:")?.trim().parse::<i32>().ok());
+    Status::new(code.map_or(Code::Unknown, Code::from), text.replace("\r\n", " "))
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// Posts JSON, and returns the status and the answer.
+async fn post(address: SocketAddr, path: &str, body: &Value) -> Result<(u16, Value)> {
+    let body = body.to_string();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut socket = TcpStream::connect(address).await?;
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    let status = answer.split(' ').nth(1).context("no status")?.parse()?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    Ok((status, serde_json::from_str(body).with_context(|| format!("{path} answered {answer}"))?))
+}

@@ -39,6 +39,22 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Joins a room by its short code or an invitation, and prints its short code.
+    Join {
+        /// A short code, or an invitation.
+        room: String,
+        /// Reads the room's password from the input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Prints an invitation to a room of yours: whoever has it may join.
+    Invite {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// How long it is good for, as 1h or 7d.
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+        ttl: Duration,
+    },
     /// Says something in a room, and returns once it is stored.
     Send {
         /// A short code, or the name of one of your rooms.

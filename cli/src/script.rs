@@ -35,6 +35,12 @@ pub(crate) async fn run(client: &Client, folders: &Folders, command: Command) ->
         }
         Command::Logout => Ok(client.logout().await?),
         Command::Rooms { json } => rooms(client, json).await,
+        Command::Join { room, password_stdin } => join(client, &room, password_stdin).await,
+        Command::Invite { room, ttl } => {
+            let code = enter(client, &room).await?.info().short_code;
+            let invitation = client.invite(&code, Some(ttl)).await?;
+            Ok(writeln!(io::stdout(), "{}", invitation.token)?)
+        }
         Command::Send { room, text } => send(client, &room, text).await,
         Command::Tail { room, lines, json } => tail(client, &room, lines, json).await,
         Command::Export { room, format } => export(client, &room, format).await,
@@ -44,18 +50,19 @@ pub(crate) async fn run(client: &Client, folders: &Folders, command: Command) ->
 
 async fn password(account: &Account) -> Result<String, Error> {
     if account.password_stdin {
-        return Ok(read_input().await?.trim_end_matches(['\r', '\n']).to_owned());
+        return read_input().await;
     }
     let question = format!("Password of {}: ", text::one_line(&account.user));
     Ok(spawn_blocking(move || rpassword::prompt_password(question)).await.map_err(io::Error::other)??)
 }
 
+/// The whole input, without the end of its last line.
 async fn read_input() -> Result<String, Error> {
     let read = spawn_blocking(|| {
         let mut input = String::new();
         io::stdin().read_to_string(&mut input).map(|_| input)
     });
-    Ok(read.await.map_err(io::Error::other)??)
+    Ok(read.await.map_err(io::Error::other)??.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 async fn rooms(client: &Client, json: bool) -> Result<(), Error> {
@@ -88,9 +95,19 @@ async fn enter(client: &Client, room: &str) -> Result<Room, Error> {
     Ok(client.join_chat_room(room, "").await?)
 }
 
+async fn join(client: &Client, room: &str, password_stdin: bool) -> Result<(), Error> {
+    let password = if password_stdin { read_input().await? } else { String::new() };
+    let joined = match room.contains('.') {
+        // A token has dots in it; a short code is letters and digits.
+        true => client.join_by_invitation(room).await?,
+        false => client.join_chat_room(room, &password).await?,
+    };
+    Ok(writeln!(io::stdout(), "{}", joined.info().short_code)?)
+}
+
 async fn send(client: &Client, room: &str, text: String) -> Result<(), Error> {
     let text = match text.as_str() {
-        "-" => read_input().await?.trim_end_matches(['\r', '\n']).to_owned(),
+        "-" => read_input().await?,
         _ => text,
     };
     enter(client, room).await?.send(&text).await?;

@@ -166,6 +166,28 @@ async fn a_tail_follows_through_kills_and_ends_with_its_reader() {
 }
 
 #[tokio::test]
+async fn a_guest_joins_by_an_invitation_or_the_password() {
+    let Some((server, home, client, _code)) = anna().await else { return };
+    let code = client.create_chat_room("Locked", "edelweiss").await.unwrap().short_code;
+    server.user("ben001").await;
+    let guest = Home::new();
+    guest.log_in(&server.url, "ben001").await;
+    guest.run(&["join", &code]).await.failed(77, "");
+    guest.fed("wrong", &["join", &code, "--password-stdin"]).await.failed(77, "");
+    guest.run(&["invite", &code]).await.failed(77, "");
+    assert_eq!(guest.fed("edelweiss\n", &["join", &code, "--password-stdin"]).await.ok().trim(), code);
+    guest.run(&["send", "Locked", "hello"]).await.ok();
+
+    home.run(&["join", &code]).await.ok();
+    let invitation = home.run(&["invite", "Locked", "--ttl", "1h"]).await.ok();
+    server.user("carl01").await;
+    let guest = Home::new();
+    guest.log_in(&server.url, "carl01").await;
+    assert_eq!(guest.run(&["join", invitation.trim()]).await.ok().trim(), code);
+    assert!(guest.run(&["export", &code]).await.ok().contains("hello"));
+}
+
+#[tokio::test]
 async fn each_failure_says_why_and_has_its_code() {
     let Some((server, home, client, code)) = anna().await else { return };
     let wrong = home.fed("Wrong-1!", &["login", &server.url, "anna01", "--password-stdin"]).await;
@@ -230,7 +252,7 @@ async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
 #[tokio::test]
 async fn completions_and_manual_pages_name_every_command() {
     let home = Home::new();
-    let commands = ["register", "login", "logout", "rooms", "send", "tail", "export", "completions", "man"];
+    let commands = ["login", "rooms", "join", "invite", "send", "tail", "export", "completions", "man"];
     for shell in ["bash", "zsh", "fish"] {
         let script = home.run(&["completions", shell]).await.ok();
         assert!(commands.iter().all(|command| script.contains(command)), "{shell}");

@@ -178,7 +178,7 @@ impl App {
             }
             News::Invitation { code, token, end } => {
                 if let Some(room) = self.find(&code) {
-                    room.note(format!("an invitation until {end}, to be shown in /join:"));
+                    room.note(format!("until {end}, for /join; `chatter invite {code}` prints one to copy:"));
                     room.note(token);
                 }
             }

@@ -17,6 +17,8 @@ mod claim;
 mod cors;
 mod door;
 mod durability;
+mod floods;
+mod limits;
 mod liveness;
 mod log_faults;
 mod matrix;

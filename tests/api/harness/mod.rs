@@ -9,6 +9,7 @@ mod app;
 mod caller;
 mod database;
 mod dialect;
+pub(crate) mod flood;
 mod forge;
 mod framing;
 mod http;
@@ -21,6 +22,7 @@ mod refusal;
 mod rpc;
 mod streams;
 mod tls;
+mod victim;
 
 pub(crate) use self::{
     app::{SECRET, TestApp},
@@ -37,6 +39,7 @@ pub(crate) use self::{
     rpc::Rpc,
     streams::{Chat, Subscription},
     tls::{Certificate, connect},
+    victim::Victim,
 };
 
 /// The longest that anything may take on a busy machine, before a test says what did not come.

@@ -1,0 +1,109 @@
+//! HTTP/2 as no client library writes it: frames made by hand, sent as fast as they are taken.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::within;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Kinds of frames (RFC 9113, 6).
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+
+/// Flags of HEADERS.
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// How a flood ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With GOAWAY and this code.
+    Refused(u32),
+    /// The connection was closed without one.
+    Closed,
+    /// All of it was taken.
+    Taken,
+}
+
+/// Writes a frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Writes the head of a POST in HPACK, without its tables.
+pub(crate) fn post(path: &str) -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// Sends frames over a connection of its own, and reads what comes back.
+pub(crate) async fn flood(address: SocketAddr, frames: impl Iterator<Item = Vec<u8>>) -> Ended {
+    let socket = within("a connection", TcpStream::connect(address)).await.unwrap();
+    let (mut from, mut to) = socket.into_split();
+    let reading = tokio::spawn(async move {
+        let mut read = Vec::new();
+        // A reset is an end as well.
+        drop(from.read_to_end(&mut read).await);
+        read
+    });
+    let writing = async {
+        let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        for frame in frames {
+            bytes.extend(frame);
+            if bytes.len() > 16 << 10 && to.write_all(&std::mem::take(&mut bytes)).await.is_err() {
+                return;
+            }
+        }
+        drop(to.write_all(&bytes).await);
+    };
+    within("the end of a flood", writing).await;
+    // An orderly question that comes last is answered where the connection goes on.
+    let is_taken = to.write_all(&frame(PING, 0, 0, b"the last")).await.is_ok();
+    drop(to.shutdown().await);
+    let read = within("the end of a flooded connection", reading).await.unwrap();
+    match goaway(&read) {
+        Some(code) if code != 0 => Ended::Refused(code),
+        _ if is_taken && read.windows(8).any(|bytes| bytes == b"the last") => Ended::Taken,
+        _ => Ended::Closed,
+    }
+}
+
+/// Returns the code of a GOAWAY among the frames.
+fn goaway(mut frames: &[u8]) -> Option<u32> {
+    while let Some((head, rest)) = frames.split_first_chunk::<9>() {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        if head[3] == GOAWAY {
+            return rest.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+        }
+        frames = rest.get(length..)?;
+    }
+    None
+}

@@ -28,10 +28,11 @@ use crate::{
     crypto::{Keys, Passwords},
     domain::{Accounts, Chat, Guard, Log, Publisher, Rooms, Tokens},
     gateway::{
-        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, Tls,
-        shards,
+        Door, FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack,
+        Tls, shards,
     },
     hub::{Event, Hub, HubConfig},
+    metrics::Levels,
     model::Error,
     store::{DatabaseUrl, Lanes, SetupError, Store},
 };
@@ -68,6 +69,7 @@ pub struct App {
     health: Health,
     clock: Clock,
     connections: ConnectionConfig,
+    seats: Seats,
     drain_delay: Duration,
     draining: Arc<AtomicBool>,
     listeners: Vec<Listener>,
@@ -88,7 +90,7 @@ impl App {
             Secrets::Given(secrets) => secrets,
             Secrets::Kept => data_dir.secrets(&clock)?,
         };
-        let (listeners, local_addrs) = bind(&config.listen)?;
+        let (listeners, local_addrs) = bind(&config.listen, config.metrics.address)?;
         let ips: Vec<_> = local_addrs.iter().map(SocketAddr::ip).collect();
         let tls = config.tls.map(|tls| Tls::open(&tls, &ips, clock.clone())).transpose()?;
         let core = Builder::new_multi_thread()
@@ -140,12 +142,33 @@ impl App {
             publisher.recheck_later(),
         );
         let draining = Arc::new(AtomicBool::new(false));
+        let seats = Seats::new(Limits {
+            max: limit(config.connections.max),
+            max_per_address: limit(config.connections.max_per_address),
+        });
+        let gauges = {
+            let (hub, log, seats) = (hub.clone(), log.clone(), seats.clone());
+            let (tls, draining) = (tls.clone(), Arc::clone(&draining));
+            move || {
+                let mut levels = Levels {
+                    connections: seats.taken(),
+                    queued: log.waiting(),
+                    certificate_until: tls.as_ref().map(Tls::until),
+                    draining: draining.load(Ordering::Relaxed),
+                    ..Levels::default()
+                };
+                hub.tell(&mut levels);
+                levels
+            }
+        };
         let (stack, health) = Stack::new(Parts {
             accounts: accounts.clone(),
             tokens,
             rooms,
             chat,
             readiness: readiness(store.clone(), Arc::clone(&draining)),
+            gauges: Arc::new(gauges),
+            metrics_token: config.metrics.token,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
             clock: clock.clone(),
@@ -162,6 +185,7 @@ impl App {
             health,
             clock,
             connections: config.connections,
+            seats,
             drain_delay: config.drain_delay,
             draining,
             listeners,
@@ -192,18 +216,13 @@ impl App {
             end: CancellationToken::new(),
         };
         let stop_accepting = CancellationToken::new();
-        let limits = Limits {
-            max: limit(self.connections.max),
-            max_per_address: limit(self.connections.max_per_address),
-        };
         let (senders, receivers) = shards(thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let mut threads = Vec::new();
         for (index, shard) in receivers.into_iter().enumerate() {
             threads.push(self.start_shard(index, shard, lifetime.clone())?);
         }
         self.start_background();
-        let seats = Seats::new(limits);
-        self.start_accepting(&senders, seats.clone(), &stop_accepting);
+        self.start_accepting(&senders, &stop_accepting);
         drop(senders);
 
         let outcome = self.core.block_on(async {
@@ -213,7 +232,7 @@ impl App {
                 () = shutdown => Ok(()),
                 () = self.store.taken() => Err(SetupError::Taken.into()),
             };
-            self.drain(&lifetime, &stop_accepting, &seats).await;
+            self.drain(&lifetime, &stop_accepting).await;
             outcome
         });
         for thread in threads {
@@ -274,9 +293,9 @@ impl App {
         });
     }
 
-    fn start_accepting(&mut self, shards: &Shards, seats: Seats, stop: &CancellationToken) {
+    fn start_accepting(&mut self, shards: &Shards, stop: &CancellationToken) {
         for listener in self.listeners.drain(..) {
-            let (shards, seats, stop) = (shards.clone(), seats.clone(), stop.clone());
+            let (shards, seats, stop) = (shards.clone(), self.seats.clone(), stop.clone());
             self.core.spawn(async move {
                 if let Err(error) = listener.run(shards, seats, stop).await {
                     tracing::error!(%error, "an address cannot be served");
@@ -287,7 +306,7 @@ impl App {
 
     /// Says that the server is going away, goes on for DRAIN_DELAY, and then ends what is left: streams with a
     /// status, connections with GOAWAY once what was asked on them is answered.
-    async fn drain(&self, lifetime: &Lifetime, stop_accepting: &CancellationToken, seats: &Seats) {
+    async fn drain(&self, lifetime: &Lifetime, stop_accepting: &CancellationToken) {
         self.draining.store(true, Ordering::Relaxed);
         self.health.set(false).await;
         sleep(self.drain_delay).await;
@@ -306,7 +325,7 @@ impl App {
             for room in &rooms {
                 room.end_all(&Error::Draining);
             }
-            if rooms.is_empty() && seats.are_free() {
+            if rooms.is_empty() && self.seats.are_free() {
                 break;
             }
             tokio::select! {
@@ -319,13 +338,23 @@ impl App {
     }
 }
 
-fn bind(addresses: &[SocketAddr]) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
+fn bind(
+    addresses: &[SocketAddr],
+    metrics: Option<SocketAddr>,
+) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let mut listeners = Vec::new();
     let mut bound = Vec::new();
+    let failed = |address| move |cause| StartError::Bind { address, cause };
+    let door = if metrics.is_some() { Door::AllButMetrics } else { Door::Everything };
     for &address in addresses {
-        let failed = |cause| StartError::Bind { address, cause };
-        let listener = Listener::bind(address).map_err(failed)?;
-        bound.push(listener.local_addr().map_err(failed)?);
+        let listener = Listener::bind(address, door).map_err(failed(address))?;
+        bound.push(listener.local_addr().map_err(failed(address))?);
+        listeners.push(listener);
+    }
+    if let Some(address) = metrics {
+        let listener = Listener::bind(address, Door::Metrics).map_err(failed(address))?;
+        let address = listener.local_addr().map_err(failed(address))?;
+        tracing::info!(%address, "the figures have an address of their own");
         listeners.push(listener);
     }
     Ok((listeners, bound))

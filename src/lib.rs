@@ -9,6 +9,8 @@ pub mod faults;
 
 pub mod clock;
 
+pub mod metrics;
+
 pub mod crypto;
 
 pub mod store;

@@ -19,7 +19,7 @@ mod value;
 
 use crate::{
     domain::{GuardConfig, TokenConfig},
-    gateway::TlsConfig,
+    gateway::{MetricsToken, TlsConfig},
     store::DatabaseUrl,
 };
 pub use data_dir::{DataDir, DataDirError};
@@ -27,7 +27,7 @@ use layers::Layers;
 pub use layers::{DEFAULT_FILE, Sources};
 pub use mistake::ConfigError;
 use reader::Reader;
-pub use secret::{MetricsToken, Secrets};
+pub use secret::Secrets;
 pub use setting::{SETTINGS, Setting};
 
 /// Everything that the program can be told. `None` is "no limit" or "not set", as the field says.

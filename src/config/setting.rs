@@ -158,6 +158,4 @@ pub const SETTINGS: &[Setting] = &[
 pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("NATS_URL", "several instances come later: run one, and leave it unset"),
     ("RETENTION", "deleting old messages comes later: leave it unset, and nothing is deleted"),
-    ("METRICS_TOKEN", "metrics come later: leave it unset"),
-    ("METRICS_ADDRESS", "metrics come later: leave it unset"),
 ];

@@ -117,7 +117,7 @@ fn a_certificate_needs_its_key_and_files_that_can_be_used() {
 
 #[test]
 fn what_is_not_served_yet_is_refused_by_name() {
-    for name in ["NATS_URL", "RETENTION", "METRICS_TOKEN", "METRICS_ADDRESS"] {
+    for name in ["NATS_URL", "RETENTION"] {
         let error = load("", &[(name, "1")], &[]).unwrap_err().to_string();
         assert!(error.contains(&format!("{name} in the environment: is not served")), "{error}");
     }

@@ -10,6 +10,7 @@ use moka::future::Cache;
 use crate::{
     faults::{self, Fault},
     hub::{Chunk, Feed, Framing},
+    metrics::{CATCH_UP_READS, PAGES_READ},
     model::{Error, Line, Result, RoomId},
     store::Store,
 };
@@ -52,6 +53,7 @@ impl History {
     /// # Errors
     /// [`Error::LogReset`] where the log does not have that message, and failures of the database.
     pub(super) async fn chunk(&self, room: RoomId, feed: Feed, seq: i64, last_seq: i64) -> Result<Chunk> {
+        CATCH_UP_READS.increment();
         let first = (seq - 1).div_euclid(PAGE) * PAGE + 1;
         let last = if faults::is(Fault::StalePage) { i64::MAX } else { last_seq };
         let key = Key { room, feed, first, last: last.min(first + PAGE - 1) };
@@ -67,6 +69,7 @@ impl History {
     }
 
     async fn read(&self, key: Key) -> Result<Arc<[Chunk]>> {
+        PAGES_READ.increment();
         let messages = self.store.messages(key.room, key.first, key.last).await?;
         let lines: Vec<Line> = messages.into_iter().map(|message| Line { message, origin: None }).collect();
         Ok(Chunk::cut(&lines, key.feed, self.framing).into())

@@ -20,6 +20,7 @@ use self::detour::Detour;
 use super::publisher::Publisher;
 use crate::{
     faults::{self, Fault},
+    metrics::{BATCH_MESSAGES, BATCH_SECONDS, MESSAGES_STORED, QUEUE_SECONDS},
     model::{Error, Result, RoomId},
     store::{Appended, Draft, Lane, Lanes, Receipt},
 };
@@ -53,6 +54,7 @@ pub struct Log {
 struct Job {
     draft: Draft,
     reply: Reply,
+    queued: Instant,
 }
 
 /// Where the outcome of a batch is told. Clones tell the same.
@@ -99,13 +101,18 @@ impl Log {
             return Err(Error::Overloaded);
         }
         let lane = lane_of(draft.identity.room, self.lanes.len());
-        self.lanes[lane].try_send(Job { draft, reply }).map_err(|error| {
+        self.lanes[lane].try_send(Job { draft, reply, queued: Instant::now() }).map_err(|error| {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             match error {
                 mpsc::error::TrySendError::Full(_) => Error::Overloaded,
                 mpsc::error::TrySendError::Closed(_) => Error::Draining,
             }
         })
+    }
+
+    /// Returns how many messages wait for their batch.
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
     }
 
     /// Takes no more, and returns once all that was taken is answered.
@@ -164,22 +171,29 @@ impl Writer {
 
 /// Appends a batch and tells its outcome. Returns what is not answered yet, since another session holds its room.
 async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told) -> Vec<Job> {
-    let (drafts, replies): (Vec<Draft>, Vec<Reply>) =
-        batch.into_iter().map(|job| (job.draft, job.reply)).unzip();
+    let begun = Instant::now();
+    BATCH_MESSAGES.observe(batch.len() as u64);
+    for job in &batch {
+        QUEUE_SECONDS.observe_duration(begun - job.queued);
+    }
+    let (drafts, replies): (Vec<Draft>, Vec<(Reply, Instant)>) =
+        batch.into_iter().map(|job| (job.draft, (job.reply, job.queued))).unzip();
     let Appended { receipts, mut rooms } = lane.append(&drafts, deadline).await;
+    BATCH_SECONDS.observe_duration(begun.elapsed());
     if faults::is(Fault::PublishBeforeCommit) {
         rooms.drain(..).for_each(|(room, lines)| told.publisher.publish(room, lines));
         faults::later(faults::later(async {})).await;
     }
     let mut busy = Vec::new();
-    for ((draft, reply), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
-        let job = Job { draft, reply };
+    for ((draft, (reply, queued)), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
+        let job = Job { draft, reply, queued };
         match receipt {
             Some(receipt) => told.answer(job, receipt),
             None => busy.push(job),
         }
     }
     for (room, lines) in rooms {
+        MESSAGES_STORED.add(lines.len() as u64);
         told.publisher.publish(room, lines);
     }
     told.publisher.reclaim();

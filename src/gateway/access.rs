@@ -48,6 +48,8 @@ const REST: &[(&str, Access)] = &[
     ("/account/password", Access::User),
     ("/livez", Access::Public),
     ("/readyz", Access::Public),
+    // Asks for a token of its own, which is not a user's.
+    ("/metrics", Access::Public),
 ];
 
 /// Returns what a REST call asks for; `None` where there is nothing at the path. Whatever else is read is the page, or
@@ -55,6 +57,11 @@ const REST: &[(&str, Access)] = &[
 pub(super) fn of_path(verb: &Verb, path: &str) -> Option<Access> {
     let found = REST.iter().find(|(known, _)| *known == path).map(|(_, access)| *access);
     found.or_else(|| (is_read(verb)).then_some(Access::Public))
+}
+
+/// Returns the name of a path that is in the table.
+pub(super) fn known_path(path: &str) -> Option<&'static str> {
+    REST.iter().find(|(known, _)| *known == path).map(|(known, _)| *known)
 }
 
 fn is_read(verb: &Verb) -> bool {

@@ -20,12 +20,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    listener::Door,
     prefixed::Prefixed,
     stack::{PeerService, Stack},
     tls::{HANDSHAKE_RECORD, Tls},
     transport::Transport,
 };
-use crate::domain::Connection;
+use crate::{domain::Connection, metrics::HANDSHAKES_FAILED};
 
 /// How long a peer may take to say what it speaks.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Peer {
     /// Their address, or their proxy's.
     pub address: IpAddr,
+    /// What may be asked for where they came in.
+    pub door: Door,
     /// The shard that serves the connection.
     pub shard: usize,
     /// What the hub knows of the connection.
@@ -154,11 +157,15 @@ async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
     match timeout(HANDSHAKE, tls.accept(socket)).await {
         Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
         Ok(Err((error, socket))) => {
+            HANDSHAKES_FAILED.increment();
             tracing::debug!(%error, "a handshake failed");
             hang_up(socket).await;
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            HANDSHAKES_FAILED.increment();
+            None
+        }
     }
 }
 

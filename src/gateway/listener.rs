@@ -22,7 +22,10 @@ use super::{
     stack::Stack,
     tls::Tls,
 };
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
+};
 
 /// How many connections wait in the kernel to be taken.
 const BACKLOG: i32 = 4_096;
@@ -42,15 +45,40 @@ pub struct Limits {
     pub max_per_address: Option<usize>,
 }
 
+/// What may be asked for at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Everything.
+    Everything,
+    /// Everything but /metrics, which has an address of its own.
+    AllButMetrics,
+    /// /metrics and the probes.
+    Metrics,
+}
+
+impl Door {
+    pub(super) fn leads_to(self, path: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::AllButMetrics => path != "/metrics",
+            Self::Metrics => matches!(path, "/metrics" | "/livez" | "/readyz"),
+        }
+    }
+}
+
 /// A bound socket.
 #[derive(Debug)]
-pub struct Listener(std::net::TcpListener);
+pub struct Listener {
+    socket: std::net::TcpListener,
+    door: Door,
+}
 
 /// A connection on its way to its shard.
 #[derive(Debug)]
 struct Accepted {
     socket: std::net::TcpStream,
     address: IpAddr,
+    door: Door,
     seat: Seat,
 }
 
@@ -73,7 +101,7 @@ impl Listener {
     ///
     /// # Errors
     /// What the system says.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn bind(address: SocketAddr, door: Door) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
@@ -82,7 +110,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self(socket.into()))
+        Ok(Self { socket: socket.into(), door })
     }
 
     /// Returns the address, with the port that the system chose.
@@ -90,7 +118,7 @@ impl Listener {
     /// # Errors
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     /// Takes connections until `stop`, and hands them to the shards by turns. Must run on a tokio runtime.
@@ -98,7 +126,7 @@ impl Listener {
     /// # Errors
     /// Where the runtime does not take the socket.
     pub async fn run(self, shards: Shards, seats: Seats, stop: CancellationToken) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.0)?;
+        let listener = TcpListener::from_std(self.socket)?;
         let mut turn = 0_usize;
         loop {
             let accepted = tokio::select! {
@@ -116,7 +144,9 @@ impl Listener {
                     continue;
                 }
             };
+            CONNECTIONS_ACCEPTED.increment();
             let Some(seat) = seats.take(address) else {
+                CONNECTIONS_REFUSED.increment();
                 tracing::debug!(%address, "a connection over the limit was closed");
                 continue;
             };
@@ -126,7 +156,7 @@ impl Listener {
             let Ok(socket) = socket.into_std() else { continue };
             turn = turn.wrapping_add(1);
             let shard = &shards.0[turn % shards.0.len()];
-            if shard.try_send(Accepted { socket, address, seat }).is_err() {
+            if shard.try_send(Accepted { socket, address, door: self.door, seat }).is_err() {
                 tracing::warn!("a shard is too busy to take a connection");
             }
         }
@@ -158,7 +188,7 @@ impl Shard {
         lifetime: Lifetime,
         clock: Clock,
     ) {
-        while let Some(Accepted { socket, address, seat }) = self.0.recv().await {
+        while let Some(Accepted { socket, address, door, seat }) = self.0.recv().await {
             let socket = match tokio::net::TcpStream::from_std(socket) {
                 Ok(socket) => socket,
                 Err(error) => {
@@ -166,7 +196,7 @@ impl Shard {
                     continue;
                 }
             };
-            let peer = Peer { address, shard: index, connection: Arc::default() };
+            let peer = Peer { address, door, shard: index, connection: Arc::default() };
             let mut lifetime = lifetime.clone();
             lifetime.age = lifetime.age.map(|age| jittered(age, &clock));
             let (stack, tls) = (Arc::clone(&stack), tls.clone());
@@ -211,7 +241,12 @@ impl Seats {
 
     /// Says whether no connection is open.
     pub fn are_free(&self) -> bool {
-        self.0.taken.load(Ordering::Relaxed) == 0
+        self.taken() == 0
+    }
+
+    /// Returns how many connections are open.
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
     }
 
     fn take(&self, address: IpAddr) -> Option<Seat> {

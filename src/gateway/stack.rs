@@ -25,7 +25,7 @@ use tower_http::{
 };
 
 use super::{
-    ClientAddress, Readiness,
+    ClientAddress, Gauges, MetricsToken, Readiness,
     auth::{Auth, AuthLayer, TOKEN},
     body::Body,
     connection::Peer,
@@ -56,6 +56,10 @@ pub struct Parts {
     pub chat: Chat,
     /// Says whether requests should be sent here.
     pub readiness: Readiness,
+    /// Tells what stands at a moment, for /metrics.
+    pub gauges: Gauges,
+    /// The token that /metrics asks for; none: this machine alone.
+    pub metrics_token: Option<MetricsToken>,
     /// The origins of other sites that may call.
     pub cors_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -77,12 +81,17 @@ impl Stack {
     /// Puts the layers on one another, outermost first, and returns the handle to the services' health.
     pub fn new(parts: Parts) -> (Self, Health) {
         let auth = AuthLayer::new(parts.tokens);
+        let rest = rest::Rest {
+            accounts: parts.accounts,
+            readiness: parts.readiness,
+            gauges: parts.gauges,
+            metrics_token: parts.metrics_token,
+        };
         let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
         let steer = Steer {
             grpc: auth.layer(grpc.clone()),
             grpc_web: GrpcWebLayer::new().layer(auth.layer(grpc)),
-            rest: CompressionLayer::new()
-                .layer(auth.layer(Rest(rest::router(parts.accounts, parts.readiness)))),
+            rest: CompressionLayer::new().layer(auth.layer(Rest(rest::router(rest)))),
         };
         let service = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(RequestIds::new(&parts.clock)))
@@ -117,6 +126,9 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
     type Future = Answering;
 
     fn call(&self, mut request: Request<Incoming>) -> Answering {
+        if !self.peer.door.leads_to(request.uri().path()) {
+            return Box::pin(std::future::ready(Ok(refuse(&Error::PathNotFound).map(Body::from))));
+        }
         let address = client(&request, self.peer.address, &self.stack.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
         request.extensions_mut().insert(self.peer.clone());

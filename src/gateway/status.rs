@@ -15,7 +15,10 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::model::{Error, ErrorKind};
+use crate::{
+    metrics::REFUSALS,
+    model::{Error, ErrorKind},
+};
 
 /// The `domain` of every `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "grpcchatter";
@@ -41,6 +44,7 @@ const fn table(kind: ErrorKind) -> (Code, StatusCode) {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        REFUSALS.increment([error.reason(), "", ""]);
         let sentence = error.to_string();
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason(), DOMAIN, []);
@@ -69,6 +73,7 @@ pub(crate) fn refuse(error: &Error) -> Response {
 /// Answers a REST call with a failure in other words, or with another status, than the tables say: some of the
 /// original's answers are kept.
 pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> Response {
+    REFUSALS.increment([error.reason(), "", ""]);
     let mut response = refuse_plainly(status, sentence, error.reason());
     if let Some(delay) = error.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));

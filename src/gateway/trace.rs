@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::Instrument as _;
 
-use super::{body::Body, refusal, route::Route};
+use super::{body::Body, figures::Counted, refusal, route::Route};
 use crate::{clock::Clock, model::Error};
 
 /// gRPC's status INTERNAL, as a header says it.
@@ -83,6 +83,7 @@ where
         let id = request.extensions().get::<RequestId>().cloned();
         let span =
             tracing::debug_span!("request", id = text(id.as_ref()), dialect = dialect.as_str(), method);
+        let counted = Counted::begin(&route, &request);
         request.extensions_mut().insert(route);
         let begun = Instant::now();
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
@@ -96,7 +97,9 @@ where
             };
             let status = response.status().as_u16();
             let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
-            let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = begun.elapsed();
+            counted.answer(&response, took);
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(status, grpc_status, micros, "answered");
             if status == 500 || grpc_status == Some(INTERNAL) {
                 let (id, dialect) = (text(id.as_ref()), dialect.as_str());

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     faults::{self, Fault},
+    metrics::DELIVERIES,
     model::{Error, UserId},
 };
 
@@ -103,6 +104,7 @@ impl Cursor {
 
     /// Notes that the log was sent up to before `next_seq`.
     pub fn advance(&mut self, next_seq: i64) {
+        DELIVERIES.add((next_seq - self.next_seq).unsigned_abs());
         self.next_seq = next_seq;
         self.ordinal = None;
     }
@@ -187,7 +189,7 @@ impl Cursor {
 
     /// Takes what is pending: one chunk as it is, several put together.
     fn collect(&mut self, tail: &Tail, until: Option<i64>) -> Option<Bytes> {
-        let mut ordinal = self.ordinal?;
+        let (mut ordinal, begun) = (self.ordinal?, self.next_seq);
         let mut first = Bytes::new();
         let mut together = BytesMut::new();
         while let Some(chunk) = tail.get(ordinal)
@@ -216,6 +218,9 @@ impl Cursor {
             ordinal += 1;
         }
         self.ordinal = Some(ordinal);
+        if self.next_seq > begun {
+            DELIVERIES.add((self.next_seq - begun).unsigned_abs());
+        }
         let frames = if together.is_empty() { first } else { together.freeze() };
         (!frames.is_empty()).then_some(frames)
     }

@@ -37,6 +37,7 @@ pub use self::{
 };
 use crate::{
     clock::Clock,
+    metrics::Levels,
     model::{self, Error, Message, RoomId, StreamId, Timestamp, UserId},
 };
 use shard::Shard;
@@ -298,6 +299,19 @@ impl Hub {
         for (user, stream) in room.tick(index, second, now, wakers) {
             room.with_presence(|presence| presence.close(user, stream, false));
             self.unsettle(room.id());
+        }
+    }
+
+    /// Adds what is open and kept at this moment to the figures.
+    pub fn tell(&self, levels: &mut Levels) {
+        let rooms = self.rooms();
+        levels.rooms = rooms.len();
+        levels.hub_bytes = self.0.memory.load(Ordering::Relaxed);
+        for room in rooms {
+            let [subscriptions, chats, parked] = room.streams_open();
+            levels.subscriptions += subscriptions;
+            levels.chats += chats;
+            levels.parked += parked;
         }
     }
 

@@ -15,7 +15,10 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::{Chunk, Connection, Feed, Permit, Room};
-use crate::model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId};
+use crate::{
+    metrics::STREAMS_PARKED,
+    model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
+};
 
 /// A subscription that was silent for so many seconds gets a heartbeat.
 pub(super) const HEARTBEAT_SECONDS: u32 = 15;
@@ -186,6 +189,11 @@ impl Part {
         }
     }
 
+    /// Returns how many streams are set aside: they have a slot and read nothing.
+    pub(super) fn parked(&self) -> usize {
+        self.slots.len() - self.subscribe.streams - self.chat.streams
+    }
+
     /// Adds chunks to a feed that somebody here reads. Says whether the shard must be told.
     pub(super) fn push(&mut self, feed: Feed, chunks: &[Chunk], memory: &AtomicUsize, shards: usize) -> bool {
         let tail = self.tail_mut(feed);
@@ -276,6 +284,7 @@ impl Slot {
     /// Drops what the stream holds: polled again, it ends and its client resumes.
     fn park(&mut self, second: u32) {
         self.parked = Some(second);
+        STREAMS_PARKED.increment();
         self.end = Some(End::Refused(Error::StreamBehind));
         self.permit = None;
         self.side = VecDeque::new();

@@ -1,5 +1,5 @@
-//! What must never be logged: tokens, passwords, bodies and the secret, at the finest level, whatever is called
-//! and however it fails.
+//! What must never be logged, nor stand in the figures: tokens, passwords, bodies and the secret, at the finest level,
+//! whatever is called and however it fails.
 
 use grpcchatter_proto::v1::SendMessageRequest;
 use serde_json::{Value, json};
@@ -23,6 +23,11 @@ async fn nothing_secret_is_logged_at_the_finest_level(database: Database) {
         let server = Process::start(&database.another().await, &folder, &settings).await;
         let mut secrets = vec!["cAnary".to_owned(), SECRET.to_owned()];
         secrets.extend(call_everything(&server).await);
+        let mut connection = Connection::open(server.address(), Version::H1).await;
+        let figures = connection.send(request("GET", "/metrics", &[], "")).await;
+        assert_eq!(figures.status, 200);
+        let told: Vec<_> = secrets.iter().filter(|secret| figures.text().contains(*secret)).collect();
+        assert!(told.is_empty(), "the figures hold {told:?}");
         server.terminate();
         let (status, log) = server.wait().await;
         assert_eq!(status.code(), Some(0), "{log}");

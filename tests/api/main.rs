@@ -24,6 +24,7 @@ mod log_faults;
 mod matrix;
 mod membership;
 mod messages;
+mod metrics;
 mod one_port;
 mod original;
 mod presence;

@@ -16,9 +16,17 @@ use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
-use tonic::Status;
+use tonic::{Code, Status};
 
-use crate::{domain::chat::Subscription, gateway::body::Body, model::Error};
+use crate::{
+    domain::chat::Subscription,
+    gateway::{
+        body::Body,
+        figures,
+        route::{Dialect, Method},
+    },
+    model::Error,
+};
 
 /// The frames of a subscription, and a status at the end. Never fails: what ends a stream is its status.
 pub(crate) struct FeedBody {
@@ -26,11 +34,13 @@ pub(crate) struct FeedBody {
     /// Where the caller set a deadline for the stream.
     deadline: Option<Pin<Box<Sleep>>>,
     frames: u64,
+    /// As what it is counted, until it has ended.
+    counted: Option<(Dialect, Method)>,
 }
 
 impl FeedBody {
     fn new(subscription: Subscription) -> Self {
-        Self { subscription: Some(subscription), deadline: None, frames: 0 }
+        Self { subscription: Some(subscription), deadline: None, frames: 0, counted: None }
     }
 
     /// Ends the stream with DEADLINE_EXCEEDED when `deadline` has passed.
@@ -43,11 +53,23 @@ impl FeedBody {
         let reason = error.as_ref().map_or("", Error::reason);
         tracing::debug!(frames = self.frames, reason, "a stream ended");
         let status = error.map_or_else(|| Status::ok(""), Status::from);
+        if let Some((dialect, method)) = self.counted.take() {
+            figures::feed_ended(dialect, method, status.code());
+        }
         let mut trailers = HeaderMap::with_capacity(3);
         if let Err(status) = status.add_header(&mut trailers) {
             tracing::error!(%status, "a status could not be written as trailers");
         }
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl Drop for FeedBody {
+    fn drop(&mut self) {
+        // Its client has gone.
+        if let Some((dialect, method)) = self.counted.take() {
+            figures::feed_ended(dialect, method, Code::Cancelled);
+        }
     }
 }
 
@@ -96,10 +118,12 @@ pub(super) fn hand<T>(subscription: Subscription) -> tonic::Response<tokio_strea
 pub(super) fn take(
     mut response: Response<tonic::body::Body>,
     deadline: Option<tokio::time::Instant>,
+    counted: (Dialect, Method),
 ) -> Response<Body> {
     let handed = response.extensions_mut().remove::<Handed>().and_then(|handed| handed.0.lock().take());
     match handed {
         Some(mut feed) => {
+            feed.counted = Some(counted);
             if let Some(deadline) = deadline {
                 feed.set_deadline(deadline);
             }

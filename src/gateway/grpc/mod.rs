@@ -120,7 +120,7 @@ impl Grpc {
             None => Ok(answering.await),
         };
         match answered {
-            Ok(response) => feed::take(response, deadline),
+            Ok(response) => feed::take(response, deadline, (dialect, method)),
             Err(_) => refusal::answer(dialect, Error::DeadlineExceeded),
         }
     }

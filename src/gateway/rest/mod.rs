@@ -6,6 +6,7 @@ mod account;
 mod answer;
 mod body;
 mod caller;
+mod metrics;
 mod page;
 mod probe;
 mod session;
@@ -20,6 +21,7 @@ use axum::{
 use http::StatusCode;
 
 pub(super) use body::MAX_BYTES;
+pub use metrics::{Gauges, MetricsToken};
 pub use probe::Readiness;
 
 use super::status::{refuse, refuse_plainly};
@@ -27,14 +29,17 @@ use crate::{domain::Accounts, model::Error};
 
 /// What the handlers need.
 #[derive(Clone)]
-struct Rest {
-    accounts: Accounts,
-    readiness: Readiness,
+pub(super) struct Rest {
+    pub(super) accounts: Accounts,
+    pub(super) readiness: Readiness,
+    pub(super) gauges: Gauges,
+    /// The token that /metrics asks for; none: this machine alone.
+    pub(super) metrics_token: Option<MetricsToken>,
 }
 
 /// Builds the router. A request to it carries a [`ClientAddress`](super::ClientAddress) and, where the access
 /// table asks for a user token, a [`UserIdentity`](crate::model::UserIdentity) in its extensions.
-pub(super) fn router(accounts: Accounts, readiness: Readiness) -> Router {
+pub(super) fn router(rest: Rest) -> Router {
     Router::new()
         .route("/register", post(account::register))
         .route("/login", post(session::log_in))
@@ -44,10 +49,11 @@ pub(super) fn router(accounts: Accounts, readiness: Readiness) -> Router {
         .route("/account/password", put(account::change_password))
         .route("/livez", get(probe::live))
         .route("/readyz", get(probe::ready))
+        .route("/metrics", get(metrics::show))
         .merge(page::router())
         .fallback(async || refuse(&Error::PathNotFound))
         .method_not_allowed_fallback(async || method_not_allowed())
-        .with_state(Rest { accounts, readiness })
+        .with_state(rest)
 }
 
 /// Answers a call with a method that the path does not take; axum adds `Allow`.

@@ -18,6 +18,7 @@ use crate::{
         temporary::{HERE, PASSWORD, TemporaryDomain},
     },
     gateway::ClientAddress,
+    metrics::Levels,
 };
 
 const INVALID_NAME: &str =
@@ -59,6 +60,11 @@ struct Server {
     router: Router,
 }
 
+fn router_of(domain: &TemporaryDomain, readiness: Readiness) -> Router {
+    let accounts = domain.accounts.clone();
+    router(Rest { accounts, readiness, gauges: Arc::new(Levels::default), metrics_token: None })
+}
+
 impl Server {
     async fn open() -> Self {
         Self::over(TemporaryDomain::open().await)
@@ -66,7 +72,7 @@ impl Server {
 
     fn over(domain: TemporaryDomain) -> Self {
         let readiness: Readiness = Arc::new(|| Box::pin(async { Ok(()) }));
-        let router = router(domain.accounts.clone(), readiness);
+        let router = router_of(&domain, readiness);
         Self { domain, router }
     }
 
@@ -305,7 +311,7 @@ async fn probes_say_how_it_is() {
     assert_eq!(server.call(Method::GET, "/livez", None, "").await.status, 200);
     assert_eq!(server.call(Method::GET, "/readyz", None, "").await.status, 200);
     let draining: Readiness = Arc::new(|| Box::pin(async { Err(Error::Draining) }));
-    let router = router(server.domain.accounts.clone(), draining);
+    let router = router_of(&server.domain, draining);
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
     let answer = Answer::of(router.oneshot(request).await.unwrap()).await;
     assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (503, "DRAINING"));

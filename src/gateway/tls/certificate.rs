@@ -149,8 +149,12 @@ impl Certificate {
         text
     }
 
-    pub(super) fn into_key(self) -> Arc<CertifiedKey> {
-        self.key
+    pub(super) fn ends_at(&self) -> Timestamp {
+        self.validity.until
+    }
+
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key)
     }
 }
 

@@ -58,11 +58,11 @@ struct Inner {
 
 /// The certificate that new connections get. Those that are open keep theirs.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct Current(RwLock<Certificate>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read()))
+        Some(self.0.read().key())
     }
 }
 
@@ -86,7 +86,7 @@ impl Tls {
             until = %certificate.until(), sha256 = certificate.fingerprint(), self_signed = files.is_none(),
             "TLS is on"
         );
-        let current = Arc::new(Current(RwLock::new(certificate.into_key())));
+        let current = Arc::new(Current(RwLock::new(certificate)));
         let provider = Arc::new(ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -108,6 +108,11 @@ impl Tls {
         self.0.acceptor.accept(socket).into_fallible().await
     }
 
+    /// Returns when the certificate that is served ends, in Unix time.
+    pub fn until(&self) -> i64 {
+        self.0.current.0.read().ends_at().as_seconds()
+    }
+
     /// Reads the files again and serves what they hold from the next connection on. What cannot be used is told in
     /// the log, and the certificate before it stays.
     pub fn reload(&self) {
@@ -123,7 +128,7 @@ impl Tls {
                     until = %certificate.until(), sha256 = certificate.fingerprint(),
                     "a new certificate is served"
                 );
-                *self.0.current.0.write() = certificate.into_key();
+                *self.0.current.0.write() = certificate;
             }
             Err(error) => tracing::error!(%error, "the certificate before it stays"),
         }

@@ -121,6 +121,13 @@ impl Room {
         state.subscribers + state.chatters > 0
     }
 
+    /// Returns how many subscriptions and chats are open and served, and how many streams are set aside.
+    pub(in crate::hub) fn streams_open(&self) -> [usize; 3] {
+        let state = self.state.lock();
+        let parked = self.parts.iter().map(|part| part.lock().parked()).sum();
+        [state.subscribers, state.chatters, parked]
+    }
+
     /// Tells new lines, by rising seq, in order and each once. Where lines before them are missing, they wait, and
     /// the gap is returned once: fill it, or call [`Self::give_up_filling`].
     pub fn publish(self: &Arc<Self>, lines: Vec<Line>) -> Option<Gap> {

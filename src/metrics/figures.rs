@@ -1,0 +1,138 @@
+//! Every figure, by its name. docs/metrics.md lists them, and a test holds it to what is exported.
+
+use std::sync::atomic::AtomicU64;
+
+use super::{Counter, Histogram, Labelled, Unit, process, text::Text};
+
+/// gRPC calls that have begun: dialect, method.
+pub static GRPC_STARTED: Labelled<AtomicU64> = counters(&["dialect", "grpc_method"]);
+/// gRPC calls that have ended: dialect, method, code.
+pub static GRPC_HANDLED: Labelled<AtomicU64> = counters(&["dialect", "grpc_method", "grpc_code"]);
+/// How long gRPC calls that answer once took: method.
+pub static GRPC_SECONDS: Labelled<Histogram> = seconds(&["grpc_method"]);
+/// HTTP requests that are no gRPC: verb, path, status.
+pub static HTTP_REQUESTS: Labelled<AtomicU64> = counters(&["method", "path", "status"]);
+/// How long they took: path.
+pub static HTTP_SECONDS: Labelled<Histogram> = seconds(&["path"]);
+/// Refusals: reason.
+pub static REFUSALS: Labelled<AtomicU64> = counters(&["reason"]);
+/// Connections that were taken.
+pub static CONNECTIONS_ACCEPTED: Counter = Counter::new();
+/// Connections that were closed at once, since there were too many.
+pub static CONNECTIONS_REFUSED: Counter = Counter::new();
+/// Connections that were closed since TLS's handshake failed.
+pub static HANDSHAKES_FAILED: Counter = Counter::new();
+/// Messages on streams.
+pub static DELIVERIES: Counter = Counter::new();
+/// Streams that were set aside.
+pub static STREAMS_PARKED: Counter = Counter::new();
+/// Pieces of the log that streams asked for which were behind.
+pub static CATCH_UP_READS: Counter = Counter::new();
+/// Those of them that were not in memory.
+pub static PAGES_READ: Counter = Counter::new();
+/// Messages that were stored.
+pub static MESSAGES_STORED: Counter = Counter::new();
+/// How many messages were written together.
+pub static BATCH_MESSAGES: Histogram = Histogram::new(Unit::Count);
+/// How long writing them took, the commit included.
+pub static BATCH_SECONDS: Histogram = Histogram::new(Unit::Seconds);
+/// How long messages waited for their batch.
+pub static QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
+
+const fn counters(names: &'static [&'static str]) -> Labelled<AtomicU64> {
+    Labelled::new(names, || AtomicU64::new(0))
+}
+
+const fn seconds(names: &'static [&'static str]) -> Labelled<Histogram> {
+    Labelled::new(names, || Histogram::new(Unit::Seconds))
+}
+
+/// What stands at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Levels {
+    /// Open connections.
+    pub connections: usize,
+    /// Rooms in memory.
+    pub rooms: usize,
+    /// Open subscriptions.
+    pub subscriptions: usize,
+    /// Open chats.
+    pub chats: usize,
+    /// Streams of either sort that are set aside and still open.
+    pub parked: usize,
+    /// Bytes of messages in memory.
+    pub hub_bytes: usize,
+    /// Messages that wait to be written.
+    pub queued: usize,
+    /// When the certificate ends, in Unix time; none without TLS.
+    pub certificate_until: Option<i64>,
+    /// Whether the server drains.
+    pub draining: bool,
+}
+
+/// Writes all figures in Prometheus' text format, version 0.0.4.
+pub fn write(levels: Levels) -> String {
+    let mut text = Text::default();
+    text.counters("grpc_server_started_total", "gRPC calls that have begun", &GRPC_STARTED);
+    text.counters("grpc_server_handled_total", "gRPC calls that have ended, streams too", &GRPC_HANDLED);
+    text.histograms("grpc_server_handling_seconds", "time of gRPC calls that answer once", &GRPC_SECONDS);
+    text.counters("http_requests_total", "HTTP requests that are no gRPC", &HTTP_REQUESTS);
+    text.histograms("http_request_duration_seconds", "time to the head of their answer", &HTTP_SECONDS);
+    text.counters("grpcchatter_refusals_total", "refusals in any dialect, by their reason", &REFUSALS);
+    text.counter("grpcchatter_connections_accepted_total", "connections taken", &CONNECTIONS_ACCEPTED);
+    text.counter(
+        "grpcchatter_connections_refused_total",
+        "connections closed at once, over a limit",
+        &CONNECTIONS_REFUSED,
+    );
+    text.counter("grpcchatter_tls_handshakes_failed_total", "failed TLS handshakes", &HANDSHAKES_FAILED);
+    text.gauge("grpcchatter_connections", "open connections", levels.connections);
+    text.gauge("grpcchatter_rooms", "rooms with a stream or somebody present", levels.rooms);
+    let streams = [("chat", levels.chats), ("subscribe", levels.subscriptions)];
+    text.gauges("grpcchatter_streams", "open streams that are served", "feed", streams);
+    text.gauge(
+        "grpcchatter_streams_parked",
+        "open streams that are set aside: they do not read",
+        levels.parked,
+    );
+    text.counter("grpcchatter_streams_parked_total", "streams that were set aside", &STREAMS_PARKED);
+    text.counter("grpcchatter_deliveries_total", "messages handed to streams", &DELIVERIES);
+    text.gauge(
+        "grpcchatter_hub_bytes",
+        "framed messages kept in memory, as HUB_MEMORY counts",
+        levels.hub_bytes,
+    );
+    text.counter(
+        "grpcchatter_catch_up_reads_total",
+        "pieces of the log read by streams that were behind",
+        &CATCH_UP_READS,
+    );
+    text.counter(
+        "grpcchatter_catch_up_pages_total",
+        "pages of the log read from the database for them",
+        &PAGES_READ,
+    );
+    text.counter("grpcchatter_messages_stored_total", "messages stored", &MESSAGES_STORED);
+    text.gauge("grpcchatter_log_queued_messages", "messages that wait to be written", levels.queued);
+    text.histogram(
+        "grpcchatter_log_queue_seconds",
+        "how long messages waited for their batch",
+        &QUEUE_SECONDS,
+    );
+    text.histogram("grpcchatter_log_batch_messages", "messages written together", &BATCH_MESSAGES);
+    text.histogram(
+        "grpcchatter_log_batch_seconds",
+        "time to write a batch, its commit included",
+        &BATCH_SECONDS,
+    );
+    if let Some(until) = levels.certificate_until {
+        text.gauge(
+            "grpcchatter_tls_certificate_expiry_seconds",
+            "end of the certificate, in Unix time",
+            until,
+        );
+    }
+    text.gauge("grpcchatter_draining", "1 while the server is shutting down", u8::from(levels.draining));
+    process::write(&mut text);
+    text.finish()
+}

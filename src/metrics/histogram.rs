@@ -1,0 +1,99 @@
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// What a histogram counts, and where its buckets end.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    /// Time; told in seconds.
+    Seconds,
+    /// Things.
+    Count,
+}
+
+/// The ends of the buckets, in microseconds and in things.
+const MICROS: [u64; BUCKETS] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+const COUNTS: [u64; BUCKETS] = [1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 175, 300, 500, 800, 1_300, 2_000];
+
+const BUCKETS: usize = 16;
+
+/// How often values fell between which bounds.
+#[derive(Debug)]
+pub struct Histogram {
+    unit: Unit,
+    buckets: [AtomicU64; BUCKETS],
+    /// Values beyond the last bound.
+    beyond: AtomicU64,
+    /// In microseconds where it counts time.
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    /// Begins empty.
+    pub const fn new(unit: Unit) -> Self {
+        let buckets = [const { AtomicU64::new(0) }; BUCKETS];
+        Self { unit, buckets, beyond: AtomicU64::new(0), sum: AtomicU64::new(0) }
+    }
+
+    /// Notes how long something took.
+    pub fn observe_duration(&self, took: Duration) {
+        self.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Notes a value, in the unit of the bounds.
+    pub fn observe(&self, value: u64) {
+        let bucket = self.bounds().partition_point(|bound| *bound < value);
+        self.buckets.get(bucket).unwrap_or(&self.beyond).fetch_add(1, Ordering::Relaxed);
+        self.sum.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn bounds(&self) -> &'static [u64; BUCKETS] {
+        match self.unit {
+            Unit::Seconds => &MICROS,
+            Unit::Count => &COUNTS,
+        }
+    }
+
+    fn scaled(&self, value: u64) -> f64 {
+        match self.unit {
+            Unit::Seconds => value as f64 / 1e6,
+            Unit::Count => value as f64,
+        }
+    }
+
+    /// Returns each bound with how many values were at most as large; without a bound, all of them.
+    pub(super) fn cumulative(&self) -> impl Iterator<Item = (Option<f64>, u64)> {
+        let counts = self.buckets.iter().chain([&self.beyond]).map(|count| count.load(Ordering::Relaxed));
+        let bounds = self.bounds().iter().map(|bound| Some(self.scaled(*bound))).chain([None]);
+        bounds.zip(counts).scan(0, |sum, (bound, count)| {
+            *sum += count;
+            Some((bound, *sum))
+        })
+    }
+
+    /// Returns the sum of all values.
+    pub(super) fn sum(&self) -> f64 {
+        self.scaled(self.sum.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_counts_in_its_bucket_and_in_all_above() {
+        let histogram = Histogram::new(Unit::Seconds);
+        for millis in [1, 2, 20_000] {
+            histogram.observe_duration(Duration::from_millis(millis));
+        }
+        let seen: Vec<_> = histogram.cumulative().collect();
+        let at = |bound: Option<f64>| seen.iter().find(|(found, _)| *found == bound).map(|(_, count)| *count);
+        assert_eq!([0.0005, 0.001, 0.0025, 10.0].map(|bound| at(Some(bound))), [0, 1, 2, 2].map(Some));
+        assert_eq!((at(None), histogram.sum()), (Some(3), 20.003));
+    }
+}

@@ -1,0 +1,54 @@
+//! Prometheus' usual figures of a process, from Linux' /proc. Where that cannot be read they are left out.
+
+use std::fs;
+
+use super::text::Text;
+
+/// In what Linux counts times for programs, whatever its own clock (USER_HZ, which is 100 on every architecture).
+const TICKS_A_SECOND: f64 = 100.0;
+
+pub(super) fn write(text: &mut Text) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name in brackets, which may hold anything.
+    let fields: Vec<f64> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect())
+        .unwrap_or_default();
+    // proc_pid_stat(5) numbers the fields from 1; the first two are cut off.
+    let field = |number: usize| fields.get(number - 3).copied();
+    if let (Some(user), Some(system)) = (field(14), field(15)) {
+        let seconds = (user + system) / TICKS_A_SECOND;
+        text.total("process_cpu_seconds_total", "CPU time, of users and of the system", seconds);
+    }
+    if let (Some(started), Some(booted)) = (field(22), boot_seconds()) {
+        let seconds = booted + started / TICKS_A_SECOND;
+        text.gauge("process_start_time_seconds", "when the process began, in Unix time", seconds);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(kib) = number_after(&status, "VmRSS:") {
+        text.gauge("process_resident_memory_bytes", "memory in use", kib * 1024.0);
+    }
+    if let Some(kib) = number_after(&status, "VmSize:") {
+        text.gauge("process_virtual_memory_bytes", "memory mapped", kib * 1024.0);
+    }
+    if let Some(threads) = number_after(&status, "Threads:") {
+        text.gauge("process_threads", "threads", threads);
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        text.gauge("process_open_fds", "open file descriptors", open.count());
+    }
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    if let Some(most) = number_after(&limits, "Max open files") {
+        text.gauge("process_max_fds", "the most file descriptors that may be open", most);
+    }
+}
+
+fn boot_seconds() -> Option<f64> {
+    number_after(&fs::read_to_string("/proc/stat").ok()?, "btime ")
+}
+
+/// Returns the number after the start of a line.
+fn number_after(text: &str, start: &str) -> Option<f64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(start))?;
+    rest.split_whitespace().next()?.parse().ok()
+}

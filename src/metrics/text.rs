@@ -1,0 +1,109 @@
+//! Prometheus' text format (version 0.0.4).
+
+use std::{
+    fmt::{Display, Write as _},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{Counter, Histogram, Labelled, Labels};
+
+/// The text of an answer to a scrape.
+#[derive(Debug, Default)]
+pub(super) struct Text(String);
+
+impl Text {
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    /// Writes a number that only rises.
+    pub(super) fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+        self.head(name, "counter", help);
+        self.sample(name, "", counter.get());
+    }
+
+    /// Writes such numbers, one for each combination of labels.
+    pub(super) fn counters(&mut self, name: &str, help: &str, counters: &Labelled<AtomicU64>) {
+        self.head(name, "counter", help);
+        for (labels, value) in &*counters.values.read() {
+            self.sample(name, &written(counters.names, labels), value.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Writes a number that rises and is read somewhere else.
+    pub(super) fn total(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "counter", help);
+        self.sample(name, "", value);
+    }
+
+    /// Writes a number that rises and falls.
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, "", value);
+    }
+
+    /// Writes such numbers, one for each value of a label.
+    pub(super) fn gauges<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: [(&'static str, usize); N],
+    ) {
+        self.head(name, "gauge", help);
+        for (labelled, value) in values {
+            self.sample(name, &format!("{label}=\"{labelled}\""), value);
+        }
+    }
+
+    /// Writes a histogram.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, "histogram", help);
+        self.buckets(name, "", histogram);
+    }
+
+    /// Writes histograms, one for each combination of labels.
+    pub(super) fn histograms(&mut self, name: &str, help: &str, histograms: &Labelled<Histogram>) {
+        self.head(name, "histogram", help);
+        for (labels, histogram) in &*histograms.values.read() {
+            self.buckets(name, &written(histograms.names, labels), histogram);
+        }
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn buckets(&mut self, name: &str, labels: &str, histogram: &Histogram) {
+        let comma = if labels.is_empty() { "" } else { "," };
+        let mut count = 0;
+        for (bound, sum) in histogram.cumulative() {
+            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+            self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {sum}"));
+            count = sum;
+        }
+        self.sample(&format!("{name}_sum"), labels, histogram.sum());
+        self.sample(&format!("{name}_count"), labels, count);
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{labels}}} {value}"));
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+/// Writes labels. No value needs escaping: they are names of the program's own.
+fn written(names: &[&str], labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        names.iter().zip(labels).map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    pairs.join(",")
+}

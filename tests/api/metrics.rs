@@ -1,0 +1,203 @@
+//! /metrics: what is exported, that docs/metrics.md says the same, and who may read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tempfile::TempDir;
+
+use crate::harness::{
+    Answer, Certificate, Connection, Database, Dialect, Process, Version, on_each_database, request, within,
+};
+
+on_each_database! {
+    what_is_exported_is_what_the_document_lists,
+    what_is_done_is_counted,
+    strangers_cannot_make_series,
+    the_figures_are_for_this_machine_or_for_the_token,
+    the_figures_may_have_an_address_of_their_own,
+}
+
+/// The samples of a scrape, by name and labels.
+struct Scrape {
+    samples: BTreeMap<String, f64>,
+    text: String,
+}
+
+impl Scrape {
+    async fn of(server: &Process) -> Self {
+        let answer = get(server.address(), Version::H1, &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let text = answer.text().to_owned();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        Self { samples: samples.collect(), text }
+    }
+
+    fn get(&self, name: &str) -> f64 {
+        *self.samples.get(name).unwrap_or_else(|| panic!("no {name} in\n{}", self.text))
+    }
+}
+
+async fn get(address: std::net::SocketAddr, version: Version, headers: &[(&str, &str)]) -> Answer {
+    Connection::open(address, version).await.send(request("GET", "/metrics", headers, "")).await
+}
+
+async fn what_is_exported_is_what_the_document_lists(database: Database) {
+    let (folder, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [cert, key] = Certificate::trusted().write(files.path());
+    let server = Process::start(&database, &folder, &[(cert.0, &cert.1), (key.0, &key.1)]).await;
+    let mut connection = Connection::open(server.address(), Version::TlsH2).await;
+    // Something of everything that has labels.
+    let path = "/grpcchatter.v1.ChatService/ListChatRooms";
+    Dialect::Native.call(&mut connection, path, &[], &()).await.unwrap_err();
+    connection.send(request("GET", "/livez", &[], "")).await;
+    let answer = connection.send(request("GET", "/metrics", &[], "")).await;
+    let text = answer.text();
+    let mut exported = Vec::new();
+    for (help, kind) in text.lines().zip(text.lines().skip(1)) {
+        let Some((name, meaning)) = help.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let kind = kind.strip_prefix(&format!("# TYPE {name} ")).expect("a type follows each help");
+        let labels: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.split_once('{')?.1.split_once('}'))
+            .flat_map(|(labels, _)| labels.split(',').map(|label| label.split_once('=').unwrap().0))
+            .filter(|label| *label != "le")
+            .collect();
+        exported.push((name.to_owned(), kind.to_owned(), labels, meaning.to_owned()));
+    }
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let listed: Vec<_> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let labels =
+                cells[2].split(", ").filter(|label| *label != "–").map(|label| label.trim_matches('`'));
+            (
+                cells[0].trim_end_matches('`').to_owned(),
+                cells[1].to_owned(),
+                labels.collect(),
+                cells[3].to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(exported, listed);
+}
+
+async fn what_is_done_is_counted(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let (owner, guest) = (server.user().await, server.user().await);
+    let room = owner.create_room().await;
+    let (speaker, listener) = (owner.join(&room).await, guest.join(&room).await);
+    let mut stream = listener.subscribe(None).await.unwrap();
+    for said in ["one", "two", "three"] {
+        speaker.say(said).await;
+        stream.message().await;
+    }
+    let open = Scrape::of(&server).await;
+    assert_eq!(open.get("grpcchatter_messages_stored_total"), 3.0);
+    assert_eq!(open.get("grpcchatter_deliveries_total"), 3.0);
+    assert_eq!(open.get("grpcchatter_streams{feed=\"subscribe\"}"), 1.0);
+    assert_eq!(open.get("grpcchatter_rooms"), 1.0);
+    assert_eq!(open.get("grpcchatter_log_queue_seconds_count"), 3.0);
+    assert_eq!(open.get("grpcchatter_log_batch_messages_sum"), 3.0);
+    let sent = "dialect=\"grpc\",grpc_method=\"SendMessage\"";
+    assert_eq!(open.get(&format!("grpc_server_started_total{{{sent}}}")), 3.0);
+    assert_eq!(open.get(&format!("grpc_server_handled_total{{{sent},grpc_code=\"OK\"}}")), 3.0);
+    let register = "http_requests_total{method=\"POST\",path=\"/register\",status=\"200\"}";
+    assert_eq!(open.get(register), 2.0);
+    assert_eq!(open.get("http_request_duration_seconds_bucket{path=\"/register\",le=\"+Inf\"}"), 2.0);
+    assert!(open.get("process_resident_memory_bytes") > 1e6 && open.get("process_open_fds") > 3.0);
+
+    drop(stream);
+    let ended =
+        "grpc_server_handled_total{dialect=\"grpc\",grpc_method=\"Subscribe\",grpc_code=\"Canceled\"}";
+    let closed = within("the end of the stream in the figures", async {
+        loop {
+            let scrape = Scrape::of(&server).await;
+            if scrape.samples.contains_key(ended) {
+                break scrape;
+            }
+        }
+    });
+    assert_eq!(closed.await.get("grpcchatter_streams{feed=\"subscribe\"}"), 0.0);
+}
+
+async fn strangers_cannot_make_series(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let mut h2 = Connection::open(server.address(), Version::H2).await;
+    let attempt = async |connection: &mut Connection, name: &str| {
+        for service in ["grpcchatter.v1.ChatService", "proto.GRPCChatter", name] {
+            let path = format!("/{service}/{name}");
+            Dialect::Native.call(connection, &path, &[], &()).await.unwrap_err();
+        }
+        for (verb, path) in
+            [("GET", format!("/{name}")), (name, "/login".to_owned()), ("PUT", format!("/a/{name}"))]
+        {
+            connection.send(request(verb, &path, &[], "")).await;
+        }
+    };
+    attempt(&mut h2, "STRANGER0").await;
+    let before = Scrape::of(&server).await;
+    for number in 1..=20 {
+        attempt(&mut h2, &format!("STRANGER{number}")).await;
+    }
+    let after = Scrape::of(&server).await;
+    assert!(!after.text.contains("STRANGER"), "{}", after.text);
+    let names = |scrape: &Scrape| scrape.samples.keys().cloned().collect::<BTreeSet<_>>();
+    // The first scrape is seen by the second.
+    let new: Vec<_> = names(&after)
+        .difference(&names(&before))
+        .filter(|name| !name.contains("/metrics"))
+        .cloned()
+        .collect();
+    assert!(new.is_empty(), "{new:?}");
+    assert_eq!(after.get("grpcchatter_refusals_total{reason=\"UNKNOWN_METHOD\"}"), 63.0);
+}
+
+async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[("TRUSTED_PROXIES", "127.0.0.2")]).await;
+    assert_eq!(get(server.address(), Version::H1, &[]).await.status, 200);
+    for forwarded in [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1")] {
+        let answer = get(server.address(), Version::H1, &[forwarded]).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (403, &"METRICS_NOT_ALLOWED".into()));
+    }
+    server.kill().await;
+    let server = Process::start(&database, &folder, &[("METRICS_TOKEN", "cAnary-metrics")]).await;
+    for (header, status, reason) in [
+        (("x-none", ""), 401, "TOKEN_MISSING"),
+        (("authorization", "Bearer cAnary-metric"), 401, "TOKEN_INVALID"),
+        (("authorization", "cAnary-metrics"), 401, "TOKEN_INVALID"),
+    ] {
+        let answer = get(server.address(), Version::H2, &[header]).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (status, &reason.into()));
+    }
+    let answer = get(server.address(), Version::H2, &[("authorization", "Bearer cAnary-metrics")]).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.text().contains("cAnary"));
+}
+
+async fn the_figures_may_have_an_address_of_their_own(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let mut server = Process::start(&database, &folder, &[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
+    let told = server.says("the figures have an address of their own").await;
+    let address = told.split("127.0.0.1:").nth(1).unwrap();
+    let digits = address.find(|c: char| !c.is_ascii_digit()).unwrap_or(address.len());
+    let own = std::net::SocketAddr::from(([127, 0, 0, 1], address[..digits].parse().unwrap()));
+    assert_eq!(get(own, Version::H1, &[]).await.status, 200);
+    assert_eq!(get(server.address(), Version::H1, &[]).await.status, 404);
+    let mut connection = Connection::open(own, Version::H2).await;
+    for (path, status) in [("/readyz", 200), ("/livez", 200), ("/", 404), ("/account", 404)] {
+        assert_eq!(connection.send(request("GET", path, &[], "")).await.status, status, "{path}");
+    }
+    let grpc = [("content-type", "application/grpc")];
+    let path = "/grpc.health.v1.Health/Check";
+    assert_eq!(connection.send(request("POST", path, &grpc, "")).await.status, 404);
+}

@@ -126,8 +126,8 @@ const fn status_name(status: u16) -> &'static str {
         504 => "504",
         505 => "505",
         507 => "507",
-        ..400 => "other 2xx or 3xx",
-        400..500 => "other 4xx",
-        500.. => "other 5xx",
+        _ if status < 400 => "other 2xx or 3xx",
+        _ if status < 500 => "other 4xx",
+        _ => "other 5xx",
     }
 }

@@ -49,7 +49,7 @@ async fn a_preflight_from_elsewhere_is_not(database: Database) {
     let answer = none.send(Version::H1, "OPTIONS", LIST, &preflight(ORIGIN), b"").await;
     assert_eq!(answer.header("access-control-allow-origin"), "", "{answer:?}");
 
-    let app = TestApp::with(&database, &[("CORS_ORIGINS", ORIGIN)]).await;
+    let app = TestApp::with(&database.another().await, &[("CORS_ORIGINS", ORIGIN)]).await;
     for origin in ["https://app.example.evil", "http://app.example", "https://app.example:8443", "null"] {
         let answer = app.send(Version::H1, "OPTIONS", LIST, &preflight(origin), b"").await;
         let allowed = answer.header("access-control-allow-origin");

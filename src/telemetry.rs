@@ -25,7 +25,11 @@ pub fn init(config: &LogConfig) {
         .expect("the log is started once");
 }
 
-fn subscriber<W>(config: &LogConfig, colours: bool, writer: W) -> impl Subscriber + Send + Sync + use<W>
+/// Returns what logs to `writer`; colours are for people at a terminal.
+///
+/// # Panics
+/// Where `config.filter` was not checked before.
+pub fn subscriber<W>(config: &LogConfig, colours: bool, writer: W) -> impl Subscriber + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

@@ -42,7 +42,6 @@ pub struct Rooms {
 }
 
 /// What is shown to enter a room.
-#[derive(Debug)]
 pub enum Key {
     /// Its code, and its password where one was given.
     Code(ShortCode, RoomPassword),
@@ -51,7 +50,6 @@ pub enum Key {
 }
 
 /// A room that was entered.
-#[derive(Debug)]
 pub struct Entered {
     /// The chat token.
     pub token: String,

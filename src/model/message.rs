@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
@@ -8,8 +8,8 @@ use super::{ClientMessageId, Timestamp, UserId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
-/// A message in a room's log.
-#[derive(Clone, Debug)]
+/// A message in a room's log. Its `Debug` hides what was said.
+#[derive(Clone)]
 pub struct Message {
     /// Place in the room's log: 1, 2, 3 … without a gap.
     pub seq: i64,
@@ -25,6 +25,16 @@ pub struct Message {
     pub created_at: Timestamp,
     /// What its author called it.
     pub client_message_id: Option<ClientMessageId>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("seq", &self.seq)
+            .field("message_id", &self.message_id)
+            .field("author", &self.author)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message on its way to the streams of a room.
@@ -44,4 +54,29 @@ pub struct ResumePoint {
     pub seq: i64,
     /// Its id; none at place 0.
     pub message_id: Option<Uuid>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MessageBody, Password, RoomPassword};
+
+    #[test]
+    fn what_is_secret_is_not_shown_by_debug() {
+        let body = MessageBody::parse("cAnary".to_owned(), 100).unwrap();
+        let message = Message {
+            seq: 1,
+            message_id: Uuid::nil(),
+            author: UserId(1),
+            user_name: "walker1".into(),
+            body: body.shared(),
+            created_at: Timestamp::from_seconds(1),
+            client_message_id: None,
+        };
+        let line = Line { message, origin: None };
+        let password = Password::parse("cAnary-Passw0rd!").unwrap();
+        let room = RoomPassword::parse("cAnary".to_owned()).unwrap();
+        let shown = format!("{body:?} {line:?} {password:?} {room:?}");
+        assert!(!shown.contains("cAnary"), "{shown}");
+    }
 }

@@ -24,7 +24,7 @@ pub struct RoomRecord {
 }
 
 /// A new room.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewRoom {
     /// Its short code, drawn at random.
     pub short_code: ShortCode,

@@ -3,12 +3,12 @@
 
 use grpcchatter_proto::v1::{JoinChatRoomRequest, SendMessageRequest};
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
-    Answer, Caller, Database, PASSWORD, Refused as _, TestApp, new_name, on_each_database, within,
+    Answer, Caller, Database, PASSWORD, Refused as _, TestApp, Victim, new_name, on_each_database, within,
 };
 
 on_each_database! {
@@ -18,6 +18,7 @@ on_each_database! {
     guesses_at_a_rooms_password_are_delayed,
     messages_are_bounded_by_user_after_a_burst,
     connections_are_bounded_by_address,
+    of_five_hundred_log_ins_at_once_the_excess_is_refused_and_chat_goes_on,
 }
 
 async fn register(caller: &Caller) -> Answer {
@@ -142,4 +143,34 @@ async fn connections_are_bounded_by_address(database: Database) {
     let ended = within("the end of the fourth", fourth.read_u8()).await;
     assert!(ended.is_err(), "{ended:?}");
     drop(open);
+}
+
+async fn of_five_hundred_log_ins_at_once_the_excess_is_refused_and_chat_goes_on(database: Database) {
+    let app = TestApp::with(&database, &[("MAX_CONNECTIONS_PER_ADDRESS", "0")]).await;
+    let (victim, user) = (Victim::of(&app).await, app.user().await);
+    let mut logging_in = JoinSet::new();
+    for _ in 0..500 {
+        let (caller, name) = (app.anonymous(), user.name.clone());
+        logging_in.spawn(async move { log_in(&caller, &name, PASSWORD).await });
+    }
+    let (mut let_in, mut refused) = (0, 0);
+    while let Some(answer) = within("an answer", logging_in.join_next()).await {
+        let answer = answer.unwrap();
+        if answer.status == 200 {
+            let_in += 1;
+            continue;
+        }
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["reason"]),
+            (503, &json!("OVERLOADED")),
+            "{answer:?}"
+        );
+        assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
+        refused += 1;
+    }
+    println!("500 log-ins at once: {let_in} let in, {refused} refused");
+    assert!(let_in > 0 && refused > 0, "some find a place in the queue, and it has an end");
+    victim.noticed_nothing().await;
+    // Nothing of it stays: a moment later there is room again.
+    assert_eq!(log_in(&app.anonymous(), &user.name, PASSWORD).await.status, 200);
 }

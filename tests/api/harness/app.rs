@@ -7,7 +7,7 @@ use grpcchatter::{app::App, config::Config};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Answer, Caller, Connection, Database, User, Version, request, within};
+use super::{Answer, Caller, Connection, Database, User, Version, log, request, within};
 
 /// What the tests' servers sign with, so that a test can forge.
 pub(crate) const SECRET: &str = "cAnary-secret-of-the-tests-0123456789abcdef";
@@ -34,6 +34,7 @@ impl TestApp {
 
     /// Starts a server on a folder that may hold what another has left.
     pub(crate) async fn on(database: &Database, folder: TempDir, settings: &[(&str, &str)]) -> Self {
+        log::watch();
         let settings = with_defaults(database, folder.path(), settings);
         let (built, address) = oneshot::channel();
         let (stop, stopping) = oneshot::channel::<()>();

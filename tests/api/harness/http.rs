@@ -174,6 +174,12 @@ impl Connection {
         let (head, body) = self.start(request).await.into_parts();
         let collected = within("an answer's body", body.collect()).await.unwrap();
         let trailers = collected.trailers().cloned().unwrap_or_default();
-        Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers }
+        let answer =
+            Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers };
+        if answer.status.is_client_error() || answer.status.is_server_error() {
+            let told = String::from_utf8_lossy(&answer.body);
+            assert!(!told.contains("cAnary"), "something secret is repeated: {answer:?}");
+        }
+        answer
     }
 }

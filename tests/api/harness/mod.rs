@@ -13,6 +13,7 @@ pub(crate) mod flood;
 mod forge;
 mod framing;
 mod http;
+mod log;
 mod methods;
 mod postgres;
 mod process;

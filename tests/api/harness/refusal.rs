@@ -31,6 +31,7 @@ impl Refused for Status {
         let (domain, found) = info.map_or_else(Default::default, |info| (info.domain, info.reason));
         assert_eq!((self.code(), found.as_str()), (code, reason), "{self:?}");
         assert_eq!(domain, DOMAIN, "{self:?}");
+        assert!(!format!("{self:?}").contains("cAnary"), "something secret is repeated: {self:?}");
         self
     }
 }

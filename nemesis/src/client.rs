@@ -140,6 +140,12 @@ pub(crate) struct Web {
 }
 
 impl Web {
+    /// Opens a stream of a room's log from its first message on, and reads nothing of it but its head.
+    pub(crate) async fn open_after_nothing(address: SocketAddr, token: &str) -> Result<Self> {
+        let start = Some(Start::After(ResumePoint::default()));
+        Self::open(address, token, &SubscribeRequest { start }).await
+    }
+
     async fn open(address: SocketAddr, token: &str, request: &SubscribeRequest) -> Result<Self> {
         let mut body = vec![0; 5];
         request.encode(&mut body)?;
@@ -164,7 +170,7 @@ impl Web {
         };
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
         ensure!(head.starts_with("http/1.1 200"), "gRPC-web answered {head}");
-        ensure!(head.contains("transfer-encoding: chunked"), "gRPC-web refused: {head}");
+        ensure!(head.contains("transfer-encoding: chunked"), "gRPC-web refused the call");
         Ok(web)
     }
 
@@ -210,7 +216,7 @@ impl Web {
 /// Returns the status that the trailers of gRPC-web tell.
 fn trailers(text: &str) -> Status {
     let code = text.lines().find_map(|line| line.strip_prefix("grpc-status:")?.trim().parse::<i32>().ok());
-    Status::new(code.map_or(Code::Unknown, Code::from), text.replace("\r\n", " "))
+    Status::new(code.map_or(Code::Unknown, Code::from), "told by gRPC-web")
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -1,19 +1,20 @@
-//! What is done to the server and around it.
+//! The faults: where they can happen, how often, and what they need.
 
-use std::{io::Write as _, path::Path, time::Duration};
+mod strikes;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Signal, geteuid};
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+use rustix::process::geteuid;
 use tokio::time::sleep;
 
+use self::strikes::Jail;
 use crate::{
     load::Crowd,
-    proxy::AtCommit,
     round::{Database, Outcome, Round, plan},
+    server::Plan,
+    trace::Trace,
 };
-
-/// The size of a disk that fills up, in MiB.
-const DISK: u32 = 32;
 
 /// A fault, as it is named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,10 +37,26 @@ pub(crate) enum Fault {
     LockedRow,
     /// The disk is full.
     DiskFull,
+    /// fdatasync fails.
+    FsyncFails,
+    /// Nothing is broken: the trace shows that every answer leaves after its fdatasync.
+    AckAfterSync,
+    /// The clock jumps by an hour or a day, there and back.
+    ClockJumps,
+    /// The server may use 256 MiB of memory, and hundreds of streams that read nothing want more.
+    LittleMemory,
+    /// The server may open 256 files, and clients want more.
+    FewDescriptors,
     /// The clients' connections are reset.
     ClientsReset,
     /// The clients fall silent without closing anything.
     ClientsHalfOpen,
+    /// Streams read nothing, in rooms in which others go on.
+    StoppedReaders,
+    /// Hundreds of streams come back at once, or thousands in the long form.
+    StreamsBack,
+    /// Everybody sends each message five times at once.
+    FiveAtOnce,
 }
 
 impl Fault {
@@ -54,74 +71,44 @@ impl Fault {
         Self::CutAtCommit,
         Self::LockedRow,
         Self::DiskFull,
+        Self::FsyncFails,
+        Self::AckAfterSync,
+        Self::ClockJumps,
+        Self::LittleMemory,
+        Self::FewDescriptors,
         Self::ClientsReset,
         Self::ClientsHalfOpen,
+        Self::StoppedReaders,
+        Self::StreamsBack,
+        Self::FiveAtOnce,
     ];
 
     /// Returns the databases on which it can happen.
     pub(crate) const fn databases(self) -> &'static [Database] {
         match self {
-            Self::Kill | Self::Freeze => &[Database::Sqlite, Database::Postgres],
-            Self::DiskFull | Self::ClientsReset | Self::ClientsHalfOpen => &[Database::Sqlite],
-            _ => &[Database::Postgres],
+            Self::Kill | Self::Freeze | Self::FiveAtOnce => &[Database::Sqlite, Database::Postgres],
+            Self::PostgresFast
+            | Self::PostgresImmediate
+            | Self::PostgresKill
+            | Self::Cut
+            | Self::CutAtCommit
+            | Self::LockedRow => &[Database::Postgres],
+            _ => &[Database::Sqlite],
         }
     }
 
     /// Returns how often it happens in the short form and in the long one.
     pub(crate) const fn trials(self, long: bool) -> usize {
         match (self, long) {
-            (Self::Kill, true) => 1_000,
-            (Self::Kill, false) => 12,
-            (Self::ClientsReset, true) => 1_000,
-            (Self::ClientsReset, false) => 20,
+            (Self::Kill | Self::ClientsReset, true) => 1_000,
+            (Self::Kill | Self::ClientsReset, false) => 12,
             (Self::PostgresFast | Self::PostgresImmediate | Self::PostgresKill, true) => 70,
+            (Self::StreamsBack | Self::StoppedReaders | Self::LittleMemory, true) => 10,
+            (Self::DiskFull, true) => 50,
+            (Self::FiveAtOnce, true) => 600,
             (_, true) => 100,
-            (_, false) => 4,
-        }
-    }
-
-    /// Does it once, and undoes it.
-    async fn strike(self, round: &mut Round, nth: usize, long: bool) -> Result<()> {
-        match self {
-            Self::Kill => {
-                round.server.kill().await?;
-                round.server.again().await
-            }
-            Self::Freeze => {
-                round.server.signal(Signal::STOP)?;
-                sleep(if long { Duration::from_secs(5) } else { Duration::from_millis(1_500) }).await;
-                round.server.signal(Signal::CONT)
-            }
-            Self::PostgresFast => restart(round, Signal::INT).await,
-            Self::PostgresImmediate => restart(round, Signal::QUIT).await,
-            Self::PostgresKill => restart(round, Signal::KILL).await,
-            Self::Cut => {
-                let proxy = round.database.as_ref().context("no proxy")?;
-                proxy.refuse(true);
-                sleep(Duration::from_millis(fastrand::u64(100..1_500))).await;
-                proxy.refuse(false);
-                Ok(())
-            }
-            Self::CutAtCommit => {
-                let proxy = round.database.as_ref().context("no proxy")?;
-                proxy.cut_at_commit(if nth.is_multiple_of(2) { AtCommit::After } else { AtCommit::Before });
-                while proxy.waits_for_commit() {
-                    sleep(Duration::from_millis(1)).await;
-                }
-                Ok(())
-            }
-            Self::LockedRow => lock_a_room(round).await,
-            Self::DiskFull => fill_the_disk(round).await,
-            Self::ClientsReset => {
-                round.front.cut();
-                Ok(())
-            }
-            Self::ClientsHalfOpen => {
-                round.front.silence(true);
-                sleep(Duration::from_secs(6)).await;
-                round.front.silence(false);
-                Ok(())
-            }
+            (Self::LockedRow | Self::ClientsHalfOpen | Self::StreamsBack, false) => 1,
+            (_, false) => 3,
         }
     }
 
@@ -129,7 +116,32 @@ impl Fault {
     pub(crate) fn lacks(self) -> Option<&'static str> {
         match self {
             Self::DiskFull if !geteuid().is_root() => Some("root, who may mount a small disk"),
+            Self::FsyncFails | Self::AckAfterSync if !Trace::is_installed() => Some("strace"),
+            Self::ClockJumps if strikes::libfaketime().is_none() => Some("libfaketime"),
+            Self::LittleMemory if !Jail::is_possible() => Some("a cgroup of its own for memory"),
             _ => None,
+        }
+    }
+
+    /// Returns how the server is run for it.
+    fn plan(self, program: &Path) -> Plan {
+        let mut plan = plan(program);
+        match self {
+            Self::DiskFull => plan.disk = Some(strikes::DISK),
+            Self::ClockJumps => plan.settings = strikes::clock(),
+            Self::FewDescriptors => plan.under = strikes::few_descriptors(),
+            _ => {}
+        }
+        plan
+    }
+
+    /// Returns who is there.
+    const fn crowd(self, long: bool) -> Crowd {
+        match self {
+            Self::StreamsBack if long => Crowd { native: 500, web: 2_000, ..Crowd::MIXED },
+            Self::StreamsBack => Crowd { native: 50, web: 150, ..Crowd::MIXED },
+            Self::FiveAtOnce => Crowd { callers: 0, hasty: 6, ..Crowd::MIXED },
+            _ => Crowd::MIXED,
         }
     }
 
@@ -141,11 +153,8 @@ impl Fault {
         trials: usize,
         long: bool,
     ) -> Result<Outcome> {
-        let mut plan = plan(program);
-        if self == Self::DiskFull {
-            plan.disk = Some(DISK);
-        }
-        let mut round = Round::start(plan, database, Crowd::MIXED).await?;
+        let mut round = Round::start(self.plan(program), database, self.crowd(long)).await?;
+        let _jail = (self == Self::LittleMemory).then(|| Jail::around(round.server.pid()?)).transpose()?;
         for nth in 0..trials {
             sleep(Duration::from_millis(fastrand::u64(10..500))).await;
             self.strike(&mut round, nth, long).await?;
@@ -153,44 +162,4 @@ impl Fault {
         }
         round.judge(Duration::from_secs(10)).await
     }
-}
-
-async fn restart(round: &mut Round, signal: Signal) -> Result<()> {
-    let postgres = round.postgres.as_mut().context("no PostgreSQL")?;
-    postgres.end(signal).await?;
-    sleep(Duration::from_millis(fastrand::u64(0..500))).await;
-    postgres.again().await
-}
-
-/// Holds the row of the first room for a while. The others must go on meanwhile.
-async fn lock_a_room(round: &mut Round) -> Result<()> {
-    let postgres = round.postgres.as_ref().context("no PostgreSQL")?;
-    let hold = "BEGIN; SELECT id FROM rooms ORDER BY id LIMIT 1 FOR UPDATE; SELECT pg_sleep(3); COMMIT";
-    let mut holder = postgres.client("psql");
-    let mut holder = holder
-        .args(["--dbname=nemesis", "--command", hold])
-        .stdout(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    sleep(Duration::from_millis(500)).await;
-    round.healed_in(&[1]).await?;
-    if !holder.wait().await?.success() {
-        bail!("psql could not hold the row");
-    }
-    Ok(())
-}
-
-/// Leaves no space for the log, and takes the space back once somebody was told. What is stored can be read meanwhile.
-async fn fill_the_disk(round: &mut Round) -> Result<()> {
-    let ballast = round.server.data().join("ballast");
-    let mut file = std::fs::File::create(&ballast)?;
-    let piece = vec![1; 4096];
-    while file.write_all(&piece).is_ok() {}
-    drop(file);
-    round.refused("full").await?;
-    ensure!(
-        round.read().await.context("the disk is full, and the log cannot be read")? > 0,
-        "the log is empty"
-    );
-    Ok(std::fs::remove_file(ballast)?)
 }

@@ -62,42 +62,43 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts the clients, who find the server at `address`.
+    /// Starts the clients. Those who say something find the server at the first address, those who only listen at the
+    /// second.
     ///
     /// # Errors
     /// If the address is none.
     pub(crate) fn start(
-        address: SocketAddr,
+        (mouths, ears): (SocketAddr, SocketAddr),
         seats: &[Seat],
         crowd: Crowd,
         record: &Arc<Record>,
     ) -> Result<Self> {
         let (phase, follow) = watch::channel(Phase::Talking);
-        let common = Common { address, record: Arc::clone(record), phase: follow };
+        let common = Common { address: ears, record: Arc::clone(record), phase: follow };
         let mut load = Self { phase, senders: JoinSet::new(), readers: JoinSet::new() };
         for seat in seats {
             for _ in 0..crowd.native {
                 load.readers.spawn(readers::listen(
                     common.clone(),
                     seat.clone(),
-                    Dialect::Native(grpc(address)?),
+                    Dialect::Native(grpc(ears)?),
                 ));
             }
             for _ in 0..crowd.web {
                 load.readers.spawn(readers::listen(common.clone(), seat.clone(), Dialect::Web));
             }
             for _ in 0..crowd.callers {
-                load.senders.spawn(senders::call(common.clone(), seat.clone(), grpc(address)?, 1));
+                load.senders.spawn(senders::call(common.clone(), seat.clone(), grpc(mouths)?, 1));
             }
             for _ in 0..crowd.hasty {
-                load.senders.spawn(senders::call(common.clone(), seat.clone(), grpc(address)?, 5));
+                load.senders.spawn(senders::call(common.clone(), seat.clone(), grpc(mouths)?, 5));
             }
             for _ in 0..crowd.talkers {
-                load.senders.spawn(senders::talk(common.clone(), seat.clone(), grpc(address)?));
+                load.senders.spawn(senders::talk(common.clone(), seat.clone(), grpc(mouths)?));
             }
         }
         if let Some(seat) = seats.first() {
-            load.readers.spawn(readers::ask_for_what_never_was(common, seat.clone(), grpc(address)?));
+            load.readers.spawn(readers::ask_for_what_never_was(common, seat.clone(), grpc(ears)?));
         }
         Ok(load)
     }

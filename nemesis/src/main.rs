@@ -3,12 +3,22 @@
 //!
 //! `GRPCCHATTER_BIN` names the server. The mutants need one that was built with the feature `deliberate-faults`.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use crate::{faults::Fault, mutants::MUTANTS, round::Database};
+use crate::{
+    faults::Fault,
+    mutants::MUTANTS,
+    round::{Database, Outcome},
+};
 
 mod client;
 mod faults;
@@ -20,6 +30,13 @@ mod record;
 mod round;
 mod server;
 mod table;
+mod trace;
+
+/// So many trials share a server, a database and a history.
+const TRIALS_A_ROUND: usize = 100;
+
+/// Where the tables of the long form are kept.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/nemesis.md");
 
 /// Breaks things around the server, and checks that its log keeps its promise.
 #[derive(Debug, Parser)]
@@ -58,7 +75,7 @@ fn beside() -> Result<PathBuf> {
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
-async fn catch_mutants(program: &std::path::Path, names: &[String]) -> Result<bool> {
+async fn catch_mutants(program: &Path, names: &[String]) -> Result<bool> {
     let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
     let mut rows = Vec::new();
     let mut passed = true;
@@ -86,7 +103,7 @@ async fn catch_mutants(program: &std::path::Path, names: &[String]) -> Result<bo
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
-async fn break_things(program: &std::path::Path, arguments: &Arguments) -> Result<bool> {
+async fn break_things(program: &Path, arguments: &Arguments) -> Result<bool> {
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
     let mut passed = true;
@@ -107,24 +124,33 @@ async fn break_things(program: &std::path::Path, arguments: &Arguments) -> Resul
                 continue;
             }
             let trials = arguments.trials.unwrap_or_else(|| fault.trials(arguments.long));
-            let outcome =
-                fault.round(program, *database, trials, arguments.long).await.context(name.clone())?;
-            outcome.violations.iter().take(10).for_each(|violation| eprintln!("{name}: {violation}"));
-            for (reason, count) in &outcome.refusals {
-                eprintln!("{name}: {count} × {reason}");
+            let mut sum = Outcome::default();
+            for first in (0..trials).step_by(TRIALS_A_ROUND) {
+                let some = TRIALS_A_ROUND.min(trials - first);
+                sum.add(fault.round(program, *database, some, arguments.long).await.context(name.clone())?);
             }
-            passed &= outcome.violations.is_empty();
-            rows.push(vec![
-                format!("{fault:?}"),
-                format!("{database:?}"),
-                trials.to_string(),
-                outcome.acknowledged.to_string(),
-                outcome.violations.len().to_string(),
-                format!("{:.2} s", outcome.worst.as_secs_f64()),
-            ]);
+            sum.explain().iter().for_each(|line| eprintln!("{name}: {line}"));
+            passed &= sum.violations.is_empty();
+            rows.push(sum.row(*fault, *database, trials));
         }
     }
     let head = ["fault", "database", "trials", "messages", "violations", "worst recovery"];
-    println!("{}", table::table(&head, &rows));
+    let table = table::table(&head, &rows);
+    println!("{table}");
+    if arguments.long {
+        keep(&table)?;
+    }
     Ok(passed)
+}
+
+/// Appends a table to the file that keeps them, with the commit and the date.
+fn keep(table: &str) -> Result<()> {
+    let say = |program: &str, arguments: &[&str]| -> Result<String> {
+        let output =
+            Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    let (date, commit) = (say("date", &["-u", "+%F"])?, say("git", &["rev-parse", "--short", "HEAD"])?);
+    let mut file = File::options().append(true).create(true).open(KEPT)?;
+    Ok(write!(file, "\n## {date}, commit {commit}\n\n{table}")?)
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     client::{self, Seat},
+    faults::Fault,
     load::{Crowd, Load},
     postgres::Postgres,
     proxy::Proxy,
@@ -38,10 +39,13 @@ pub(crate) struct Round {
     pub(crate) database: Option<Proxy>,
     /// Between the clients and the server.
     pub(crate) front: Proxy,
+    /// The same, for those who only listen.
+    pub(crate) ears: Proxy,
     pub(crate) seats: Vec<Seat>,
     record: Arc<Record>,
     load: Load,
     late: Vec<String>,
+    traced: usize,
     pub(crate) worst: Duration,
 }
 
@@ -52,13 +56,52 @@ pub(crate) enum Database {
     Postgres,
 }
 
-/// What came of a round.
-#[derive(Debug)]
+/// What came of a round, or of several.
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) violations: Vec<String>,
     pub(crate) worst: Duration,
     pub(crate) acknowledged: usize,
+    /// How many messages a trace saw on their way.
+    pub(crate) traced: usize,
     pub(crate) refusals: BTreeMap<String, usize>,
+}
+
+impl Outcome {
+    /// Adds what came of another round.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.violations.extend(other.violations);
+        self.worst = self.worst.max(other.worst);
+        self.acknowledged += other.acknowledged;
+        self.traced += other.traced;
+        for (reason, count) in other.refusals {
+            *self.refusals.entry(reason).or_insert(0) += count;
+        }
+    }
+
+    /// Returns what there is to say besides the table's row: the first violations, and what was refused meanwhile.
+    pub(crate) fn explain(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.violations.iter().take(10).cloned().collect();
+        if self.traced > 0 {
+            lines.push(format!("{} messages were told after their fdatasync", self.traced));
+        }
+        if !self.violations.is_empty() {
+            lines.extend(self.refusals.iter().map(|(reason, count)| format!("{count} × {reason}")));
+        }
+        lines
+    }
+
+    /// Returns its row of the table.
+    pub(crate) fn row(&self, fault: Fault, database: Database, trials: usize) -> Vec<String> {
+        vec![
+            format!("{fault:?}"),
+            format!("{database:?}"),
+            trials.to_string(),
+            self.acknowledged.to_string(),
+            self.violations.len().to_string(),
+            format!("{:.2} s", self.worst.as_secs_f64()),
+        ]
+    }
 }
 
 impl Round {
@@ -77,11 +120,13 @@ impl Round {
         crowd: Crowd,
     ) -> Result<Self> {
         let front = Proxy::start(server.address()).await?;
+        let ears = Proxy::start(server.address()).await?;
         let seats = client::enter(server.address(), ROOMS).await?;
         let record = Arc::new(Record::new());
-        let load = Load::start(front.address(), &seats, crowd, &record)?;
-        let (late, worst) = (Vec::new(), Duration::ZERO);
-        let mut round = Self { server, postgres, database, front, seats, record, load, late, worst };
+        let load = Load::start((front.address(), ears.address()), &seats, crowd, &record)?;
+        let (late, traced, worst) = (Vec::new(), 0, Duration::ZERO);
+        let mut round =
+            Self { server, postgres, database, front, ears, seats, record, load, late, traced, worst };
         round.healed().await?;
         (round.late, round.worst) = (Vec::new(), Duration::ZERO);
         Ok(round)
@@ -139,6 +184,17 @@ impl Round {
         Ok(())
     }
 
+    /// Returns how many messages were acknowledged in all rooms so far.
+    pub(crate) fn acknowledged(&self) -> i64 {
+        self.record.progress().borrow().acknowledged.values().sum()
+    }
+
+    /// Notes what a trace has shown: how many messages were told, and those told too early.
+    pub(crate) fn traced(&mut self, told: usize, early: &[String]) {
+        self.traced += told;
+        self.late.extend(early.iter().map(|id| format!("{id} was told before its fdatasync had ended")));
+    }
+
     /// Reads the log of the first room.
     pub(crate) async fn read(&self) -> Result<usize> {
         let seat = self.seats.first().context("no room")?;
@@ -164,8 +220,9 @@ impl Round {
         self.load.end().await;
         let acknowledged = logs.iter().map(Vec::len).sum();
         let found = check(&History { events, logs });
+        let traced = self.traced;
         let violations = self.late.into_iter().chain(found.iter().map(Violation::to_string)).collect();
-        Ok(Outcome { violations, worst: self.worst, acknowledged, refusals })
+        Ok(Outcome { violations, worst: self.worst, acknowledged, traced, refusals })
     }
 }
 

@@ -33,7 +33,7 @@ struct Draft {
 impl Draft {
     fn new(author: &str, number: usize) -> Self {
         let id = format!("{author}{number:06}");
-        let body = format!("body of {id}");
+        let body = format!("body of {id}.");
         Self { id, body }
     }
 

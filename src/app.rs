@@ -4,10 +4,13 @@
 //! is a runtime of two workers, which talks to the database; passwords are hashed on the core's blocking threads.
 //! The end comes in this order: shards, writers, pools, core.
 
+mod admin;
+mod bind;
+mod ready;
 mod start_error;
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,14 +31,16 @@ use crate::{
     crypto::{Keys, Passwords},
     domain::{Accounts, Chat, Guard, Log, Publisher, Rooms, Tokens},
     gateway::{
-        Door, FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack,
-        Tls, shards,
+        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, Tls,
+        shards,
     },
     hub::{Event, Hub, HubConfig},
     metrics::Levels,
     model::Error,
     store::{DatabaseUrl, Lanes, SetupError, Store},
 };
+pub use admin::{Admin, AdminError};
+pub use ready::is_ready;
 pub use start_error::StartError;
 
 /// Streams are told to connect again after delays that are spread over this.
@@ -84,13 +89,21 @@ impl App {
     /// # Errors
     /// Where any of them cannot be had.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        Self::build_on(config, Vec::new())
+    }
+
+    /// Does the same on sockets that somebody has bound for it, if any, in place of the addresses in the settings.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_on(config: Config, sockets: Vec<TcpListener>) -> Result<Self, StartError> {
         let clock = Clock::system();
         let data_dir = DataDir::claim(&config.data_dir)?;
         let secrets = match config.secrets {
             Secrets::Given(secrets) => secrets,
             Secrets::Kept => data_dir.secrets(&clock)?,
         };
-        let (listeners, local_addrs) = bind(&config.listen, config.metrics.address)?;
+        let (listeners, local_addrs) = bind::bind(sockets, &config.listen, config.metrics.address)?;
         let ips: Vec<_> = local_addrs.iter().map(SocketAddr::ip).collect();
         let tls = config.tls.map(|tls| Tls::open(&tls, &ips, clock.clone())).transpose()?;
         let core = Builder::new_multi_thread()
@@ -336,28 +349,6 @@ impl App {
         self.log.close().await;
         lifetime.end.cancel();
     }
-}
-
-fn bind(
-    addresses: &[SocketAddr],
-    metrics: Option<SocketAddr>,
-) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
-    let mut listeners = Vec::new();
-    let mut bound = Vec::new();
-    let failed = |address| move |cause| StartError::Bind { address, cause };
-    let door = if metrics.is_some() { Door::AllButMetrics } else { Door::Everything };
-    for &address in addresses {
-        let listener = Listener::bind(address, door).map_err(failed(address))?;
-        bound.push(listener.local_addr().map_err(failed(address))?);
-        listeners.push(listener);
-    }
-    if let Some(address) = metrics {
-        let listener = Listener::bind(address, Door::Metrics).map_err(failed(address))?;
-        let address = listener.local_addr().map_err(failed(address))?;
-        tracing::info!(%address, "the figures have an address of their own");
-        listeners.push(listener);
-    }
-    Ok((listeners, bound))
 }
 
 async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupError> {

@@ -25,4 +25,5 @@ pub mod config;
 
 pub mod app;
 pub mod shutdown;
+pub mod systemd;
 pub mod telemetry;

@@ -146,6 +146,63 @@ fn help_and_version_are_no_mistakes() {
 }
 
 #[test]
+fn every_command_has_help() {
+    let folder = Folder::new("helps");
+    for command in [
+        &["serve"][..],
+        &["migrate"],
+        &["check-config"],
+        &["healthcheck"],
+        &["backup"],
+        &["user"],
+        &["user", "add"],
+        &["user", "disable"],
+        &["user", "enable"],
+        &["user", "reset-password"],
+        &["room"],
+        &["room", "list"],
+        &["room", "delete"],
+        &["secret"],
+        &["completions"],
+        &["man"],
+    ] {
+        let help = folder.program(&[command, &["--help"]].concat()).output().unwrap();
+        let text = String::from_utf8(help.stdout).unwrap();
+        assert_eq!(help.status.code(), Some(0), "{command:?}");
+        assert!(text.contains("Usage: grpcchatter") && text.lines().next().unwrap().len() > 10, "{text}");
+    }
+}
+
+#[test]
+fn the_settings_are_checked_without_serving() {
+    let folder = Folder::new("check");
+    let good = folder.program(&["check-config", "--server-port=7"]).output().unwrap();
+    let text = String::from_utf8(good.stdout).unwrap();
+    assert_eq!((good.status.code(), text.contains("127.0.0.1:7")), (Some(0), true), "{text}");
+    let (code, told) = folder.run(&["check-config", "--server-port=x", "--tls-cert=a"]);
+    assert_eq!((code, told.contains("SERVER_PORT"), told.contains("TLS_KEY")), (64, true, true), "{told}");
+    assert!(!is_there(&folder, "data"), "nothing is made");
+}
+
+#[test]
+fn secrets_completions_and_manuals_are_printed() {
+    let folder = Folder::new("papers");
+    let print = |arguments: &[&str]| {
+        let output = folder.program(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let [one, other] = [(); 2].map(|()| print(&["secret"]));
+    assert!(one.trim().len() == 64 && one != other, "{one}{other}");
+    assert!(print(&["completions", "bash"]).contains("check-config"));
+    assert!(print(&["man"]).contains(".TH grpcchatter"));
+    print(&["man", "pages"]);
+    assert!(is_there(&folder, "pages/grpcchatter-check-config.1"));
+    fs::write(folder.0.join("file"), "").unwrap();
+    assert_eq!(folder.run(&["man", "file"]).0, 73);
+}
+
+#[test]
 fn a_second_process_on_the_same_data_folder_ends_with_75() {
     let folder = Folder::new("second");
     let server = Server::start(folder.program(&["--server-port=0"]));

@@ -19,6 +19,9 @@ pub enum StartError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A socket that was handed over is none.
+    #[error("a socket that was handed over cannot be used")]
+    Passed(#[source] io::Error),
     /// The certificate cannot be served.
     #[error("TLS_CERT and TLS_KEY cannot be used")]
     Tls(#[from] TlsError),
@@ -34,7 +37,7 @@ impl StartError {
             Self::Tls(_) => 64,
             Self::DataDir(error) => error.exit_code(),
             Self::Database(error) => error.exit_code(),
-            Self::Bind { .. } | Self::Runtime(_) => 75,
+            Self::Bind { .. } | Self::Passed(_) | Self::Runtime(_) => 75,
         }
     }
 }

@@ -113,6 +113,15 @@ impl Listener {
         Ok(Self { socket: socket.into(), door })
     }
 
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn passed(socket: std::net::TcpListener, door: Door) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, door })
+    }
+
     /// Returns the address, with the port that the system chose.
     ///
     /// # Errors

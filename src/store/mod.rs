@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod accounts;
+mod admin;
 mod claim;
 mod failure;
 mod history;
@@ -37,6 +38,7 @@ mod setup;
 pub(crate) mod temporary;
 
 pub use accounts::Credentials;
+pub use admin::Sentence;
 use claim::Claim;
 use failure::Failure;
 pub use history::{Direction, Head, Page};

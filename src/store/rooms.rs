@@ -47,7 +47,7 @@ pub struct RoomPage {
 
 /// A row of rooms with its owner's name.
 #[derive(FromQueryResult)]
-struct Row {
+pub(super) struct Row {
     id: i64,
     short_code: String,
     name: String,
@@ -61,7 +61,7 @@ struct Row {
 }
 
 impl Row {
-    fn into_record(self) -> RoomRecord {
+    pub(super) fn into_record(self) -> RoomRecord {
         RoomRecord {
             room: Room {
                 id: RoomId(self.id),
@@ -78,7 +78,7 @@ impl Row {
     }
 }
 
-const SELECT: &str = "SELECT r.id, r.short_code, r.name, r.password_hash, r.owner_id, a.user_name AS owner_name, \
+pub(super) const SELECT: &str = "SELECT r.id, r.short_code, r.name, r.password_hash, r.owner_id, a.user_name AS owner_name, \
      r.created_at, r.active_at, r.last_seq, r.epoch FROM rooms r JOIN accounts a ON a.id = r.owner_id";
 
 impl Store {

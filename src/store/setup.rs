@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::{collections::HashSet, path::PathBuf};
 
 use grpcchatter_entity::meta;
 use grpcchatter_migration::{Migrator, MigratorTrait as _};
@@ -27,6 +27,14 @@ pub enum SetupError {
         /// What it must be.
         wanted: &'static str,
     },
+    /// There is none, where one is to be used and not made.
+    #[error("there is no database at {}; start the server, or set DATA_DIR to where it runs", .0.display())]
+    Absent(PathBuf),
+    /// Its schema lacks a step.
+    #[error(
+        "its schema is an older version's (it lacks {0}); run `grpcchatter migrate`, or start this version"
+    )]
+    Older(String),
     /// Another server has it.
     #[error("another server is using it; stop that one, or set DATABASE_URL to another database")]
     Taken,
@@ -40,7 +48,7 @@ impl SetupError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Taken => 75,
-            Self::Newer(_) | Self::Pragma { .. } | Self::Database(_) => 69,
+            Self::Absent(_) | Self::Older(_) | Self::Newer(_) | Self::Pragma { .. } | Self::Database(_) => 69,
         }
     }
 }
@@ -71,7 +79,7 @@ impl Store {
         &self.0.writer
     }
 
-    async fn refuse_newer(&self) -> Result<(), SetupError> {
+    pub(super) async fn refuse_newer(&self) -> Result<(), SetupError> {
         let known: HashSet<String> =
             Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         let table = "seaql_migrations";

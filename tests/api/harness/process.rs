@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -12,13 +13,15 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
     sync::Notify,
     task::JoinHandle,
 };
 
 use super::{Caller, Database, User, app::with_defaults, within};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_grpcchatter");
 
 /// A running server. It is killed when it is dropped.
 pub(crate) struct Process {
@@ -30,7 +33,30 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the program on a folder, and returns once it says where it listens.
     pub(crate) async fn start(database: &Database, folder: &TempDir, settings: &[(&str, &str)]) -> Self {
-        let (mut child, output) = spawn(database, folder, settings);
+        let program = Command::new(PROGRAM);
+        Self::run(program, Stdio::null(), database, folder, settings).await
+    }
+
+    /// Starts the program as systemd does with a socket that it has bound: as file descriptor 3.
+    pub(crate) async fn activated(
+        database: &Database,
+        folder: &TempDir,
+        socket: std::net::TcpListener,
+    ) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\"";
+        shell.args(["-c", script, PROGRAM]);
+        Self::run(shell, OwnedFd::from(socket).into(), database, folder, &[]).await
+    }
+
+    async fn run(
+        program: Command,
+        stdin: Stdio,
+        database: &Database,
+        folder: &TempDir,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let (mut child, output) = spawn(program, stdin, database, folder, settings);
         let address = within("the address in the log", output.address()).await;
         let Some(address) = address else {
             panic!("the program ended: {:?} {}", child.wait().await, output.text());
@@ -44,10 +70,35 @@ impl Process {
         folder: &TempDir,
         settings: &[(&str, &str)],
     ) -> (i32, String) {
-        let (mut child, output) = spawn(database, folder, settings);
+        let (mut child, output) = spawn(Command::new(PROGRAM), Stdio::null(), database, folder, settings);
         let status = within("the program's end", child.wait()).await.unwrap();
         let said = output.end().await;
         (status.code().unwrap_or_else(|| panic!("{status}: {said}")), said)
+    }
+
+    /// Runs a command to its end with this input, and returns the exit code and what it printed and complained.
+    pub(crate) async fn command(
+        database: &Database,
+        folder: &TempDir,
+        arguments: &[&str],
+        input: &str,
+    ) -> (i32, String, String) {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .env_clear()
+            .envs(with_defaults(database, folder.path(), &[]))
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // A command that takes no input may have ended before it comes.
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()).await);
+        let output = within("the command's end", child.wait_with_output()).await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
     /// Returns where it listens.
@@ -95,12 +146,18 @@ impl Process {
 }
 
 /// Starts the program with nothing but these settings in its environment.
-fn spawn(database: &Database, folder: &TempDir, settings: &[(&str, &str)]) -> (Child, Output) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_grpcchatter"))
+fn spawn(
+    mut program: Command,
+    stdin: Stdio,
+    database: &Database,
+    folder: &TempDir,
+    settings: &[(&str, &str)],
+) -> (Child, Output) {
+    let mut child = program
         .env_clear()
         .envs(with_defaults(database, folder.path(), settings))
         .current_dir(folder.path())
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)

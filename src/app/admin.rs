@@ -1,0 +1,215 @@
+//! What an operator does beside a running server, or before there is one.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::StartError;
+use crate::{
+    clock::Clock,
+    config::{Config, DataDir},
+    crypto::{Passwords, Secret},
+    model::{Error, Password, Room, RoomId, ShortCode, UserName},
+    store::{DatabaseUrl, Sentence, Store},
+};
+
+/// Rooms are read in pages of so many.
+const PAGE: i64 = 500;
+
+/// A database that may be in use, opened for an operator.
+pub struct Admin {
+    core: Runtime,
+    store: Store,
+    clock: Clock,
+}
+
+/// Why an operator's command cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The rules or the database refuse it.
+    #[error(transparent)]
+    Refused(#[from] Error),
+    /// The backup cannot be written.
+    #[error("{path} cannot be written: {cause}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// PostgreSQL is backed up by its own tools.
+    #[error(
+        "PostgreSQL is backed up with `pg_dump --format=custom`, which needs no stop either: see docs/operate.md"
+    )]
+    UsePgDump,
+}
+
+impl AdminError {
+    /// Returns the program's exit code (sysexits.h).
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Start(error) => error.exit_code(),
+            Self::Refused(Error::UserNotFound | Error::RoomNotFound(_)) => 66,
+            Self::Refused(
+                Error::UserNameTaken
+                | Error::InvalidUserName
+                | Error::InvalidPassword
+                | Error::InvalidShortCode,
+            ) => 65,
+            Self::Refused(_) => 69,
+            Self::Backup { .. } => 73,
+            Self::UsePgDump => 64,
+        }
+    }
+}
+
+impl Admin {
+    /// Opens the database that the configuration names.
+    ///
+    /// # Errors
+    /// Where it is not there, or another version's.
+    pub fn open(config: &Config) -> Result<Self, AdminError> {
+        let clock = Clock::system();
+        let core = core()?;
+        let store = core
+            .block_on(Store::connect_beside(&config.database, clock.clone()))
+            .map_err(StartError::from)?;
+        Ok(Self { core, store, clock })
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// Where the name or the password is none, or the name is taken.
+    pub fn add_user(&self, name: &str, password: &str) -> Result<(), AdminError> {
+        let (name, password) = (UserName::parse(name)?, Password::parse(password)?);
+        self.core.block_on(async {
+            let hash = self.hash(&password).await?;
+            self.store.create_account(name, hash).await
+        })?;
+        Ok(())
+    }
+
+    /// Ends the account's sessions, and refuses its logins from now on. A running server notices within seconds.
+    ///
+    /// # Errors
+    /// Where there is no such account.
+    pub fn disable_user(&self, name: &str) -> Result<(), AdminError> {
+        self.sentence(name, Sentence::Disable)
+    }
+
+    /// Lets a disabled account log in again.
+    ///
+    /// # Errors
+    /// Where there is no such account.
+    pub fn enable_user(&self, name: &str) -> Result<(), AdminError> {
+        self.sentence(name, Sentence::Enable)
+    }
+
+    /// Replaces an account's password, and ends its sessions.
+    ///
+    /// # Errors
+    /// Where there is no such account, or the password is none.
+    pub fn reset_password(&self, name: &str, password: &str) -> Result<(), AdminError> {
+        let password = Password::parse(password)?;
+        let hash = self.core.block_on(self.hash(&password))?;
+        self.sentence(name, Sentence::NewPassword(hash))
+    }
+
+    /// Calls `each` with every room.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn rooms(&self, mut each: impl FnMut(&Room)) -> Result<(), AdminError> {
+        let mut after = RoomId(0);
+        loop {
+            let rooms = self.core.block_on(self.store.every_room(after, PAGE))?;
+            rooms.iter().for_each(&mut each);
+            match rooms.last() {
+                Some(last) => after = last.id,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Deletes a room. A running server ends its streams within seconds, and removes its messages.
+    ///
+    /// # Errors
+    /// Where there is no such room.
+    pub fn delete_room(&self, code: &str) -> Result<(), AdminError> {
+        let code = ShortCode::parse(code)?;
+        self.core.block_on(async {
+            let record = self.store.room_by_code(&code).await?;
+            self.store.delete_room(record.room.id).await
+        })?;
+        Ok(())
+    }
+
+    /// Copies the database into a file, which must not be there yet.
+    ///
+    /// # Errors
+    /// Where the file cannot be made, or the database is PostgreSQL.
+    pub fn backup(config: &Config, path: &Path) -> Result<(), AdminError> {
+        if matches!(config.database, DatabaseUrl::Postgres(_)) {
+            return Err(AdminError::UsePgDump);
+        }
+        let admin = Self::open(config)?;
+        let failed = |cause| AdminError::Backup { path: path.to_owned(), cause };
+        // It holds what the database holds: nobody else may read it.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        let copied = admin.core.block_on(admin.store.copy_into(path)).map_err(AdminError::from);
+        let copied = copied.and_then(|()| sync(&file, path).map_err(failed));
+        if copied.is_err() {
+            // Half a backup must not be taken for one.
+            drop(std::fs::remove_file(path));
+        }
+        copied
+    }
+
+    /// Brings the database to this program's version. Nothing may serve from it meanwhile.
+    ///
+    /// # Errors
+    /// Where a server uses it, or it is newer.
+    pub fn migrate(config: &Config) -> Result<(), AdminError> {
+        let _held = DataDir::claim(&config.data_dir).map_err(StartError::from)?;
+        let migrated = core()?.block_on(async {
+            let store = Store::connect(&config.database, Clock::system()).await?;
+            store.migrate().await?;
+            store.close().await;
+            Ok(())
+        });
+        Ok(migrated.map_err(StartError::Database)?)
+    }
+
+    /// Makes a secret that signs tokens.
+    pub fn new_secret() -> String {
+        Secret::generate(&Clock::system()).expose().to_owned()
+    }
+
+    fn sentence(&self, name: &str, sentence: Sentence) -> Result<(), AdminError> {
+        Ok(self.core.block_on(self.store.sentence(UserName::parse(name)?, sentence))?)
+    }
+
+    async fn hash(&self, password: &Password) -> Result<String, Error> {
+        Passwords::new(self.core.handle().clone(), self.clock.clone(), 1).hash(password.expose()).await
+    }
+}
+
+fn core() -> Result<Runtime, StartError> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(StartError::Runtime)
+}
+
+/// Has a file and its name survive a crash.
+fn sync(file: &File, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

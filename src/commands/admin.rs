@@ -1,0 +1,122 @@
+//! What is done to the database and to the settings beside a running server.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _},
+    path::Path,
+};
+
+use grpcchatter::{
+    app::{Admin, AdminError},
+    config::{Config, Loaded},
+    telemetry,
+};
+
+use super::{
+    Failed, UserTask, print,
+    settings::{PlaceArgs, SettingArgs},
+};
+
+/// The exit code of an input that cannot be read (`EX_DATAERR` of sysexits.h).
+const BAD_INPUT: u8 = 65;
+
+pub(super) fn migrate(args: SettingArgs) -> Result<(), Failed> {
+    let config = args.load()?.config;
+    telemetry::init(&config.log);
+    Admin::migrate(&config).map_err(failed)
+}
+
+pub(super) fn check_config(args: SettingArgs) -> Result<(), Failed> {
+    let Loaded { config, file, notes } = args.load()?;
+    for note in notes {
+        print(note);
+    }
+    let read = file.map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+    let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+    let tls = if config.tls.is_some() { ", by TLS" } else { "" };
+    print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")));
+    Ok(())
+}
+
+pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
+    let config = quietly(place)?;
+    Admin::backup(&config, file).map_err(failed)?;
+    print(format_args!("the database is in {}; keep DATA_DIR/secret beside it", file.display()));
+    Ok(())
+}
+
+pub(super) fn user(task: UserTask) -> Result<(), Failed> {
+    let done = match task {
+        UserTask::Add(args) => {
+            let (admin, password) = (open(args.place)?, password()?);
+            admin.add_user(&args.user_name, &password)
+        }
+        UserTask::Disable(args) => open(args.place)?.disable_user(&args.user_name),
+        UserTask::Enable(args) => open(args.place)?.enable_user(&args.user_name),
+        UserTask::ResetPassword(args) => {
+            let (admin, password) = (open(args.place)?, password()?);
+            admin.reset_password(&args.user_name, &password)
+        }
+    };
+    done.map_err(failed)
+}
+
+pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
+    let admin = open(place)?;
+    let listed = admin.rooms(|room| {
+        let (code, owner) = (room.short_code.as_str(), &room.owner_name);
+        if json {
+            print(serde_json::json!({
+                "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
+            }));
+        } else {
+            // A name is somebody else's text: it must not move the cursor.
+            let name: String =
+                room.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            print(format_args!("{code}\t{owner}\t{}\t{name}", room.last_seq));
+        }
+    });
+    listed.map_err(failed)
+}
+
+pub(super) fn delete_room(short_code: &str, place: PlaceArgs) -> Result<(), Failed> {
+    open(place)?.delete_room(short_code).map_err(failed)
+}
+
+pub(super) fn secret() -> Result<(), Failed> {
+    print(Admin::new_secret());
+    Ok(())
+}
+
+fn open(place: PlaceArgs) -> Result<Admin, Failed> {
+    Admin::open(&quietly(place)?).map_err(failed)
+}
+
+/// Reads the settings, and logs failures alone: what a command has to say it prints.
+fn quietly(place: PlaceArgs) -> Result<Config, Failed> {
+    let mut config = place.load()?;
+    "error".clone_into(&mut config.log.filter);
+    telemetry::init(&config.log);
+    Ok(config)
+}
+
+fn failed(error: AdminError) -> Failed {
+    let code = error.exit_code();
+    Failed::new(error, code)
+}
+
+/// Asks for a password, twice since nobody sees it; where nobody can be asked, takes the input's first line. Never from
+/// the command line, which everybody on a machine can read.
+fn password() -> Result<String, Failed> {
+    let unreadable = |error: io::Error| Failed::new(error, BAD_INPUT);
+    if !io::stdin().is_terminal() {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let first = rpassword::prompt_password("New password: ").map_err(unreadable)?;
+    if first == rpassword::prompt_password("Once more: ").map_err(unreadable)? {
+        Ok(first)
+    } else {
+        Err(Failed::new("the two passwords differ", BAD_INPUT))
+    }
+}

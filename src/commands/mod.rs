@@ -1,0 +1,170 @@
+//! The command line: one file for each sort of command.
+
+mod admin;
+mod healthcheck;
+mod papers;
+mod serve;
+mod settings;
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+use grpcchatter::config::ConfigError;
+
+use self::settings::{PlaceArgs, ServeArgs, SettingArgs};
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
+66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
+75 a port or DATA_DIR is taken.";
+
+/// Real-time chat behind one port: gRPC, gRPC-web and REST, with a durable log.
+#[derive(Parser)]
+#[command(name = "grpcchatter", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Task>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serves until SIGTERM or SIGINT; what happens without a subcommand
+    Serve(ServeArgs),
+    /// Brings the database to this version, and ends; a server does it by itself when it starts
+    Migrate(SettingArgs),
+    /// Reads the settings as `serve` would, and says what is wrong with them
+    CheckConfig(SettingArgs),
+    /// Asks the server on this machine whether it is ready; ends with 69 where it is not
+    Healthcheck(SettingArgs),
+    /// Copies the SQLite database into a new file while the server runs
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Makes accounts, disables them, gives them new passwords
+    #[command(subcommand)]
+    User(UserTask),
+    /// Lists and deletes rooms
+    #[command(subcommand)]
+    Room(RoomTask),
+    /// Prints a new secret for SECRET or SECRET_FILE
+    Secret,
+    /// Prints the completions of a shell
+    Completions {
+        /// Which
+        shell: Shell,
+    },
+    /// Prints the manual page, or writes a page for each command
+    Man {
+        /// Where to write the pages, as grpcchatter.1 and grpcchatter-backup.1
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum UserTask {
+    /// Makes an account; the password is asked for, or is the first line of the input
+    Add(UserArgs),
+    /// Ends a user's sessions and refuses their logins; their messages and rooms stay
+    Disable(UserArgs),
+    /// Lets a disabled user log in again
+    Enable(UserArgs),
+    /// Gives a user a new password, which is asked for or is the first line of the input, and ends their sessions
+    ResetPassword(UserArgs),
+}
+
+#[derive(Subcommand)]
+enum RoomTask {
+    /// Lists all rooms
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Deletes a room with its messages, whoever owns it
+    Delete {
+        /// The room's short code
+        short_code: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+#[derive(clap::Args)]
+struct UserArgs {
+    /// The user's name
+    user_name: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Why a command failed: what to say, and the exit code.
+struct Failed {
+    error: Box<dyn Error>,
+    code: u8,
+}
+
+impl Failed {
+    fn new(error: impl Into<Box<dyn Error>>, code: u8) -> Self {
+        Self { error: error.into(), code }
+    }
+}
+
+/// Does what the command line asks for.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors, too: they go to standard output and are a success. Where the
+            // reader has gone there is nobody left to tell.
+            drop(error.print());
+            return if error.use_stderr() { ConfigError::EXIT_CODE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.command.unwrap_or(Task::Serve(cli.serve)) {
+        Task::Serve(args) => serve::serve(args),
+        Task::Migrate(args) => admin::migrate(args),
+        Task::CheckConfig(args) => admin::check_config(args),
+        Task::Healthcheck(args) => healthcheck::healthcheck(args),
+        Task::Backup { file, place } => admin::backup(&file, place),
+        Task::User(task) => admin::user(task),
+        Task::Room(RoomTask::List { json, place }) => admin::list_rooms(json, place),
+        Task::Room(RoomTask::Delete { short_code, place }) => admin::delete_room(&short_code, place),
+        Task::Secret => admin::secret(),
+        Task::Completions { shell } => papers::completions(shell),
+        Task::Man { folder } => papers::man(folder),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => tell(&failed),
+    }
+}
+
+/// Says on standard error what is wrong: the log may be off, or in JSON, or not there yet.
+fn tell(Failed { error, code }: &Failed) -> ExitCode {
+    let mut sentence = format!("grpcchatter: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    // Where standard error is closed the exit code still says it.
+    drop(writeln!(io::stderr(), "{sentence}"));
+    (*code).into()
+}
+
+/// Prints a line. A reader who has gone, as `head` does, is no failure.
+fn print(line: impl std::fmt::Display) {
+    drop(writeln!(io::stdout(), "{line}"));
+}

@@ -1,0 +1,26 @@
+//! What the program writes about itself: completions and manual pages.
+
+use std::{io, path::PathBuf};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::{Cli, Failed};
+
+/// The exit code of a file that cannot be written (`EX_CANTCREAT` of sysexits.h).
+const UNWRITABLE: u8 = 73;
+
+pub(super) fn completions(shell: Shell) -> Result<(), Failed> {
+    clap_complete::generate(shell, &mut Cli::command(), "grpcchatter", &mut io::stdout());
+    Ok(())
+}
+
+pub(super) fn man(folder: Option<PathBuf>) -> Result<(), Failed> {
+    let written = match folder {
+        Some(folder) => {
+            std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        }
+        None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()),
+    };
+    written.map_err(|error| Failed::new(error, UNWRITABLE))
+}

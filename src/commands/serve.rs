@@ -1,0 +1,71 @@
+//! `serve`: starts the log, builds the server, says where it is, and runs it until a signal.
+
+use std::{
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use grpcchatter::{
+    app::{App, StartError},
+    config::Loaded,
+    shutdown::Signals,
+    systemd::{self, State},
+    telemetry,
+};
+
+use super::{Failed, settings::ServeArgs};
+
+pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
+    let Loaded { config, file, notes } = args.load()?;
+    telemetry::init(&config.log);
+    match file {
+        Some(file) => tracing::info!(file = %file.display(), "settings read"),
+        None => tracing::info!("no settings file read: defaults, environment and flags count"),
+    }
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    let failed = |error: StartError| {
+        let code = error.exit_code();
+        Failed::new(error, code)
+    };
+    let sockets = systemd::sockets().map_err(|error| Failed::new(error, 75))?;
+    let app = App::build_on(config, sockets).map_err(failed)?;
+    let (addresses, tls) = (app.local_addrs().to_vec(), app.tls().cloned());
+    let shutdown = async move {
+        let signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return tracing::error!(%error, "signals cannot be heard: ending"),
+        };
+        // Not sooner: who reads the address may send a signal at once.
+        announce(&addresses, if tls.is_some() { "https" } else { "http" });
+        systemd::notify(State::Ready);
+        let reload = || match &tls {
+            Some(tls) => tls.reload(),
+            None => tracing::info!("SIGHUP received: there is no certificate to read again"),
+        };
+        signals.requested(reload).await;
+        systemd::notify(State::Stopping);
+    };
+    app.run(shutdown).map_err(failed)
+}
+
+/// Says on standard output where to go: a line for people, and for scripts that let the system choose a port.
+fn announce(addresses: &[SocketAddr], scheme: &str) {
+    let mut out = io::stdout().lock();
+    for address in addresses {
+        // A closed standard output is no reason not to serve.
+        drop(writeln!(out, "open {scheme}://{}/", reachable(*address)));
+    }
+    drop(out.flush());
+}
+
+/// Turns "every interface", which is no place to go to, into this machine.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}

@@ -1,0 +1,115 @@
+//! Flags for the settings, made from their table.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use grpcchatter::config::{Config, ConfigError, DEFAULT_FILE, Loaded, SETTINGS, Setting, Sources};
+
+use super::Failed;
+
+/// What `serve` takes.
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// Speaks TLS with a certificate made at the start for localhost, for development: no client trusts it by itself
+    #[arg(long)]
+    pub(super) tls_self_signed: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs,
+}
+
+/// Where the settings come from.
+#[derive(Args)]
+pub(super) struct SettingArgs {
+    /// Reads settings from FILE; without it configs/default_config.env is read if it is there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: SettingFlags,
+}
+
+/// Where the database is, for commands that need nothing else. The environment counts as for `serve`.
+#[derive(Args)]
+pub(super) struct PlaceArgs {
+    /// Reads settings from FILE; without it configs/default_config.env is read if it is there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the SQLite database; DATABASE_URL, in the file or in the environment, names another one
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<String>,
+}
+
+/// A flag for every setting that may be seen, made from the table of settings.
+struct SettingFlags(Vec<(&'static str, String)>);
+
+fn visible() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !setting.secret)
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let command = command.next_help_heading("Settings, also in the environment and in the file");
+        command.args(visible().map(|setting| {
+            let mut help = setting.meaning.to_owned();
+            if !setting.default.is_empty() {
+                help.push_str(&format!(" [default: {}]", setting.default));
+            }
+            let flag = setting.name.to_ascii_lowercase().replace('_', "-");
+            Arg::new(setting.name).long(flag).value_name(setting.value).help(help).allow_hyphen_values(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = visible().filter_map(|setting| {
+            matches.get_one::<String>(setting.name).map(|value| (setting.name, value.clone()))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl ServeArgs {
+    /// Reads the settings.
+    pub(super) fn load(self) -> Result<Loaded, Failed> {
+        load(self.settings.config, self.settings.flags.0, self.tls_self_signed)
+    }
+}
+
+impl SettingArgs {
+    /// Reads the settings.
+    pub(super) fn load(self) -> Result<Loaded, Failed> {
+        load(self.config, self.flags.0, false)
+    }
+}
+
+impl PlaceArgs {
+    /// Reads the settings.
+    pub(super) fn load(self) -> Result<Config, Failed> {
+        let flags = self.data_dir.map(|folder| ("DATA_DIR", folder)).into_iter().collect();
+        Ok(load(self.config, flags, false)?.config)
+    }
+}
+
+fn load(
+    file: Option<PathBuf>,
+    flags: Vec<(&'static str, String)>,
+    tls_self_signed: bool,
+) -> Result<Loaded, Failed> {
+    let sources = Sources {
+        file,
+        default_file: Some(DEFAULT_FILE.into()),
+        environment: std::env::vars_os().collect(),
+        flags,
+        tls_self_signed,
+    };
+    Config::load(&sources).map_err(|error| Failed::new(error, ConfigError::EXIT_CODE))
+}

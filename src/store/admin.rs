@@ -1,0 +1,133 @@
+//! What an operator does to a database beside the server that uses it. The server's poll notices it.
+
+use std::path::Path;
+
+use grpcchatter_entity::account;
+use grpcchatter_migration::{Migrator, MigratorTrait as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, Database, DbBackend, EntityTrait as _, FromQueryResult as _,
+    QueryFilter as _, Statement, sea_query::Expr,
+};
+use tokio::runtime::Handle;
+
+use super::{
+    DatabaseUrl, Inner, SetupError, Store, postgres,
+    rooms::{Row, SELECT},
+    sessions::end_sessions,
+    sqlite,
+};
+use crate::{
+    clock::Clock,
+    model::{Error, Result, Room, RoomId, UserName},
+};
+
+/// What becomes of an account.
+#[derive(Clone, Debug)]
+pub enum Sentence {
+    /// It cannot log in any more, and its sessions end.
+    Disable,
+    /// It can log in again.
+    Enable,
+    /// It has this password's hash, and its sessions end.
+    NewPassword(String),
+}
+
+impl Store {
+    /// Opens a database that a server may be using, without taking it from that one.
+    ///
+    /// # Errors
+    /// Where it is not there, or its schema is another version's.
+    pub async fn connect_beside(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
+        let (backend, pool) = match url {
+            DatabaseUrl::Sqlite(path) => {
+                if !path.is_file() {
+                    return Err(SetupError::Absent(path.clone()));
+                }
+                (DbBackend::Sqlite, Database::connect(sqlite(path.clone(), false)).await?)
+            }
+            DatabaseUrl::Postgres(url) => (DbBackend::Postgres, Database::connect(postgres(url, 2)).await?),
+        };
+        let inner = Inner {
+            core: Handle::current(),
+            clock,
+            backend,
+            writer: pool.clone(),
+            reader: pool,
+            claim: None,
+        };
+        let store = Self(std::sync::Arc::new(inner));
+        store.refuse_newer().await?;
+        let pending = Migrator::get_pending_migrations(&store.0.writer).await?;
+        match pending.first() {
+            Some(step) => Err(SetupError::Older(step.name().to_owned())),
+            None => Ok(store),
+        }
+    }
+
+    /// Changes what an account may do. Its name stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::UserNotFound`]; failures of the database.
+    pub async fn sentence(&self, user_name: UserName, sentence: Sentence) -> Result<()> {
+        let store = self.clone();
+        self.on_core("change an account", async move {
+            let transaction = store.begin().await?;
+            let (column, value) = match &sentence {
+                Sentence::Disable => {
+                    (account::Column::DisabledAt, Expr::value(Some(store.clock().now().as_micros())))
+                }
+                Sentence::Enable => (account::Column::DisabledAt, Expr::value(None::<i64>)),
+                Sentence::NewPassword(hash) => (account::Column::PasswordHash, Expr::value(hash.clone())),
+            };
+            let row = account::Entity::find()
+                .filter(account::Column::UserName.eq(user_name.as_str()))
+                .filter(account::Column::DeletedAt.is_null())
+                .one(&transaction)
+                .await?
+                .ok_or(Error::UserNotFound)?;
+            account::Entity::update_many()
+                .col_expr(column, value)
+                .filter(account::Column::Id.eq(row.id))
+                .exec(&transaction)
+                .await?;
+            if !matches!(sentence, Sentence::Enable) {
+                let all = grpcchatter_entity::session::Column::UserId.eq(row.id);
+                end_sessions(&transaction, crate::model::UserId(row.id), all).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lists the rooms by rising id, `size` of them from after `after` on.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn every_room(&self, after: RoomId, size: i64) -> Result<Vec<Room>> {
+        let store = self.clone();
+        self.on_core("list every room", async move {
+            let sql = format!("{SELECT} WHERE r.id > $1 ORDER BY r.id LIMIT $2");
+            let values = [after.0.into(), size.into()];
+            let statement = Statement::from_sql_and_values(store.backend(), sql, values);
+            let rows = Row::find_by_statement(statement).all(store.reader()).await?;
+            Ok(rows.into_iter().map(|row| row.into_record().room).collect())
+        })
+        .await
+    }
+
+    /// Copies the database as it is at one moment into a file that is empty or not there, while others write. SQLite
+    /// alone: PostgreSQL has pg_dump.
+    ///
+    /// # Errors
+    /// Failures of the database, of the file too.
+    pub async fn copy_into(&self, file: &Path) -> Result<()> {
+        let (store, file) = (self.clone(), file.to_string_lossy().into_owned());
+        self.on_core("copy the database", async move {
+            let copy = Statement::from_sql_and_values(store.backend(), "VACUUM INTO $1", [file.into()]);
+            store.writer()?.execute_raw(copy).await?;
+            Ok(())
+        })
+        .await
+    }
+}

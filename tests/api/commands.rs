@@ -1,0 +1,190 @@
+//! What an operator types beside a running server, and that the server notices it. What needs no database is in
+//! `tests/program.rs`.
+
+use std::time::Duration;
+
+use grpcchatter_proto::v1::{
+    ListMessagesRequest, ResumePoint, subscribe_request::Start, subscribe_response::Event,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use crate::harness::{
+    Certificate, Database, PASSWORD, Process, Refused as _, User, new_name, on_each_database,
+};
+
+on_each_database! {
+    an_account_is_made_and_its_password_comes_by_the_input,
+    a_disabled_user_is_out_within_seconds_until_enabled,
+    a_reset_password_ends_the_sessions_and_is_the_only_one,
+    rooms_are_listed_and_deleted,
+    a_backup_while_messages_are_written_is_whole_and_resets_who_has_more,
+    a_database_is_migrated_where_no_server_uses_it,
+    a_healthcheck_says_whether_the_server_is_ready,
+}
+
+/// How soon a running server has noticed.
+const SOON: Duration = Duration::from_secs(5);
+
+async fn log_in(server: &Process, name: &str, password: &str) -> u16 {
+    let credentials = json!({"user_name": name, "password": password});
+    server.anonymous().rest("POST", "/login", credentials).await.status.as_u16()
+}
+
+async fn an_account_is_made_and_its_password_comes_by_the_input(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let name = new_name();
+    let add = ["user", "add", &name];
+    let line = format!("{PASSWORD}\n");
+    let (code, _, told) = Process::command(&database, &folder, &add, &line).await;
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(log_in(&server, &name, PASSWORD).await, 200);
+    for (name, input, sentence) in [
+        (&*name, line.as_str(), "already exists"),
+        ("walker1", "weak\n", "password must"),
+        ("x", &line, "user name must"),
+    ] {
+        let (code, _, told) = Process::command(&database, &folder, &["user", "add", name], input).await;
+        assert_eq!((code, told.contains(sentence)), (65, true), "{told}");
+    }
+}
+
+async fn a_disabled_user_is_out_within_seconds_until_enabled(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let (owner, guest) = (server.user().await, server.user().await);
+    let room = owner.create_room().await;
+    let (stays, goes) = (owner.join(&room).await, guest.join(&room).await);
+    let stream = goes.subscribe(None).await.unwrap();
+    let (code, _, told) = Process::command(&database, &folder, &["user", "disable", &guest.name], "").await;
+    assert_eq!(code, 0, "{told}");
+    let ended = tokio::time::timeout(SOON, stream.end()).await.expect("the stream ends soon");
+    ended.refused(Code::Unauthenticated, "TOKEN_REVOKED");
+    assert_eq!(log_in(&server, &guest.name, PASSWORD).await, 401);
+    assert_eq!(guest.rest("GET", "/account", Value::Null).await.status, 401);
+    goes.call(ListMessagesRequest::default()).await.refused(Code::Unauthenticated, "TOKEN_REVOKED");
+    stays.say("the others stay").await;
+    let (code, ..) = Process::command(&database, &folder, &["user", "enable", &guest.name], "").await;
+    assert_eq!((code, log_in(&server, &guest.name, PASSWORD).await), (0, 200));
+    let (code, _, told) = Process::command(&database, &folder, &["user", "disable", "nobody99"], "").await;
+    assert_eq!((code, told.contains("no such user")), (66, true), "{told}");
+}
+
+async fn a_reset_password_ends_the_sessions_and_is_the_only_one(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let user = server.user().await;
+    let new = "cAnary-An0ther!";
+    let reset = ["user", "reset-password", &user.name];
+    let (code, _, told) = Process::command(&database, &folder, &reset, new).await;
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 401);
+    assert_eq!(log_in(&server, &user.name, PASSWORD).await, 401);
+    assert_eq!(log_in(&server, &user.name, new).await, 200);
+}
+
+async fn rooms_are_listed_and_deleted(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let owner = server.user().await;
+    let (kept, gone) = (owner.create_room().await, owner.create_room().await);
+    let member = owner.join(&gone).await;
+    member.say("hello").await;
+    let stream = member.subscribe(None).await.unwrap();
+    let list = async || {
+        let (code, listed, told) =
+            Process::command(&database, &folder, &["room", "list", "--json"], "").await;
+        assert_eq!(code, 0, "{told}");
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let row = |code: &str, last_seq: i64| json!({"short_code": code, "name": gone.name, "owner": owner.name, "last_seq": last_seq});
+    assert_eq!(list().await, [row(&kept.short_code, 0), row(&gone.short_code, 1)]);
+    let (_, table, _) = Process::command(&database, &folder, &["room", "list"], "").await;
+    assert!(table.contains(&format!("{}\t{}\t1\t{}\n", gone.short_code, owner.name, gone.name)), "{table}");
+
+    let delete = ["room", "delete", &gone.short_code];
+    assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 0);
+    let ended = tokio::time::timeout(SOON, stream.end()).await.expect("the stream ends soon");
+    ended.refused(Code::NotFound, "ROOM_NOT_FOUND");
+    assert_eq!(list().await, [row(&kept.short_code, 0)]);
+    assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 66);
+}
+
+async fn a_backup_while_messages_are_written_is_whole_and_resets_who_has_more(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let user = server.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let before = member.say("before").await;
+    let (stop, mut stopped) = oneshot::channel::<()>();
+    let author = member.clone();
+    let writing = tokio::spawn(async move {
+        while stopped.try_recv().is_err() {
+            author.say("meanwhile").await;
+        }
+    });
+    let (code, _, told) = Process::command(&database, &folder, &["backup", "copy.db"], "").await;
+    stop.send(()).unwrap();
+    writing.await.unwrap();
+    if database.url().is_some() {
+        assert_eq!((code, told.contains("pg_dump")), (64, true), "{told}");
+        return;
+    }
+    assert_eq!(code, 0, "{told}");
+    let newest = member.say("the newest").await;
+    assert_eq!(Process::command(&database, &folder, &["backup", "copy.db"], "").await.0, 73, "it is there");
+    server.kill().await;
+
+    let restored = TempDir::new().unwrap();
+    std::fs::copy(folder.path().join("copy.db"), restored.path().join("grpcchatter.db")).unwrap();
+    let server = Process::start(&database, &restored, &[]).await;
+    let member = member.at(server.address());
+    for (known, reset) in [(&before, false), (&newest, true)] {
+        let point = ResumePoint { seq: known.seq, message_id: known.message_id.clone() };
+        let mut stream = member.subscribe(Some(Start::After(point))).await.unwrap();
+        let Event::Subscribed(subscribed) = stream.next().await else { panic!("the first is `subscribed`") };
+        assert_eq!(subscribed.reset, reset, "{known:?}");
+    }
+    // The log is whole up to where it was copied, and goes on.
+    let page = member.call(ListMessagesRequest { after_seq: Some(0), page_size: 200, ..Default::default() });
+    let seqs: Vec<i64> = page.await.unwrap().messages.iter().map(|message| message.seq).collect();
+    assert_eq!(seqs, (1..=i64::try_from(seqs.len()).unwrap()).collect::<Vec<_>>());
+    assert!(member.say("it goes on").await.seq <= newest.seq);
+    User::log_in(&server.anonymous(), &user.name, PASSWORD).await;
+}
+
+async fn a_database_is_migrated_where_no_server_uses_it(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let list = ["room", "list"];
+    let (code, _, told) = Process::command(&database, &folder, &list, "").await;
+    assert_eq!(code, 69, "there is no database yet: {told}");
+    for _ in 0..2 {
+        let (code, _, told) = Process::command(&database, &folder, &["migrate"], "").await;
+        assert_eq!(code, 0, "{told}");
+    }
+    assert_eq!(Process::command(&database, &folder, &list, "").await.0, 0);
+    let server = Process::start(&database, &folder, &[]).await;
+    assert_eq!(Process::command(&database, &folder, &["migrate"], "").await.0, 75);
+    server.kill().await;
+}
+
+async fn a_healthcheck_says_whether_the_server_is_ready(database: Database) {
+    let (folder, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [cert, key] = Certificate::trusted().write(files.path());
+    for settings in [vec![], vec![(cert.0, cert.1.as_str()), (key.0, key.1.as_str())]] {
+        let server = Process::start(&database, &folder, &settings).await;
+        let port = server.address().port().to_string();
+        let mut check = vec!["healthcheck", "--server-port", &port];
+        if !settings.is_empty() {
+            check.extend(["--tls-cert", &cert.1, "--tls-key", &key.1]);
+        }
+        let (code, _, told) = Process::command(&database, &folder, &check, "").await;
+        assert_eq!(code, 0, "{told}");
+        server.kill().await;
+        let (code, _, told) = Process::command(&database, &folder, &check, "").await;
+        assert_eq!((code, told.contains("is not ready")), (69, true), "{told}");
+    }
+}

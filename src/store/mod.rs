@@ -31,6 +31,7 @@ mod failure;
 mod history;
 mod log;
 mod members;
+mod retention;
 mod rooms;
 mod sessions;
 mod setup;
@@ -87,6 +88,9 @@ struct Inner {
 
 /// How long a caller waits for a connection of a pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a caller waits for the database in all: one that is silent keeps nobody longer than one that is gone.
+const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
 const READERS: u32 = 4;
@@ -152,8 +156,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` on the core runtime, to its end even where the caller is dropped. A failure of the database
-    /// is logged here, once, and reaches the caller as a fixed sentence.
+    /// Runs `work` on the core runtime, to its end even where the caller is dropped or has waited for [`PATIENCE`].
+    /// A failure of the database is logged here, once, and reaches the caller as a fixed sentence.
     async fn on_core<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -161,7 +165,11 @@ impl Store {
     ) -> Result<T> {
         let task =
             self.0.core.spawn(work.map(move |done| done.map_err(|f| f.report(what))).in_current_span());
-        task.await.unwrap_or_else(|error| {
+        let Ok(done) = tokio::time::timeout(PATIENCE, task).await else {
+            tracing::warn!(what, "the database does not answer");
+            return Err(Error::DatabaseUnavailable);
+        };
+        done.unwrap_or_else(|error| {
             tracing::error!(%error, what, "a task of the store panicked");
             Err(Error::Internal)
         })

@@ -1,5 +1,7 @@
 //! The database of one test.
 
+use std::net::SocketAddr;
+
 use sea_orm::DatabaseConnection;
 
 use super::{Proxy, postgres::Cluster};
@@ -39,6 +41,18 @@ impl Database {
     /// Connects to it as an operator does, beside the server.
     pub(crate) async fn connect(&self) -> DatabaseConnection {
         sea_orm::Database::connect(self.url().expect("only PostgreSQL has an address")).await.unwrap()
+    }
+
+    /// Returns where PostgreSQL listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let url = self.url().expect("PostgreSQL");
+        let (_, rest) = url.split_once('@').expect("a user");
+        rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address")
+    }
+
+    /// The same database, reached at another address.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self(self.url().map(|url| url.replacen(&self.address().to_string(), &address.to_string(), 1)))
     }
 
     /// Returns the setting that selects it, where there is one.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 mod app;
+mod cable;
 mod caller;
 mod database;
 mod dialect;
@@ -27,6 +28,7 @@ mod victim;
 
 pub(crate) use self::{
     app::{SECRET, TestApp},
+    cable::{Cable, Line},
     caller::{Caller, Member, PASSWORD, Room, User, new_name},
     database::Database,
     dialect::Dialect,

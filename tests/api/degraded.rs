@@ -1,0 +1,65 @@
+//! Without its database a server says so at once, keeps its streams, and goes on when the database is back.
+
+use std::time::Duration;
+
+use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest, subscribe_response::Event};
+use tokio::time::timeout;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Cable, Database, Line, Member, Refused as _, TestApp};
+
+/// How soon a call that needs the database is refused.
+const REFUSAL: Duration = Duration::from_secs(3);
+
+/// How soon everything works once the database is back.
+const RETURN: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_database_that_is_gone() {
+    the_database_goes_and_comes_back(Line::Closed).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_silent() {
+    the_database_goes_and_comes_back(Line::Silent).await;
+}
+
+async fn the_database_goes_and_comes_back(line: Line) {
+    let Some(database) = Database::postgres().await else { return };
+    let cable = Cable::start(database.address()).await;
+    let app = TestApp::start(&database.at(cable.address())).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let mut stream = member.subscribe(None).await.unwrap();
+    member.say("before").await;
+    assert_eq!(stream.message().await.seq, 1);
+
+    cable.set(line);
+    let send = SendMessageRequest { body: "during".to_owned(), client_message_id: "during".to_owned() };
+    let list = ListMessagesRequest::default();
+    let sent = timeout(REFUSAL, member.call(send)).await.expect("refused in time");
+    let listed = timeout(REFUSAL, member.call(list)).await.expect("refused in time");
+    for status in [sent.map(drop), listed.map(drop)] {
+        let status = status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
+        assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    }
+    let ready = timeout(REFUSAL, app.anonymous().rest("GET", "/readyz", serde_json::Value::Null)).await;
+    assert_eq!(ready.expect("answered in time").status, 503);
+    stream.find(|event| matches!(event, Event::Heartbeat(_)).then_some(())).await;
+
+    cable.set(Line::Open);
+    timeout(RETURN, sent_again(&member)).await.expect("it works in time");
+    let during = stream.message().await;
+    assert_eq!((during.seq, during.body.as_str()), (2, "during"));
+    let ready = app.anonymous().rest("GET", "/readyz", serde_json::Value::Null).await;
+    assert_eq!(ready.status, 200);
+}
+
+/// Sends the same message until it is stored.
+async fn sent_again(member: &Member) {
+    let send = || SendMessageRequest { body: "during".to_owned(), client_message_id: "during".to_owned() };
+    while let Err(status) = member.call(send()).await {
+        status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
+    }
+}

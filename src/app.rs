@@ -8,6 +8,7 @@ mod admin;
 mod bind;
 mod ready;
 mod start_error;
+mod sweep;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -42,6 +43,7 @@ use crate::{
 pub use admin::{Admin, AdminError};
 pub use ready::is_ready;
 pub use start_error::StartError;
+use sweep::Sweeper;
 
 /// Streams are told to connect again after delays that are spread over this.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
@@ -52,14 +54,8 @@ const TELLING: Duration = Duration::from_millis(500);
 /// The drain is over after this, whoever is still connected.
 const HARD_END: Duration = Duration::from_secs(8);
 
-/// How often what is no longer wanted is looked for in the database.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-
 /// How often the certificate's files are compared with what is served.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How many messages of deleted rooms one transaction removes.
-const SWEPT_AT_ONCE: u64 = 2_000;
 
 /// The server with its addresses bound and its database open, ready to run.
 pub struct App {
@@ -76,6 +72,7 @@ pub struct App {
     connections: ConnectionConfig,
     seats: Seats,
     drain_delay: Duration,
+    retention: Option<Duration>,
     draining: Arc<AtomicBool>,
     listeners: Vec<Listener>,
     local_addrs: Vec<SocketAddr>,
@@ -200,6 +197,7 @@ impl App {
             connections: config.connections,
             seats,
             drain_delay: config.drain_delay,
+            retention: config.rooms.retention,
             draining,
             listeners,
             local_addrs,
@@ -298,12 +296,8 @@ impl App {
         }
         self.core.spawn(async move { hub.run_presence().await });
         self.core.spawn(async move { publisher.run_poll().await });
-        self.core.spawn(async move {
-            loop {
-                sweep(&store, &accounts).await;
-                sleep(SWEEP_INTERVAL).await;
-            }
-        });
+        let sweeper = Sweeper { store, accounts, clock: self.clock.clone(), retention: self.retention };
+        self.core.spawn(sweeper.run());
     }
 
     fn start_accepting(&mut self, shards: &Shards, stop: &CancellationToken) {
@@ -366,14 +360,6 @@ fn readiness(store: Store, draining: Arc<AtomicBool>) -> Readiness {
             if draining.load(Ordering::Relaxed) { Err(Error::Draining) } else { store.ping().await }
         })
     })
-}
-
-/// Removes what is no longer wanted. What fails is logged by the store, and tried again later.
-async fn sweep(store: &Store, accounts: &Accounts) {
-    if let Err(error) = accounts.end_expired_sessions().await {
-        tracing::debug!(%error, "expired sessions could not be swept up");
-    }
-    while let Ok(1..) = store.sweep_messages(SWEPT_AT_ONCE).await {}
 }
 
 fn limit(limit: Option<u32>) -> Option<usize> {

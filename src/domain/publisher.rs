@@ -99,10 +99,10 @@ impl Publisher {
                 self.recheck(room.id()).await?;
                 continue;
             };
-            if went_back(told, head) {
+            if went_back(told, head) || is_passed_over(room.head(), head) {
                 tracing::warn!(
                     room = room.id().0,
-                    "the log went back: its streams are ended and will resume"
+                    "the log has not what was told: its streams are ended and will resume"
                 );
                 self.hub.forget(room.id());
                 room.end_all(&Error::LogReset);
@@ -159,4 +159,9 @@ impl Publisher {
 /// Says whether the database has less than was told, or another message at the same place.
 fn went_back(told: Option<(i64, Option<uuid::Uuid>)>, head: &Head) -> bool {
     told.is_some_and(|(seq, id)| head.last_seq < seq || (head.last_seq == seq && head.last_message_id != id))
+}
+
+/// Says whether the database no longer has what is to be told next: RETENTION was quicker than a gap was filled.
+fn is_passed_over(told: Option<(i64, Option<uuid::Uuid>)>, head: &Head) -> bool {
+    told.is_some_and(|(seq, _)| head.last_seq > seq && head.first_seq > seq + 1)
 }

@@ -16,6 +16,8 @@ pub struct Head {
     pub last_seq: i64,
     /// Id of its newest message.
     pub last_message_id: Option<Uuid>,
+    /// seq of the oldest message that is kept.
+    pub first_seq: i64,
     /// The room's epochs.
     pub epochs: Epochs,
 }
@@ -149,6 +151,7 @@ impl Store {
                     room: RoomId(row.id),
                     last_seq: row.last_seq,
                     last_message_id: row.last_message_id,
+                    first_seq: row.first_seq,
                     epochs: Epochs { room: row.epoch, members: row.members_epoch },
                 }));
             }

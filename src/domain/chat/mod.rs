@@ -177,7 +177,7 @@ impl Chat {
         if let Some(from) = self.store.take_chat_from(identity.room, identity.user).await?
             && resume.is_none()
         {
-            opened.cursor.advance(opened.cursor.next_seq().min(from + 1));
+            opened.cursor.advance(opened.cursor.next_seq().min((from + 1).max(opened.first_seq)));
         }
         let speaker = Speaker::new(self.clone(), identity, &opened.cursor, legacy);
         let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
@@ -213,8 +213,14 @@ impl Chat {
                 Ok(attached) => {
                     let mut room = standing.room;
                     room.last_seq = attached.last_seq;
-                    let (cursor, last_seq) = (attached.cursor, attached.last_seq);
-                    return Ok(Opened { cursor, room, reset, last_seq, people: attached.people });
+                    return Ok(Opened {
+                        cursor: attached.cursor,
+                        room,
+                        reset,
+                        first_seq: standing.first_seq,
+                        last_seq: attached.last_seq,
+                        people: attached.people,
+                    });
                 }
                 Err(refused) => permit = refused.permit,
             }
@@ -256,6 +262,7 @@ struct Opened {
     cursor: crate::hub::Cursor,
     room: Room,
     reset: bool,
+    first_seq: i64,
     last_seq: i64,
     people: (Vec<Person>, usize),
 }

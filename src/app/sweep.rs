@@ -1,0 +1,46 @@
+//! What is no longer wanted in the database is looked for now and then, and removed.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{clock::Clock, domain::Accounts, store::Store};
+
+/// How often it is looked for.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many messages one transaction removes: of deleted rooms, or old ones.
+const AT_ONCE: u64 = 2_000;
+
+/// Removes expired sessions, the messages of deleted rooms, and those older than RETENTION.
+pub(super) struct Sweeper {
+    pub(super) store: Store,
+    pub(super) accounts: Accounts,
+    pub(super) clock: Clock,
+    /// The age at which messages are removed; none: never.
+    pub(super) retention: Option<Duration>,
+}
+
+impl Sweeper {
+    /// Sweeps until it is dropped. What fails is logged by the store, and tried again later.
+    pub(super) async fn run(self) {
+        // Nothing stays much longer than it should: what is to be kept for minutes is looked for within seconds.
+        let interval = self.retention.map_or(INTERVAL, |age| (age / 10).clamp(Duration::from_secs(1), INTERVAL));
+        loop {
+            self.sweep().await;
+            sleep(interval).await;
+        }
+    }
+
+    async fn sweep(&self) {
+        if let Err(error) = self.accounts.end_expired_sessions().await {
+            tracing::debug!(%error, "expired sessions could not be swept up");
+        }
+        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {}
+        if let Some(age) = self.retention
+            && let Ok(removed @ 1..) = self.store.expire_messages(self.clock.now() - age, AT_ONCE).await
+        {
+            tracing::info!(removed, "messages older than RETENTION were removed");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
+use uuid::Uuid;
+
+use super::*;
+use crate::{clock::Clock, model::UserName, store::temporary::TemporaryStore};
+
+/// A room whose messages were stored at these moments.
+async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomId {
+    let owner =
+        store.create_account(UserName::trusted(format!("owner{code}1")), "hash".into()).await.unwrap();
+    let made = room::ActiveModel {
+        short_code: Set(code.into()),
+        name: Set(String::new()),
+        owner_id: Set(owner.id.0),
+        created_at: Set(0),
+        active_at: Set(0),
+        last_seq: Set(i64::try_from(moments.len()).unwrap()),
+        ..Default::default()
+    };
+    let made = RoomId(made.insert(store.writer()).await.unwrap().id);
+    let rows = moments.iter().zip(1..).map(|(moment, seq)| message::ActiveModel {
+        room_id: Set(made.0),
+        seq: Set(seq),
+        message_id: Set(Uuid::from_u128(seq.unsigned_abs().into())),
+        user_id: Set(owner.id.0),
+        body: Set(String::new()),
+        created_at: Set(*moment),
+        client_message_id: Set(None),
+    });
+    message::Entity::insert_many(rows).exec_without_returning(store.writer()).await.unwrap();
+    made
+}
+
+async fn kept(store: &TemporaryStore, id: RoomId) -> (i64, Vec<i64>) {
+    let first_seq = room::Entity::find_by_id(id.0).one(store.reader()).await.unwrap().unwrap().first_seq;
+    let messages = store.messages(id, 0, i64::MAX).await.unwrap();
+    (first_seq, messages.into_iter().map(|message| message.seq).collect())
+}
+
+#[tokio::test]
+async fn a_prefix_is_removed_and_nothing_from_the_middle() {
+    let store = TemporaryStore::open(Clock::system()).await;
+    // The clock was set back once: the fourth is older than the third.
+    let room = room_with(&store, "aaaaaa", &[1, 2, 9, 3, 10]).await;
+    let young = room_with(&store, "bbbbbb", &[9, 9]).await;
+    assert_eq!(store.expire_messages(Timestamp::from_micros(5), 100).await.unwrap(), 2);
+    assert_eq!(kept(&store, room).await, (3, vec![3, 4, 5]));
+    assert_eq!(kept(&store, young).await, (1, vec![1, 2]));
+    assert_eq!(store.expire_messages(Timestamp::from_micros(5), 100).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_long_log_is_removed_in_small_transactions_to_its_end() {
+    let store = TemporaryStore::open(Clock::system()).await;
+    let room = room_with(&store, "aaaaaa", &[1; 25]).await;
+    assert_eq!(store.expire_messages(Timestamp::from_micros(2), 10).await.unwrap(), 25);
+    assert_eq!(kept(&store, room).await, (26, vec![]));
+}

@@ -1,0 +1,99 @@
+//! RETENTION: what is old is removed from the beginning of a log, and whoever wants to go on before it is told.
+
+use crate::harness::{Database, Dialect, Member, TestApp, on_each_database, within};
+use grpcchatter_proto::v1::{
+    ListMessagesRequest, ListMessagesResponse, ResumePoint, subscribe_request::Start,
+    subscribe_response::Event,
+};
+
+on_each_database! {
+    old_messages_are_removed_and_numbers_go_on,
+    a_point_before_what_is_kept_is_a_reset,
+    an_open_stream_goes_on_over_the_removal,
+    the_first_chat_begins_with_what_is_kept,
+    without_it_nothing_is_removed,
+}
+
+/// Everything is old at once.
+const OLD: (&str, &str) = ("RETENTION", "1ms");
+
+async fn member(app: &TestApp) -> Member {
+    let user = app.user().await;
+    user.join(&user.create_room().await).await
+}
+
+async fn list(member: &Member) -> ListMessagesResponse {
+    member.call(ListMessagesRequest { after_seq: Some(0), ..Default::default() }).await.unwrap()
+}
+
+/// Awaits that nothing is left of what was said.
+async fn removed(member: &Member) {
+    let empty = async { while !list(member).await.messages.is_empty() {} };
+    within("the removal of old messages", empty).await;
+}
+
+async fn old_messages_are_removed_and_numbers_go_on(database: Database) {
+    let app = TestApp::with(&database, &[OLD]).await;
+    let member = member(&app).await;
+    for body in ["one", "two", "three"] {
+        member.say(body).await;
+    }
+    removed(&member).await;
+    let page = list(&member).await;
+    assert_eq!((page.first_seq, page.last_seq, page.more), (0, 3, false));
+    assert_eq!(member.say("four").await.seq, 4);
+}
+
+async fn a_point_before_what_is_kept_is_a_reset(database: Database) {
+    let app = TestApp::with(&database, &[OLD]).await;
+    let member = member(&app).await;
+    let (first, last) = (member.say("one").await, member.say("two").await);
+    removed(&member).await;
+    let nothing = ResumePoint::default();
+    let points =
+        [first, last].map(|message| ResumePoint { seq: message.seq, message_id: message.message_id });
+    let [first, last] = points;
+    for dialect in Dialect::ALL {
+        // Whoever has the last message misses nothing, though it is gone.
+        for (point, reset) in [(nothing.clone(), true), (first.clone(), true), (last.clone(), false)] {
+            let start = Some(Start::After(point.clone()));
+            let mut stream = member.speaking(dialect).subscribe(start).await.unwrap();
+            let Event::Subscribed(subscribed) = stream.next().await else { panic!("not subscribed first") };
+            assert_eq!(subscribed.reset, reset, "{point:?} {dialect:?}");
+        }
+    }
+}
+
+async fn an_open_stream_goes_on_over_the_removal(database: Database) {
+    let app = TestApp::with(&database, &[OLD]).await;
+    let member = member(&app).await;
+    let mut stream = member.subscribe(None).await.unwrap();
+    for (body, seq) in ["one", "two", "three"].into_iter().zip(1..) {
+        member.say(body).await;
+        assert_eq!(stream.message().await.seq, seq);
+        removed(&member).await;
+    }
+}
+
+async fn the_first_chat_begins_with_what_is_kept(database: Database) {
+    let app = TestApp::with(&database, &[OLD]).await;
+    let (owner, guest) = (app.user().await, app.user().await);
+    let room = owner.create_room().await;
+    let (owner, guest) = (owner.join(&room).await, guest.join(&room).await);
+    owner.say("one").await;
+    removed(&owner).await;
+    let mut chat = guest.chat().await.unwrap();
+    owner.say("two").await;
+    assert_eq!(chat.next().await.seq, 2);
+}
+
+async fn without_it_nothing_is_removed(database: Database) {
+    let app = TestApp::with(&database, &[("RETENTION", "0")]).await;
+    let member = member(&app).await;
+    let first = member.say("one").await;
+    let folder = app.stop().await;
+    let app = TestApp::on(&database, folder, &[]).await;
+    let member = member.at(app.address());
+    member.say("two").await;
+    assert_eq!(list(&member).await.messages.first(), Some(&first));
+}

@@ -123,7 +123,7 @@ impl Store {
     /// Failures of the database, of the file too.
     pub async fn copy_into(&self, file: &Path) -> Result<()> {
         let (store, file) = (self.clone(), file.to_string_lossy().into_owned());
-        self.on_core("copy the database", async move {
+        self.at_length("copy the database", async move {
             let copy = Statement::from_sql_and_values(store.backend(), "VACUUM INTO $1", [file.into()]);
             store.writer()?.execute_raw(copy).await?;
             Ok(())

@@ -163,13 +163,21 @@ impl Store {
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> Result<T> {
+        tokio::time::timeout(PATIENCE, self.at_length(what, work)).await.unwrap_or_else(|_| {
+            tracing::warn!(what, "the database does not answer");
+            Err(Error::DatabaseUnavailable)
+        })
+    }
+
+    /// The same without an end to patience, for what nobody waits for but an operator.
+    async fn at_length<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> Result<T> {
         let task =
             self.0.core.spawn(work.map(move |done| done.map_err(|f| f.report(what))).in_current_span());
-        let Ok(done) = tokio::time::timeout(PATIENCE, task).await else {
-            tracing::warn!(what, "the database does not answer");
-            return Err(Error::DatabaseUnavailable);
-        };
-        done.unwrap_or_else(|error| {
+        task.await.unwrap_or_else(|error| {
             tracing::error!(%error, what, "a task of the store panicked");
             Err(Error::Internal)
         })

@@ -20,7 +20,7 @@ impl Store {
     /// Where the database fails; what was removed until then stays removed.
     pub async fn expire_messages(&self, before: Timestamp, limit: u64) -> Result<u64> {
         let store = self.clone();
-        self.on_core("remove old messages", async move {
+        self.at_length("remove old messages", async move {
             let mut removed = 0;
             for room in store.rooms_older_than(before).await? {
                 loop {

@@ -14,6 +14,11 @@ use uuid::Uuid;
 
 use crate::model::Timestamp;
 
+#[cfg(test)]
+mod inputs;
+#[cfg(test)]
+pub(crate) use inputs::inputs;
+
 /// A handle to the wall clock and to the system's randomness. Clones share the same clock.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 
 mod data_dir;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod layers;
 mod listen;
 mod mistake;

@@ -3,6 +3,8 @@
 //! One secret is set; every key is derived from it for one purpose, so that what was signed for one can never
 //! pass for another. No other signature algorithm is compiled in.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod jwt;
 mod keys;
 mod passwords;

@@ -6,6 +6,8 @@ mod auth;
 mod body;
 mod connection;
 mod figures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod grpc;
 mod listener;
 mod prefixed;

@@ -7,6 +7,10 @@
 mod chunk;
 mod connection;
 mod cursor;
+#[cfg(any(test, fuzzing))]
+mod fixture;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod permit;
 mod presence;
 mod room;

@@ -1,114 +1,21 @@
 //! The hub as its streams see it: what is told, in which order, and when a stream must read the log instead.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker},
+use std::task::Poll;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::{
+    fixture::{ROOM, attach, hub, line, lines, payloads, poll, seeded, seqs},
+    *,
 };
+use crate::model::ShortCode;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use uuid::Uuid;
-
-use super::*;
-use crate::model::{ChatIdentity, Epochs, Line, SessionId, ShortCode, UserName};
-
-const ROOM: RoomId = RoomId(7);
-
-/// Messages are written as their seq, events as what they are: enough to tell what a stream was told.
-fn framing() -> Framing {
-    Framing {
-        message: |_, message, bytes| bytes.put_i64(message.seq),
-        event: |event, bytes| {
-            bytes.put_slice(match event {
-                Event::Presence(..) => b"presence",
-                Event::PresenceChange(_) => b"change",
-                Event::Heartbeat(_) => b"heartbeat",
-                _ => b"other",
-            });
-        },
-    }
-}
-
-fn hub(queue: usize, memory: usize) -> Hub {
-    let config = HubConfig { shards: 2, queue, memory, streams_per_user: 0 };
-    Hub::new(config, framing(), Clock::manual(Timestamp::from_seconds(1_000)))
-}
-
-fn line(seq: i64) -> Line {
-    let message = Message {
-        seq,
-        message_id: Uuid::from_u128(u128::from(seq.unsigned_abs())),
-        author: UserId(1),
-        user_name: "ann001".into(),
-        body: "hello".into(),
-        created_at: Timestamp::from_seconds(1_000),
-        client_message_id: None,
-    };
-    Line { message, origin: None }
-}
-
-fn lines(seqs: std::ops::RangeInclusive<i64>) -> Vec<Line> {
-    seqs.map(line).collect()
-}
-
-fn identity(user: i64) -> Arc<ChatIdentity> {
-    Arc::new(ChatIdentity {
-        user: UserId(user),
-        user_name: UserName::trusted(format!("user{user}")),
-        session: SessionId(Uuid::nil()),
-        room: ROOM,
-        short_code: ShortCode::trusted("abcdef"),
-        room_epoch: 0,
-        member_epoch: 0,
-        expires_at: Timestamp::from_seconds(2_000),
-    })
-}
-
-fn attach(hub: &Hub, room: &Arc<Room>, feed: Feed, shard: usize, start: Start) -> Cursor {
-    let stream = hub.stream_id();
-    let attach = Attach {
-        feed,
-        shard,
-        stream,
-        identity: identity(1),
-        checked: Epochs { room: 0, members: 0 },
-        start,
-        first_seq: 1,
-        permit: hub.permits().take(UserId(1)).expect("no limit"),
-        connection: Arc::default(),
-    };
-    hub.attach(room, attach).map(|attached| attached.cursor).map_err(|_| "closed").expect("open")
-}
-
-fn seeded(hub: &Hub, last_seq: i64) -> Arc<Room> {
-    let room = hub.open(ROOM);
-    room.seed(Seed { last_seq, last_message_id: None });
-    room
-}
-
-fn poll(cursor: &mut Cursor) -> Poll<Step> {
-    cursor.poll(&mut Context::from_waker(Waker::noop()), None)
-}
-
-/// Splits frames into their payloads.
-fn payloads(mut frames: Bytes) -> Vec<Bytes> {
-    let mut payloads = Vec::new();
-    while frames.has_remaining() {
-        frames.advance(1);
-        let length = frames.get_u32() as usize;
-        payloads.push(frames.split_to(length));
-    }
-    payloads
-}
-
-/// Returns everything that a stream is told now: seqs of messages, and 0 for an event.
+/// Returns the seqs of everything that a stream is told now.
 fn told(cursor: &mut Cursor) -> Vec<i64> {
     let mut told = Vec::new();
     while let Poll::Ready(Step::Send(frames)) = poll(cursor) {
-        told.extend(payloads(frames).into_iter().map(|mut payload| {
-            if payload.len() == 8 && !payload.starts_with(b"presence") { payload.get_i64() } else { 0 }
-        }));
+        told.extend(seqs(frames));
     }
-    told.retain(|seq| *seq != 0);
     told
 }
 

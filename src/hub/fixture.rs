@@ -1,0 +1,111 @@
+//! A hub to look at: its frames hold no more than seqs.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use uuid::Uuid;
+
+use super::{Attach, Cursor, Event, Feed, Framing, Hub, HubConfig, Room, Seed, Start, Step};
+use crate::{
+    clock::Clock,
+    model::{ChatIdentity, Epochs, Line, Message, RoomId, SessionId, ShortCode, Timestamp, UserId, UserName},
+};
+
+pub(super) const ROOM: RoomId = RoomId(7);
+
+/// Messages are written as their seq, events as what they are: enough to tell what a stream was told.
+pub(super) fn framing() -> Framing {
+    Framing {
+        message: |_, message, bytes| bytes.put_i64(message.seq),
+        event: |event, bytes| {
+            bytes.put_slice(match event {
+                Event::Presence(..) => b"presence",
+                Event::PresenceChange(_) => b"change",
+                Event::Heartbeat(_) => b"heartbeat",
+                _ => b"other",
+            });
+        },
+    }
+}
+
+pub(super) fn hub(queue: usize, memory: usize) -> Hub {
+    let config = HubConfig { shards: 2, queue, memory, streams_per_user: 0 };
+    Hub::new(config, framing(), Clock::manual(Timestamp::from_seconds(1_000)))
+}
+
+pub(super) fn line(seq: i64) -> Line {
+    let message = Message {
+        seq,
+        message_id: Uuid::from_u128(u128::from(seq.unsigned_abs())),
+        author: UserId(1),
+        user_name: "ann001".into(),
+        body: "hello".into(),
+        created_at: Timestamp::from_seconds(1_000),
+        client_message_id: None,
+    };
+    Line { message, origin: None }
+}
+
+pub(super) fn lines(seqs: std::ops::RangeInclusive<i64>) -> Vec<Line> {
+    seqs.map(line).collect()
+}
+
+pub(super) fn identity(user: i64) -> Arc<ChatIdentity> {
+    Arc::new(ChatIdentity {
+        user: UserId(user),
+        user_name: UserName::trusted(format!("user{user}")),
+        session: SessionId(Uuid::nil()),
+        room: ROOM,
+        short_code: ShortCode::trusted("abcdef"),
+        room_epoch: 0,
+        member_epoch: 0,
+        expires_at: Timestamp::from_seconds(2_000),
+    })
+}
+
+pub(super) fn attach(hub: &Hub, room: &Arc<Room>, feed: Feed, shard: usize, start: Start) -> Cursor {
+    let stream = hub.stream_id();
+    let attach = Attach {
+        feed,
+        shard,
+        stream,
+        identity: identity(1),
+        checked: Epochs { room: 0, members: 0 },
+        start,
+        first_seq: 1,
+        permit: hub.permits().take(UserId(1)).expect("no limit"),
+        connection: Arc::default(),
+    };
+    hub.attach(room, attach).map(|attached| attached.cursor).map_err(|_| "closed").expect("open")
+}
+
+pub(super) fn seeded(hub: &Hub, last_seq: i64) -> Arc<Room> {
+    let room = hub.open(ROOM);
+    room.seed(Seed { last_seq, last_message_id: None });
+    room
+}
+
+pub(super) fn poll(cursor: &mut Cursor) -> Poll<Step> {
+    cursor.poll(&mut Context::from_waker(Waker::noop()), None)
+}
+
+/// Splits frames into their payloads.
+pub(super) fn payloads(mut frames: Bytes) -> Vec<Bytes> {
+    let mut payloads = Vec::new();
+    while frames.has_remaining() {
+        frames.advance(1);
+        let length = frames.get_u32() as usize;
+        payloads.push(frames.split_to(length));
+    }
+    payloads
+}
+
+/// Returns the seqs of the messages in frames; events are passed over.
+pub(super) fn seqs(frames: Bytes) -> impl Iterator<Item = i64> {
+    payloads(frames).into_iter().filter_map(|mut payload| {
+        (payload.len() == 8 && !payload.starts_with(b"presence")).then(|| payload.get_i64())
+    })
+}

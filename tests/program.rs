@@ -163,6 +163,7 @@ fn every_command_has_help() {
         &["room", "list"],
         &["room", "delete"],
         &["secret"],
+        &["openapi"],
         &["completions"],
         &["man"],
     ] {
@@ -194,6 +195,7 @@ fn secrets_completions_and_manuals_are_printed() {
     };
     let [one, other] = [(); 2].map(|()| print(&["secret"]));
     assert!(one.trim().len() == 64 && one != other, "{one}{other}");
+    assert!(print(&["openapi"]).contains(r#""openapi": "3.1.0""#));
     assert!(print(&["completions", "bash"]).contains("check-config"));
     assert!(print(&["man"]).contains(".TH grpcchatter"));
     print(&["man", "pages"]);

@@ -58,6 +58,8 @@ enum Task {
     Room(RoomTask),
     /// Prints a new secret for SECRET or SECRET_FILE
     Secret,
+    /// Prints the description of the REST calls, in OpenAPI 3.1
+    Openapi,
     /// Prints the completions of a shell
     Completions {
         /// Which
@@ -142,6 +144,7 @@ pub(crate) fn run() -> ExitCode {
         Task::Room(RoomTask::List { json, place }) => admin::list_rooms(json, place),
         Task::Room(RoomTask::Delete { short_code, place }) => admin::delete_room(&short_code, place),
         Task::Secret => admin::secret(),
+        Task::Openapi => papers::openapi(),
         Task::Completions { shell } => papers::completions(shell),
         Task::Man { folder } => papers::man(folder),
     };

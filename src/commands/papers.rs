@@ -1,4 +1,4 @@
-//! What the program writes about itself: completions and manual pages.
+//! What the program writes about itself: the description of its REST calls, completions and manual pages.
 
 use std::{io, path::PathBuf};
 
@@ -9,6 +9,11 @@ use super::{Cli, Failed};
 
 /// The exit code of a file that cannot be written (`EX_CANTCREAT` of sysexits.h).
 const UNWRITABLE: u8 = 73;
+
+pub(super) fn openapi() -> Result<(), Failed> {
+    super::print(grpcchatter::app::openapi());
+    Ok(())
+}
 
 pub(super) fn completions(shell: Shell) -> Result<(), Failed> {
     clap_complete::generate(shell, &mut Cli::command(), "grpcchatter", &mut io::stdout());

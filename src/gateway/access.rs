@@ -50,6 +50,8 @@ const REST: &[(&str, Access)] = &[
     ("/readyz", Access::Public),
     // Asks for a token of its own, which is not a user's.
     ("/metrics", Access::Public),
+    ("/openapi.json", Access::Public),
+    ("/docs", Access::Public),
 ];
 
 /// Returns what a REST call asks for; `None` where there is nothing at the path. Whatever else is read is the page, or
@@ -57,6 +59,12 @@ const REST: &[(&str, Access)] = &[
 pub(super) fn of_path(verb: &Verb, path: &str) -> Option<Access> {
     let found = REST.iter().find(|(known, _)| *known == path).map(|(_, access)| *access);
     found.or_else(|| (is_read(verb)).then_some(Access::Public))
+}
+
+/// Returns the paths of the table.
+#[cfg(test)]
+pub(super) fn rest_paths() -> impl Iterator<Item = &'static str> {
+    REST.iter().map(|(path, _)| *path)
 }
 
 /// Returns the name of a path that is in the table.

@@ -24,6 +24,6 @@ pub use address::ClientAddress;
 pub use connection::Lifetime;
 pub use grpc::{Health, frames::FRAMING};
 pub use listener::{Door, Limits, Listener, Seats, Shard, Shards, shards};
-pub use rest::{Gauges, MetricsToken, Readiness};
+pub use rest::{Gauges, MetricsToken, Readiness, openapi};
 pub use stack::{Parts, Stack};
 pub use tls::{Certificate, Tls, TlsConfig, TlsError, TlsFiles};

@@ -3,6 +3,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use utoipa::ToSchema;
 
 use super::{
     Rest,
@@ -17,7 +18,39 @@ use crate::{
     model::{Account, Error, Password, Result, UserIdentity, UserName},
 };
 
-/// POST /register
+/// What registering and logging in take.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
+pub(super) struct Credentials {
+    user_name: String,
+    password: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
+struct NewPassword {
+    password: String,
+    new_password: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
+struct OwnPassword {
+    password: String,
+}
+
+/// Makes an account
+#[utoipa::path(
+    post,
+    path = "/register",
+    request_body = Credentials,
+    responses(
+        (status = 200, description = "the account", body = answer::AccountAnswer),
+        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
+        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+)]
 pub(super) async fn register(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,
@@ -39,12 +72,35 @@ pub(super) async fn register(
     }
 }
 
-/// GET /account
+/// Shows the caller's account
+#[utoipa::path(
+    get,
+    path = "/account",
+    responses(
+        (status = 200, description = "the account", body = answer::AccountAnswer),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+    security(("user" = []))
+)]
 pub(super) async fn show(State(rest): State<Rest>, caller: UserIdentity) -> Response {
     or_refusal(rest.accounts.account(&caller).await, |account| answer::account(&account))
 }
 
-/// PUT /account/password
+/// Replaces the caller's password, and ends their other sessions
+#[utoipa::path(
+    put,
+    path = "/account/password",
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "done"),
+        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+    security(("user" = []))
+)]
 pub(super) async fn change_password(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,
@@ -59,7 +115,21 @@ pub(super) async fn change_password(
     or_refusal(changed.await, |()| StatusCode::NO_CONTENT.into_response())
 }
 
-/// DELETE /account
+/// Deletes the caller's account; its messages stay, without a name
+#[utoipa::path(
+    delete,
+    path = "/account",
+    request_body = OwnPassword,
+    responses(
+        (status = 204, description = "done"),
+        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 409, description = "the account still owns rooms", body = super::openapi::Refusal),
+        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+    security(("user" = []))
+)]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,

@@ -7,6 +7,7 @@ use axum::{
 use http::header::CACHE_CONTROL;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
 
 use super::super::status::refuse;
 use crate::{
@@ -14,16 +15,18 @@ use crate::{
     model::{Account, Error, Result, Timestamp},
 };
 
-#[derive(Serialize)]
-struct AccountAnswer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Account)]
+pub(super) struct AccountAnswer {
     id: i64,
     created_at: String,
     user_name: String,
     role: &'static str,
 }
 
-#[derive(Serialize)]
-struct LogInAnswer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogIn)]
+pub(super) struct LogInAnswer {
     token: String,
     expires_at: String,
     refresh_token: String,

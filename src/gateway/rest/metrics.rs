@@ -44,7 +44,17 @@ impl fmt::Debug for MetricsToken {
     }
 }
 
-/// GET /metrics
+/// Shows what the process has counted
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses(
+        (status = 200, description = "Prometheus' text format", content_type = "text/plain"),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 403, description = "not from here", body = super::openapi::Refusal),
+    ),
+    security(("metrics" = []))
+)]
 pub(super) async fn show(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,

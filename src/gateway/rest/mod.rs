@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod caller;
 mod metrics;
+mod openapi;
 mod page;
 mod probe;
 mod session;
@@ -22,6 +23,7 @@ use http::StatusCode;
 
 pub(super) use body::MAX_BYTES;
 pub use metrics::{Gauges, MetricsToken};
+pub use openapi::openapi;
 pub use probe::Readiness;
 
 use super::status::{refuse, refuse_plainly};
@@ -50,6 +52,8 @@ pub(super) fn router(rest: Rest) -> Router {
         .route("/livez", get(probe::live))
         .route("/readyz", get(probe::ready))
         .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::description))
+        .route("/docs", get(openapi::page))
         .merge(page::router())
         .fallback(async || refuse(&Error::PathNotFound))
         .method_not_allowed_fallback(async || method_not_allowed())

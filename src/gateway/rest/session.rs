@@ -3,6 +3,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use utoipa::ToSchema;
 
 use super::{
     Rest,
@@ -17,7 +18,25 @@ use crate::{
     model::{Error, UserIdentity},
 };
 
-/// POST /login
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
+struct RefreshToken {
+    refresh_token: String,
+}
+
+/// Opens a session
+#[utoipa::path(
+    post,
+    path = "/login",
+    request_body = super::account::Credentials,
+    responses(
+        (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
+        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+)]
 pub(super) async fn log_in(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,
@@ -36,13 +55,34 @@ pub(super) async fn log_in(
     }
 }
 
-/// POST /refresh
+/// Renews a session: the refresh token changes with it
+#[utoipa::path(
+    post,
+    path = "/refresh",
+    request_body = RefreshToken,
+    responses(
+        (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
+        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+)]
 pub(super) async fn refresh(State(rest): State<Rest>, mut fields: Fields) -> Response {
     let done = async { rest.accounts.refresh(&fields.text("refresh_token")?).await };
     or_refusal(done.await, answer::log_in)
 }
 
-/// POST /logout
+/// Ends the session, with every token made from it
+#[utoipa::path(
+    post,
+    path = "/logout",
+    responses(
+        (status = 204, description = "done"),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+    ),
+    security(("user" = []))
+)]
 pub(super) async fn log_out(State(rest): State<Rest>, caller: UserIdentity) -> Response {
     or_refusal(rest.accounts.log_out(&caller).await, |()| StatusCode::NO_CONTENT.into_response())
 }

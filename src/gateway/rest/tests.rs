@@ -335,3 +335,46 @@ async fn the_page_comes_with_its_policy_and_is_not_sent_twice() {
     assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
     assert_eq!(again.headers["cache-control"], "no-cache");
 }
+
+/// The calls that the description lists, as method and path.
+fn described() -> Vec<(Method, String)> {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    let calls = paths.iter().flat_map(|(path, calls)| {
+        calls.as_object().unwrap().keys().map(|verb| (verb.to_uppercase().parse().unwrap(), path.clone()))
+    });
+    calls.collect()
+}
+
+#[tokio::test]
+async fn every_call_is_described_and_whatever_is_described_is_served() {
+    let server = Server::open().await;
+    let described = described();
+    for path in crate::gateway::access::rest_paths() {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            let request = Request::builder().method(method.clone()).uri(path).body(Body::empty()).unwrap();
+            let answer = server.router.clone().oneshot(request).await.unwrap();
+            let served = answer.status() != StatusCode::METHOD_NOT_ALLOWED;
+            let listed = described.contains(&(method.clone(), path.to_owned()));
+            assert_eq!(served, listed, "{method} {path}");
+        }
+    }
+    let paths: Vec<_> = crate::gateway::access::rest_paths().collect();
+    for (method, path) in described {
+        assert!(paths.contains(&path.as_str()), "{method} {path} is in no table");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_the_calls_loads_nothing_and_shows_all() {
+    let server = Server::open().await;
+    let answer = server.call(Method::GET, "/docs", None, "").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    for (method, path) in described() {
+        assert!(answer.body.contains(&format!("<code>{method} {path}</code>")), "{method} {path}");
+    }
+    assert!(!answer.body.contains("<script") && !answer.body.contains("src="), "{}", answer.body);
+    assert!(answer.body.contains("&quot;user_name&quot;: string"), "{}", answer.body);
+}

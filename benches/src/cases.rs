@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use crate::{report::Row, server::Gateway};
 
 mod deliver;
+mod greedy;
 mod idle;
 mod names;
 mod overhead;
@@ -31,6 +32,8 @@ pub(crate) enum Case {
     Overhead,
     /// Whether the time of a login tells that a name exists.
     Names,
+    /// Whether somebody who chats notices greedy clients.
+    Greedy,
 }
 
 /// How long to measure.
@@ -46,8 +49,8 @@ pub(crate) struct Scale {
 
 impl Case {
     /// All of them, the quickest first.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Start, Self::Deliver, Self::Write, Self::Idle, Self::Overhead, Self::Names];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Start, Self::Deliver, Self::Write, Self::Idle, Self::Greedy, Self::Overhead, Self::Names];
 
     /// Returns whether the outcome depends on the database.
     pub(crate) const fn writes(self) -> bool {
@@ -66,6 +69,7 @@ impl Case {
             Self::Idle => idle::run(gateway).await,
             Self::Overhead => overhead::run(gateway).await,
             Self::Names => names::run(gateway, scale),
+            Self::Greedy => greedy::run(gateway, scale).await,
         }
     }
 }

@@ -25,7 +25,8 @@ impl Sweeper {
     /// Sweeps until it is dropped. What fails is logged by the store, and tried again later.
     pub(super) async fn run(self) {
         // Nothing stays much longer than it should: what is to be kept for minutes is looked for within seconds.
-        let interval = self.retention.map_or(INTERVAL, |age| (age / 10).clamp(Duration::from_secs(1), INTERVAL));
+        let interval =
+            self.retention.map_or(INTERVAL, |age| (age / 10).clamp(Duration::from_secs(1), INTERVAL));
         loop {
             self.sweep().await;
             sleep(interval).await;

@@ -155,6 +155,5 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// What the table holds already but this version does not serve: a set value is refused, never ignored.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
-    ("NATS_URL", "several instances come later: run one, and leave it unset"),
-];
+pub(super) const NOT_YET: &[(&str, &str)] =
+    &[("NATS_URL", "several instances come later: run one, and leave it unset")];

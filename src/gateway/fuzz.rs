@@ -58,7 +58,7 @@ fn head(data: &[u8]) -> Option<Request<()>> {
     let (version, rest) = data.split_first()?;
     let mut lines = rest.split(|byte| *byte == b'\n');
     let mut request = Request::new(());
-    *request.version_mut() = if version % 2 == 0 { Version::HTTP_2 } else { Version::HTTP_11 };
+    *request.version_mut() = if version.is_multiple_of(2) { Version::HTTP_2 } else { Version::HTTP_11 };
     *request.method_mut() = Verb::from_bytes(lines.next()?).ok()?;
     *request.uri_mut() = Uri::try_from(lines.next()?).ok()?;
     for name in [header::CONTENT_TYPE, header::ACCEPT] {

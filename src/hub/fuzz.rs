@@ -47,10 +47,10 @@ impl World {
             1 => self.publish(1, i64::from(how % 5) + 1),
             2 if self.streams.len() < STREAMS => self.open(how),
             3 | 4 if !self.streams.is_empty() => {
-                self.hear(some % self.streams.len(), i64::from(how % 3) * 40 + 1)
+                self.hear(some % self.streams.len(), i64::from(how % 3) * 40 + 1);
             }
             5 if !self.streams.is_empty() => drop(self.streams.swap_remove(some % self.streams.len())),
-            6 if how % 2 == 0 => self.hub.reclaim(),
+            6 if how.is_multiple_of(2) => self.hub.reclaim(),
             6 => self.room.drop_chunks(),
             7 => self.catch_up(),
             _ => {}

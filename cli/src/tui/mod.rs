@@ -1,10 +1,16 @@
 //! The full screen: keys and news in, the screen and effects out.
 
 mod app;
+#[cfg(test)]
+mod behaviour;
 mod colour;
 mod command;
 mod input;
+mod keys;
+mod news;
 mod room;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod snapshots;
 mod view;
@@ -23,7 +29,8 @@ use ratatui::DefaultTerminal;
 use tokio::sync::mpsc;
 
 use self::{
-    app::{App, Effect, News},
+    app::App,
+    news::Effect,
     worker::{Report, Worker},
 };
 use crate::exit::Error;
@@ -98,11 +105,7 @@ fn reported(
     while let Some(report) = next {
         let news = match report {
             Report::News(news) => news,
-            Report::Entered(room) => {
-                let info = room.info();
-                worker.entered(room);
-                News::Entered(info)
-            }
+            Report::Entered(room) => worker.entered(room),
         };
         effects.extend(app.news(news));
         next = reports.try_recv().ok();

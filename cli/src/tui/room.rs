@@ -1,13 +1,16 @@
 //! A room as the screen shows it: its log as far as it is known, its people, what is on its way.
 
-use grpcchatter_client::{Event, Message, Page, RoomInfo};
+use grpcchatter_client::{CloseReason, Event, Message, Page, RoomInfo};
+
+use super::news::Cure;
 
 /// How far a room is from being live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// Not entered by this program.
+    /// Not entered by this program, or not any more.
     Closed {
         why: Option<String>,
+        cure: Cure,
     },
     Connecting,
     Live,
@@ -30,12 +33,26 @@ pub(crate) struct Pending {
     pub(crate) body: String,
     /// Why it was given up; it is sent again by /retry.
     pub(crate) failed: Option<String>,
+    /// Its place in the log: it is shown here until the stream has told it there.
+    pub(crate) stored: Option<i64>,
+}
+
+/// Whether there is something above what is known of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Older {
+    Unasked,
+    Asked,
+    /// It is asked for again by scrolling.
+    Failed,
+    None,
 }
 
 #[derive(Debug)]
 pub(crate) struct RoomView {
     pub(crate) info: RoomInfo,
     pub(crate) link: Link,
+    /// Which of the entries into rooms this one is: what another one tells is of the past.
+    pub(crate) entry: u64,
     pub(crate) entries: Vec<Entry>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) people: Vec<String>,
@@ -43,23 +60,42 @@ pub(crate) struct RoomView {
     pub(crate) unread: usize,
     /// How many lines the view stands above the newest.
     pub(crate) scroll: usize,
-    /// Whether older messages can be asked for, and were not yet.
-    pub(crate) older: bool,
+    pub(crate) older: Older,
+    /// The place of the newest message that was told.
+    newest: i64,
 }
 
 impl RoomView {
     pub(crate) fn new(info: RoomInfo) -> Self {
         Self {
             info,
-            link: Link::Closed { why: None },
+            link: Link::Closed { why: None, cure: Cure::Look },
+            entry: 0,
             entries: Vec::new(),
             pending: Vec::new(),
             people: Vec::new(),
             people_count: 0,
             unread: 0,
             scroll: 0,
-            older: true,
+            older: Older::Unasked,
+            newest: 0,
         }
+    }
+
+    /// The room was entered, and is told anew.
+    pub(crate) fn entered(&mut self, info: RoomInfo, entry: u64) {
+        self.info = info;
+        self.entry = entry;
+        self.link = Link::Connecting;
+        self.forget();
+    }
+
+    /// Drops what is known of the log.
+    fn forget(&mut self) {
+        self.entries.clear();
+        self.newest = 0;
+        self.scroll = 0;
+        self.older = Older::Unasked;
     }
 
     pub(crate) fn note(&mut self, text: impl Into<String>) {
@@ -79,6 +115,11 @@ impl RoomView {
         match event {
             Event::Message(message) => {
                 self.acknowledge(message.client_message_id.as_deref());
+                if message.seq <= self.newest {
+                    return;
+                }
+                self.newest = message.seq;
+                self.settle();
                 // What had been said before this program came is not news.
                 if !seen && self.link == Link::Live && message.user_name != me {
                     self.unread += 1;
@@ -108,17 +149,18 @@ impl RoomView {
             }
             Event::Reconnecting { .. } => self.link = Link::Reconnecting,
             Event::Resumed => self.link = Link::Live,
-            Event::Reset { .. } => {
-                self.entries.clear();
-                self.scroll = 0;
-                self.older = true;
+            Event::Reset { last_seq } => {
+                self.forget();
+                self.newest = last_seq;
+                self.settle();
                 self.note("the log of this room was reset; scroll up to read it again");
             }
             Event::Closed(why) => {
                 self.people.clear();
                 self.people_count = 0;
+                self.pending.retain(|pending| pending.stored.is_none());
                 self.note(why.to_string());
-                self.link = Link::Closed { why: Some(why.to_string()) };
+                self.link = Link::Closed { why: Some(why.to_string()), cure: cure(&why) };
             }
             _ => {}
         }
@@ -126,14 +168,41 @@ impl RoomView {
 
     /// Puts older messages above what is known.
     pub(crate) fn prepend(&mut self, page: Page) {
-        self.older = page.more;
+        self.older = if page.more { Older::Unasked } else { Older::None };
+        for message in &page.messages {
+            self.acknowledge(message.client_message_id.as_deref());
+        }
         let known = self.oldest().unwrap_or(i64::MAX);
         let older = page.messages.into_iter().filter(|message| message.seq < known).map(Entry::Message);
         self.entries.splice(0..0, older);
     }
 
-    /// A message of this program was stored.
-    pub(crate) fn acknowledge(&mut self, id: Option<&str>) {
+    /// A message of this program stands in the log at `seq`.
+    pub(crate) fn stored(&mut self, id: &str, seq: i64) {
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.id == id) {
+            pending.failed = None;
+            pending.stored = Some(seq);
+        }
+        self.settle();
+    }
+
+    /// Drops what is stored at a place that the stream has passed.
+    fn settle(&mut self) {
+        let newest = self.newest;
+        self.pending.retain(|pending| pending.stored.is_none_or(|seq| seq > newest));
+    }
+
+    /// A message of this program was told as part of the log.
+    fn acknowledge(&mut self, id: Option<&str>) {
         self.pending.retain(|pending| Some(pending.id.as_str()) != id);
+    }
+}
+
+/// What helps after the room has closed.
+fn cure(why: &CloseReason) -> Cure {
+    match why {
+        CloseReason::PasswordChanged => Cure::Password,
+        CloseReason::Failed(error) if error.is_retryable() => Cure::Look,
+        _ => Cure::Join,
     }
 }

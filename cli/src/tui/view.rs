@@ -132,7 +132,8 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -
     draw_head(frame, head, room);
     let columns = usize::from(area.width).saturating_sub(2);
     let height = usize::from(area.height);
-    let lines = log_lines(room, columns, room.scroll + height, zone, &app.me);
+    // One line more than is shown tells whether there is something above it.
+    let lines = log_lines(room, columns, room.scroll + height + 1, zone, &app.me);
     room.scroll = room.scroll.min(lines.len().saturating_sub(height));
     let end = lines.len() - room.scroll;
     let start = end.saturating_sub(height);

@@ -6,7 +6,7 @@ use grpcchatter_client::{Client, Error, Room, Start, reason};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::mpsc;
 
-use super::app::{Effect, News};
+use super::news::{Cure, Effect, News};
 use crate::output::stamp;
 
 /// As many of the newest messages are shown on entering.
@@ -16,7 +16,9 @@ const MORE: u16 = 100;
 
 pub(crate) struct Worker {
     client: Client,
-    rooms: HashMap<String, Room>,
+    /// The rooms that are entered, each with the number of its entry.
+    rooms: HashMap<String, (u64, Room)>,
+    entries: u64,
     news: mpsc::Sender<Report>,
 }
 
@@ -31,7 +33,7 @@ impl Worker {
     pub(crate) fn new(client: Client) -> (Self, mpsc::Receiver<Report>) {
         // Full, it makes the tasks wait: the rooms' logs keep what was not read.
         let (news, reports) = mpsc::channel(256);
-        (Self { client, rooms: HashMap::new(), news }, reports)
+        (Self { client, rooms: HashMap::new(), entries: 0, news }, reports)
     }
 
     /// Loads the list of rooms.
@@ -51,30 +53,34 @@ impl Worker {
     }
 
     /// Takes over a room that was entered, and follows it. A room that is entered again replaces the old one.
-    pub(crate) fn entered(&mut self, room: Room) {
-        let code = room.info().short_code;
-        if let Some(old) = self.rooms.insert(code.clone(), room.clone()) {
+    pub(crate) fn entered(&mut self, room: Room) -> News {
+        self.entries += 1;
+        let (info, entry) = (room.info(), self.entries);
+        let code = info.short_code.clone();
+        if let Some((_, old)) = self.rooms.insert(code.clone(), (entry, room.clone())) {
             old.disconnect();
         }
         let news = self.news.clone();
         tokio::spawn(async move {
             let mut events = room.events_from(Start::Last(FIRST));
             while let Some(event) = events.recv().await {
-                let happened = News::Happened { code: code.clone(), event };
+                let happened = News::Happened { code: code.clone(), entry, event };
                 if news.send(Report::News(happened)).await.is_err() {
                     return;
                 }
             }
         });
+        News::Entered { info, entry }
     }
 
     pub(crate) fn run(&mut self, effect: Effect) {
         let client = self.client.clone();
         match effect {
             Effect::Enter { code, password } => self.enter(async move {
-                client.join_chat_room(&code, &password).await.map_err(|error| {
-                    let locked = error.reason() == Some(reason::WRONG_ROOM_PASSWORD);
-                    News::NotEntered { code, why: error.to_string(), locked }
+                client.join_chat_room(&code, &password).await.map_err(|error| News::NotEntered {
+                    code,
+                    why: error.to_string(),
+                    cure: cure(&error),
                 })
             }),
             Effect::EnterByInvitation { token } => {
@@ -89,10 +95,12 @@ impl Worker {
             }),
             Effect::Send { code, id, body } => self.send(code, id, body),
             Effect::Older { code, before } => {
-                let Some(room) = self.rooms.get(&code).cloned() else { return };
+                let Some((entry, room)) = self.rooms.get(&code).cloned() else { return };
                 self.task(async move {
-                    let page = room.messages_before(before, MORE).await?;
-                    Ok(News::Older { code, page })
+                    Ok(match room.messages_before(before, MORE).await {
+                        Ok(page) => News::Older { code, entry, page },
+                        Err(error) => News::NotOlder { code, why: error.to_string() },
+                    })
                 });
             }
             Effect::Invite { code, ttl } => self.task(async move {
@@ -118,7 +126,7 @@ impl Worker {
                 Ok(News::Told(format!("{user} may come back")))
             }),
             Effect::Leave { code } => {
-                let Some(room) = self.rooms.get(&code).cloned() else { return };
+                let Some((_, room)) = self.rooms.get(&code).cloned() else { return };
                 self.task(async move {
                     room.leave().await?;
                     Ok(News::Gone { code })
@@ -132,17 +140,15 @@ impl Worker {
     }
 
     fn send(&self, code: String, id: String, body: String) {
-        let news = self.news.clone();
-        let Some(room) = self.rooms.get(&code).cloned() else {
+        let Some((_, room)) = self.rooms.get(&code).cloned() else {
             let why = "the room is not connected yet".to_owned();
             return self.task(async move { Ok(News::NotSent { code, id, why }) });
         };
-        tokio::spawn(async move {
-            if let Err(error) = room.send_with_id(&id, &body).await {
-                let why = error.to_string();
-                // Without a receiver the screen is gone.
-                let _ = news.send(Report::News(News::NotSent { code, id, why })).await;
-            }
+        self.task(async move {
+            Ok(match room.send_with_id(&id, &body).await {
+                Ok(message) => News::Sent { code, id, seq: message.seq },
+                Err(error) => News::NotSent { code, id, why: error.to_string() },
+            })
         });
     }
 
@@ -160,6 +166,15 @@ impl Worker {
             let told = work.await.unwrap_or_else(|error| failed(&error));
             let _ = news.send(Report::News(told)).await;
         });
+    }
+}
+
+/// What helps where a room could not be entered.
+fn cure(error: &Error) -> Cure {
+    match error.reason() {
+        Some(reason::WRONG_ROOM_PASSWORD) => Cure::Password,
+        _ if error.is_retryable() => Cure::Look,
+        _ => Cure::Join,
     }
 }
 

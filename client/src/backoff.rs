@@ -25,11 +25,6 @@ impl Backoff {
         asked.map_or(drawn, |asked| asked + drawn)
     }
 
-    /// How many delays were drawn since the last success.
-    pub(crate) fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
     /// Starts anew after a success.
     pub(crate) fn reset(&mut self) {
         self.attempts = 0;
@@ -54,7 +49,7 @@ mod tests {
     fn many_attempts_do_not_overflow() {
         let mut backoff = Backoff { attempts: u32::MAX };
         assert!(backoff.next(None) <= CEILING);
-        assert_eq!(backoff.attempts(), u32::MAX);
+        assert_eq!(backoff.attempts, u32::MAX);
     }
 
     #[test]

@@ -8,8 +8,12 @@ use std::{
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{Account, ClientBuilder, Error, backoff::Backoff, session::Sessions, transport::Transport};
+
+/// In place of a patience without end, which no clock can add.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A person's way to one server. Clones share the connection and the session.
 ///
@@ -81,28 +85,39 @@ impl From<AccountAnswer> for Account {
 }
 
 impl Inner {
-    /// Repeats a call that may be repeated, while that may help and time is left.
-    pub(crate) async fn patiently<T, Fut>(&self, call: impl Fn() -> Fut) -> Result<T, Error>
+    /// When what begins now is given up.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + self.patience.min(A_YEAR)
+    }
+
+    /// Repeats a call that may be repeated, while that may help. Attempts, renewals of tokens and pauses are over
+    /// at `end`, together; what the last attempt met is the error.
+    pub(crate) async fn patiently<T, Fut>(&self, end: Instant, call: impl Fn() -> Fut) -> Result<T, Error>
     where
         Fut: Future<Output = Result<T, Error>>,
     {
-        let mut backoff = Backoff::default();
-        let end = tokio::time::Instant::now() + self.patience;
-        let closed = self.transport.child();
-        loop {
-            let error = match call().await {
-                Err(error) if error.is_retryable() => error,
-                answer => return answer,
-            };
-            let next = tokio::time::Instant::now() + backoff.next(error.retry_after());
-            if next > end {
-                return Err(error);
+        let mut met = None;
+        let attempts = async {
+            let mut backoff = Backoff::default();
+            loop {
+                let error = match call().await {
+                    Err(error) if error.is_retryable() => error,
+                    answer => return answer,
+                };
+                let next = Instant::now() + backoff.next(error.retry_after());
+                if next > end {
+                    return Err(error);
+                }
+                met = Some(error);
+                sleep_until(next).await;
             }
-            tokio::select! {
-                () = closed.cancelled() => return Err(Error::Disconnected),
-                () = tokio::time::sleep_until(next) => {}
-            }
-        }
+        };
+        let done = tokio::select! {
+            biased;
+            () = self.transport.closed() => return Err(Error::Disconnected),
+            done = timeout_at(end, attempts) => done,
+        };
+        done.unwrap_or_else(|_| Err(met.unwrap_or(Error::TimedOut)))
     }
 }
 
@@ -188,10 +203,12 @@ impl Client {
         self.inner.sessions.login(user_name, password).await
     }
 
-    /// Ends the session: its tokens and its open streams, here and on the server.
+    /// Ends the session: its tokens and its open streams, here and on the server. One that has ended there already
+    /// is forgotten here.
     ///
     /// # Errors
-    /// Where the server could not be told; the session is then kept, so that it can be ended later.
+    /// [`Error::NotLoggedIn`] where there is none; another where the server could not be told: the session is then
+    /// kept, so that it can be ended later.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -232,7 +249,7 @@ impl Client {
     pub async fn account(&self) -> Result<Account, Error> {
         let inner = &self.inner;
         let answer: AccountAnswer = inner
-            .patiently(|| async {
+            .patiently(inner.end(), || async {
                 inner.transport.rest_as(&inner.sessions, Method::GET, "/account", None::<&()>).await
             })
             .await?;

@@ -5,49 +5,7 @@ use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::CloseReason;
-
-/// The reasons that a server gives, as [`Refusal::reason`] carries them.
-///
-/// A newer server may give others, so they are strings and not an enum.
-pub mod reason {
-    /// The user name breaks a rule.
-    pub const INVALID_USER_NAME: &str = "INVALID_USER_NAME";
-    /// The password breaks a rule.
-    pub const INVALID_PASSWORD: &str = "INVALID_PASSWORD";
-    /// The body of a message is longer than the server takes.
-    pub const MESSAGE_TOO_LONG: &str = "MESSAGE_TOO_LONG";
-    /// Name and password do not belong together.
-    pub const INVALID_CREDENTIALS: &str = "INVALID_CREDENTIALS";
-    /// The token has expired.
-    pub const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
-    /// The token was ended: by a log out, a new password, a new room password.
-    pub const TOKEN_REVOKED: &str = "TOKEN_REVOKED";
-    /// The room asks for a password, and this is not it.
-    pub const WRONG_ROOM_PASSWORD: &str = "WRONG_ROOM_PASSWORD";
-    /// Only the owner of the room may do this.
-    pub const NOT_ROOM_OWNER: &str = "NOT_ROOM_OWNER";
-    /// The caller left the room or was removed from it.
-    pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
-    /// The caller was banned from the room.
-    pub const BANNED: &str = "BANNED";
-    /// No room has this short code.
-    pub const ROOM_NOT_FOUND: &str = "ROOM_NOT_FOUND";
-    /// No user has this name.
-    pub const USER_NOT_FOUND: &str = "USER_NOT_FOUND";
-    /// Another account has this name.
-    pub const USER_NAME_TAKEN: &str = "USER_NAME_TAKEN";
-    /// The id of this message was used before, with another body.
-    pub const CLIENT_MESSAGE_ID_REUSED: &str = "CLIENT_MESSAGE_ID_REUSED";
-    /// An account that owns rooms cannot be deleted.
-    pub const OWNS_ROOMS: &str = "OWNS_ROOMS";
-    /// Too many requests, messages or failed guesses.
-    pub const RATE_LIMITED: &str = "RATE_LIMITED";
-    /// The user has as many open streams as the server allows.
-    pub const TOO_MANY_STREAMS: &str = "TOO_MANY_STREAMS";
-    /// The server is going away; another call is answered by the next one.
-    pub const DRAINING: &str = "DRAINING";
-}
+use crate::{CloseReason, Kind, Refusal, reason};
 
 /// The domain of the `ErrorInfo` that a GRPCChatter server attaches.
 const DOMAIN: &str = "grpcchatter";
@@ -102,7 +60,7 @@ pub enum Error {
     /// The call needs [`Client::login`](crate::Client::login) first, or the session has ended.
     #[error("nobody is logged in")]
     NotLoggedIn,
-    /// `disconnect` was called.
+    /// `disconnect` was called. What was under way then may have been done or not.
     #[error("this client has disconnected")]
     Disconnected,
     /// Nothing more comes from the room.
@@ -111,13 +69,13 @@ pub enum Error {
     /// The room's log cannot be continued from where it was read last: read it again.
     #[error("the room's log was reset")]
     LogReset,
-    /// The message was not acknowledged in time: it may be in the room's log or not. Sending it again with
-    /// the same id by [`Room::send_with_id`](crate::Room::send_with_id) is safe.
+    /// The message was not acknowledged: it may be in the room's log or not, since an answer was lost or time ran
+    /// out. Sending it again with the same id by [`Room::send_with_id`](crate::Room::send_with_id) is safe.
     #[error("the message was not acknowledged")]
     Unacknowledged {
         /// What the message was sent as.
         client_message_id: String,
-        /// What the last attempt met.
+        /// What the last attempt met, which may be a refusal: of that attempt alone.
         source: Box<Error>,
     },
     /// The file that keeps the session cannot be read or written.
@@ -125,56 +83,20 @@ pub enum Error {
     SessionFile(#[source] Arc<io::Error>),
 }
 
-/// A server's refusal: its kind, its reason and its words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-#[non_exhaustive]
-pub struct Refusal {
-    /// The class of the failure.
-    pub kind: Kind,
-    /// The reason in capitals, one of [`reason`] or a newer one; empty where something between here and the
-    /// server refused.
-    pub reason: String,
-    /// A sentence for people.
-    pub message: String,
-    /// How long to wait before the next attempt, where the server said so.
-    pub retry_after: Option<Duration>,
-}
-
-/// The class of a [`Refusal`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A value breaks a rule.
-    InvalidArgument,
-    /// The token is missing, wrong or over.
-    Unauthenticated,
-    /// The caller may not do this.
-    PermissionDenied,
-    /// What was named does not exist.
-    NotFound,
-    /// What was to be made exists.
-    AlreadyExists,
-    /// The state of things forbids it for now.
-    FailedPrecondition,
-    /// A limit was reached.
-    ResourceExhausted,
-    /// The server cannot answer now.
-    Unavailable,
-    /// The log was reset under the call.
-    Aborted,
-    /// The server does not know the call.
-    Unimplemented,
-    /// The server failed.
-    Internal,
-}
-
 impl Error {
     /// Whether the same call may succeed later, without anything being changed first.
+    ///
+    /// ```
+    /// use grpcchatter_client::Error;
+    ///
+    /// assert!(Error::TimedOut.is_retryable());
+    /// assert!(!Error::NotLoggedIn.is_retryable());
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Unacknowledged { .. } => true,
+            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Unacknowledged { source, .. } => source.is_retryable(),
             Self::Refused(refusal) => match refusal.kind {
                 Kind::Unavailable | Kind::Aborted => true,
                 Kind::ResourceExhausted => {
@@ -187,30 +109,57 @@ impl Error {
     }
 
     /// The server's reason, where the server gave one.
+    ///
+    /// ```
+    /// use grpcchatter_client::{CloseReason, Error, reason};
+    ///
+    /// assert_eq!(Error::from(CloseReason::Banned).reason(), Some(reason::BANNED));
+    /// assert_eq!(Error::TimedOut.reason(), None);
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) if !refusal.reason.is_empty() => Some(&refusal.reason),
+            Self::Closed(why) => why.reason(),
             Self::Unacknowledged { source, .. } => source.reason(),
             _ => None,
         }
     }
 
     /// The class of the server's refusal, if this is one.
+    ///
+    /// ```
+    /// use grpcchatter_client::{CloseReason, Error, Kind};
+    ///
+    /// assert_eq!(Error::from(CloseReason::RoomDeleted).kind(), Some(Kind::NotFound));
+    /// assert_eq!(Error::TimedOut.kind(), None);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Self::Refused(refusal) => Some(refusal.kind),
+            Self::Closed(why) => why.kind(),
             Self::Unacknowledged { source, .. } => source.kind(),
             _ => None,
         }
     }
 
     /// How long the server asked to wait.
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) {
+    /// if let Err(error) = client.login("walker1", "Secret-1!").await
+    ///     && let Some(delay) = error.retry_after()
+    /// {
+    ///     println!("{error}; in {} seconds", delay.as_secs());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
+            Self::Unacknowledged { source, .. } => source.retry_after(),
             _ => None,
         }
     }
@@ -237,27 +186,11 @@ impl From<Status> for Error {
         let details = status.get_error_details();
         let reason = details.error_info().filter(|info| info.domain == DOMAIN);
         Self::Refused(Refusal {
-            kind: kind_of(status.code()),
+            kind: Kind::of(status.code()),
             reason: reason.map(|info| info.reason.clone()).unwrap_or_default(),
             message: status.message().to_owned(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
         })
-    }
-}
-
-fn kind_of(code: Code) -> Kind {
-    match code {
-        Code::InvalidArgument | Code::OutOfRange => Kind::InvalidArgument,
-        Code::Unauthenticated => Kind::Unauthenticated,
-        Code::PermissionDenied => Kind::PermissionDenied,
-        Code::NotFound => Kind::NotFound,
-        Code::AlreadyExists => Kind::AlreadyExists,
-        Code::FailedPrecondition => Kind::FailedPrecondition,
-        Code::ResourceExhausted => Kind::ResourceExhausted,
-        Code::Unavailable => Kind::Unavailable,
-        Code::Aborted => Kind::Aborted,
-        Code::Unimplemented => Kind::Unimplemented,
-        _ => Kind::Internal,
     }
 }
 
@@ -294,6 +227,31 @@ mod tests {
         assert!(!refused(Code::PermissionDenied, "BANNED", None).is_retryable());
         assert!(!refused(Code::Unauthenticated, "TOKEN_REVOKED", None).is_retryable());
         assert!(!Error::Disconnected.is_retryable());
+    }
+
+    #[test]
+    fn what_closed_a_room_has_the_servers_reason_and_kind() {
+        for (why, kind, reason) in [
+            (CloseReason::Removed, Some(Kind::PermissionDenied), Some(reason::NOT_A_MEMBER)),
+            (CloseReason::Banned, Some(Kind::PermissionDenied), Some(reason::BANNED)),
+            (CloseReason::RoomDeleted, Some(Kind::NotFound), Some(reason::ROOM_NOT_FOUND)),
+            (CloseReason::PasswordChanged, Some(Kind::PermissionDenied), Some(reason::WRONG_ROOM_PASSWORD)),
+            (CloseReason::Disconnected, None, None),
+        ] {
+            let error = Error::from(why);
+            assert_eq!((error.kind(), error.reason()), (kind, reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_as_retryable_as_its_cause() {
+        for (cause, retryable) in
+            [(Error::TimedOut, true), (refused(Code::PermissionDenied, "BANNED", None), false)]
+        {
+            let source = Box::new(cause);
+            let error = Error::Unacknowledged { client_message_id: String::new(), source };
+            assert_eq!(error.is_retryable(), retryable);
+        }
     }
 
     #[test]

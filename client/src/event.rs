@@ -12,6 +12,21 @@ use futures_util::{Stream, stream::BoxStream};
 use crate::{Error, Kind, Message, RoomInfo, User, reason};
 
 /// Something that happened in a room, or to the connection to it.
+///
+/// ```
+/// use grpcchatter_client::Event;
+///
+/// fn line(event: &Event) -> Option<String> {
+///     match event {
+///         Event::Message(message) => Some(format!("{}: {}", message.user_name, message.body)),
+///         Event::Came(user) => Some(format!("{} came", user.name)),
+///         Event::Left(name) => Some(format!("{name} left")),
+///         Event::Closed(why) => Some(why.to_string()),
+///         _ => None,
+///     }
+/// }
+/// # assert_eq!(line(&Event::Resumed), None);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -58,6 +73,16 @@ pub enum Event {
 }
 
 /// Why a stream of events has ended for good.
+///
+/// ```
+/// use grpcchatter_client::CloseReason;
+///
+/// fn may_join_again(why: &CloseReason) -> bool {
+///     matches!(why, CloseReason::Removed | CloseReason::PasswordChanged)
+/// }
+/// # assert!(!may_join_again(&CloseReason::Banned));
+/// assert_eq!(CloseReason::Banned.to_string(), "you were banned from this room");
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -75,6 +100,31 @@ pub enum CloseReason {
     LoggedOut,
     /// Anything else that does not heal by itself.
     Failed(Error),
+}
+
+impl CloseReason {
+    /// The reason of the refusal that it came from.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Removed => Some(reason::NOT_A_MEMBER),
+            Self::Banned => Some(reason::BANNED),
+            Self::RoomDeleted => Some(reason::ROOM_NOT_FOUND),
+            Self::PasswordChanged => Some(reason::WRONG_ROOM_PASSWORD),
+            Self::Failed(error) => error.reason(),
+            Self::Disconnected | Self::LoggedOut => None,
+        }
+    }
+
+    /// The class of the refusal that it came from.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Removed | Self::Banned | Self::PasswordChanged => Some(Kind::PermissionDenied),
+            Self::RoomDeleted => Some(Kind::NotFound),
+            Self::LoggedOut => Some(Kind::Unauthenticated),
+            Self::Failed(error) => error.kind(),
+            Self::Disconnected => None,
+        }
+    }
 }
 
 impl From<Error> for CloseReason {

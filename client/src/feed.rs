@@ -28,7 +28,7 @@ const HEALTHY: Duration = Duration::from_secs(5);
 /// Where the next stream starts.
 #[derive(Debug, Clone)]
 enum Position {
-    /// With the newest messages: no message has been seen yet.
+    /// With the newest messages: none has been seen yet, and the stream has not said that this is because none is.
     Last(u16),
     After(ResumePoint),
     /// With what comes next: the log has no message left to start after, since retention took them. What
@@ -162,7 +162,12 @@ impl Feed {
         match told {
             Some(Told::Subscribed(subscribed)) => return self.subscribed(subscribed).await,
             Some(Told::Message(message)) => return self.message(message.try_into()?),
-            Some(Told::CaughtUp(it)) => self.ready.push_back(Event::CaughtUp { last_seq: it.last_seq }),
+            Some(Told::CaughtUp(it)) => {
+                if let Position::Last(_) = self.position {
+                    self.settle(it.last_seq).await?;
+                }
+                self.ready.push_back(Event::CaughtUp { last_seq: it.last_seq });
+            }
             Some(Told::Presence(it)) => {
                 let users = it.users.into_iter().map(User::try_from).collect::<Result<_, _>>()?;
                 self.ready.push_back(Event::Present { users, count: count(it.user_count) });
@@ -209,6 +214,14 @@ impl Feed {
         Ok(())
     }
 
+    /// No message was asked for, or none is kept: the next stream starts where this one goes on from, since messages
+    /// may come between the two.
+    async fn settle(&mut self, last_seq: i64) -> Result<(), Error> {
+        let point = self.membership.point_at(last_seq, self.membership.end()).await?;
+        self.position = point.map_or_else(|last_seq| Position::Now { last_seq }, Position::After);
+        Ok(())
+    }
+
     /// Finds the log's present end before telling of it, so that what the reader then reads again and what
     /// this stream goes on with leave no gap between them.
     async fn reset(&mut self) -> Result<(), Error> {
@@ -226,8 +239,16 @@ impl Feed {
         if live.last.is_some_and(|last| message.seq != last + 1) {
             return Err(unavailable("the stream left out a message", "", None));
         }
+        let known = match &self.position {
+            Position::Last(_) => None,
+            Position::After(point) => Some(point.seq),
+            Position::Now { last_seq } => Some(*last_seq),
+        };
+        if known.is_some_and(|known| message.seq > known + 1) {
+            return Err(unavailable("the stream left out a message", "", None));
+        }
         live.last = Some(message.seq);
-        if matches!(&self.position, Position::After(known) if message.seq <= known.seq) {
+        if known.is_some_and(|known| message.seq <= known) {
             return Ok(());
         }
         self.position = Position::After(message.resume_point());

@@ -56,17 +56,26 @@ mod event;
 mod feed;
 mod membership;
 mod model;
+pub mod reason;
+mod refusal;
 mod room;
 mod rooms;
+mod sending;
 mod session;
 mod session_file;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use error::{Error, Kind, Refusal, reason};
+pub use error::Error;
 pub use event::{CloseReason, Event, Events};
 pub use model::{Account, Invitation, Message, Page, ResumePoint, RoomInfo, Start, User, new_message_id};
+pub use refusal::{Kind, Refusal};
 pub use room::Room;

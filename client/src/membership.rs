@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grpcchatter_proto::v1;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Error, Page, ResumePoint, RoomInfo,
+    Error, Message, Page, ResumePoint, RoomInfo,
     client::Inner,
     transport::{Credential, Secret, Stub, fresh},
 };
@@ -20,7 +21,7 @@ pub(crate) struct Membership {
     token: Mutex<Secret>,
     /// Held over a renewal, so that calls which are refused together enter the room again once.
     renewing: tokio::sync::Mutex<()>,
-    /// The end of the log when the room was joined.
+    /// The end of the log when the room was joined; its place alone where that message is not kept.
     joined_at: Result<ResumePoint, i64>,
     closed: CancellationToken,
 }
@@ -32,8 +33,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Membership {
     /// Joins a room, and notes where its log ends, so that streams can start there whenever they are opened.
     pub(crate) async fn join(client: Arc<Inner>, request: v1::JoinChatRoomRequest) -> Result<Self, Error> {
+        let end = client.end();
         let answer = client
-            .patiently(|| async {
+            .patiently(end, || async {
                 let join = |mut stub: Stub, it| async move { stub.join_chat_room(it).await };
                 client.transport.call(&client.sessions, request.clone(), join).await
             })
@@ -48,9 +50,9 @@ impl Membership {
             renewing: tokio::sync::Mutex::new(()),
             info: Mutex::new(info),
         };
-        if membership.info().last_seq > 0 {
-            membership.joined_at = membership.end_of_log().await?;
-        }
+        // The end as the answer told it: by now something may stand behind it, which is for the streams to tell.
+        let last_seq = membership.info().last_seq;
+        membership.joined_at = membership.point_at(last_seq, end).await?;
         Ok(membership)
     }
 
@@ -84,9 +86,15 @@ impl Membership {
         }
     }
 
-    /// Makes a call that may be repeated, until it is answered.
+    /// When what begins now is given up.
+    pub(crate) fn end(&self) -> Instant {
+        self.client.end()
+    }
+
+    /// Makes a call that may be repeated, until it is answered, or until `end`.
     pub(crate) async fn call<Q: Clone, A, Fut>(
         &self,
+        end: Instant,
         message: Q,
         rpc: impl Fn(Stub, Request<Q>) -> Fut,
     ) -> Result<A, Error>
@@ -94,18 +102,30 @@ impl Membership {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let client = &self.client;
-        self.open(client.patiently(|| client.transport.call(self, message.clone(), &rpc))).await
+        self.open(client.patiently(end, || client.transport.call(self, message.clone(), &rpc))).await
     }
 
     /// A page of the log.
-    pub(crate) async fn page(&self, request: v1::ListMessagesRequest) -> Result<Page, Error> {
-        self.call(request, |mut stub: Stub, it| async move { stub.list_messages(it).await }).await?.try_into()
+    pub(crate) async fn page(&self, end: Instant, request: v1::ListMessagesRequest) -> Result<Page, Error> {
+        let rpc = |mut stub: Stub, it| async move { stub.list_messages(it).await };
+        self.call(end, request, rpc).await?.try_into()
+    }
+
+    /// The point after the message at `seq`; its place where it is not kept.
+    pub(crate) async fn point_at(&self, seq: i64, end: Instant) -> Result<Result<ResumePoint, i64>, Error> {
+        if seq == 0 {
+            return Ok(Ok(ResumePoint::default()));
+        }
+        let request = v1::ListMessagesRequest { page_size: 1, before_seq: 0, after_seq: Some(seq - 1) };
+        let page = self.page(end, request).await?;
+        let found = page.messages.first().filter(|message| message.seq == seq);
+        Ok(found.map(Message::resume_point).ok_or(seq))
     }
 
     /// The newest message; where none is kept, the log's length.
     pub(crate) async fn end_of_log(&self) -> Result<Result<ResumePoint, i64>, Error> {
         let request = v1::ListMessagesRequest { page_size: 1, before_seq: 0, after_seq: None };
-        let page = self.page(request).await?;
+        let page = self.page(self.end(), request).await?;
         Ok(match page.messages.last() {
             Some(message) => Ok(message.resume_point()),
             None if page.last_seq == 0 => Ok(ResumePoint::default()),

@@ -1,9 +1,4 @@
 //! A room that was joined: sending, reading, leaving.
-//!
-//! Sending is one unary call per message and not the server's `Chat` stream: its answer is the
-//! acknowledgement, it passes every proxy, and a message that was refused or lost in a restart can be tried
-//! again before the next one goes out. With many messages in flight on a stream, those behind a lost one would
-//! be stored ahead of it.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +6,7 @@ use grpcchatter_proto::v1;
 
 use crate::{
     CloseReason, Error, Event, Events, Message, Page, RoomInfo, Start, User, client::Inner, feed,
-    membership::Membership, model::new_message_id, transport::Stub,
+    membership::Membership, model::new_message_id, sending::Sending, transport::Stub,
 };
 
 /// A room that this client has joined. Clones are handles of the same room.
@@ -41,8 +36,7 @@ pub struct Room {
 /// What the clones of a [`Room`] share, and its streams do not: a stream that held this would hold itself.
 #[derive(Default)]
 struct Shared {
-    /// Held over a send: the messages of one room are stored in the order in which they were sent. It is fair.
-    sending: tokio::sync::Mutex<()>,
+    sending: Sending,
     /// What [`Room::receive`] reads.
     receiving: tokio::sync::Mutex<Option<Events>>,
 }
@@ -79,8 +73,10 @@ impl Room {
     /// stored.
     ///
     /// # Errors
-    /// [`Error::Unacknowledged`] where time ran out; a refusal, as with
-    /// [`reason::MESSAGE_TOO_LONG`](crate::reason::MESSAGE_TOO_LONG), where the message was not stored.
+    /// [`Error::Unacknowledged`] where time ran out, or where the message was refused after an answer had been
+    /// lost: it may be stored then. A refusal, as with
+    /// [`reason::MESSAGE_TOO_LONG`](crate::reason::MESSAGE_TOO_LONG), where it is not.
+    /// [`Error::Disconnected`] where `disconnect` was called meanwhile, which leaves open whether it is.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -111,22 +107,7 @@ impl Room {
     /// # }
     /// ```
     pub async fn send_with_id(&self, client_message_id: &str, body: &str) -> Result<Message, Error> {
-        let request =
-            v1::SendMessageRequest { body: body.to_owned(), client_message_id: client_message_id.to_owned() };
-        let work = async {
-            let _turn = self.shared.sending.lock().await;
-            self.membership
-                .call(request, |mut stub: Stub, it| async move { stub.send_message(it).await })
-                .await
-        };
-        let answer = self.membership.open(work).await.map_err(|error| match error {
-            error if error.is_retryable() => Error::Unacknowledged {
-                client_message_id: client_message_id.to_owned(),
-                source: Box::new(error),
-            },
-            error => error,
-        })?;
-        answer.message.ok_or_else(|| Error::Malformed("the message is missing".to_owned()))?.try_into()
+        self.shared.sending.send(&self.membership, client_message_id, body).await
     }
 
     /// What happens in the room, with what was said since it was joined first.
@@ -221,7 +202,8 @@ impl Room {
     /// ```
     pub async fn messages_before(&self, seq: i64, count: u16) -> Result<Page, Error> {
         let page_size = count.into();
-        self.membership.page(v1::ListMessagesRequest { page_size, before_seq: seq, after_seq: None }).await
+        let request = v1::ListMessagesRequest { page_size, before_seq: seq, after_seq: None };
+        self.membership.page(self.membership.end(), request).await
     }
 
     /// The messages right after a place in the log, at most 200; 0 is its beginning.
@@ -248,7 +230,7 @@ impl Room {
     pub async fn messages_after(&self, seq: i64, count: u16) -> Result<Page, Error> {
         let request =
             v1::ListMessagesRequest { page_size: count.into(), before_seq: 0, after_seq: Some(seq) };
-        self.membership.page(request).await
+        self.membership.page(self.membership.end(), request).await
     }
 
     /// Everybody who is present, each once.
@@ -267,7 +249,13 @@ impl Room {
     pub async fn list_chat_room_users(&self) -> Result<Vec<User>, Error> {
         let request = v1::ListChatRoomUsersRequest {};
         let rpc = |mut stub: Stub, it| async move { stub.list_chat_room_users(it).await };
-        self.membership.call(request, rpc).await?.users.into_iter().map(User::try_from).collect()
+        self.membership
+            .call(self.membership.end(), request, rpc)
+            .await?
+            .users
+            .into_iter()
+            .map(User::try_from)
+            .collect()
     }
 
     /// Gives up the membership: on every device of the user, until they join again.
@@ -283,7 +271,7 @@ impl Room {
     /// ```
     pub async fn leave(&self) -> Result<(), Error> {
         let rpc = |mut stub: Stub, it| async move { stub.leave_chat_room(it).await };
-        self.membership.call(v1::LeaveChatRoomRequest {}, rpc).await?;
+        self.membership.call(self.membership.end(), v1::LeaveChatRoomRequest {}, rpc).await?;
         self.disconnect();
         Ok(())
     }

@@ -109,13 +109,14 @@ impl Client {
     /// # }
     /// ```
     pub async fn list_chat_rooms(&self) -> Result<Vec<RoomInfo>, Error> {
+        let end = self.inner.end();
         let mut rooms = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = v1::ListChatRoomsRequest { page_size: PAGE, page_token };
             let page =
                 self.inner
-                    .patiently(|| async {
+                    .patiently(end, || async {
                         self.call(request.clone(), |mut stub: Stub, it| async move {
                             stub.list_chat_rooms(it).await
                         })

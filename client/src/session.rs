@@ -3,20 +3,25 @@
 //! A user token lives some minutes. It is renewed when the server says that it is over, never by this
 //! machine's clock, which may be wrong by more than a token lives.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
     Error,
     backoff::Backoff,
-    session_file::{Session, SessionFile},
+    session_file::{Session, SessionFile, Turn},
     transport::{Credential, Secret, Transport, is_token_refused},
 };
 
-/// The server answers a repeated refresh alike for 30 seconds; five attempts end well before.
-const REFRESHES: u32 = 5;
+/// How long the session may be changing, whatever the server asks for: others wait for it. The server answers a
+/// repeated refresh alike for 30 seconds, so that no attempt within this time spends a token twice.
+const CHANGE: Duration = Duration::from_secs(20);
 
 /// The session of one client.
 pub(crate) struct Sessions {
@@ -24,8 +29,15 @@ pub(crate) struct Sessions {
     url: String,
     file: Option<SessionFile>,
     current: Mutex<Option<Session>>,
-    /// Held over a refresh: a refresh token is good for one, so the second caller waits for the first one's.
-    refreshing: tokio::sync::Mutex<()>,
+    /// Held over every change: a refresh token is good for one refresh, so the second caller waits for the first
+    /// one's; and what a refresh brings must not take the place of a session that began meanwhile.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Whoever holds it may change the session, here and in the file.
+struct Change<'a> {
+    _here: tokio::sync::MutexGuard<'a, ()>,
+    _file: Option<Turn>,
 }
 
 /// What `/login` and `/refresh` answer, as far as it is needed.
@@ -48,7 +60,16 @@ struct Refresh<'a> {
 
 impl Sessions {
     pub(crate) fn new(transport: Arc<Transport>, url: String, file: Option<SessionFile>) -> Self {
-        Self { transport, url, file, current: Mutex::new(None), refreshing: tokio::sync::Mutex::new(()) }
+        Self { transport, url, file, current: Mutex::new(None), changing: tokio::sync::Mutex::new(()) }
+    }
+
+    async fn change(&self, end: Instant) -> Result<Change<'_>, Error> {
+        let here = self.changing.lock().await;
+        let file = match &self.file {
+            Some(file) => Some(file.turn(end).await?),
+            None => None,
+        };
+        Ok(Change { _here: here, _file: file })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Session>> {
@@ -58,13 +79,17 @@ impl Sessions {
     pub(crate) async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
         let body = Credentials { user_name, password };
         let tokens: Tokens = self.transport.rest(Method::POST, "/login", None, Some(&body)).await?;
+        let _change = self.change(Instant::now() + CHANGE).await?;
         self.keep(user_name.to_owned(), tokens).await
     }
 
     /// Ends the session at the server, then here.
     pub(crate) async fn logout(self: &Arc<Self>) -> Result<(), Error> {
+        self.current().await?;
         let ended = self.transport.rest_as::<()>(self, Method::POST, "/logout", None::<&()>).await;
         match ended {
+            // It had ended at the server already, and is forgotten.
+            Err(Error::NotLoggedIn) => Ok(()),
             Err(error) if !is_token_refused(&error) => Err(error),
             _ => self.forget().await,
         }
@@ -72,6 +97,11 @@ impl Sessions {
 
     /// Drops the session on this side.
     pub(crate) async fn forget(&self) -> Result<(), Error> {
+        let _change = self.change(Instant::now() + CHANGE).await?;
+        self.drop_session().await
+    }
+
+    async fn drop_session(&self) -> Result<(), Error> {
         self.lock().take();
         match &self.file {
             Some(file) => file.remove().await,
@@ -110,41 +140,43 @@ impl Sessions {
 
     /// Exchanges the refresh token, unless this client or another program has done so since.
     async fn replace(&self, refused: &Secret) -> Result<(), Error> {
-        let _one = self.refreshing.lock().await;
+        let end = Instant::now() + CHANGE;
+        let _change = self.change(end).await?;
         if self.current().await?.token != *refused {
             return Ok(());
         }
-        let _turn = match &self.file {
-            Some(file) => Some(file.turn().await?),
-            None => None,
-        };
         if let Some(other) = self.stored().await?.filter(|session| session.token != *refused) {
             self.lock().replace(other);
             return Ok(());
         }
         let session = self.current().await?;
-        match self.refresh(&session.refresh_token).await {
+        match self.refresh(&session.refresh_token, end).await {
             Ok(tokens) => self.keep(session.user_name, tokens).await,
             Err(error) if is_token_refused(&error) => {
-                self.forget().await?;
+                self.drop_session().await?;
                 Err(Error::NotLoggedIn)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn refresh(&self, refresh_token: &Secret) -> Result<Tokens, Error> {
+    /// Tries until `end`, and no longer for a server that asks to wait beyond it: the caller is told so.
+    async fn refresh(&self, refresh_token: &Secret, end: Instant) -> Result<Tokens, Error> {
         let mut backoff = Backoff::default();
         loop {
             let body = Refresh { refresh_token };
-            match self.transport.rest(Method::POST, "/refresh", None, Some(&body)).await {
-                Err(error) if error.is_retryable() && backoff.attempts() < REFRESHES => {
-                    tokio::select! {
-                        () = self.transport.closed() => return Err(Error::Disconnected),
-                        () = tokio::time::sleep(backoff.next(error.retry_after())) => {}
-                    }
-                }
+            let attempt = timeout_at(end, self.transport.rest(Method::POST, "/refresh", None, Some(&body)));
+            let error = match attempt.await.unwrap_or(Err(Error::TimedOut)) {
+                Err(error) if error.is_retryable() => error,
                 answer => return answer,
+            };
+            let next = Instant::now() + backoff.next(error.retry_after());
+            if next > end {
+                return Err(error);
+            }
+            tokio::select! {
+                () = self.transport.closed() => return Err(Error::Disconnected),
+                () = sleep_until(next) => {}
             }
         }
     }

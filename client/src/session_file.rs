@@ -4,15 +4,20 @@
 //! refresh locks the file beside it, and looks first whether another program has done it meanwhile.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::{Error, transport::Secret};
+
+/// Between two looks at the lock: short beside a refresh.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Who is logged in, where, and with what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,16 +45,23 @@ impl SessionFile {
         Self { path: path.into() }
     }
 
-    /// Waits until no other program is refreshing.
-    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
+    /// Waits until no other program is changing the session, or until `end`.
+    ///
+    /// It asks again and again: a wait in the system's own queue could not be given up.
+    pub(crate) async fn turn(&self, end: Instant) -> Result<Turn, Error> {
         let path = self.path.with_added_extension("lock");
-        blocking(move || {
+        let lock = blocking(move || {
             create_parent(&path)?;
-            let lock = private(OpenOptions::new().write(true).create(true)).open(path)?;
-            lock.lock()?;
-            Ok(Turn { _lock: lock })
+            private(OpenOptions::new().write(true).create(true)).open(path)
         })
-        .await
+        .await?;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Turn { _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() + POLL < end => sleep(POLL).await,
+                Err(error) => return Err(Error::SessionFile(Arc::new(error.into()))),
+            }
+        }
     }
 
     /// The session that is kept; `None` where there is none.
@@ -89,8 +101,12 @@ impl SessionFile {
     }
 }
 
+/// Makes the folders above `path` that are missing, for their owner only.
 fn create_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
+    let mut folder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    path.parent().map_or(Ok(()), |parent| folder.recursive(true).create(parent))
 }
 
 #[cfg(unix)]
@@ -142,20 +158,23 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
 
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("session.json");
+        let path = folder.path().join("made/session.json");
         SessionFile::new(path.clone()).save(session("walker1")).await.unwrap();
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     }
 
     #[tokio::test]
     async fn one_program_at_a_time_has_the_turn() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("session.json");
-        let first = SessionFile::new(path.clone()).turn().await.unwrap();
-        let lock = File::open(path.with_added_extension("lock")).unwrap();
-        assert!(lock.try_lock().is_err());
-        drop(first);
-        assert!(lock.try_lock().is_ok());
+        let file = SessionFile::new(folder.path().join("session.json"));
+        let first = file.turn(Instant::now()).await.unwrap();
+        let waited = file.turn(Instant::now()).await;
+        assert!(matches!(waited, Err(Error::SessionFile(_))), "the wait has an end");
+        let (second, ()) = tokio::join!(file.turn(Instant::now() + Duration::from_secs(60)), async {
+            drop(first);
+        });
+        second.unwrap();
     }
 
     #[tokio::test]

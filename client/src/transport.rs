@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use grpcchatter_proto::v1::chat_service_client::ChatServiceClient;
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
@@ -162,7 +162,10 @@ impl Transport {
     ) -> Result<A, Error> {
         let mut request = http::Request::builder().method(method).uri(path);
         if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, token.bearer()?.as_bytes());
+            let mut bearer = HeaderValue::from_bytes(token.bearer()?.as_bytes())
+                .map_err(|_| Error::InvalidValue("the token"))?;
+            bearer.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, bearer);
         }
         let payload = match body {
             Some(body) => {
@@ -239,7 +242,8 @@ fn refusal(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Error 
             409 => Kind::AlreadyExists,
             429 | 507 => Kind::ResourceExhausted,
             501 => Kind::Unimplemented,
-            502..=504 => Kind::Unavailable,
+            // 408: a proxy gave up waiting.
+            408 | 502..=504 => Kind::Unavailable,
             400..=499 => Kind::InvalidArgument,
             _ => Kind::Internal,
         },
@@ -251,7 +255,7 @@ fn refusal(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Error 
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderMap;
 
     use super::*;
 
@@ -268,9 +272,10 @@ mod tests {
 
     #[test]
     fn a_proxys_page_is_a_refusal_too() {
-        let error = refusal(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>");
-        assert_eq!(error.kind(), Some(Kind::Unavailable));
-        assert_eq!(error.reason(), None);
+        for status in [StatusCode::BAD_GATEWAY, StatusCode::REQUEST_TIMEOUT] {
+            let error = refusal(status, &HeaderMap::new(), b"<html>");
+            assert_eq!((error.kind(), error.reason()), (Some(Kind::Unavailable), None));
+        }
     }
 
     #[test]

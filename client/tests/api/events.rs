@@ -63,6 +63,41 @@ async fn a_stream_that_leaves_out_a_message_is_not_believed() {
 }
 
 #[tokio::test]
+async fn what_is_said_while_one_joins_is_told() {
+    let (fake, client, _) = in_a_room().await;
+    fake.state().log.push(message(1));
+    fake.state().said_after_join.push(message(2));
+    let room = client.join_chat_room("aB3xYz", "").await.unwrap();
+    fake.scene(says([2]), None);
+    told(&mut room.events(), &["2"]).await;
+    assert_eq!(fake.state().subscriptions, [after(1)]);
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_behind_where_it_was_resumed_is_not_believed() {
+    let (fake, _client, room) = in_a_room().await;
+    fake.scene(says([1]), Some(Status::unavailable("going away")));
+    fake.scene(says([3]), None);
+    fake.scene(says([2, 3]), None);
+    let expected = &["1", "reconnecting", "resumed", "reconnecting", "resumed", "2", "3"];
+    told(&mut room.events(), expected).await;
+    assert_eq!(fake.state().subscriptions, [after(0), after(1), after(1)]);
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_reader_of_no_message_is_away_is_told() {
+    let (fake, _client, room) = in_a_room().await;
+    fake.state().log.extend([message(1), message(2)]);
+    let caught_up = Told::CaughtUp(v1::CaughtUp { last_seq: 1 });
+    let told_so_far = vec![subscribed(1, false, Duration::from_secs(15)), caught_up];
+    fake.scene(told_so_far, Some(Status::unavailable("going away")));
+    fake.scene(says([2]), None);
+    let mut events = room.events_from(Start::Last(0));
+    told(&mut events, &["caughtup { last_seq: 1 }", "reconnecting", "resumed", "2"]).await;
+    assert_eq!(fake.state().subscriptions[1], after(1));
+}
+
+#[tokio::test]
 async fn a_message_is_told_once() {
     let (fake, _client, room) = in_a_room().await;
     fake.scene(says([1, 2]), Some(Status::unavailable("going away")));

@@ -44,8 +44,10 @@ pub(crate) struct State {
     pub(crate) session_over: bool,
     /// Refuses the user token that is out, until the next refresh.
     pub(crate) spoiled: bool,
-    /// Puts every refresh off for an hour.
-    pub(crate) busy: bool,
+    /// Puts every refresh off for so many seconds.
+    pub(crate) busy: Option<u32>,
+    /// Holds every refresh back until it is told to go on.
+    pub(crate) slow_refresh: Option<Arc<Notify>>,
     pub(crate) joins: Vec<v1::JoinChatRoomRequest>,
     pub(crate) subscriptions: Vec<v1::SubscribeRequest>,
     pub(crate) scenes: VecDeque<Scene>,
@@ -53,18 +55,32 @@ pub(crate) struct State {
     pub(crate) refusals: VecDeque<Status>,
     /// Answers of sends that are lost after storing.
     pub(crate) lost_answers: u32,
+    /// Answers no send at all.
+    pub(crate) silent: bool,
+    /// What is said right after somebody has joined.
+    pub(crate) said_after_join: Vec<v1::Message>,
     pub(crate) log: Vec<v1::Message>,
     pub(crate) refreshes: u32,
+}
+
+impl State {
+    /// Whether a refresh brings the newest token, which is good for one.
+    fn is_good(&self, sent: &[u8]) -> bool {
+        let token = format!("refresh-{}", self.user_tokens);
+        sent.windows(token.len()).any(|part| part == token.as_bytes())
+    }
 }
 
 #[derive(Clone)]
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     pub(crate) url: String,
-    /// Told of each refresh that was put off.
+    /// Told of each refresh that was put off or held back.
     pub(crate) put_off: Arc<Notify>,
     /// How many streams are open.
     pub(crate) open: watch::Sender<usize>,
+    /// How often somebody has logged in.
+    pub(crate) logins: watch::Sender<u32>,
 }
 
 pub(crate) fn status(code: Code, reason: &str) -> Status {
@@ -119,7 +135,8 @@ impl Fake {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let fake = Self { state: Arc::default(), url, put_off: Arc::default(), open: watch::Sender::new(0) };
+        let (open, logins) = (watch::Sender::new(0), watch::Sender::new(0));
+        let fake = Self { state: Arc::default(), url, put_off: Arc::default(), open, logins };
         let serving = fake.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -149,17 +166,23 @@ impl Fake {
             return ChatServiceServer::new(self).oneshot(request.map(Body::new)).await;
         }
         let sent = request.into_body().collect().await.unwrap().to_bytes();
+        let held = self.state().slow_refresh.clone().filter(|_| path == "/refresh");
+        if let Some(held) = held {
+            self.put_off.notify_one();
+            held.notified().await;
+        }
         let mut state = self.state();
+        let mut retry_after = 1;
         let (code, text) = match path.as_str() {
-            "/refresh" if state.busy => {
+            "/refresh" if let Some(seconds) = state.busy => {
                 self.put_off.notify_one();
+                retry_after = seconds;
                 (503, r#"{"error":"too many calls","reason":"OVERLOADED"}"#.to_owned())
             }
-            "/login" | "/refresh" if !state.session_over => {
-                if path == "/refresh" {
-                    let spent = format!("refresh-{}", state.user_tokens);
-                    assert!(sent.windows(spent.len()).any(|it| it == spent.as_bytes()), "a spent token");
-                    state.refreshes += 1;
+            "/login" | "/refresh" if !state.session_over && (path == "/login" || state.is_good(&sent)) => {
+                match path.as_str() {
+                    "/login" => self.logins.send_modify(|logins| *logins += 1),
+                    _ => state.refreshes += 1,
                 }
                 state.spoiled = false;
                 state.user_tokens += 1;
@@ -169,7 +192,7 @@ impl Fake {
             _ => (401, r#"{"error":"the token is over","reason":"TOKEN_REVOKED"}"#.to_owned()),
         };
         let body = Body::new(Full::new(Bytes::from(text)));
-        Ok(Response::builder().status(code).header("retry-after", "3600").body(body).unwrap())
+        Ok(Response::builder().status(code).header("retry-after", retry_after).body(body).unwrap())
     }
 
     /// Lets the newest token pass.
@@ -211,6 +234,8 @@ impl ChatService for Fake {
         state.chat_tokens += 1;
         let token = format!("chat-{}", state.chat_tokens);
         let last_seq = state.log.last().map_or(0, |message| message.seq);
+        let said = std::mem::take(&mut state.said_after_join);
+        state.log.extend(said);
         Ok(tonic::Response::new(v1::JoinChatRoomResponse {
             token,
             expire_time: None,
@@ -235,6 +260,9 @@ impl ChatService for Fake {
         request: tonic::Request<v1::SendMessageRequest>,
     ) -> Answer<v1::SendMessageResponse> {
         self.check(request.metadata(), "chat")?;
+        if self.state().silent {
+            return std::future::pending().await;
+        }
         let mut state = self.state();
         if let Some(refusal) = state.refusals.pop_front() {
             return Err(refusal);
@@ -264,8 +292,13 @@ impl ChatService for Fake {
         request: tonic::Request<v1::ListMessagesRequest>,
     ) -> Answer<v1::ListMessagesResponse> {
         self.check(request.metadata(), "chat")?;
-        let messages: Vec<_> = self.state().log.last().cloned().into_iter().collect();
-        let last_seq = messages.last().map_or(0, |message| message.seq);
+        let log = &self.state().log;
+        let found = match request.get_ref().after_seq {
+            Some(seq) => log.iter().find(|message| message.seq > seq),
+            None => log.last(),
+        };
+        let messages = found.cloned().into_iter().collect();
+        let last_seq = log.last().map_or(0, |message| message.seq);
         Ok(tonic::Response::new(v1::ListMessagesResponse { messages, more: false, first_seq: 1, last_seq }))
     }
 

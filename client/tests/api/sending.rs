@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use grpcchatter_client::{Client, Error, reason};
+use grpcchatter_client::{Error, reason};
+use tokio::time::Instant;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{
-    fake::{Fake, status},
-    in_a_room,
-};
+use crate::{fake::status, in_a_room};
 
 #[tokio::test]
 async fn a_lost_answer_does_not_double_a_message() {
@@ -31,16 +30,64 @@ async fn messages_are_stored_in_the_order_sent_though_some_are_refused_first() {
     assert_eq!(stored, bodies);
 }
 
+/// A refusal that asks to wait for longer than anybody waits.
+fn an_hour() -> Status {
+    Status::with_error_details(
+        Code::Unavailable,
+        "busy",
+        ErrorDetails::with_retry_info(Some(Duration::from_secs(3600))),
+    )
+}
+
+fn unacknowledged(error: &Error) -> &str {
+    match error {
+        Error::Unacknowledged { client_message_id, .. } => client_message_id,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_acknowledged_in_time_is_told_with_its_id() {
-    let fake = Fake::start().await;
-    let client = Client::builder(&fake.url).send_timeout(Duration::from_millis(1)).build().unwrap();
-    client.login("walker1", "Secret-1!").await.unwrap();
-    let room = client.join_chat_room("aB3xYz", "").await.unwrap();
-    fake.state().refusals.extend((0..99).map(|_| Status::unavailable("busy")));
+    let (fake, _client, room) = in_a_room().await;
+    fake.state().refusals.push_back(an_hour());
     let error = room.send_with_id("mine", "hello").await.unwrap_err();
     assert!(error.is_retryable());
-    assert!(matches!(error, Error::Unacknowledged { client_message_id, .. } if client_message_id == "mine"));
+    assert_eq!(unacknowledged(&error), "mine");
+}
+
+#[tokio::test]
+async fn a_send_and_those_that_wait_for_it_end_in_time_though_nobody_answers() {
+    let (fake, _client, room) = in_a_room().await;
+    fake.state().silent = true;
+    // From here on nothing but time ends anything, so it need not be waited for.
+    tokio::time::pause();
+    let began = Instant::now();
+    let ids = ["one", "two", "three"];
+    for (sent, id) in join_all(ids.map(|id| room.send_with_id(id, "hello"))).await.iter().zip(ids) {
+        assert_eq!(unacknowledged(sent.as_ref().unwrap_err()), id);
+    }
+    assert!(began.elapsed() <= Duration::from_secs(61), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_stored() {
+    let (fake, _client, room) = in_a_room().await;
+    fake.state()
+        .refusals
+        .extend([Status::unavailable("the answer is lost"), status(Code::PermissionDenied, "NOT_A_MEMBER")]);
+    let error = room.send_with_id("mine", "hello").await.unwrap_err();
+    assert_eq!((unacknowledged(&error), error.reason()), ("mine", Some(reason::NOT_A_MEMBER)));
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_limit_says_that_nothing_was_stored() {
+    let (fake, _client, room) = in_a_room().await;
+    let details = ErrorDetails::with_retry_info(Some(Duration::ZERO));
+    let limited = Status::with_error_details(Code::ResourceExhausted, "too many requests", details);
+    fake.state().refusals.extend([limited, status(Code::PermissionDenied, "NOT_A_MEMBER")]);
+    let error = room.send("hello").await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Tokens: renewed once, for all who wait, and by the programs of one person in turn.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
-use grpcchatter_client::{Client, Error};
+use grpcchatter_client::{Client, Error, reason};
+use tokio::sync::Notify;
 
 use crate::{fake::Fake, in_a_room};
 
@@ -72,10 +75,50 @@ async fn a_room_outlives_the_handle_it_came_from() {
 async fn disconnecting_ends_a_call_that_waits_for_a_fresh_token() {
     let (fake, client, _room) = in_a_room().await;
     spoil(&fake);
-    fake.state().busy = true;
+    fake.state().busy = Some(5);
     let (listed, ()) = tokio::join!(client.list_chat_rooms(), async {
         fake.put_off.notified().await;
         client.disconnect();
     });
     assert!(matches!(listed, Err(Error::Disconnected)), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_put_off_for_long_is_told_at_once() {
+    let (fake, client, _room) = in_a_room().await;
+    spoil(&fake);
+    fake.state().busy = Some(3600);
+    let error = client.list_chat_rooms().await.unwrap_err();
+    assert_eq!(error.reason(), Some(reason::OVERLOADED));
+}
+
+#[tokio::test]
+async fn a_refresh_under_way_does_not_take_the_place_of_a_new_session() {
+    let (fake, client, _room) = in_a_room().await;
+    let held = Arc::new(Notify::new());
+    spoil(&fake);
+    fake.state().slow_refresh = Some(Arc::clone(&held));
+    let (listed, logged_in) = tokio::join!(client.list_chat_rooms(), async {
+        fake.put_off.notified().await;
+        // The new session ends the one before: that is what the refresh is told afterwards.
+        let mut logins = fake.logins.subscribe();
+        let refreshed = async {
+            logins.wait_for(|logins| *logins == 2).await.unwrap();
+            held.notify_one();
+        };
+        tokio::join!(client.login("walker2", "Secret-1!"), refreshed).0
+    });
+    logged_in.unwrap();
+    drop(listed);
+    assert_eq!(client.user_name().await.unwrap(), "walker2");
+    client.list_chat_rooms().await.unwrap();
+}
+
+#[tokio::test]
+async fn logging_out_of_a_session_that_has_ended_is_done() {
+    let (fake, client, _room) = in_a_room().await;
+    spoil(&fake);
+    fake.state().session_over = true;
+    client.logout().await.unwrap();
+    assert!(matches!(client.logout().await, Err(Error::NotLoggedIn)));
 }

@@ -1,0 +1,93 @@
+//! A server's no, and its class.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+#[cfg(doc)]
+use crate::reason;
+
+/// A server's refusal: its kind, its reason and its words.
+///
+/// ```no_run
+/// use grpcchatter_client::{Error, Kind};
+///
+/// # async fn run(client: grpcchatter_client::Client) {
+/// if let Err(Error::Refused(refusal)) = client.join_chat_room("aB3xYz", "").await {
+///     println!("{:?}, {}: {}", refusal.kind, refusal.reason, refusal.message);
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The class of the failure.
+    pub kind: Kind,
+    /// The reason in capitals, one of [`reason`] or a newer one; empty where something between here and the
+    /// server refused.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// How long to wait before the next attempt, where the server said so.
+    pub retry_after: Option<Duration>,
+}
+
+/// The class of a [`Refusal`], coarser than its reason: enough to decide what to do next.
+///
+/// ```
+/// use grpcchatter_client::{Error, Kind};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error.kind() {
+///         Some(Kind::Unauthenticated) => "log in again",
+///         Some(Kind::PermissionDenied) => "ask the room's owner",
+///         _ => "look at the sentence",
+///     }
+/// }
+/// # assert_eq!(advice(&Error::TimedOut), "look at the sentence");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A value breaks a rule.
+    InvalidArgument,
+    /// The token is missing, wrong or over.
+    Unauthenticated,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// What was named does not exist.
+    NotFound,
+    /// What was to be made exists.
+    AlreadyExists,
+    /// The state of things forbids it for now.
+    FailedPrecondition,
+    /// A limit was reached.
+    ResourceExhausted,
+    /// The server cannot answer now.
+    Unavailable,
+    /// The log was reset under the call.
+    Aborted,
+    /// The server does not know the call.
+    Unimplemented,
+    /// The server failed.
+    Internal,
+}
+
+impl Kind {
+    pub(crate) fn of(code: Code) -> Self {
+        match code {
+            Code::InvalidArgument | Code::OutOfRange => Self::InvalidArgument,
+            Code::Unauthenticated => Self::Unauthenticated,
+            Code::PermissionDenied => Self::PermissionDenied,
+            Code::NotFound => Self::NotFound,
+            Code::AlreadyExists => Self::AlreadyExists,
+            Code::FailedPrecondition => Self::FailedPrecondition,
+            Code::ResourceExhausted => Self::ResourceExhausted,
+            Code::Unavailable => Self::Unavailable,
+            Code::Aborted => Self::Aborted,
+            Code::Unimplemented => Self::Unimplemented,
+            _ => Self::Internal,
+        }
+    }
+}

@@ -61,19 +61,43 @@ impl ClientBuilder {
     }
 
     /// Bounds one attempt at one call; 10 s by default.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let builder = grpcchatter_client::Client::builder("http://localhost:8080");
+    /// let client = builder.call_timeout(Duration::from_secs(3)).build()?;
+    /// # let _ = client;
+    /// # Ok::<(), grpcchatter_client::Error>(())
+    /// ```
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
         self
     }
 
     /// Bounds the making of a connection; 5 s by default.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let builder = grpcchatter_client::Client::builder("http://localhost:8080");
+    /// let client = builder.connect_timeout(Duration::from_millis(500)).build()?;
+    /// # let _ = client;
+    /// # Ok::<(), grpcchatter_client::Error>(())
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Bounds all attempts at sending one message, and at any other call that is tried again by itself; 60 s
-    /// by default.
+    /// Bounds all attempts at sending one message, and at any other call that is tried again by itself, with the
+    /// waits between and before them; 60 s by default.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let builder = grpcchatter_client::Client::builder("http://localhost:8080");
+    /// let client = builder.send_timeout(Duration::from_secs(10)).build()?;
+    /// # let _ = client;
+    /// # Ok::<(), grpcchatter_client::Error>(())
+    /// ```
     pub fn send_timeout(mut self, timeout: Duration) -> Self {
         self.send_timeout = timeout;
         self
@@ -83,12 +107,31 @@ impl ClientBuilder {
     ///
     /// Programs that share the file share the session: each renewal of its tokens is seen by the others. A
     /// session for another URL is left alone until the next log in.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), grpcchatter_client::Error> {
+    /// let builder = grpcchatter_client::Client::builder("http://localhost:8080");
+    /// let client = builder.session_file("/home/walker1/.local/state/my-program/session.json").build()?;
+    /// if client.user_name().await.is_err() {
+    ///     client.login("walker1", "Secret-1!").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn session_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.session_file = Some(path.into());
         self
     }
 
     /// Trusts a certificate authority of your own, in PEM, besides the public ones.
+    ///
+    /// ```no_run
+    /// let authority = std::fs::read("authority.pem")?;
+    /// let builder = grpcchatter_client::Client::builder("https://chat.example");
+    /// let client = builder.ca_certificate(authority).build()?;
+    /// # let _ = client;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -101,10 +144,18 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::InvalidUrl`] where the URL is not `http://host[:port]` or `https://host[:port]`;
     /// [`Error::InvalidAuthority`].
+    ///
+    /// ```
+    /// use grpcchatter_client::{Client, Error};
+    ///
+    /// assert!(Client::builder("https://chat.example:8443").build().is_ok());
+    /// assert!(matches!(Client::builder("chat.example").build(), Err(Error::InvalidUrl { .. })));
+    /// ```
     pub fn build(self) -> Result<Client, Error> {
         let uri = parse(&self.url)?;
         let https = uri.scheme() == Some(&Scheme::HTTPS);
-        let url = uri.to_string().trim_end_matches('/').to_owned();
+        // There is nothing in it but the scheme, the host and the port, of which none has a case.
+        let url = uri.to_string().trim_end_matches('/').to_ascii_lowercase();
         let endpoint = Endpoint::from(uri)
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(PING_INTERVAL)

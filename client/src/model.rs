@@ -7,7 +7,15 @@ use uuid::Uuid;
 
 use crate::Error;
 
-/// An account.
+/// An account, from [`Client::register`](crate::Client::register) or [`Client::account`](crate::Client::account).
+///
+/// ```no_run
+/// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+/// let account = client.account().await?;
+/// println!("{} is number {}", account.user_name, account.id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
@@ -20,6 +28,15 @@ pub struct Account {
 }
 
 /// A room as it stands in a list or an answer.
+///
+/// ```no_run
+/// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+/// for room in client.list_chat_rooms().await? {
+///     println!("{}  {} of {}, {} messages", room.short_code, room.name, room.owner_name, room.last_seq);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoomInfo {
@@ -36,6 +53,15 @@ pub struct RoomInfo {
 }
 
 /// A message in a room's log.
+///
+/// ```no_run
+/// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
+/// let message = room.send("hello").await?;
+/// assert_eq!(message.body, "hello");
+/// println!("{} by {}", message.seq, message.user_name);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
@@ -88,6 +114,16 @@ pub struct ResumePoint {
 }
 
 /// Where to start reading a room's events.
+///
+/// ```
+/// use grpcchatter_client::{ResumePoint, Start};
+///
+/// // A program that keeps its place: from the beginning on its first run.
+/// fn start(kept: Option<ResumePoint>) -> Start {
+///     Start::After(kept.unwrap_or_default())
+/// }
+/// assert_eq!(start(None), Start::After(ResumePoint { seq: 0, message_id: String::new() }));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
@@ -101,6 +137,16 @@ pub enum Start {
 }
 
 /// Somebody who is in a room at the moment.
+///
+/// ```no_run
+/// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
+/// for user in room.list_chat_room_users().await? {
+///     let here = user.online_since.elapsed().unwrap_or_default();
+///     println!("{}, for {} minutes", user.name, here.as_secs() / 60);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct User {
@@ -111,6 +157,17 @@ pub struct User {
 }
 
 /// A page of a room's log.
+///
+/// ```no_run
+/// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
+/// let page = room.newest_messages(50).await?;
+/// println!("{} of {}", page.messages.len(), page.last_seq);
+/// if page.more {
+///     println!("there are older ones, from {} on", page.first_seq);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
@@ -125,6 +182,17 @@ pub struct Page {
 }
 
 /// A token that lets anybody who shows it join one room, until it expires or the room's password changes.
+///
+/// ```no_run
+/// # async fn run(owner: grpcchatter_client::Client, guest: grpcchatter_client::Client)
+/// # -> Result<(), grpcchatter_client::Error> {
+/// let invitation = owner.invite("aB3xYz", None).await?;
+/// let room = guest.join_by_invitation(&invitation.token).await?;
+/// assert!(!format!("{invitation:?}").contains(&invitation.token), "it is as good as a password");
+/// # let _ = room;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Invitation {

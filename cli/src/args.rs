@@ -15,7 +15,8 @@ pub(crate) struct Args {
     /// Trusts this certificate authority (PEM) besides the public ones.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
-    /// How long to try again while the server cannot be reached or is busy, as 5s or 2m.
+    /// How long to try again while the server cannot be reached or is busy, as 5s or 2m; what makes or ends something
+    /// is tried once.
     #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     #[command(subcommand)]
@@ -60,6 +61,7 @@ pub(crate) enum Command {
         /// A short code, or the name of one of your rooms.
         room: String,
         /// What to say; `-` reads it from the input.
+        #[arg(allow_hyphen_values = true)]
         text: String,
     },
     /// Shows what is said in a room, as it is said.

@@ -85,6 +85,8 @@ async fn talk(args: Args) -> Result<(), Error> {
             }
         }
     };
+    // However it was typed, a server has one session.
+    let url = Client::new_at(url)?.url().to_owned();
     let mut builder = Client::builder(&url).session_file(folders.session(&url)).send_timeout(args.timeout);
     if let Some(path) = &args.ca_cert {
         let pem = fs::read(path).map_err(|source| Error::Settings { path: path.clone(), source })?;

@@ -66,7 +66,10 @@ impl Folders {
         let path = self.settings();
         let settings = Settings { url: Some(url.to_owned()) };
         let write = || {
-            fs::create_dir_all(&self.config)?;
+            let mut folder = fs::DirBuilder::new();
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+            folder.recursive(true).create(&self.config)?;
             private(fs::OpenOptions::new().write(true).create(true).truncate(true))
                 .open(&path)?
                 .write_all(&serde_json::to_vec_pretty(&settings)?)

@@ -1,90 +1,143 @@
-//! kill -9, again and again, while people talk: nothing acknowledged is lost, nothing is told twice.
+//! Crashes and restarts, again and again, while people talk: what everybody did and saw goes to the nemesis's checker.
 
-use grpcchatter_client::{Event, Message, Room};
-use tokio::sync::watch;
+use std::{
+    mem,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use crate::process::Server;
+use futures_util::future::join_all;
+use grpcchatter_client::{Event, Message, Room, new_message_id};
+use grpcchatter_nemesis::{Entry, Event as Seen, History, Start, check};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{postgres::Cluster, process::Server, programs};
 
 const SENDERS: usize = 4;
 const READERS: usize = 4;
 const MESSAGES: usize = 150;
-/// A kill each time that so many more were acknowledged.
-const KILL_EVERY: usize = 40;
+/// So many of a sender's messages are under way at once, in their order.
+const AT_ONCE: usize = 3;
+/// The server is ended each time that so many more were acknowledged.
+const END_EVERY: usize = 40;
+/// For what takes seconds: where a message is lost, its readers would wait for ever.
+const LONG: Duration = Duration::from_secs(240);
 
-/// Sends its messages one after the other, and keeps what was acknowledged.
-async fn send(room: Room, sender: usize, acknowledged: watch::Sender<usize>) -> Vec<Message> {
-    let mut sent = Vec::new();
-    for number in 0..MESSAGES {
-        let body = format!("{sender}/{number}");
-        let message = room.send(&body).await.unwrap();
-        assert_eq!(message.body, body);
-        sent.push(message);
-        acknowledged.send_modify(|count| *count += 1);
+/// What everybody does, before they do it, and what they see, after they saw it.
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<Seen>>>);
+
+impl Record {
+    fn note(&self, seen: Seen) {
+        self.0.lock().unwrap().push(seen);
     }
-    sent
+
+    fn take(&self) -> Vec<Seen> {
+        mem::take(&mut self.0.lock().unwrap())
+    }
 }
 
-/// Reads until every message has come; no stream may ask to begin anew.
-async fn read(room: Room) -> Vec<Message> {
+fn entry(message: Message) -> Entry {
+    let Message { seq, message_id, body, client_message_id, .. } = message;
+    Entry { seq, message_id, id: client_message_id.unwrap_or_default(), body }
+}
+
+/// Sends under an id, and notes both ends of it.
+async fn say(room: &Room, record: &Record, chat: Option<usize>, id: &str, body: &str) {
+    record.note(Seen::Sent { room: 0, id: id.to_owned(), body: body.to_owned(), chat });
+    let message = room.send_with_id(id, body).await.unwrap();
+    assert_eq!((message.body.as_str(), message.client_message_id.as_deref()), (body, Some(id)));
+    record.note(Seen::Acknowledged { id: id.to_owned(), seq: message.seq, chat });
+}
+
+/// Sends its messages, some at a time, and the first of each time once more when it is acknowledged.
+async fn send(room: Room, sender: usize, record: Record, acknowledged: watch::Sender<usize>) {
+    for first in (0..MESSAGES).step_by(AT_ONCE) {
+        let ids: Vec<_> = (first..first + AT_ONCE).map(|number| (new_message_id(), number)).collect();
+        let sent = ids.iter().map(|(id, number)| {
+            let body = format!("{sender}/{number}");
+            let (room, record) = (&room, &record);
+            async move { say(room, record, Some(sender), id, &body).await }
+        });
+        join_all(sent).await;
+        say(&room, &record, None, &ids[0].0, &format!("{sender}/{first}")).await;
+        acknowledged.send_modify(|count| *count += AT_ONCE);
+    }
+}
+
+/// Reads until the last message has come.
+async fn read(room: Room, reader: usize, record: Record) {
     let mut events = room.events();
-    let mut read = Vec::new();
-    while read.len() < SENDERS * MESSAGES {
+    let start = Start::After { seq: 0, message_id: String::new() };
+    record.note(Seen::Opened { reader, room: 0, start, author: None });
+    let mut newest = 0;
+    while newest < SENDERS * MESSAGES {
         match events.recv().await.unwrap() {
-            Event::Message(message) => read.push(message),
-            Event::Reset { .. } => panic!("the log was reset"),
+            Event::Message(message) => {
+                newest = usize::try_from(message.seq).unwrap();
+                record.note(Seen::Received { reader, message: entry(message) });
+            }
+            Event::Reset { .. } => record.note(Seen::LogReset { reader }),
             Event::Closed(why) => panic!("the stream was closed: {why}"),
             _ => {}
         }
     }
-    read
 }
 
 /// The whole log, page by page.
-async fn log(room: &Room) -> Vec<Message> {
-    let mut log: Vec<Message> = Vec::new();
+async fn log(room: &Room) -> Vec<Entry> {
+    let mut log: Vec<Entry> = Vec::new();
     loop {
-        let page = room.messages_after(log.last().map_or(0, |message| message.seq), 200).await.unwrap();
-        log.extend(page.messages);
+        let page = room.messages_after(log.last().map_or(0, |entry| entry.seq), 200).await.unwrap();
+        log.extend(page.messages.into_iter().map(entry));
         if !page.more {
             return log;
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_doubled_by_kills() {
-    let Some(mut server) = Server::start(&[]) else { return };
+async fn the_promise_is_kept(mut server: Server) {
     let owner = server.user("walker1").await;
     let code = owner.create_chat_room("Mountains", "").await.unwrap().short_code;
-
-    let count = watch::Sender::new(0);
-    let (mut senders, mut readers) = (Vec::new(), Vec::new());
-    for reader in 0..READERS {
-        let room = server.user(&format!("reader{reader}")).await.join_chat_room(&code, "").await.unwrap();
-        readers.push(tokio::spawn(read(room)));
+    let (record, count) = (Record::default(), watch::Sender::new(0));
+    let mut people = Vec::new();
+    for number in 0..READERS {
+        let room = server.user(&format!("reader{number}")).await.join_chat_room(&code, "").await.unwrap();
+        people.push(tokio::spawn(read(room, number, record.clone())));
     }
-    for sender in 0..SENDERS {
-        let room = server.user(&format!("sender{sender}")).await.join_chat_room(&code, "").await.unwrap();
-        senders.push(tokio::spawn(send(room, sender, count.clone())));
+    for number in 0..SENDERS {
+        let room = server.user(&format!("sender{number}")).await.join_chat_room(&code, "").await.unwrap();
+        people.push(tokio::spawn(send(room, number, record.clone(), count.clone())));
     }
     let mut acknowledged = count.subscribe();
-    for kill in 1..SENDERS * MESSAGES / KILL_EVERY {
-        acknowledged.wait_for(|count| *count >= kill * KILL_EVERY).await.unwrap();
-        server.crash();
+    for end in 1..SENDERS * MESSAGES / END_EVERY {
+        acknowledged.wait_for(|count| *count >= end * END_EVERY).await.unwrap();
+        // By turns without a warning, and with a drain: GOAWAY, and a hint when to come back.
+        if end % 2 == 0 { server.restart() } else { server.crash() }
     }
+    for person in people {
+        timeout(LONG, person).await.expect("everybody comes to an end").unwrap();
+    }
+    let logs = vec![log(&owner.join_chat_room(&code, "").await.unwrap()).await];
+    assert_eq!(logs[0].len(), SENDERS * MESSAGES);
+    assert_eq!(check(&History { events: record.take(), logs }), []);
+}
 
-    let mut sent = Vec::new();
-    for sender in senders {
-        let messages = sender.await.unwrap();
-        assert!(messages.is_sorted_by_key(|message| message.seq), "each sender's messages in their order");
-        sent.extend(messages);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_is_kept_on_sqlite() {
+    let Some(server) = Server::start(&[]) else { return };
+    Box::pin(the_promise_is_kept(server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_is_kept_on_postgres() {
+    if programs::postgres().is_none() {
+        assert!(std::env::var_os("REQUIRE_POSTGRES").is_none(), "PostgreSQL is not installed");
+        return;
     }
-    sent.sort_unstable_by_key(|message| message.seq);
-    let places = sent.iter().map(|message| message.seq);
-    assert!(places.eq(1..=i64::try_from(SENDERS * MESSAGES).unwrap()), "each has a place of its own");
-    let log = log(&owner.join_chat_room(&code, "").await.unwrap()).await;
-    assert!(log == sent, "the log is what was acknowledged, and nothing else");
-    for reader in readers {
-        assert!(reader.await.unwrap() == log, "each reader was told the log, once");
-    }
+    let database = Cluster::shared().unwrap().create_database().await;
+    let secret = "a secret of this test that is longer than 32 bytes".to_owned();
+    let environment = vec![("DATABASE_URL", database), ("SECRET", secret)];
+    let Some(server) = Server::with(&[], environment) else { return };
+    Box::pin(the_promise_is_kept(server)).await;
 }

@@ -7,4 +7,11 @@
 
 mod calls;
 mod kills;
+#[path = "../../../tests/api/harness/postgres.rs"]
+mod postgres;
 mod process;
+#[path = "../../../tests/api/harness/programs.rs"]
+mod programs;
+mod reasons;
+#[cfg(feature = "tls")]
+mod tls;

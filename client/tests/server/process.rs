@@ -1,4 +1,4 @@
-//! A server that a test starts, kills and starts again.
+//! A server that a test starts, ends in both ways and starts again.
 
 use std::{
     env,
@@ -17,6 +17,7 @@ pub(crate) struct Server {
     program: PathBuf,
     data: TempDir,
     settings: &'static [&'static str],
+    environment: Vec<(&'static str, String)>,
     running: Option<Child>,
     pub(crate) url: String,
 }
@@ -37,8 +38,16 @@ fn program() -> Option<PathBuf> {
 impl Server {
     /// Starts the server with settings of the test's own; `None` where there is no program.
     pub(crate) fn start(settings: &'static [&'static str]) -> Option<Self> {
+        Self::with(settings, Vec::new())
+    }
+
+    /// Starts the server with settings that have no flag, or are made by the test.
+    pub(crate) fn with(
+        settings: &'static [&'static str],
+        environment: Vec<(&'static str, String)>,
+    ) -> Option<Self> {
         let (program, data) = (program()?, tempfile::tempdir().unwrap());
-        let mut server = Self { program, data, settings, running: None, url: String::new() };
+        let mut server = Self { program, data, settings, environment, running: None, url: String::new() };
         server.spawn("0");
         Some(server)
     }
@@ -46,6 +55,18 @@ impl Server {
     /// Kills it, as a crash or the lack of memory would, and starts it on the same port.
     pub(crate) fn crash(&mut self) {
         self.kill();
+        self.again();
+    }
+
+    /// Ends it as an operator does, waits until it has drained, and starts it on the same port.
+    pub(crate) fn restart(&mut self) {
+        let mut running = self.running.take().unwrap();
+        let told = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
+        assert!(told.success() && running.wait().unwrap().success());
+        self.again();
+    }
+
+    fn again(&mut self) {
         let port = self.url.rsplit(':').next().unwrap().to_owned();
         self.spawn(&port);
     }
@@ -54,6 +75,7 @@ impl Server {
         let limits = ["messages-per-second", "registrations-per-hour", "guesses-per-hour"];
         let mut child = Command::new(&self.program)
             .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args(["--server-port", port, "--log-level", "warn", "--data-dir"])
             .arg(self.data.path())
             .args(limits.iter().flat_map(|name| [format!("--{name}"), "0".to_owned()]))

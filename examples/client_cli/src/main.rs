@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use grpcchatter_client::{Client, Event, Room};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 const MENU: &str = "
 1. Register
@@ -24,56 +24,62 @@ const MENU: &str = "
 async fn main() -> Result<()> {
     let url = env::args().nth(1).unwrap_or_else(|| "http://localhost:8080".to_owned());
     let client = Client::new_at(url)?;
+    let mut keyboard = Keyboard::default();
     loop {
         show(format_args!("{MENU}"))?;
-        let done = match ask("Your choice").await?.as_str() {
-            "1" => register(&client).await,
-            "2" => log_in(&client).await,
-            "3" => create(&client).await,
-            "4" => delete(&client).await,
-            "5" => join(&client).await,
+        let done = match keyboard.ask("Your choice").await?.as_str() {
+            "1" => register(&client, &mut keyboard).await,
+            "2" => log_in(&client, &mut keyboard).await,
+            "3" => create(&client, &mut keyboard).await,
+            "4" => delete(&client, &mut keyboard).await,
+            "5" => join(&client, &mut keyboard).await,
             "6" => break,
             other => show(format_args!("There is no {other:?} in the menu.\n")),
         };
         if let Err(error) = done {
-            show(format_args!("That did not work: {error:#}\n"))?;
+            show(format_args!("That did not work: {}\n", printable(&format!("{error:#}"))))?;
         }
     }
     client.disconnect();
     Ok(())
 }
 
-async fn register(client: &Client) -> Result<()> {
-    let (user_name, password) = (ask("User name").await?, ask_hidden("Password").await?);
+async fn register(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
+    let (user_name, password) = (keyboard.ask("User name").await?, ask_hidden("Password").await?);
     let account = client.register(&user_name, &password).await?;
-    show(format_args!("Welcome, {}. Log in next.\n", account.user_name))
+    show(format_args!("Welcome, {}. Log in next.\n", printable(&account.user_name)))
 }
 
-async fn log_in(client: &Client) -> Result<()> {
-    let (user_name, password) = (ask("User name").await?, ask_hidden("Password").await?);
+async fn log_in(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
+    let (user_name, password) = (keyboard.ask("User name").await?, ask_hidden("Password").await?);
     client.login(&user_name, &password).await?;
     show(format_args!("You are logged in.\n"))
 }
 
-async fn create(client: &Client) -> Result<()> {
-    let (name, password) = (ask("Name of the room").await?, ask_hidden("Its password").await?);
+async fn create(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
+    let (name, password) = (keyboard.ask("Name of the room").await?, ask_hidden("Its password").await?);
     let room = client.create_chat_room(&name, &password).await?;
-    show(format_args!("Tell your friends its short code: {}\n", room.short_code))
+    show(format_args!("Tell your friends its short code: {}\n", printable(&room.short_code)))
 }
 
-async fn delete(client: &Client) -> Result<()> {
-    client.delete_chat_room(&ask("Short code").await?).await?;
+async fn delete(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
+    client.delete_chat_room(&keyboard.ask("Short code").await?).await?;
     show(format_args!("The room is gone.\n"))
 }
 
-async fn join(client: &Client) -> Result<()> {
-    let (code, password) = (ask("Short code").await?, ask_hidden("Password").await?);
+async fn join(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
+    let (code, password) = (keyboard.ask("Short code").await?, ask_hidden("Password").await?);
     let room = client.join_chat_room(&code, &password).await?;
     let users = room.list_chat_room_users().await?;
     let names: Vec<_> = users.iter().map(|user| printable(&user.name)).collect();
-    show(format_args!("{}: {}\nSay something; an empty line leaves.\n", room.info().name, names.join(", ")))?;
-    let reader = tokio::spawn(read(room.clone(), client.user_name().await?));
-    let spoken = speak(&room).await;
+    let (name, names) = (printable(&room.info().name), names.join(", "));
+    show(format_args!("{name}: {names}\nSay something; an empty line leaves.\n"))?;
+    let mut reader = tokio::spawn(read(room.clone(), client.user_name().await?));
+    let spoken = tokio::select! {
+        spoken = speak(&room, keyboard) => spoken,
+        // The chat is over: the menu takes what is typed next.
+        read = &mut reader => return read?,
+    };
     // The reader ends at once, also where nobody says anything.
     room.disconnect();
     reader.await??;
@@ -81,14 +87,14 @@ async fn join(client: &Client) -> Result<()> {
 }
 
 /// Sends line by line until one is empty.
-async fn speak(room: &Room) -> Result<()> {
+async fn speak(room: &Room, keyboard: &mut Keyboard) -> Result<()> {
     loop {
-        let line = read_line().await?;
+        let line = keyboard.line().await?;
         if line.is_empty() {
             return Ok(());
         }
         if let Err(error) = room.send(&line).await {
-            show(format_args!("Not sent: {error}\n"))?;
+            show(format_args!("Not sent: {}\n", printable(&error.to_string())))?;
         }
     }
 }
@@ -103,19 +109,24 @@ async fn read(room: Room, me: String) -> Result<()> {
             }
             Event::Came(user) if user.name != me => show(format_args!("{} came.\n", printable(&user.name)))?,
             Event::Left(name) => show(format_args!("{} left.\n", printable(&name)))?,
-            Event::Reconnecting { cause, .. } => show(format_args!("Connecting again: {cause}\n"))?,
+            Event::Reconnecting { cause, .. } => {
+                show(format_args!("Connecting again: {}\n", printable(&cause.to_string())))?;
+            }
             Event::Resumed => show(format_args!("Connected again.\n"))?,
             Event::Reset { .. } => show(format_args!("The room's log was reset.\n"))?,
-            Event::Closed(why) => show(format_args!("The chat is over: {why}.\n"))?,
+            Event::Closed(why) => {
+                show(format_args!("The chat is over: {}.\n", printable(&why.to_string())))?;
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
-/// What others wrote must not steer this terminal.
+/// What others wrote must not steer this terminal, nor turn its lines around.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    let steers = |c: &char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !steers(c)).collect()
 }
 
 fn show(text: fmt::Arguments<'_>) -> Result<()> {
@@ -124,21 +135,33 @@ fn show(text: fmt::Arguments<'_>) -> Result<()> {
     Ok(out.flush()?)
 }
 
-async fn ask(question: &str) -> Result<String> {
-    show(format_args!("{question}: "))?;
-    read_line().await
-}
-
 async fn ask_hidden(question: &'static str) -> Result<String> {
     Ok(spawn_blocking(move || rpassword::prompt_password(format!("{question}: "))).await??)
 }
 
-/// Reads in a thread made for it, so that the room goes on meanwhile.
-async fn read_line() -> Result<String> {
-    spawn_blocking(|| {
-        let mut line = String::new();
-        let read = io::stdin().read_line(&mut line)?;
-        (read > 0).then(|| line.trim().to_owned()).context("the input has ended")
-    })
-    .await?
+/// Reads lines in threads made for it, so that the room goes on meanwhile. A read cannot be taken back: one that
+/// was given up is what the next question waits for.
+#[derive(Default)]
+struct Keyboard {
+    reading: Option<JoinHandle<Result<String>>>,
+}
+
+impl Keyboard {
+    async fn ask(&mut self, question: &str) -> Result<String> {
+        show(format_args!("{question}: "))?;
+        self.line().await
+    }
+
+    async fn line(&mut self) -> Result<String> {
+        let reading = self.reading.get_or_insert_with(|| {
+            spawn_blocking(|| {
+                let mut line = String::new();
+                let read = io::stdin().read_line(&mut line)?;
+                (read > 0).then(|| line.trim().to_owned()).context("the input has ended")
+            })
+        });
+        let line = reading.await;
+        self.reading = None;
+        line?
+    }
 }

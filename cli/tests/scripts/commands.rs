@@ -1,101 +1,16 @@
-//! The commands for scripts: the program itself, against the server's own program.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+//! What each command does.
 
-#[path = "../../client/tests/server/process.rs"]
-mod process;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
-
-use grpcchatter_client::Client;
-use process::{PASSWORD, Server};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, Command},
     time::timeout,
 };
 
-/// For what happens at once on an idle machine.
-const LONG: Duration = Duration::from_secs(60);
-/// Where nobody listens: the port of tcpmux.
-const NOWHERE: &str = "http://127.0.0.1:1";
-
-/// A person's home, with nothing in it at first.
-struct Home(TempDir);
-
-/// What a command has left.
-#[derive(Debug)]
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Done {
-    /// What was printed by a command that did what it should, without a word beside it.
-    fn ok(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
-        self.out
-    }
-
-    /// Holds that it failed with this code, in one line that has these words, and printed nothing.
-    fn failed(self, code: i32, words: &str) {
-        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
-        assert!(self.err.starts_with("chatter: ") && self.err.lines().count() == 1, "{}", self.err);
-        assert!(self.err.contains(words), "{}", self.err);
-        assert!(!self.err.contains(PASSWORD), "{}", self.err);
-    }
-}
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chatter"));
-        command.env_clear().env("HOME", self.0.path()).env("TZ", "UTC").args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, args: &[&str]) -> Done {
-        finish(self.command(args).spawn().unwrap()).await
-    }
-
-    /// Runs a command that reads its input.
-    async fn fed(&self, input: &str, args: &[&str]) -> Done {
-        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        finish(child).await
-    }
-
-    async fn log_in(&self, url: &str, name: &str) {
-        let login = self.fed(&format!("{PASSWORD}\n"), &["login", url, name, "--password-stdin"]).await;
-        assert_eq!(login.ok(), "");
-    }
-}
-
-async fn finish(child: Child) -> Done {
-    let output = timeout(LONG, child.wait_with_output()).await.expect("the command ends").unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-/// A server with a room of Anna's, and Anna at home, logged in.
-async fn anna() -> Option<(Server, Home, Client, String)> {
-    let server = Server::start(&[])?;
-    let client = server.user("anna01").await;
-    let code = client.create_chat_room("High mountains", "").await.unwrap().short_code;
-    client.join_chat_room(&code, "").await.unwrap();
-    let home = Home::new();
-    home.log_in(&server.url, "anna01").await;
-    Some((server, home, client, code))
-}
-
-fn json(line: &str) -> serde_json::Value {
-    serde_json::from_str(line).unwrap()
-}
+use crate::{
+    home::{Home, LONG, NOWHERE, anna, finish, json},
+    process::PASSWORD,
+};
 
 /// The files below a folder, with their permissions.
 fn files(folder: &Path) -> Vec<(String, u32)> {
@@ -118,23 +33,31 @@ async fn what_is_sent_is_exported_and_shown() {
     assert_eq!(home.run(&["send", &code, "one"]).await.ok(), "");
     assert_eq!(home.run(&["send", "High mountains", "two"]).await.ok(), "");
     assert_eq!(home.fed("three\nof two lines\n", &["send", &code, "-"]).await.ok(), "");
+    assert_eq!(home.run(&["send", &code, "-5"]).await.ok(), "");
+    assert_eq!(home.run(&["send", &code, "--timeout", "9s", "--not a flag"]).await.ok(), "");
 
     let exported = home.run(&["export", &code]).await.ok();
     let records: Vec<_> = exported.lines().map(json).collect();
     let told: Vec<_> = records.iter().map(|it| (it["seq"].as_i64(), it["body"].as_str())).collect();
     assert_eq!(
         told,
-        [(Some(1), Some("one")), (Some(2), Some("two")), (Some(3), Some("three\nof two lines"))]
+        [
+            (Some(1), Some("one")),
+            (Some(2), Some("two")),
+            (Some(3), Some("three\nof two lines")),
+            (Some(4), Some("-5")),
+            (Some(5), Some("--not a flag")),
+        ]
     );
     assert!(records.iter().all(|it| it["type"] == "message" && it["user_name"] == "anna01"), "{exported}");
 
     let text = home.run(&["export", &code, "--format", "text"]).await.ok();
-    assert!(text.contains(" anna01: one\n") && text.ends_with(": three\n    of two lines\n"), "{text}");
+    assert!(text.contains(" anna01: one\n") && text.contains(": three\n    of two lines\n"), "{text}");
 
     let rooms = home.run(&["rooms", "--json"]).await.ok();
     assert_eq!(json(&rooms)["short_code"], code.as_str());
     let rooms = home.run(&["rooms"]).await.ok();
-    assert_eq!(rooms, format!("{code}  High mountains (of anna01, 3 messages)\n"));
+    assert_eq!(rooms, format!("{code}  High mountains (of anna01, 5 messages)\n"));
 }
 
 #[tokio::test]
@@ -145,12 +68,16 @@ async fn a_tail_follows_through_kills_and_ends_with_its_reader() {
     }
     let mut tail = home.command(&["tail", &code, "--json", "-n", "2"]).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
-    for expected in ["two", "three", "four", "five"] {
+    for expected in ["two", "three", "four", "five", "six"] {
         match expected {
             "four" => drop(home.run(&["send", &code, "four"]).await.ok()),
             "five" => {
                 server.crash();
                 home.run(&["send", &code, "five"]).await.ok();
+            }
+            "six" => {
+                server.restart();
+                home.run(&["send", &code, "six"]).await.ok();
             }
             _ => {}
         }
@@ -210,7 +137,7 @@ async fn each_failure_says_why_and_has_its_code() {
     home.run(&["rooms"]).await.failed(77, "chatter login http://127.0.0.1:");
     home.log_in(&server.url, "anna01").await;
     drop(server);
-    home.run(&["send", &code, "hello", "--timeout", "1ms"]).await.failed(69, "cannot be reached");
+    home.run(&["send", &code, "hello", "--timeout", "1s"]).await.failed(69, "cannot be reached");
 }
 
 #[tokio::test]
@@ -221,6 +148,9 @@ async fn the_server_is_the_flags_then_the_environments_then_the_last() {
     elsewhere.failed(77, NOWHERE);
     let named = home.command(&["rooms", "--url", &server.url]).env("GRPCCHATTER_URL", NOWHERE).spawn();
     finish(named.unwrap()).await.ok();
+    // One server has one session, however its URL is typed.
+    let typed = format!("{}/", server.url.replace("http", "HTTP"));
+    home.run(&["rooms", "--url", &typed]).await.ok();
     let empty = home.command(&["rooms"]).env("GRPCCHATTER_URL", "").spawn();
     finish(empty.unwrap()).await.ok();
     home.run(&["rooms", "--url", "chat.example"]).await.failed(64, "http://");
@@ -230,6 +160,10 @@ async fn the_server_is_the_flags_then_the_environments_then_the_last() {
 #[tokio::test]
 async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
     let Some((server, home, _client, _code)) = anna().await else { return };
+    for folder in [".config/chatter", ".local/state/chatter", ".local/state/chatter/sessions"] {
+        let mode = fs::metadata(home.0.path().join(folder)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{folder}");
+    }
     for (path, mode) in files(home.0.path()) {
         assert!(path.contains("/.config/chatter/") || path.contains("/.local/state/chatter/"), "{path}");
         assert_eq!(mode, 0o600, "{path}");

@@ -1,0 +1,37 @@
+//! Over TLS: whom the program trusts.
+
+use std::{fs, path::Path};
+
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::{
+    home::Home,
+    process::{PASSWORD, Server},
+};
+
+/// Writes a certificate for 127.0.0.1 that signs itself, and its key.
+fn certificate(folder: &Path) -> [String; 2] {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    [("cert.pem", certificate.pem()), ("key.pem", key.serialize_pem())].map(|(name, pem)| {
+        let path = folder.join(name);
+        fs::write(&path, pem).unwrap();
+        path.to_str().unwrap().to_owned()
+    })
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_named_by_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = certificate(folder.path());
+    let environment = vec![("TLS_CERT", certificate.clone()), ("TLS_KEY", key.clone())];
+    let Some(server) = Server::with(&[], environment) else { return };
+    let home = Home::new();
+    let register = ["register", &server.url, "walker1", "--password-stdin"];
+    home.fed(PASSWORD, &register).await.failed(69, "its authority is unknown");
+    let trusting = [&register[..], &["--ca-cert", &certificate]].concat();
+    assert_eq!(home.fed(PASSWORD, &trusting).await.ok(), "");
+    assert_eq!(home.run(&["rooms", "--ca-cert", &certificate]).await.ok(), "");
+    home.run(&["rooms"]).await.failed(69, "its authority is unknown");
+    home.run(&["rooms", "--ca-cert", &key]).await.failed(78, "there is no certificate in it");
+}

@@ -84,6 +84,20 @@ fn history_that_did_not_come_is_asked_for_again_by_scrolling_on() {
 }
 
 #[test]
+fn what_is_read_stays_where_it_is_while_others_talk() {
+    let mut app = reading(60, 99);
+    press(&mut app, KeyCode::PageUp);
+    let log = |app: &mut App| look(app, 80, 24).0;
+    let before = log(&mut app);
+    for seq in 100..103 {
+        happen(&mut app, MOUNTAINS, said(seq, "maria22", "one line\nand another"));
+    }
+    assert_eq!(log(&mut app), before);
+    press(&mut app, KeyCode::Esc);
+    assert!(log(&mut app).contains("and another"));
+}
+
+#[test]
 fn the_next_room_with_news_is_a_tab_away() {
     let mut app = talking();
     assert_eq!(app.rooms[1].unread, 1);

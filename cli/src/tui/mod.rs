@@ -7,6 +7,7 @@ mod colour;
 mod command;
 mod input;
 mod keys;
+mod log;
 mod news;
 mod room;
 #[cfg(test)]

@@ -61,6 +61,10 @@ pub(crate) struct RoomView {
     /// How many lines the view stands above the newest.
     pub(crate) scroll: usize,
     pub(crate) older: Older,
+    /// How many entries were added since the room was drawn.
+    pub(crate) fresh: usize,
+    /// How many lines of what is pending were drawn then.
+    pub(crate) pending_lines: usize,
     /// The place of the newest message that was told.
     newest: i64,
 }
@@ -78,6 +82,8 @@ impl RoomView {
             unread: 0,
             scroll: 0,
             older: Older::Unasked,
+            fresh: 0,
+            pending_lines: 0,
             newest: 0,
         }
     }
@@ -94,12 +100,18 @@ impl RoomView {
     fn forget(&mut self) {
         self.entries.clear();
         self.newest = 0;
+        self.fresh = 0;
         self.scroll = 0;
         self.older = Older::Unasked;
     }
 
     pub(crate) fn note(&mut self, text: impl Into<String>) {
-        self.entries.push(Entry::Note(text.into()));
+        self.add(Entry::Note(text.into()));
+    }
+
+    fn add(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        self.fresh += 1;
     }
 
     /// The place of the oldest message that is known.
@@ -124,7 +136,7 @@ impl RoomView {
                 if !seen && self.link == Link::Live && message.user_name != me {
                     self.unread += 1;
                 }
-                self.entries.push(Entry::Message(message));
+                self.add(Entry::Message(message));
             }
             Event::CaughtUp { .. } => self.link = Link::Live,
             Event::Present { users, count } => {

@@ -1,32 +1,27 @@
 //! How the screen looks: rooms, the log, people, and a line to type in.
 
-use grpcchatter_client::Message;
-use jiff::{Zoned, civil::Date, tz::TimeZone};
+use jiff::tz::TimeZone;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Position, Rect},
     style::{Modifier, Style, Stylize as _},
-    text::{Line, Span},
+    text::Line,
     widgets::{Block, Borders, Clear, Paragraph},
 };
 
 use super::{
     app::{App, Notice},
     colour, command,
-    room::{Entry, Link, RoomView},
+    log::Log,
+    room::{Link, RoomView},
 };
-use crate::{
-    output::stamp,
-    text::{cut, one_line, printable, width, wrap},
-};
+use crate::text::{cut, one_line, width};
 
 const ROOMS: u16 = 18;
 const PEOPLE: u16 = 16;
 /// Below these widths the screen belongs to the log.
 const WITH_ROOMS: u16 = 60;
 const WITH_PEOPLE: u16 = 76;
-/// `14:03` and a space.
-const TIME: usize = 6;
 
 /// Draws everything; tells whether the top of what is known of the log is on the screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App, zone: &TimeZone) -> bool {
@@ -133,7 +128,9 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -
     let columns = usize::from(area.width).saturating_sub(2);
     let height = usize::from(area.height);
     // One line more than is shown tells whether there is something above it.
-    let lines = log_lines(room, columns, room.scroll + height + 1, zone, &app.me);
+    let log = Log { columns, zone, me: &app.me };
+    log.anchor(room);
+    let lines = log.lines(room, room.scroll + height + 1);
     room.scroll = room.scroll.min(lines.len().saturating_sub(height));
     let end = lines.len() - room.scroll;
     let start = end.saturating_sub(height);
@@ -158,96 +155,6 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, room: &RoomView) {
     let name = cut(&one_line(&room.info.name), columns.saturating_sub(width(&code) + width(&below) + 2));
     let line = Line::from(vec![" ".into(), name.bold(), code.dim(), below.yellow()]);
     frame.render_widget(Paragraph::new(line), area);
-}
-
-/// The newest lines of the log, as many as `wanted` at least if there are, the oldest first.
-fn log_lines(
-    room: &RoomView,
-    columns: usize,
-    wanted: usize,
-    zone: &TimeZone,
-    me: &str,
-) -> Vec<Line<'static>> {
-    // Made from the newest entry up, each entry's lines from its last up, and turned around at the end.
-    let mut upward: Vec<Line<'static>> = Vec::new();
-    for pending in room.pending.iter().rev() {
-        let mark = pending.failed.as_ref().map(|why| format!("not sent: {}; /retry", one_line(why)));
-        if let Some(mark) = mark {
-            upward.extend(wrap(&mark, columns).into_iter().rev().map(|line| Line::from(line).red()));
-        }
-        let lines = message_lines("     ", me, &pending.body, columns);
-        upward.extend(lines.into_iter().rev().map(|line| line.dim()));
-    }
-    let mut day: Option<Date> = None;
-    for entry in room.entries.iter().rev() {
-        match entry {
-            Entry::Note(note) => {
-                let lines = wrap(&one_line(note), columns.saturating_sub(TIME));
-                upward.extend(lines.into_iter().rev().map(|line| Line::from(format!("      {line}")).dim()));
-            }
-            Entry::Message(message) => {
-                let time = local(message, zone);
-                if let Some(below) = day.replace(time.date()).filter(|below| *below != time.date()) {
-                    upward.push(day_line(below, columns));
-                }
-                if upward.len() >= wanted {
-                    break;
-                }
-                let clock = time.strftime("%H:%M").to_string();
-                let name = if message.user_name.is_empty() { "somebody" } else { &message.user_name };
-                upward.extend(message_lines(&clock, name, &message.body, columns).into_iter().rev());
-            }
-        }
-    }
-    if upward.len() < wanted
-        && let Some(day) = day
-    {
-        upward.push(day_line(day, columns));
-    }
-    upward.reverse();
-    upward
-}
-
-fn local(message: &Message, zone: &TimeZone) -> Zoned {
-    stamp(message.create_time).to_zoned(zone.clone())
-}
-
-fn day_line(day: Date, columns: usize) -> Line<'static> {
-    let text = format!("── {} ", day.strftime("%A, %-d %B %Y"));
-    let rest = "─".repeat(columns.saturating_sub(width(&text)));
-    Line::from(text + &rest).dim()
-}
-
-/// A message: the name on the first line, what follows indented under the text.
-fn message_lines(clock: &str, name: &str, body: &str, columns: usize) -> Vec<Line<'static>> {
-    let shown = cut(&one_line(name), (columns / 3).max(8));
-    let indent = TIME + 2;
-    let first = columns.saturating_sub(TIME + width(&shown) + 2).max(1);
-    let body = printable(body);
-    let (head, rest) = split_first(&body, first);
-    let mut lines = vec![Line::from(vec![
-        format!("{clock} ").dim(),
-        Span::styled(shown, Style::new().fg(colour::of(name)).bold()),
-        format!("  {head}").into(),
-    ])];
-    if let Some(rest) = rest {
-        for line in wrap(&rest, columns.saturating_sub(indent)) {
-            lines.push(Line::from(format!("{:indent$}{line}", "")));
-        }
-    }
-    lines
-}
-
-/// What stands beside the name, and what goes below it.
-fn split_first(body: &str, columns: usize) -> (String, Option<String>) {
-    let lines = wrap(body, columns);
-    let first = lines.first().cloned().unwrap_or_default();
-    if lines.len() < 2 {
-        return (first, None);
-    }
-    let rest = body.strip_prefix(&first).unwrap_or(body);
-    let rest = rest.strip_prefix('\n').unwrap_or_else(|| rest.trim_start_matches(' '));
-    (first, Some(rest.to_owned()))
 }
 
 fn draw_notice(frame: &mut Frame<'_>, area: Rect, app: &App) {

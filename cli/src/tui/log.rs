@@ -1,0 +1,137 @@
+//! A room's log as lines of the screen.
+
+use grpcchatter_client::Message;
+use jiff::{Zoned, civil::Date, tz::TimeZone};
+use ratatui::{
+    style::{Style, Stylize as _},
+    text::{Line, Span},
+};
+
+use super::{
+    colour,
+    room::{Entry, RoomView},
+};
+use crate::{
+    output::stamp,
+    text::{cut, one_line, printable, width, wrap},
+};
+
+/// `14:03` and a space.
+const TIME: usize = 6;
+
+/// How a log is laid out.
+pub(crate) struct Log<'a> {
+    pub(crate) columns: usize,
+    pub(crate) zone: &'a TimeZone,
+    /// Who is here: what is on its way is theirs.
+    pub(crate) me: &'a str,
+}
+
+impl Log<'_> {
+    /// The newest lines, as many as `wanted` at least if there are, the oldest first.
+    pub(crate) fn lines(&self, room: &RoomView, wanted: usize) -> Vec<Line<'static>> {
+        // Made from the newest entry up, each entry's lines from its last up, and turned around at the end.
+        let mut upward: Vec<_> = self.pending(room).into_iter().rev().collect();
+        let mut day: Option<Date> = None;
+        for entry in room.entries.iter().rev() {
+            if let Entry::Message(message) = entry {
+                let date = self.local(message).date();
+                if let Some(below) = day.replace(date).filter(|below| *below != date) {
+                    upward.push(self.day(below));
+                }
+                if upward.len() >= wanted {
+                    break;
+                }
+            }
+            upward.extend(self.entry(entry).into_iter().rev());
+        }
+        if upward.len() < wanted
+            && let Some(day) = day
+        {
+            upward.push(self.day(day));
+        }
+        upward.reverse();
+        upward
+    }
+
+    /// Keeps what is shown where it is while something is added below it.
+    pub(crate) fn anchor(&self, room: &mut RoomView) {
+        let pending = self.pending(room).len();
+        let fresh: usize = room.entries.iter().rev().take(room.fresh).map(|it| self.entry(it).len()).sum();
+        if room.scroll > 0 {
+            room.scroll = (room.scroll + fresh + pending).saturating_sub(room.pending_lines).max(1);
+        }
+        room.fresh = 0;
+        room.pending_lines = pending;
+    }
+
+    /// What is on its way, below the log.
+    fn pending(&self, room: &RoomView) -> Vec<Line<'static>> {
+        let mut lines = Vec::new();
+        for pending in &room.pending {
+            let said = message_lines("     ", self.me, &pending.body, self.columns);
+            lines.extend(said.into_iter().map(|line| line.dim()));
+            if let Some(why) = &pending.failed {
+                let mark = format!("not sent: {}; /retry", one_line(why));
+                lines.extend(wrap(&mark, self.columns).into_iter().map(|line| Line::from(line).red()));
+            }
+        }
+        lines
+    }
+
+    fn entry(&self, entry: &Entry) -> Vec<Line<'static>> {
+        match entry {
+            Entry::Note(note) => {
+                let lines = wrap(&one_line(note), self.columns.saturating_sub(TIME));
+                lines.into_iter().map(|line| Line::from(format!("      {line}")).dim()).collect()
+            }
+            Entry::Message(message) => {
+                let clock = self.local(message).strftime("%H:%M").to_string();
+                let name = if message.user_name.is_empty() { "somebody" } else { &message.user_name };
+                message_lines(&clock, name, &message.body, self.columns)
+            }
+        }
+    }
+
+    fn day(&self, day: Date) -> Line<'static> {
+        let text = format!("── {} ", day.strftime("%A, %-d %B %Y"));
+        let rest = "─".repeat(self.columns.saturating_sub(width(&text)));
+        Line::from(text + &rest).dim()
+    }
+
+    fn local(&self, message: &Message) -> Zoned {
+        stamp(message.create_time).to_zoned(self.zone.clone())
+    }
+}
+
+/// A message: the name on the first line, what follows indented under the text.
+fn message_lines(clock: &str, name: &str, body: &str, columns: usize) -> Vec<Line<'static>> {
+    let shown = cut(&one_line(name), (columns / 3).max(8));
+    let indent = TIME + 2;
+    let first = columns.saturating_sub(TIME + width(&shown) + 2).max(1);
+    let body = printable(body);
+    let (head, rest) = split_first(&body, first);
+    let mut lines = vec![Line::from(vec![
+        format!("{clock} ").dim(),
+        Span::styled(shown, Style::new().fg(colour::of(name)).bold()),
+        format!("  {head}").into(),
+    ])];
+    if let Some(rest) = rest {
+        for line in wrap(&rest, columns.saturating_sub(indent)) {
+            lines.push(Line::from(format!("{:indent$}{line}", "")));
+        }
+    }
+    lines
+}
+
+/// What stands beside the name, and what goes below it.
+fn split_first(body: &str, columns: usize) -> (String, Option<String>) {
+    let lines = wrap(body, columns);
+    let first = lines.first().cloned().unwrap_or_default();
+    if lines.len() < 2 {
+        return (first, None);
+    }
+    let rest = body.strip_prefix(&first).unwrap_or(body);
+    let rest = rest.strip_prefix('\n').unwrap_or_else(|| rest.trim_start_matches(' '));
+    (first, Some(rest.to_owned()))
+}

@@ -16,6 +16,8 @@ use crate::{
 /// One user in one room, on this client.
 pub(crate) struct Membership {
     client: Arc<Inner>,
+    /// Whose membership it is: the client's session may be another's by the time that it is to be renewed.
+    user_name: String,
     short_code: String,
     info: Mutex<RoomInfo>,
     token: Mutex<Secret>,
@@ -34,6 +36,7 @@ impl Membership {
     /// Joins a room, and notes where its log ends, so that streams can start there whenever they are opened.
     pub(crate) async fn join(client: Arc<Inner>, request: v1::JoinChatRoomRequest) -> Result<Self, Error> {
         let end = client.end();
+        let user_name = client.sessions.current().await?.user_name;
         let answer = client
             .patiently(end, || async {
                 let join = |mut stub: Stub, it| async move { stub.join_chat_room(it).await };
@@ -44,6 +47,7 @@ impl Membership {
         let mut membership = Self {
             closed: client.transport.child(),
             client,
+            user_name,
             short_code: info.short_code.clone(),
             joined_at: Ok(ResumePoint::default()),
             token: Mutex::new(Secret(answer.token)),
@@ -160,6 +164,9 @@ impl Credential for Membership {
         let _one = self.renewing.lock().await;
         if *lock(&self.token) != *refused {
             return Ok(());
+        }
+        if self.client.sessions.current().await?.user_name != self.user_name {
+            return Err(Error::NotLoggedIn);
         }
         let request = v1::JoinChatRoomRequest { short_code: self.short_code.clone(), ..Default::default() };
         let join = |mut stub: Stub, it| async move { stub.join_chat_room(it).await };

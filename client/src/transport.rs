@@ -22,7 +22,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
-use tower::ServiceExt as _;
+use tower::ServiceExt;
 
 use crate::{Error, Kind, Refusal, reason};
 
@@ -100,12 +100,23 @@ impl Transport {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn channel(&self) -> Result<Channel, Error> {
+    fn known(&self) -> Result<Channel, Error> {
         let mut channel = self.lock();
         if self.closed.is_cancelled() {
             return Err(Error::Disconnected);
         }
         Ok(channel.get_or_insert_with(|| self.endpoint.connect_lazy()).clone())
+    }
+
+    /// The channel, which takes a request as soon as it has room for one, connected or not.
+    async fn channel(&self) -> Result<Channel, Error> {
+        let mut channel = self.known()?;
+        if ServiceExt::<http::Request<Body>>::ready(&mut channel).await.is_err() {
+            // Its task has ended with the runtime that it was made on.
+            self.lock().take();
+            channel = self.known()?;
+        }
+        Ok(channel)
     }
 
     /// Bounds one call: by its time, and by `disconnect`.
@@ -176,9 +187,8 @@ impl Transport {
         };
         let request =
             request.body(Body::new(Full::new(payload))).map_err(|_| Error::InvalidValue("the request"))?;
-        let channel = self.channel()?;
         self.bounded(Box::pin(async {
-            let answer = channel.oneshot(request).await.map_err(Error::unreachable)?;
+            let answer = self.channel().await?.oneshot(request).await.map_err(Error::unreachable)?;
             let (head, body) = answer.into_parts();
             let body =
                 Limited::new(body, LONGEST_ANSWER).collect().await.map_err(Error::unreachable)?.to_bytes();
@@ -203,9 +213,12 @@ impl Transport {
     {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", token.bearer()?);
-        let stub = Stub::new(self.channel()?);
         // Boxed: tonic's future is some kilobytes, and callers hold it several times over.
-        self.bounded(Box::pin(async { Ok(rpc(stub, request).await?.into_inner()) })).await
+        self.bounded(Box::pin(async {
+            let stub = Stub::new(self.channel().await?);
+            Ok(rpc(stub, request).await?.into_inner())
+        }))
+        .await
     }
 }
 

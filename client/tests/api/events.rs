@@ -150,6 +150,15 @@ async fn an_expired_token_is_renewed_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_room_is_not_entered_again_as_somebody_else() {
+    let (fake, client, room) = in_a_room().await;
+    client.login("walker2", "Secret-1!").await.unwrap();
+    fake.scene(says([1]), Some(status(Code::Unauthenticated, "TOKEN_EXPIRED")));
+    told(&mut room.events(), &["1", "closed(loggedout)", "nothing"]).await;
+    assert_eq!(fake.state().joins.len(), 1);
+}
+
+#[tokio::test]
 async fn what_does_not_heal_closes_the_stream_with_its_reason() {
     for (code, reason, expected) in [
         (Code::PermissionDenied, "NOT_A_MEMBER", "closed(removed)"),

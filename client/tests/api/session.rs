@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use grpcchatter_client::{Client, Error, reason};
-use tokio::sync::Notify;
+use tokio::{runtime::Runtime, sync::Notify};
 
 use crate::{fake::Fake, in_a_room};
 
@@ -121,4 +121,14 @@ async fn logging_out_of_a_session_that_has_ended_is_done() {
     fake.state().session_over = true;
     client.logout().await.unwrap();
     assert!(matches!(client.logout().await, Err(Error::NotLoggedIn)));
+}
+
+#[test]
+fn a_client_outlives_the_runtime_that_it_was_used_on_first() {
+    let serving = Runtime::new().unwrap();
+    let fake = serving.block_on(Fake::start());
+    let client = Client::new_at(&fake.url).unwrap();
+    for _ in 0..2 {
+        Runtime::new().unwrap().block_on(client.login("walker1", "Secret-1!")).unwrap();
+    }
 }

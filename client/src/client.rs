@@ -8,12 +8,8 @@ use std::{
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{Account, ClientBuilder, Error, backoff::Backoff, session::Sessions, transport::Transport};
-
-/// In place of a patience without end, which no clock can add.
-const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+use crate::{Account, ClientBuilder, Error, session::Sessions, transport::Transport};
 
 /// A person's way to one server. Clones share the connection and the session.
 ///
@@ -81,43 +77,6 @@ struct AccountAnswer {
 impl From<AccountAnswer> for Account {
     fn from(answer: AccountAnswer) -> Self {
         Self { id: answer.id, user_name: answer.user_name, created_at: SystemTime::from(answer.created_at) }
-    }
-}
-
-impl Inner {
-    /// When what begins now is given up.
-    pub(crate) fn end(&self) -> Instant {
-        Instant::now() + self.patience.min(A_YEAR)
-    }
-
-    /// Repeats a call that may be repeated, while that may help. Attempts, renewals of tokens and pauses are over
-    /// at `end`, together; what the last attempt met is the error.
-    pub(crate) async fn patiently<T, Fut>(&self, end: Instant, call: impl Fn() -> Fut) -> Result<T, Error>
-    where
-        Fut: Future<Output = Result<T, Error>>,
-    {
-        let mut met = None;
-        let attempts = async {
-            let mut backoff = Backoff::default();
-            loop {
-                let error = match call().await {
-                    Err(error) if error.is_retryable() => error,
-                    answer => return answer,
-                };
-                let next = Instant::now() + backoff.next(error.retry_after());
-                if next > end {
-                    return Err(error);
-                }
-                met = Some(error);
-                sleep_until(next).await;
-            }
-        };
-        let done = tokio::select! {
-            biased;
-            () = self.transport.closed() => return Err(Error::Disconnected),
-            done = timeout_at(end, attempts) => done,
-        };
-        done.unwrap_or_else(|_| Err(met.unwrap_or(Error::TimedOut)))
     }
 }
 

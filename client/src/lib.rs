@@ -56,6 +56,7 @@ mod event;
 mod feed;
 mod membership;
 mod model;
+mod patience;
 pub mod reason;
 mod refusal;
 mod room;

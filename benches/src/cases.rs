@@ -10,10 +10,12 @@ use clap::ValueEnum;
 use crate::{report::Row, server::Gateway};
 
 mod deliver;
+mod doors;
 mod greedy;
 mod idle;
 mod names;
 mod overhead;
+mod slow;
 mod start;
 mod write;
 
@@ -34,6 +36,10 @@ pub(crate) enum Case {
     Names,
     /// Whether somebody who chats notices greedy clients.
     Greedy,
+    /// Whether somebody who chats notices 500 log-ins at once.
+    Doors,
+    /// Whether those who read notice one who does not.
+    Slow,
 }
 
 /// How long to measure.
@@ -43,18 +49,39 @@ pub(crate) struct Scale {
     pub(crate) round: Duration,
     /// Rounds, of which the median counts.
     pub(crate) rounds: u32,
-    /// Logins of each kind.
-    pub(crate) logins: u32,
+    /// Whether it is only to be seen that all works.
+    pub(crate) quick: bool,
+}
+
+impl Scale {
+    /// Returns how many logins of each kind tell whether their times differ.
+    pub(crate) const fn logins(self) -> u32 {
+        if self.quick { 100 } else { 2_000 }
+    }
+
+    /// Returns how many messages pass one who does not read.
+    pub(crate) const fn messages(self) -> u64 {
+        if self.quick { 3_000 } else { 50_001 }
+    }
 }
 
 impl Case {
     /// All of them, the quickest first.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Start, Self::Deliver, Self::Write, Self::Idle, Self::Greedy, Self::Overhead, Self::Names];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Start,
+        Self::Deliver,
+        Self::Write,
+        Self::Idle,
+        Self::Overhead,
+        Self::Doors,
+        Self::Slow,
+        Self::Greedy,
+        Self::Names,
+    ];
 
     /// Returns whether the outcome depends on the database.
     pub(crate) const fn writes(self) -> bool {
-        matches!(self, Self::Start | Self::Deliver | Self::Write)
+        !matches!(self, Self::Idle | Self::Overhead)
     }
 
     /// Measures.
@@ -69,6 +96,8 @@ impl Case {
             Self::Idle => idle::run(gateway).await,
             Self::Overhead => overhead::run(gateway).await,
             Self::Names => names::run(gateway, scale),
+            Self::Doors => doors::run(gateway, scale).await,
+            Self::Slow => slow::run(gateway, scale).await,
             Self::Greedy => greedy::run(gateway, scale).await,
         }
     }

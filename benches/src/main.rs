@@ -2,7 +2,8 @@
 //!
 //! The real server and, in the same run, a plain tonic server are started as child processes on loopback; one
 //! thread loads them; the kernel's accounting of the child says what a delivery cost. Load and server share
-//! the machine, so the ratio between the two servers says more than any single figure.
+//! the machine, so the ratio between the two servers says more than any single figure. The databases take turns case by
+//! case, so that both meet the same moments of the machine.
 
 use std::time::Duration;
 
@@ -33,17 +34,17 @@ struct Arguments {
     /// Short rounds: to see that all works, not to trust.
     #[arg(long, conflicts_with = "long")]
     quick: bool,
-    /// Long rounds, and enough logins to judge their timing.
+    /// Long rounds, and more of them.
     #[arg(long)]
     long: bool,
     /// Only these cases; all without it.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Case>,
-    /// Also measures with PostgreSQL: a private one, started by the programs that Debian installs.
+    /// With SQLite alone; without it also with a private PostgreSQL, started by the programs that Debian installs.
     #[arg(long)]
-    postgres: bool,
-    /// Also measures with this empty PostgreSQL database.
-    #[arg(long, value_name = "URL", conflicts_with = "postgres")]
+    sqlite: bool,
+    /// With this empty PostgreSQL database in place of a private one.
+    #[arg(long, value_name = "URL", conflicts_with = "sqlite")]
     database_url: Option<String>,
     /// Runs one of the plain servers, as the program itself does.
     #[arg(long, hide = true)]
@@ -52,12 +53,22 @@ struct Arguments {
 
 impl Arguments {
     const fn scale(&self) -> Scale {
-        let (round, rounds, logins) = match (self.quick, self.long) {
-            (true, _) => (Duration::from_secs(2), 1, 25),
-            (_, true) => (Duration::from_secs(10), 5, 2_000),
-            _ => (Duration::from_secs(5), 3, 400),
+        let (round, rounds) = match (self.quick, self.long) {
+            (true, _) => (Duration::from_secs(2), 1),
+            (_, true) => (Duration::from_secs(10), 5),
+            _ => (Duration::from_secs(5), 3),
         };
-        Scale { round, rounds, logins }
+        Scale { round, rounds, quick: self.quick }
+    }
+
+    fn databases(&self) -> Result<Vec<Database>> {
+        let mut databases = vec![Database::Sqlite];
+        match &self.database_url {
+            Some(url) => databases.push(Database::Url(url.clone())),
+            None if self.sqlite => {}
+            None => databases.extend(Database::start_postgres()?),
+        }
+        Ok(databases)
     }
 }
 
@@ -73,21 +84,25 @@ fn main() -> Result<()> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let program = server::program()?;
-    let report = Report::start(&machine::facts(&program)?);
-    let mut databases = vec![Database::Sqlite];
-    if arguments.postgres {
-        databases.push(Database::start_postgres()?);
+    let databases = arguments.databases()?;
+    let names: Vec<_> = databases.iter().map(Database::name).collect();
+    let mut facts = machine::facts(&program)?;
+    if databases.len() == 1 && !arguments.sqlite {
+        facts.push_str("\nNot measured with PostgreSQL: it is not installed.");
     }
-    databases.extend(arguments.database_url.clone().map(Database::Url));
-    for (index, database) in databases.into_iter().enumerate() {
-        report.heading(database.name());
-        let gateway = Gateway::prepare(&program, database).await?;
-        let cases =
-            Case::ALL.iter().filter(|case| arguments.only.is_empty() || arguments.only.contains(case));
-        for case in cases.filter(|case| index == 0 || case.writes()) {
-            let rows = case.run(&gateway, arguments.scale()).await;
-            rows.with_context(|| format!("{case:?}"))?.iter().for_each(|row| report.row(row));
+    let report = Report::start(&facts, &names);
+    let mut gateways = Vec::new();
+    for database in databases {
+        gateways.push(Gateway::prepare(&program, database).await?);
+    }
+    let wanted = |case: &&Case| arguments.only.is_empty() || arguments.only.contains(case);
+    for case in Case::ALL.iter().filter(wanted) {
+        let mut measured = Vec::new();
+        for gateway in gateways.iter().take(if case.writes() { gateways.len() } else { 1 }) {
+            let rows = case.run(gateway, arguments.scale()).await;
+            measured.push(rows.with_context(|| format!("{case:?} with {}", gateway.database()))?);
         }
+        report.rows(&measured);
     }
     Ok(())
 }

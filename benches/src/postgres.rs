@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,6 +18,22 @@ const PROGRAMS: &str = "/usr/lib/postgresql";
 const USER: &str = "postgres";
 const START: Duration = Duration::from_secs(20);
 
+/// The accounts of the original are called so, with three digits behind it.
+pub(crate) const TAKEN_OVER: &str = "taken";
+/// The original's tables with ten accounts, to be taken over; their hash is bcrypt's at the original's cost.
+const ORIGINAL: &str = "
+    CREATE TABLE roles (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(255) UNIQUE NOT NULL);
+    INSERT INTO roles (name) VALUES ('USER'), ('ADMIN');
+    CREATE TABLE users (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        username varchar(255) UNIQUE NOT NULL,
+        password varchar(255) NOT NULL,
+        role_id bigint REFERENCES roles (id) DEFAULT 1);
+    INSERT INTO users (username, password)
+    SELECT 'taken' || to_char(number, 'FM000'), '$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
+    FROM generate_series(0, 9) AS number";
+
 /// A running server with durable commits; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -27,12 +43,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster and starts it on a free port of the loopback address.
+    /// Makes a cluster with the original's accounts in it, and starts it on a free port of the loopback address; none
+    /// where PostgreSQL is not installed.
     ///
     /// # Errors
-    /// If PostgreSQL is not installed or does not start.
-    pub(crate) fn start() -> Result<Self> {
-        let programs = newest().context("PostgreSQL is not installed")?;
+    /// If it does not start.
+    pub(crate) fn start() -> Result<Option<Self>> {
+        let Some(programs) = newest() else { return Ok(None) };
         let data = TempDir::new()?;
         let run = |program: &str| -> Result<Command> {
             let mut command = Command::new(programs.join(program));
@@ -56,11 +73,21 @@ impl Postgres {
         let url = format!("postgres://{USER}@127.0.0.1:{port}/{USER}");
         let postgres = Self { child, url, _data: data };
         let started = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            ensure!(started.elapsed() < START, "it did not open its port");
+        // Its port is open before it takes statements.
+        while !postgres.runs(&programs, "SELECT")? {
+            ensure!(started.elapsed() < START, "it took no statement");
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(postgres)
+        ensure!(postgres.runs(&programs, ORIGINAL)?, "the original's tables could not be made");
+        Ok(Some(postgres))
+    }
+
+    /// Says whether it did as it was told.
+    fn runs(&self, programs: &Path, statement: &str) -> Result<bool> {
+        let mut psql = Command::new(programs.join("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-c", statement]);
+        psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(psql.status()?.success())
     }
 
     /// Returns the URL of its database.

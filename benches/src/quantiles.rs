@@ -17,6 +17,11 @@ impl Quantiles {
         self.0.append(&mut other.0);
     }
 
+    /// Returns how many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns the latency, in milliseconds, that `share` of all do not exceed; 0 where there is none.
     pub(crate) fn at(&mut self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);

@@ -49,12 +49,13 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// Starts a private PostgreSQL.
+    /// Starts a private PostgreSQL; none where it is not installed.
     ///
     /// # Errors
-    /// If its programs are not installed or fail.
-    pub(crate) fn start_postgres() -> Result<Self> {
-        Postgres::start().map(Self::Private).context("could not start a PostgreSQL")
+    /// If its programs fail.
+    pub(crate) fn start_postgres() -> Result<Option<Self>> {
+        let started = Postgres::start().context("could not start a PostgreSQL")?;
+        Ok(started.map(Self::Private))
     }
 
     /// Returns its name.
@@ -106,6 +107,16 @@ impl Gateway {
         gateway.senders = tokens.collect();
         process.stop()?;
         Ok(gateway)
+    }
+
+    /// Returns the name of its database.
+    pub(crate) const fn database(&self) -> &'static str {
+        self.database.name()
+    }
+
+    /// Returns whether there are accounts that were taken over from the original.
+    pub(crate) const fn has_taken_over(&self) -> bool {
+        matches!(self.database, Database::Private(_))
     }
 
     /// Starts it on what it kept.

@@ -11,16 +11,11 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::Scale;
-use crate::{
-    load::{grpc::Connection, talker::Talker},
-    process::Process,
-    quantiles::Quantiles,
-    report::Row,
-    server::Gateway,
-};
+use crate::{load::victim, report::Row, server::Gateway};
 
-/// How often the victim says something, once the last was answered.
-const PACE: Duration = Duration::from_millis(5);
+const DRIPPING: usize = 100;
+/// For longer than any of the deadlines that it must run into.
+const DRIPPING_FOR: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 1_000;
 const RESETS: u32 = 100_000;
 
@@ -33,20 +28,28 @@ type Greed = fn(SocketAddr, Duration) -> Result<u32>;
 pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     let token = gateway.senders.first().context("no room was made")?;
     let mut rows = Vec::new();
-    let cases: [(&str, Greed); 3] =
-        [("a byte a second", drip), ("1,000 connections", crowd), ("100,000 resets", reset)];
-    for (name, greed) in cases {
+    let dripping = if scale.quick { scale.round } else { DRIPPING_FOR };
+    let cases: [(&str, Greed, Duration); 3] = [
+        ("a byte a second on 100 sockets", drip, dripping),
+        ("1,000 connections", crowd, scale.round),
+        ("100,000 resets", reset, scale.round),
+    ];
+    for (name, greed, time) in cases {
         let process = gateway.start()?;
-        let mut quiet = chat(&process, token, |elapsed| elapsed >= scale.round).await?;
-        let (address, round) = (process.address, scale.round);
-        let greedy = thread::spawn(move || greed(address, round));
-        let mut pressed = chat(&process, token, |_| greedy.is_finished()).await?;
+        let mut quiet = victim::chat(process.address, token, |elapsed| elapsed >= scale.round).await?;
+        let address = process.address;
+        let greedy = thread::spawn(move || greed(address, time));
+        let mut pressed = victim::chat(process.address, token, |_| greedy.is_finished()).await?;
         let count = greedy.join().ok().context("a greedy client panicked")??;
         process.stop()?;
         let (before, during) = (quiet.at(0.99), pressed.at(0.99));
-        rows.push(Row::new(format!("beside {name}: answer p50, ms"), pressed.at(0.5)).beside(quiet.at(0.5)));
+        rows.push(Row::new(format!("{name}: how many"), f64::from(count)));
         rows.push(
-            Row::new(format!("beside {name} ({count}): answer p99, ms"), during)
+            Row::new(format!("{name}: p50 of an answer on Chat, ms (before)"), pressed.at(0.5))
+                .beside(quiet.at(0.5)),
+        );
+        rows.push(
+            Row::new(format!("{name}: p99 of an answer on Chat, ms (before)"), during)
                 .beside(before)
                 .at_most(f64::max(2.0 * before, 50.0), before),
         );
@@ -54,35 +57,42 @@ pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Chats until `enough` of the time that passed, and returns how long each answer took.
-async fn chat(process: &Process, token: &str, enough: impl Fn(Duration) -> bool) -> Result<Quantiles> {
-    let connection = Connection::open(process.address).await?;
-    let mut talker = Talker::open(&connection, token).await?;
-    let mut pace = tokio::time::interval(PACE);
-    let start = Instant::now();
-    while !enough(start.elapsed()) {
-        pace.tick().await;
-        talker.send(1)?;
-        talker.until_waiting(0).await?;
-    }
-    Ok(talker.take_latencies())
-}
-
-/// Sends a byte a second, as HTTP/1.1 and as HTTP/2.
+/// Sends a byte a second on each of a hundred sockets, as what [`slowly`] says by turns.
 fn drip(address: SocketAddr, time: Duration) -> Result<u32> {
-    let mut sockets = [TcpStream::connect(address)?, TcpStream::connect(address)?];
-    let said: [&[u8]; 2] = [b"GET /livez HTTP/1.1\r\nx: a header that takes its time", PREFACE];
+    let said = slowly();
+    let mut sockets = (0..DRIPPING).map(|_| TcpStream::connect(address)).collect::<Result<Vec<_>, _>>()?;
+    for (socket, (at_once, _)) in sockets.iter_mut().zip(said.iter().cycle()) {
+        socket.write_all(at_once)?;
+    }
     let start = Instant::now();
-    let mut sent = 0;
-    while start.elapsed() < time {
-        for (socket, said) in sockets.iter_mut().zip(said) {
-            // Once it is closed, there is nothing left to be greedy with.
-            drop(socket.write_all(&said[sent as usize % said.len()..][..1]));
+    for second in 0_usize.. {
+        if start.elapsed() >= time {
+            break;
         }
-        sent += 1;
+        for (socket, (_, slowly)) in sockets.iter_mut().zip(said.iter().cycle()) {
+            // Once it is closed, there is nothing left to be greedy with.
+            drop(socket.write_all(&slowly[second % slowly.len()..][..1]));
+        }
         thread::sleep(Duration::from_secs(1));
     }
-    Ok(sent)
+    Ok(u32::try_from(sockets.len())?)
+}
+
+/// Returns what is sent at once, and then byte by byte: a head and a body, of HTTP/1.1 and of HTTP/2.
+fn slowly() -> [(Vec<u8>, Vec<u8>); 4] {
+    let body =
+        b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+    let mut stream = PREFACE.to_vec();
+    // `:method POST`, `:scheme http`, `:path /login`, `:authority x` (RFC 7541, appendix A and 6.2.2), then a DATA frame
+    // whose 1,000 bytes never all come.
+    stream.extend(b"\0\0\x0d\x01\x04\0\0\0\x01\x83\x86\x04\x06/login\x01\x01x");
+    stream.extend(b"\0\x03\xe8\0\0\0\0\0\x01");
+    [
+        (Vec::new(), b"GET /livez HTTP/1.1\r\nx: a header that takes its time".to_vec()),
+        (body.to_vec(), b"{".to_vec()),
+        (Vec::new(), PREFACE.to_vec()),
+        (stream, b"{".to_vec()),
+    ]
 }
 
 /// Opens many connections, each with half a request, and holds them.

@@ -37,10 +37,18 @@ impl Connection {
     /// # Errors
     /// If nothing answers there.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        Self::open_with_window(address, WINDOW).await
+    }
+
+    /// Does the same with another window for each stream; with 0 nothing is ever read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn open_with_window(address: SocketAddr, window: u32) -> Result<Self> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let (requests, connection) = client::Builder::new()
-            .initial_window_size(WINDOW)
+            .initial_window_size(window)
             .initial_connection_window_size(WINDOW)
             .handshake(socket)
             .await?;

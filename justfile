@@ -53,6 +53,9 @@ page: (step "page")
 # The HTTP/2 conformance suite against the running server.
 h2spec: (step "h2spec")
 
+# Each fuzz target for two minutes: `FUZZ_SECONDS=3600 just fuzz` for longer.
+fuzz: (step "fuzz")
+
 # Breaks things around the server, and checks that its log keeps its promise: `just nemesis kill`, `just nemesis --help`.
 nemesis *arguments:
     cargo build --profile nemesis -p grpcchatter -p grpcchatter-nemesis --features grpcchatter/deliberate-faults

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, BufRead as _, BufReader},
     net::SocketAddr,
+    ops::Sub,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -31,6 +32,28 @@ pub(crate) struct Process {
     started: Instant,
     tail: Tail,
     reader: Option<JoinHandle<()>>,
+}
+
+/// CPU time in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    user: f64,
+    /// The kernel's on its behalf.
+    pub(crate) system: f64,
+}
+
+impl Cpu {
+    pub(crate) const fn total(self) -> f64 {
+        self.user + self.system
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { user: self.user - before.user, system: self.system - before.system }
+    }
 }
 
 /// The last lines that the child wrote: the reason, should it not answer.
@@ -84,12 +107,14 @@ impl Process {
     ///
     /// # Errors
     /// If the process has gone.
-    pub(crate) fn cpu(&self) -> Result<f64> {
+    pub(crate) fn cpu(&self) -> Result<Cpu> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name, field 2, may hold spaces; utime and stime are fields 14 and 15 (proc(5)).
         let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-        let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
-        Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+        let mut seconds =
+            fields.split_whitespace().skip(11).flat_map(str::parse::<f64>).map(|t| t / TICKS_PER_SECOND);
+        let (user, system) = seconds.next().zip(seconds.next()).context("no times in stat")?;
+        Ok(Cpu { user, system })
     }
 
     /// Returns the memory that is in use, resident, in KB of 1,024 bytes.

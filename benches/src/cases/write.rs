@@ -52,7 +52,7 @@ async fn flat(server: &Process, gateway: &Gateway, time: Duration) -> Result<(f6
     let (cpu, before, began) = (server.cpu()?, answered(&talkers), Instant::now());
     press(&mut talkers, time).await?;
     let messages = (answered(&talkers) - before) as f64;
-    Ok((messages / began.elapsed().as_secs_f64(), (server.cpu()? - cpu) * 1e6 / messages))
+    Ok((messages / began.elapsed().as_secs_f64(), (server.cpu()? - cpu).total() * 1e6 / messages))
 }
 
 async fn press(talkers: &mut [Talker], time: Duration) -> Result<()> {

@@ -71,7 +71,7 @@ impl Accounts {
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
         let place = self.passwords.admit()?;
-        let attempt = self.guard.guess(address, Guess::Account(user_name))?;
+        let attempt = self.guard.guess(address, Guess::Account(user_name)).await?;
         // No account has a name that breaks these bounds, and PostgreSQL refuses to look for U+0000.
         let known = user_name.chars().count() <= 255 && !user_name.contains('\0');
         let found =
@@ -193,7 +193,7 @@ impl Accounts {
     /// Checks the password of somebody who is logged in: a borrowed device is not enough.
     async fn verify(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<Credentials> {
         let place = self.passwords.admit()?;
-        let attempt = self.guard.guess(address, Guess::Account(caller.user_name.as_str()))?;
+        let attempt = self.guard.guess(address, Guess::Account(caller.user_name.as_str())).await?;
         let found = self.credentials(caller).await?;
         match place.verify(password, Some(found.password_hash.clone())).await? {
             Verdict::Right | Verdict::RightNeedsRehash => {

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::{sync::Notify, time::timeout};
+
 use super::fading::FadingMap;
 use crate::{
     clock::Clock,
@@ -18,10 +20,18 @@ use crate::{
 };
 
 mod delay;
+mod guesses;
 mod hour;
 
 use delay::Failures;
+use guesses::{Guesses, Turn};
 use hour::Hour;
+
+/// How long a password waits for others of its address to be answered.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// When to come again where only passwords that are being tried are in the way.
+const SOON: Duration = Duration::from_secs(1);
 
 /// The limits; 0 is none.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +71,9 @@ struct Inner {
     /// Names are kept as hashes with a random key, so that a long one costs no more than a short one.
     hasher: RandomState,
     registrations: Mutex<FadingMap<IpAddr, Hour>>,
-    guesses: Mutex<FadingMap<IpAddr, Hour>>,
+    guesses: Mutex<FadingMap<IpAddr, Guesses>>,
+    /// Wakes those who wait for a turn, whenever a password was answered.
+    answered: Notify,
     failures: Mutex<FadingMap<Target, Failures>>,
     /// When each user's bucket is empty again, on [`Clock::elapsed`].
     messages: Mutex<FadingMap<UserId, Duration>>,
@@ -83,6 +95,7 @@ impl Guard {
             hasher: RandomState::new(),
             registrations: Mutex::new(FadingMap::new()),
             guesses: Mutex::new(FadingMap::new()),
+            answered: Notify::new(),
             failures: Mutex::new(FadingMap::new()),
             messages: Mutex::new(FadingMap::new()),
         }))
@@ -100,31 +113,54 @@ impl Guard {
         hold(&self.0.registrations).entry(network(address)).take(self.0.clock.elapsed(), limit)
     }
 
-    /// Asks whether a password may be tried now. The attempt counts as wrong while it is under way, so that
-    /// many at once are as few as many in a row; say how it went.
+    /// Asks whether a password may be tried now, and says how it went afterwards.
+    ///
+    /// No more are tried at once than could be wrong within the hour, so that many at once are as few as many in a row.
+    /// Whoever comes on top of them waits until some are answered: behind one address there may be many people who all
+    /// know their passwords.
     ///
     /// # Errors
     /// [`Error::RateLimited`] where the address has guessed wrong too often, or where the account or room was
-    /// guessed at too often.
-    pub fn guess(&self, address: IpAddr, guess: Guess<'_>) -> Result<Attempt> {
-        let now = self.0.clock.elapsed();
-        let limit = self.0.config.guesses_per_hour;
+    /// guessed at too often; also, for a second, where too many of the address wait.
+    pub async fn guess(&self, address: IpAddr, guess: Guess<'_>) -> Result<Attempt> {
+        let inner = &self.0;
         let target = match guess {
-            Guess::Account(name) => Target::Account(self.0.hasher.hash_one(name)),
+            Guess::Account(name) => Target::Account(inner.hasher.hash_one(name)),
             Guess::Room(room) => Target::Room(room),
-            Guess::ShortCode(code) => Target::ShortCode(self.0.hasher.hash_one(code)),
+            Guess::ShortCode(code) => Target::ShortCode(inner.hasher.hash_one(code)),
         };
         let address = network(address);
-        if limit != 0 {
-            // In this order: an address without guesses left must not prolong anybody's delay.
-            hold(&self.0.guesses).entry(address).take(now, limit)?;
-            let waited = hold(&self.0.failures).entry(target).wait(now);
-            if waited.is_err() {
-                hold(&self.0.guesses).entry(address).give_back(now);
-            }
-            waited?;
+        if inner.config.guesses_per_hour == 0 {
+            return Ok(Attempt { guard: self.clone(), address, target });
         }
-        Ok(Attempt { guard: self.clone(), address, target, since: now, counts: false })
+        // In this order: an address without guesses left must not prolong anybody's delay.
+        self.turn(address).await?;
+        let attempt = Attempt { guard: self.clone(), address, target };
+        hold(&inner.failures).entry(target).wait(inner.clock.elapsed())?;
+        Ok(attempt)
+    }
+
+    /// Takes one of the address's guesses, and waits for it where others that are being tried hold them all.
+    async fn turn(&self, address: IpAddr) -> Result<()> {
+        let begin = || {
+            let (now, limit) = (self.0.clock.elapsed(), self.0.config.guesses_per_hour);
+            hold(&self.0.guesses).entry(address).begin(now, limit)
+        };
+        if begin()? == Turn::Now {
+            return Ok(());
+        }
+        let _waiting = Waiting::of(&self.0, address)?;
+        let waits = async {
+            loop {
+                // Before it asks, so that no answer in between is missed.
+                let answered = self.0.answered.notified();
+                if begin()? == Turn::Now {
+                    return Ok(());
+                }
+                answered.await;
+            }
+        };
+        timeout(LONGEST_WAIT, waits).await.unwrap_or(Err(Error::RateLimited { retry_after: SOON }))
     }
 
     /// Counts a message.
@@ -156,23 +192,44 @@ impl Guard {
 /// How many seconds' worth of messages may come at once: 200 where 50 a second are allowed.
 const BURST_SECONDS: u32 = 4;
 
+/// Somebody who waits for a turn. Their number is bounded, since each answer wakes them all.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    address: IpAddr,
+}
+
+impl<'a> Waiting<'a> {
+    fn of(inner: &'a Inner, address: IpAddr) -> Result<Self> {
+        if hold(&inner.guesses).entry(address).queue() {
+            Ok(Self { inner, address })
+        } else {
+            Err(Error::RateLimited { retry_after: SOON })
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        hold(&self.inner.guesses).entry(self.address).leave_queue();
+    }
+}
+
 /// A password that is being tried. Dropped without a word, it was not answered and does not count.
 #[must_use = "say whether the password was right"]
 pub struct Attempt {
     guard: Guard,
     address: IpAddr,
     target: Target,
-    since: Duration,
-    counts: bool,
 }
 
 impl Attempt {
     /// The password was wrong.
-    pub fn failed(mut self) {
-        self.counts = true;
+    pub fn failed(self) {
         let inner = &self.guard.0;
         if inner.config.guesses_per_hour != 0 {
-            hold(&inner.failures).entry(self.target).add(inner.clock.elapsed());
+            let now = inner.clock.elapsed();
+            hold(&inner.guesses).entry(self.address).count(now);
+            hold(&inner.failures).entry(self.target).add(now);
         }
     }
 
@@ -184,8 +241,10 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.counts && self.guard.0.config.guesses_per_hour != 0 {
-            hold(&self.guard.0.guesses).entry(self.address).give_back(self.since);
+        let inner = &self.guard.0;
+        if inner.config.guesses_per_hour != 0 {
+            hold(&inner.guesses).entry(self.address).end();
+            inner.answered.notify_waiters();
         }
     }
 }

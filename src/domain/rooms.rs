@@ -252,7 +252,7 @@ impl Rooms {
     /// Finds a room by its code. A code that no room has counts as a guess: rooms without a password could else be
     /// found by trying.
     async fn find(&self, code: &ShortCode, address: IpAddr) -> Result<RoomRecord> {
-        let attempt = self.guard.guess(address, Guess::ShortCode(code.as_str()))?;
+        let attempt = self.guard.guess(address, Guess::ShortCode(code.as_str())).await?;
         match self.store.room_by_code(code).await {
             Err(error @ Error::RoomNotFound(_)) => {
                 attempt.failed();
@@ -282,7 +282,7 @@ impl Rooms {
         if password.is_empty() && (is_member || record.room.owner == caller.user) {
             return Ok(());
         }
-        let attempt = self.guard.guess(address, Guess::Room(record.room.id))?;
+        let attempt = self.guard.guess(address, Guess::Room(record.room.id)).await?;
         let given = !password.is_empty();
         if given && self.passwords.admit()?.verify(password.expose(), hash).await? != Verdict::Wrong {
             attempt.succeeded();

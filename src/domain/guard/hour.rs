@@ -14,27 +14,40 @@ const SLICE_SECONDS: u64 = 5 * 60;
 const SLICES: u64 = 13;
 
 impl Hour {
+    /// Counts one, where the limit has room for it.
     pub(super) fn take(&mut self, now: Duration, limit: u32) -> Result<()> {
-        let current = now.as_secs() / SLICE_SECONDS;
-        for passed in (self.newest + 1..=current).rev().take(SLICES as usize) {
-            *self.slice(passed) = 0;
-        }
-        self.newest = self.newest.max(current);
-        if self.counts.iter().fold(0, |sum: u32, count| sum.saturating_add(*count)) < limit {
-            *self.slice(current) += 1;
-            return Ok(());
+        self.left(now, limit)?;
+        self.add(now);
+        Ok(())
+    }
+
+    /// Returns how many the limit has room for: one at least, or the refusal.
+    pub(super) fn left(&mut self, now: Duration, limit: u32) -> Result<u32> {
+        let current = self.advance(now);
+        let count = self.counts.iter().fold(0, |sum: u32, count| sum.saturating_add(*count));
+        if count < limit {
+            return Ok(limit - count);
         }
         let oldest = (current.saturating_sub(SLICES - 1)..=current).find(|slice| *self.slice(*slice) > 0);
         let leaves = Duration::from_secs((oldest.unwrap_or(current) + SLICES) * SLICE_SECONDS);
         Err(Error::RateLimited { retry_after: leaves.saturating_sub(now) })
     }
 
-    pub(super) fn give_back(&mut self, since: Duration) {
-        let slice = since.as_secs() / SLICE_SECONDS;
-        if slice + SLICES > self.newest {
-            let count = self.slice(slice);
-            *count = count.saturating_sub(1);
+    /// Counts one.
+    pub(super) fn add(&mut self, now: Duration) {
+        let current = self.advance(now);
+        let count = self.slice(current);
+        *count = count.saturating_add(1);
+    }
+
+    /// Goes on to the slice of this moment, and forgets those that are too old.
+    fn advance(&mut self, now: Duration) -> u64 {
+        let current = now.as_secs() / SLICE_SECONDS;
+        for passed in (self.newest + 1..=current).rev().take(SLICES as usize) {
+            *self.slice(passed) = 0;
         }
+        self.newest = self.newest.max(current);
+        current
     }
 
     const fn slice(&mut self, number: u64) -> &mut u32 {

@@ -59,48 +59,114 @@ fn addresses_of_one_network_count_together() {
     }
 }
 
-#[test]
-fn only_wrong_passwords_count_for_an_address() {
+#[tokio::test]
+async fn only_wrong_passwords_count_for_an_address() {
     let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
     for number in 0..100 {
-        guard.guess(HERE, Guess::Account(&format!("right{number}"))).unwrap().succeeded();
-        drop(guard.guess(HERE, Guess::Account(&format!("dropped{number}"))).unwrap());
+        guard.guess(HERE, Guess::Account(&format!("right{number}"))).await.unwrap().succeeded();
+        drop(guard.guess(HERE, Guess::Account(&format!("dropped{number}"))).await.unwrap());
     }
     for number in 0..3 {
-        guard.guess(HERE, Guess::Room(RoomId(number))).unwrap().failed();
+        guard.guess(HERE, Guess::Room(RoomId(number))).await.unwrap().failed();
     }
-    retry_after(guard.guess(HERE, Guess::Account("anybody1")));
+    retry_after(guard.guess(HERE, Guess::Account("anybody1")).await);
 }
 
-#[test]
-fn attempts_under_way_count_as_wrong() {
+#[tokio::test(start_paused = true)]
+async fn no_more_are_tried_at_once_than_could_be_wrong() {
     let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
-    let attempts: Vec<_> = (0..3).map(|room| guard.guess(HERE, Guess::Room(RoomId(room))).unwrap()).collect();
-    retry_after(guard.guess(HERE, Guess::Room(RoomId(9))));
-    drop(attempts);
-    assert!(guard.guess(HERE, Guess::Room(RoomId(9))).is_ok());
+    let mut attempts = Vec::new();
+    for room in 0..3 {
+        attempts.push(guard.guess(HERE, Guess::Room(RoomId(room))).await.unwrap());
+    }
+    // They are never answered: whoever comes on top may come again soon.
+    assert_eq!(retry_after(guard.guess(HERE, Guess::Room(RoomId(9))).await), Duration::from_secs(1));
+    guard.guess("192.0.2.2".parse().unwrap(), Guess::Room(RoomId(9))).await.unwrap().succeeded();
+    let waits = tokio::spawn({
+        let guard = guard.clone();
+        async move { guard.guess(HERE, Guess::Room(RoomId(9))).await.map(Attempt::succeeded) }
+    });
+    tokio::task::yield_now().await;
+    attempts.pop().unwrap().succeeded();
+    waits.await.unwrap().unwrap();
+    for attempt in attempts {
+        attempt.failed();
+    }
+    guard.guess(HERE, Guess::Room(RoomId(9))).await.unwrap().failed();
+    let wait = retry_after(guard.guess(HERE, Guess::Room(RoomId(9))).await);
+    assert!(wait >= Duration::from_secs(3600), "{wait:?}");
 }
 
-#[test]
-fn delays_grow_from_one_second_to_sixty_and_end_with_a_success() {
+/// Starts `count` guesses at once, each at another account, and awaits what becomes of them.
+async fn at_once(guard: &Guard, count: usize, right: bool) -> Vec<Result<()>> {
+    let mut trying = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let guard = guard.clone();
+        trying.spawn(async move {
+            let attempt = guard.guess(HERE, Guess::Account(&format!("walker{number}"))).await?;
+            // A password takes its time, during which others come.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if right {
+                attempt.succeeded()
+            } else {
+                attempt.failed()
+            }
+            Ok(())
+        });
+    }
+    trying.join_all().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_who_know_their_passwords_come_in_at_once() {
+    let (guard, _) = guard(GuardConfig::default());
+    for outcome in at_once(&guard, 60, true).await {
+        outcome.unwrap();
+    }
+    guard.guess(HERE, Guess::Account("walker1")).await.unwrap().succeeded();
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_passwords_at_once_are_as_few_as_in_a_row() {
+    let (guard, _) = guard(GuardConfig::default());
+    let outcomes = at_once(&guard, 60, false).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 30);
+    for refused in outcomes.into_iter().filter(Result::is_err) {
+        let wait = retry_after(refused);
+        assert!(wait >= Duration::from_secs(3600), "{wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_wait_for_their_turn() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 1, ..GuardConfig::default() });
+    let held = guard.guess(HERE, Guess::Account("walker1")).await.unwrap();
+    let outcomes = at_once(&guard, 200, true).await;
+    assert!(outcomes.into_iter().all(|outcome| retry_after(outcome) == SOON));
+    held.succeeded();
+    guard.guess(HERE, Guess::Account("walker1")).await.unwrap().succeeded();
+}
+
+#[tokio::test]
+async fn delays_grow_from_one_second_to_sixty_and_end_with_a_success() {
     let (guard, clock) = guard(GuardConfig { guesses_per_hour: 1000, ..GuardConfig::default() });
     let mut now = NOON;
     for _ in 0..5 {
-        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+        guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
     }
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-        let wait = retry_after(guard.guess(HERE, Guess::Account("walker1")));
+        let wait = retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
         assert_eq!(wait, Duration::from_secs(seconds));
-        guard.guess(HERE, Guess::Account("another1")).unwrap().succeeded();
+        guard.guess(HERE, Guess::Account("another1")).await.unwrap().succeeded();
         now = now + wait;
         clock.set(now);
-        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+        guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
     }
     clock.set(now + Duration::from_secs(60));
-    let attempt = guard.guess(HERE, Guess::Account("walker1")).unwrap();
-    retry_after(guard.guess(HERE, Guess::Account("walker1")));
+    let attempt = guard.guess(HERE, Guess::Account("walker1")).await.unwrap();
+    retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
     attempt.succeeded();
-    assert!(guard.guess(HERE, Guess::Account("walker1")).is_ok());
+    assert!(guard.guess(HERE, Guess::Account("walker1")).await.is_ok());
 }
 
 #[test]
@@ -116,23 +182,23 @@ fn messages_flow_at_the_rate_after_a_burst() {
     assert_eq!((0..100).filter(|_| guard.message(user).is_ok()).count(), 50);
 }
 
-#[test]
-fn zero_is_no_limit() {
+#[tokio::test]
+async fn zero_is_no_limit() {
     let (guard, _) =
         guard(GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 });
     for _ in 0..1000 {
         guard.register(HERE).unwrap();
         guard.message(UserId(1)).unwrap();
-        guard.guess(HERE, Guess::Account("walker1")).unwrap().failed();
+        guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
     }
 }
 
-#[test]
-fn looking_for_rooms_counts_as_guessing() {
+#[tokio::test]
+async fn looking_for_rooms_counts_as_guessing() {
     let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
     for code in ["aaaaaa", "aaaaab", "aaaaac"] {
-        guard.guess(HERE, Guess::ShortCode(code)).unwrap().failed();
+        guard.guess(HERE, Guess::ShortCode(code)).await.unwrap().failed();
     }
-    retry_after(guard.guess(HERE, Guess::ShortCode("aaaaad")));
-    retry_after(guard.guess(HERE, Guess::Account("walker1")));
+    retry_after(guard.guess(HERE, Guess::ShortCode("aaaaad")).await);
+    retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
 }

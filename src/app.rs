@@ -126,6 +126,7 @@ impl App {
 
         let tokens = Tokens::new(store.clone(), Keys::new(&secrets), clock.clone(), config.tokens);
         let passwords = Passwords::new(core.handle().clone(), clock.clone(), shards);
+        core.spawn(expect_bcrypt(store.clone(), passwords.clone()));
         let guard = Guard::new(config.guard, clock.clone());
         let chat = Chat::new(
             store.clone(),
@@ -353,6 +354,14 @@ async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupEr
     tracing::info!(deployment, "the database is ready");
     let lanes = store.lanes(url).await?;
     Ok((store, lanes))
+}
+
+/// Looks for accounts that still have the original's hashes. Beside the start, since a large table takes a moment.
+async fn expect_bcrypt(store: Store, passwords: Passwords) {
+    // Where it cannot be known, the refusals cost more than they may need to.
+    if let Some(hash) = store.find_bcrypt_hash().await.unwrap_or_else(|_| Some(String::new())) {
+        passwords.expect_bcrypt(&hash);
+    }
 }
 
 fn readiness(store: Store, draining: Arc<AtomicBool>) -> Readiness {

@@ -1,6 +1,9 @@
 //! Password hashing that costs the caller time, and everybody else nothing.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
@@ -29,6 +32,9 @@ const WAITING_PER_WORKER: usize = 32;
 const DUMMY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$R1JQQ0NoYXR0ZXItbm9ib2R5$dGhlIHBhc3N3b3JkIG9mIG5vYm9keSBhdCBhbGwhISE";
 
+/// What follows the cost in a hash of bcrypt that no password is known for: a salt, and a hash of zeros.
+const BCRYPT_DUMMY: &str = "R1JQQ0NoYXR0ZXItbm9ibe...............................";
+
 /// What a password is to a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -52,6 +58,8 @@ struct Inner {
     admitted: Arc<Semaphore>,
     /// One permit for each that is hashed: who gets none waits.
     workers: Arc<Semaphore>,
+    /// The cost of the accounts' hashes that are still bcrypt's; 0 where there are none.
+    bcrypt_cost: AtomicU32,
 }
 
 impl Passwords {
@@ -63,7 +71,15 @@ impl Passwords {
             clock,
             admitted: Arc::new(Semaphore::new(workers * (1 + WAITING_PER_WORKER))),
             workers: Arc::new(Semaphore::new(workers)),
+            bcrypt_cost: AtomicU32::new(0),
         }))
+    }
+
+    /// Says that some accounts' hashes are bcrypt's, such as this one. From now on whatever is wrong costs the work of
+    /// both kinds: else the time would tell which accounts are the original's, and so that they are there.
+    pub fn expect_bcrypt(&self, hash: &str) {
+        let cost = hash.split('$').nth(2).and_then(|cost| cost.parse().ok());
+        self.0.bcrypt_cost.store(cost.unwrap_or(bcrypt::DEFAULT_COST), Ordering::Relaxed);
     }
 
     /// Takes a place in the queue. Whoever has to read the database first takes it before that, so that a flood
@@ -116,14 +132,8 @@ impl Place {
     /// [`Error::Internal`] where hashing panicked.
     pub async fn verify(self, password: &str, stored: Option<String>) -> Result<Verdict> {
         let password = password.to_owned();
-        self.run(move || match stored {
-            Some(hash) => verify(&password, &hash),
-            None => {
-                verify(&password, DUMMY);
-                Verdict::Wrong
-            }
-        })
-        .await
+        let work = Work::of(stored, self.pool.bcrypt_cost.load(Ordering::Relaxed));
+        self.run(move || work.done_with(&password)).await
     }
 
     /// Runs `work` on a blocking thread. The permits move into it: a caller that is dropped frees its place only
@@ -144,13 +154,49 @@ impl Place {
     }
 }
 
+/// What is compared with a password.
+struct Work {
+    stored: String,
+    is_known: bool,
+    /// A hash of the other kind, for whoever is wrong.
+    other: Option<String>,
+}
+
+impl Work {
+    fn of(stored: Option<String>, bcrypt_cost: u32) -> Self {
+        let is_known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| DUMMY.to_owned());
+        let other = if is_bcrypt(&stored) {
+            Some(DUMMY.to_owned())
+        } else {
+            (bcrypt_cost > 0).then(|| format!("$2b${bcrypt_cost:02}${BCRYPT_DUMMY}"))
+        };
+        Self { stored, is_known, other }
+    }
+
+    fn done_with(self, password: &str) -> Verdict {
+        let verdict = verify(password, &self.stored);
+        if self.is_known && verdict != Verdict::Wrong {
+            return verdict;
+        }
+        if let Some(other) = &self.other {
+            verify(password, other);
+        }
+        Verdict::Wrong
+    }
+}
+
+fn is_bcrypt(hash: &str) -> bool {
+    hash.starts_with("$2")
+}
+
 fn argon2id() -> Argon2<'static> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("OWASP's parameters are valid");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
 fn verify(password: &str, stored: &str) -> Verdict {
-    if stored.starts_with("$2") {
+    if is_bcrypt(stored) {
         // The original hashed with bcrypt, and refused what bcrypt would have cut off.
         return match bcrypt::verify(password, stored) {
             Ok(true) if password.len() <= 72 => Verdict::RightNeedsRehash,
@@ -209,6 +255,46 @@ mod tests {
             passwords.admit().unwrap().verify(&"x".repeat(73), Some(cut_off)).await.unwrap(),
             Verdict::Wrong
         );
+    }
+
+    #[test]
+    fn whatever_is_wrong_costs_the_same_work_while_hashes_of_bcrypt_are_there() {
+        let theirs = bcrypt::hash("Passw0rd!", 4).unwrap();
+        let kind = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        let work = |stored: Option<&str>| {
+            let work = Work::of(stored.map(str::to_owned), 4);
+            let mut kinds = [Some(work.stored), work.other].map(|hash| hash.map(|hash| kind(&hash)));
+            // bcrypt's salt is not part of its kind.
+            for kind in kinds.iter_mut().flatten().filter(|kind| kind[1].starts_with('2')) {
+                kind.truncate(3);
+            }
+            kinds.sort();
+            kinds
+        };
+        let known = DUMMY.replace("bm9ib2R5", "c29tZWJv");
+        assert_eq!(work(None), work(Some(&known)));
+        assert_eq!(work(None), work(Some(&theirs)));
+        assert!(work(None).iter().all(Option::is_some));
+        assert_eq!(Work::of(None, 0).other, None, "without such accounts nobody pays for them");
+        let other = Work::of(None, 4).other.unwrap();
+        assert_eq!(bcrypt::verify("Passw0rd!", &other).ok(), Some(false), "it is real work");
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt() {
+        let (passwords, theirs) = (passwords(), bcrypt::hash("Passw0rd!", 4).unwrap());
+        passwords.expect_bcrypt(&theirs);
+        let ours = passwords.hash("Passw0rd!").await.unwrap();
+        for (password, stored, verdict) in [
+            ("Passw0rd!", Some(&ours), Verdict::Right),
+            ("Passw0rd!", Some(&theirs), Verdict::RightNeedsRehash),
+            ("passw0rd!", Some(&ours), Verdict::Wrong),
+            ("passw0rd!", Some(&theirs), Verdict::Wrong),
+            ("Passw0rd!", None, Verdict::Wrong),
+        ] {
+            let seen = passwords.admit().unwrap().verify(password, stored.cloned()).await.unwrap();
+            assert_eq!(seen, verdict, "{password} {stored:?}");
+        }
     }
 
     #[tokio::test]

@@ -66,6 +66,22 @@ impl Store {
         .await
     }
 
+    /// Returns the hash of some account whose password is still hashed as the original did, by bcrypt.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn find_bcrypt_hash(&self) -> Result<Option<String>> {
+        let store = self.clone();
+        self.on_core("find a hash of bcrypt", async move {
+            let row = account::Entity::find()
+                .filter(account::Column::PasswordHash.starts_with("$2"))
+                .one(store.reader())
+                .await?;
+            Ok(row.map(|row| row.password_hash))
+        })
+        .await
+    }
+
     /// Finds an account that can log in by its id.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use crate::{
     model::{Password, Timestamp, UserName},
     store::temporary::TemporaryStore,
 };
+// The gateway's tests use them too, and know of no store.
+pub(crate) use crate::store::temporary::{TemporaryDatabase, on_each_database};
 
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const PASSWORD: &str = "Passw0rd!";
@@ -27,14 +29,14 @@ pub(crate) struct TemporaryDomain {
 }
 
 impl TemporaryDomain {
-    pub(crate) async fn open() -> Self {
-        Self::guarded(GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 })
-            .await
+    pub(crate) async fn open(database: TemporaryDatabase) -> Self {
+        let limits = GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 };
+        Self::guarded(database, limits).await
     }
 
-    pub(crate) async fn guarded(limits: GuardConfig) -> Self {
+    pub(crate) async fn guarded(database: TemporaryDatabase, limits: GuardConfig) -> Self {
         let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_123_400));
-        let store = TemporaryStore::open(clock.clone()).await;
+        let store = TemporaryStore::open(database, clock.clone()).await;
         let keys = Keys::new(&Secret::generate(&clock).into());
         let tokens = Tokens::new(store.clone(), keys, clock.clone(), TokenConfig::default());
         let passwords = Passwords::new(Handle::current(), clock.clone(), 2);

@@ -1,43 +1,73 @@
-//! A migrated database that only one test uses.
-//!
-//! It is a SQLite file in a folder of its own, removed when it is dropped. Where TEST_POSTGRES_URL names a
-//! PostgreSQL server, such as `postgres://postgres@127.0.0.1:5432`, it is a new database there instead: it stays
-//! behind, so the server should be one to throw away.
+//! A migrated database that only one test uses: a SQLite file in a folder of its own, or a database in the tests' own
+//! PostgreSQL, which is the one that the acceptance tests start.
 
-use std::{ops::Deref, path::PathBuf};
+use std::ops::Deref;
 
-use sea_orm::{ConnectionTrait as _, Database};
+use tempfile::TempDir;
 
+use self::postgres::Cluster;
 use super::{DatabaseUrl, Store};
 use crate::clock::Clock;
 
-pub(crate) struct TemporaryStore {
-    store: Store,
-    folder: Option<PathBuf>,
+#[path = "../../tests/api/harness/postgres.rs"]
+mod postgres;
+#[path = "../../tests/api/harness/programs.rs"]
+mod programs;
+
+/// Runs each of the named functions, `async fn(TemporaryDatabase)`, once on each database, as `name::sqlite` and
+/// `name::postgres`. Without PostgreSQL the latter pass over everything, which `tests/coverage.rs` reports.
+macro_rules! on_each_database {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::store::temporary::TemporaryDatabase;
+
+            #[tokio::test]
+            async fn sqlite() {
+                Box::pin(super::$name(TemporaryDatabase::sqlite())).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if let Some(database) = TemporaryDatabase::postgres().await {
+                    Box::pin(super::$name(database)).await;
+                }
+            }
+        }
+    )+};
 }
 
-impl TemporaryStore {
-    pub(crate) async fn open(clock: Clock) -> Self {
-        let name = format!("grpcchatter-{}", clock.uuid());
-        let (url, folder) = match std::env::var("TEST_POSTGRES_URL") {
-            Ok(server) => (postgres(&server, &name).await, None),
-            Err(_) => {
-                let folder = std::env::temp_dir().join(name);
-                std::fs::create_dir(&folder).unwrap();
-                (DatabaseUrl::Sqlite(folder.join("grpcchatter.db")), Some(folder))
-            }
-        };
-        let store = Store::connect(&url, clock).await.unwrap();
-        store.migrate().await.unwrap();
-        Self { store, folder }
+pub(crate) use on_each_database;
+
+/// A database that is empty still.
+pub(crate) struct TemporaryDatabase {
+    url: DatabaseUrl,
+    /// Of SQLite; removed when it is dropped.
+    folder: Option<TempDir>,
+}
+
+impl TemporaryDatabase {
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { url: DatabaseUrl::Sqlite(folder.path().join("grpcchatter.db")), folder: Some(folder) }
+    }
+
+    pub(crate) async fn postgres() -> Option<Self> {
+        let url = Cluster::shared()?.create_database().await;
+        Some(Self { url: DatabaseUrl::Postgres(url), folder: None })
     }
 }
 
-async fn postgres(server: &str, name: &str) -> DatabaseUrl {
-    let admin = Database::connect(format!("{server}/postgres")).await.unwrap();
-    admin.execute_unprepared(&format!("CREATE DATABASE \"{name}\"")).await.unwrap();
-    admin.close().await.unwrap();
-    DatabaseUrl::Postgres(format!("{server}/{name}"))
+pub(crate) struct TemporaryStore {
+    store: Store,
+    _folder: Option<TempDir>,
+}
+
+impl TemporaryStore {
+    pub(crate) async fn open(database: TemporaryDatabase, clock: Clock) -> Self {
+        let store = Store::connect(&database.url, clock).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, _folder: database.folder }
+    }
 }
 
 impl Deref for TemporaryStore {
@@ -45,14 +75,5 @@ impl Deref for TemporaryStore {
 
     fn deref(&self) -> &Store {
         &self.store
-    }
-}
-
-impl Drop for TemporaryStore {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            // A folder that stays behind fails no test.
-            let _ = std::fs::remove_dir_all(folder);
-        }
     }
 }

@@ -1,10 +1,26 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{
-    GuardConfig,
-    temporary::{HERE, PASSWORD, TemporaryDomain},
+use crate::{
+    domain::{
+        GuardConfig,
+        temporary::{HERE, PASSWORD, TemporaryDomain},
+    },
+    store::temporary::{TemporaryDatabase, on_each_database},
 };
+
+on_each_database! {
+    a_name_can_be_taken_once_and_cases_differ,
+    wrong_passwords_and_unknown_names_get_the_same_answer,
+    a_token_dies_with_its_session,
+    the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_the_session,
+    refreshes_at_the_same_time_get_the_same_answer,
+    an_old_refresh_token_ends_the_session_at_once,
+    a_session_slides_with_each_refresh_and_expires_without,
+    a_new_password_ends_the_other_sessions,
+    a_deleted_account_is_gone_but_its_name_stays_taken,
+    guessing_is_slowed_down_for_known_and_unknown_names_alike,
+}
 
 const NEW_PASSWORD: &str = "N3w-passw0rd!";
 
@@ -12,9 +28,8 @@ async fn log_in(domain: &TemporaryDomain, password: &str) -> Result<LogIn> {
     domain.accounts.log_in("walker1", password, HERE).await
 }
 
-#[tokio::test]
-async fn a_name_can_be_taken_once_and_cases_differ() {
-    let domain = TemporaryDomain::open().await;
+async fn a_name_can_be_taken_once_and_cases_differ(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     domain.enter("walker1").await;
     domain.enter("Walker1").await;
     let again = domain.accounts.register(
@@ -25,9 +40,8 @@ async fn a_name_can_be_taken_once_and_cases_differ() {
     assert!(matches!(again.await, Err(Error::UserNameTaken)));
 }
 
-#[tokio::test]
-async fn wrong_passwords_and_unknown_names_get_the_same_answer() {
-    let domain = TemporaryDomain::open().await;
+async fn wrong_passwords_and_unknown_names_get_the_same_answer(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     domain.enter("walker1").await;
     for (name, password) in
         [("walker1", "wrong"), ("WALKER1", PASSWORD), ("", ""), ("nul\0", PASSWORD), (&"x".repeat(300), "")]
@@ -37,9 +51,8 @@ async fn wrong_passwords_and_unknown_names_get_the_same_answer() {
     }
 }
 
-#[tokio::test]
-async fn a_token_dies_with_its_session() {
-    let domain = TemporaryDomain::open().await;
+async fn a_token_dies_with_its_session(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let here = domain.enter("walker1").await;
     let there = log_in(&domain, PASSWORD).await.unwrap();
     let caller = domain.tokens.authenticate_user(&here.token).await.unwrap();
@@ -50,9 +63,10 @@ async fn a_token_dies_with_its_session() {
     assert!(domain.accounts.refresh(&there.refresh_token).await.is_ok());
 }
 
-#[tokio::test]
-async fn the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_the_session() {
-    let domain = TemporaryDomain::open().await;
+async fn the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_the_session(
+    database: TemporaryDatabase,
+) {
+    let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
     domain.advance(Duration::from_secs(100));
     let second = domain.accounts.refresh(&first.refresh_token).await.unwrap();
@@ -71,9 +85,8 @@ async fn the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_th
     assert!(matches!(domain.tokens.authenticate_user(&second.token).await, Err(Error::TokenRevoked)));
 }
 
-#[tokio::test]
-async fn refreshes_at_the_same_time_get_the_same_answer() {
-    let domain = TemporaryDomain::open().await;
+async fn refreshes_at_the_same_time_get_the_same_answer(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
     let refreshes = (0..8).map(|_| domain.accounts.refresh(&first.refresh_token));
     let answers = futures_util::future::try_join_all(refreshes).await.unwrap();
@@ -81,9 +94,8 @@ async fn refreshes_at_the_same_time_get_the_same_answer() {
     assert!(domain.accounts.refresh(&answers[0].refresh_token).await.is_ok());
 }
 
-#[tokio::test]
-async fn an_old_refresh_token_ends_the_session_at_once() {
-    let domain = TemporaryDomain::open().await;
+async fn an_old_refresh_token_ends_the_session_at_once(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
     let second = domain.accounts.refresh(&first.refresh_token).await.unwrap();
     let third = domain.accounts.refresh(&second.refresh_token).await.unwrap();
@@ -91,10 +103,9 @@ async fn an_old_refresh_token_ends_the_session_at_once() {
     assert!(matches!(domain.accounts.refresh(&third.refresh_token).await, Err(Error::TokenRevoked)));
 }
 
-#[tokio::test]
-async fn a_session_slides_with_each_refresh_and_expires_without() {
+async fn a_session_slides_with_each_refresh_and_expires_without(database: TemporaryDatabase) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let domain = TemporaryDomain::open().await;
+    let domain = TemporaryDomain::open(database).await;
     let mut session = domain.enter("walker1").await;
     for _ in 0..3 {
         domain.advance(29 * DAY);
@@ -105,9 +116,8 @@ async fn a_session_slides_with_each_refresh_and_expires_without() {
     assert!(matches!(domain.accounts.refresh(&session.refresh_token).await, Err(Error::TokenRevoked)));
 }
 
-#[tokio::test]
-async fn a_new_password_ends_the_other_sessions() {
-    let domain = TemporaryDomain::open().await;
+async fn a_new_password_ends_the_other_sessions(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let here = domain.enter("walker1").await;
     let there = log_in(&domain, PASSWORD).await.unwrap();
     let caller = domain.tokens.authenticate_user(&here.token).await.unwrap();
@@ -121,9 +131,8 @@ async fn a_new_password_ends_the_other_sessions() {
     assert!(log_in(&domain, NEW_PASSWORD).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_deleted_account_is_gone_but_its_name_stays_taken() {
-    let domain = TemporaryDomain::open().await;
+async fn a_deleted_account_is_gone_but_its_name_stays_taken(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let here = domain.enter("walker1").await;
     let caller = domain.tokens.authenticate_user(&here.token).await.unwrap();
     assert_eq!(domain.accounts.account(&caller).await.unwrap().user_name.as_str(), "walker1");
@@ -136,10 +145,9 @@ async fn a_deleted_account_is_gone_but_its_name_stays_taken() {
     assert!(matches!(again.await, Err(Error::UserNameTaken)));
 }
 
-#[tokio::test]
-async fn guessing_is_slowed_down_for_known_and_unknown_names_alike() {
+async fn guessing_is_slowed_down_for_known_and_unknown_names_alike(database: TemporaryDatabase) {
     let limits = GuardConfig { guesses_per_hour: 100, ..GuardConfig::default() };
-    let domain = TemporaryDomain::guarded(limits).await;
+    let domain = TemporaryDomain::guarded(database, limits).await;
     domain.enter("walker1").await;
     for name in ["walker1", "nobody1"] {
         for _ in 0..5 {

@@ -5,7 +5,17 @@ use super::*;
 use crate::{
     crypto::{Secret, Secrets},
     domain::temporary::TemporaryDomain,
+    store::temporary::{TemporaryDatabase, on_each_database},
 };
+
+on_each_database! {
+    each_kind_reads_back_what_it_was_made_of,
+    no_kind_passes_for_another,
+    a_token_ends_five_seconds_after_its_time_by_our_clock,
+    a_chat_token_claims_what_the_room_is_asked_about,
+    forged_tokens_are_invalid,
+    a_token_of_a_retired_secret_verifies_until_the_secret_is_dropped,
+}
 
 const ROOM: RoomInvitation = RoomInvitation { room: RoomId(7), room_epoch: 3 };
 const HOUR: Duration = Duration::from_secs(3600);
@@ -25,9 +35,8 @@ fn claims(token: &str) -> serde_json::Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn each_kind_reads_back_what_it_was_made_of() {
-    let domain = TemporaryDomain::open().await;
+async fn each_kind_reads_back_what_it_was_made_of(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let (_, user) = caller(&domain).await;
     assert_eq!(user.user_name.as_str(), "walker1");
     let (token, expires_at) = chat(&domain, &user);
@@ -40,9 +49,8 @@ async fn each_kind_reads_back_what_it_was_made_of() {
     assert_eq!((read.room, read.room_epoch), (ROOM.room, ROOM.room_epoch));
 }
 
-#[tokio::test]
-async fn no_kind_passes_for_another() {
-    let domain = TemporaryDomain::open().await;
+async fn no_kind_passes_for_another(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let (user_token, user) = caller(&domain).await;
     let (chat_token, _) = chat(&domain, &user);
     let (room_token, _) = domain.tokens.issue_invitation(ROOM, HOUR);
@@ -60,9 +68,8 @@ async fn no_kind_passes_for_another() {
     }
 }
 
-#[tokio::test]
-async fn a_token_ends_five_seconds_after_its_time_by_our_clock() {
-    let domain = TemporaryDomain::open().await;
+async fn a_token_ends_five_seconds_after_its_time_by_our_clock(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let (token, expires_at) = domain.tokens.issue_invitation(ROOM, HOUR);
     domain.clock.set(expires_at + Duration::from_millis(4999));
     assert!(domain.tokens.read_invitation(&token).is_ok());
@@ -74,9 +81,8 @@ async fn a_token_ends_five_seconds_after_its_time_by_our_clock() {
     assert!(domain.tokens.read_invitation(&token).is_ok());
 }
 
-#[tokio::test]
-async fn a_chat_token_claims_what_the_room_is_asked_about() {
-    let domain = TemporaryDomain::open().await;
+async fn a_chat_token_claims_what_the_room_is_asked_about(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let (user_token, user) = caller(&domain).await;
     let (token, _) = chat(&domain, &user);
     let said = claims(&token);
@@ -90,9 +96,8 @@ async fn a_chat_token_claims_what_the_room_is_asked_about() {
     }
 }
 
-#[tokio::test]
-async fn forged_tokens_are_invalid() {
-    let domain = TemporaryDomain::open().await;
+async fn forged_tokens_are_invalid(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let (good, user) = caller(&domain).await;
     let parts: Vec<&str> = good.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!("three parts") };
@@ -161,9 +166,8 @@ async fn forged_tokens_are_invalid() {
     }
 }
 
-#[tokio::test]
-async fn a_token_of_a_retired_secret_verifies_until_the_secret_is_dropped() {
-    let domain = TemporaryDomain::open().await;
+async fn a_token_of_a_retired_secret_verifies_until_the_secret_is_dropped(database: TemporaryDatabase) {
+    let domain = TemporaryDomain::open(database).await;
     let tokens = |list: String| {
         let keys = Keys::new(&Secrets::parse(&list).unwrap());
         Tokens::new(domain.store.clone(), keys, domain.clock.clone(), TokenConfig::default())

@@ -15,11 +15,29 @@ use super::*;
 use crate::{
     domain::{
         GuardConfig,
-        temporary::{HERE, PASSWORD, TemporaryDomain},
+        temporary::{HERE, PASSWORD, TemporaryDatabase, TemporaryDomain, on_each_database},
     },
     gateway::ClientAddress,
     metrics::Levels,
 };
+
+on_each_database! {
+    register_answers_as_the_original_byte_for_byte,
+    a_bad_registration_is_refused_in_the_originals_words,
+    keys_match_in_any_case_and_a_role_cannot_be_chosen,
+    log_in_refuses_everybody_alike,
+    a_session_lives_from_log_in_to_log_out,
+    a_password_is_changed_and_an_account_deleted_with_the_present_password_only,
+    without_a_caller_nothing_of_an_account_is_shown,
+    a_body_over_sixteen_kibibytes_is_too_large,
+    a_body_that_does_not_come_is_not_waited_for,
+    other_methods_and_paths_are_refused_in_json,
+    the_eleventh_registration_of_an_hour_is_told_when_to_come_back,
+    probes_say_how_it_is,
+    the_page_comes_with_its_policy_and_is_not_sent_twice,
+    every_call_is_described_and_whatever_is_described_is_served,
+    the_page_of_the_calls_loads_nothing_and_shows_all,
+}
 
 const INVALID_NAME: &str =
     "Invalid request body:user name must must not be empty and have at least 6 characters, including digits";
@@ -66,8 +84,8 @@ fn router_of(domain: &TemporaryDomain, readiness: Readiness) -> Router {
 }
 
 impl Server {
-    async fn open() -> Self {
-        Self::over(TemporaryDomain::open().await)
+    async fn open(database: TemporaryDatabase) -> Self {
+        Self::over(TemporaryDomain::open(database).await)
     }
 
     fn over(domain: TemporaryDomain) -> Self {
@@ -102,9 +120,8 @@ fn refusal(status: u16, reason: &str, sentence: &str) -> (u16, String, String) {
     (status, reason.to_owned(), sentence.to_owned())
 }
 
-#[tokio::test]
-async fn register_answers_as_the_original_byte_for_byte() {
-    let server = Server::open().await;
+async fn register_answers_as_the_original_byte_for_byte(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let answer = server.post("/register", credentials("walker1", PASSWORD)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers[CONTENT_TYPE], "application/json");
@@ -120,9 +137,8 @@ async fn register_answers_as_the_original_byte_for_byte() {
     assert_eq!(again.status, 400);
 }
 
-#[tokio::test]
-async fn a_bad_registration_is_refused_in_the_originals_words() {
-    let server = Server::open().await;
+async fn a_bad_registration_is_refused_in_the_originals_words(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let name = || refusal(400, "INVALID_USER_NAME", INVALID_NAME);
     let password = || refusal(400, "INVALID_PASSWORD", INVALID_PASSWORD);
     let json = || refusal(400, "INVALID_JSON", "Invalid request body");
@@ -149,16 +165,14 @@ async fn a_bad_registration_is_refused_in_the_originals_words() {
     }
 }
 
-#[tokio::test]
-async fn keys_match_in_any_case_and_a_role_cannot_be_chosen() {
-    let server = Server::open().await;
+async fn keys_match_in_any_case_and_a_role_cannot_be_chosen(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let body = format!(r#"{{"USER_NAME":"walker1","Password":"{PASSWORD}","role":"ADMIN"}}"#);
     assert_eq!(server.post("/register", body).await.json()["role"], "USER");
 }
 
-#[tokio::test]
-async fn log_in_refuses_everybody_alike() {
-    let server = Server::open().await;
+async fn log_in_refuses_everybody_alike(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     server.domain.enter("walker1").await;
     for body in [
         "{}".to_owned(),
@@ -178,9 +192,8 @@ async fn log_in_refuses_everybody_alike() {
     assert_eq!(wrong_type.refusal(), refusal(400, "INVALID_JSON", "Invalid request body"));
 }
 
-#[tokio::test]
-async fn a_session_lives_from_log_in_to_log_out() {
-    let server = Server::open().await;
+async fn a_session_lives_from_log_in_to_log_out(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     server.domain.enter("walker1").await;
     let answer = server.post("/login", credentials("walker1", PASSWORD)).await;
     assert_eq!(
@@ -204,9 +217,10 @@ async fn a_session_lives_from_log_in_to_log_out() {
     assert_eq!((garbage.refusal().0, garbage.refusal().1.as_str()), (401, "TOKEN_INVALID"));
 }
 
-#[tokio::test]
-async fn a_password_is_changed_and_an_account_deleted_with_the_present_password_only() {
-    let server = Server::open().await;
+async fn a_password_is_changed_and_an_account_deleted_with_the_present_password_only(
+    database: TemporaryDatabase,
+) {
+    let server = Server::open(database).await;
     let token = server.domain.enter("walker1").await.token;
     let token = Some(token.as_str());
     let change = |old: &str, new: &str| json!({ "password": old, "new_password": new }).to_string();
@@ -229,9 +243,8 @@ async fn a_password_is_changed_and_an_account_deleted_with_the_present_password_
     assert_eq!(server.post("/login", credentials("walker1", "N3w-passw0rd!")).await.status, 401);
 }
 
-#[tokio::test]
-async fn without_a_caller_nothing_of_an_account_is_shown() {
-    let server = Server::open().await;
+async fn without_a_caller_nothing_of_an_account_is_shown(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     for (method, path) in [
         (Method::POST, "/logout"),
         (Method::GET, "/account"),
@@ -244,9 +257,8 @@ async fn without_a_caller_nothing_of_an_account_is_shown() {
     }
 }
 
-#[tokio::test]
-async fn a_body_over_sixteen_kibibytes_is_too_large() {
-    let server = Server::open().await;
+async fn a_body_over_sixteen_kibibytes_is_too_large(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let fits = format!("{{}}{}", " ".repeat(16 * 1024 - 2));
     assert_eq!(server.post("/login", fits.clone()).await.status, 401);
     let announced = Body::from(format!("{fits} "));
@@ -258,18 +270,16 @@ async fn a_body_over_sixteen_kibibytes_is_too_large() {
     }
 }
 
-#[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
-    let server = Server::open().await;
+async fn a_body_that_does_not_come_is_not_waited_for(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     tokio::time::pause();
     let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let answer = server.post("/login", never).await;
     assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (504, "DEADLINE_EXCEEDED"));
 }
 
-#[tokio::test]
-async fn other_methods_and_paths_are_refused_in_json() {
-    let server = Server::open().await;
+async fn other_methods_and_paths_are_refused_in_json(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     for (method, path, allow) in [
         (Method::GET, "/register", "POST"),
         (Method::PUT, "/login", "POST"),
@@ -290,9 +300,8 @@ async fn other_methods_and_paths_are_refused_in_json() {
     }
 }
 
-#[tokio::test]
-async fn the_eleventh_registration_of_an_hour_is_told_when_to_come_back() {
-    let server = Server::over(TemporaryDomain::guarded(GuardConfig::default()).await);
+async fn the_eleventh_registration_of_an_hour_is_told_when_to_come_back(database: TemporaryDatabase) {
+    let server = Server::over(TemporaryDomain::guarded(database, GuardConfig::default()).await);
     for number in 10..20 {
         assert_eq!(
             server.post("/register", credentials(&format!("walker{number}"), PASSWORD)).await.status,
@@ -305,9 +314,8 @@ async fn the_eleventh_registration_of_an_hour_is_told_when_to_come_back() {
     assert!((3600..=3900).contains(&seconds), "{seconds}");
 }
 
-#[tokio::test]
-async fn probes_say_how_it_is() {
-    let server = Server::open().await;
+async fn probes_say_how_it_is(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     assert_eq!(server.call(Method::GET, "/livez", None, "").await.status, 200);
     assert_eq!(server.call(Method::GET, "/readyz", None, "").await.status, 200);
     let draining: Readiness = Arc::new(|| Box::pin(async { Err(Error::Draining) }));
@@ -318,9 +326,8 @@ async fn probes_say_how_it_is() {
     assert_eq!(answer.headers[RETRY_AFTER], "1");
 }
 
-#[tokio::test]
-async fn the_page_comes_with_its_policy_and_is_not_sent_twice() {
-    let server = Server::open().await;
+async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let page = server.call(Method::GET, "/", None, "").await;
     assert_eq!(page.status, 200);
     assert!(page.headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
@@ -347,9 +354,8 @@ fn described() -> Vec<(Method, String)> {
     calls.collect()
 }
 
-#[tokio::test]
-async fn every_call_is_described_and_whatever_is_described_is_served() {
-    let server = Server::open().await;
+async fn every_call_is_described_and_whatever_is_described_is_served(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let described = described();
     for path in crate::gateway::access::rest_paths() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
@@ -366,9 +372,8 @@ async fn every_call_is_described_and_whatever_is_described_is_served() {
     }
 }
 
-#[tokio::test]
-async fn the_page_of_the_calls_loads_nothing_and_shows_all() {
-    let server = Server::open().await;
+async fn the_page_of_the_calls_loads_nothing_and_shows_all(database: TemporaryDatabase) {
+    let server = Server::open(database).await;
     let answer = server.call(Method::GET, "/docs", None, "").await;
     assert_eq!(answer.status, 200);
     assert!(answer.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));

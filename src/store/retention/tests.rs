@@ -2,7 +2,16 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
 use uuid::Uuid;
 
 use super::*;
-use crate::{clock::Clock, model::UserName, store::temporary::TemporaryStore};
+use crate::{
+    clock::Clock,
+    model::UserName,
+    store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
+};
+
+on_each_database! {
+    a_prefix_is_removed_and_nothing_from_the_middle,
+    a_long_log_is_removed_in_small_transactions_to_its_end,
+}
 
 /// A room whose messages were stored at these moments.
 async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomId {
@@ -37,9 +46,8 @@ async fn kept(store: &TemporaryStore, id: RoomId) -> (i64, Vec<i64>) {
     (first_seq, messages.into_iter().map(|message| message.seq).collect())
 }
 
-#[tokio::test]
-async fn a_prefix_is_removed_and_nothing_from_the_middle() {
-    let store = TemporaryStore::open(Clock::system()).await;
+async fn a_prefix_is_removed_and_nothing_from_the_middle(database: TemporaryDatabase) {
+    let store = TemporaryStore::open(database, Clock::system()).await;
     // The clock was set back once: the fourth is older than the third.
     let room = room_with(&store, "aaaaaa", &[1, 2, 9, 3, 10]).await;
     let young = room_with(&store, "bbbbbb", &[9, 9]).await;
@@ -49,9 +57,8 @@ async fn a_prefix_is_removed_and_nothing_from_the_middle() {
     assert_eq!(store.expire_messages(Timestamp::from_micros(5), 100).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_long_log_is_removed_in_small_transactions_to_its_end() {
-    let store = TemporaryStore::open(Clock::system()).await;
+async fn a_long_log_is_removed_in_small_transactions_to_its_end(database: TemporaryDatabase) {
+    let store = TemporaryStore::open(database, Clock::system()).await;
     let room = room_with(&store, "aaaaaa", &[1; 25]).await;
     assert_eq!(store.expire_messages(Timestamp::from_micros(2), 10).await.unwrap(), 25);
     assert_eq!(kept(&store, room).await, (26, vec![]));

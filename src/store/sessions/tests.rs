@@ -1,7 +1,22 @@
 use sea_orm::ActiveModelTrait as _;
 
 use super::*;
-use crate::{clock::Clock, model::UserName, store::temporary::TemporaryStore};
+use crate::{
+    clock::Clock,
+    model::UserName,
+    store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
+};
+
+on_each_database! {
+    ending_a_session_makes_the_rooms_that_its_user_is_in_look_again,
+    nobody_ends_the_session_of_another,
+    a_session_is_alive_until_its_time_is_over,
+    sessions_whose_time_is_over_are_swept_up,
+    a_disabled_account_has_no_living_session,
+    a_password_that_changed_meanwhile_opens_nothing,
+    an_account_that_owns_rooms_cannot_be_deleted,
+    a_deleted_account_leaves_its_rooms,
+}
 
 const HASH: &str = "hash";
 
@@ -13,8 +28,9 @@ struct Fixture {
 
 impl Fixture {
     /// A user with a session who entered the first two of three rooms and left the second.
-    async fn open() -> Self {
-        let store = TemporaryStore::open(Clock::manual(Timestamp::from_seconds(1_800_000_000))).await;
+    async fn open(database: TemporaryDatabase) -> Self {
+        let store =
+            TemporaryStore::open(database, Clock::manual(Timestamp::from_seconds(1_800_000_000))).await;
         let owner = store.create_account(UserName::trusted("owner1"), HASH.into()).await.unwrap().id;
         let user = store.create_account(UserName::trusted("walker1"), HASH.into()).await.unwrap().id;
         let mut rooms = Vec::new();
@@ -62,9 +78,8 @@ impl Fixture {
     }
 }
 
-#[tokio::test]
-async fn ending_a_session_makes_the_rooms_that_its_user_is_in_look_again() {
-    let fixture = Fixture::open().await;
+async fn ending_a_session_makes_the_rooms_that_its_user_is_in_look_again(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let (one, other) = (fixture.session(1).await, fixture.session(2).await);
     let rooms = fixture.store.end_session(one, fixture.user).await.unwrap();
     assert_eq!(rooms, fixture.rooms[..1]);
@@ -74,17 +89,15 @@ async fn ending_a_session_makes_the_rooms_that_its_user_is_in_look_again() {
     assert_eq!(fixture.members_epochs().await, [1, 0, 0]);
 }
 
-#[tokio::test]
-async fn nobody_ends_the_session_of_another() {
-    let fixture = Fixture::open().await;
+async fn nobody_ends_the_session_of_another(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     fixture.store.end_session(session, UserId(fixture.user.0 + 1)).await.unwrap();
     assert!(fixture.is_alive(session).await);
 }
 
-#[tokio::test]
-async fn a_session_is_alive_until_its_time_is_over() {
-    let fixture = Fixture::open().await;
+async fn a_session_is_alive_until_its_time_is_over(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     let clock = fixture.store.clock();
     clock.set(clock.now() + Duration::from_secs(60) - Duration::from_micros(1));
@@ -93,9 +106,8 @@ async fn a_session_is_alive_until_its_time_is_over() {
     assert!(!fixture.is_alive(session).await);
 }
 
-#[tokio::test]
-async fn sessions_whose_time_is_over_are_swept_up() {
-    let fixture = Fixture::open().await;
+async fn sessions_whose_time_is_over_are_swept_up(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let old = fixture.session(1).await;
     let clock = fixture.store.clock();
     clock.set(clock.now() + Duration::from_secs(60));
@@ -107,9 +119,8 @@ async fn sessions_whose_time_is_over_are_swept_up() {
     assert!(fixture.store.end_expired_sessions().await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_disabled_account_has_no_living_session() {
-    let fixture = Fixture::open().await;
+async fn a_disabled_account_has_no_living_session(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     account::Entity::update_many()
         .col_expr(account::Column::DisabledAt, Expr::value(1_i64))
@@ -123,9 +134,8 @@ async fn a_disabled_account_has_no_living_session() {
     assert!(fixture.store.find_credentials(name).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_password_that_changed_meanwhile_opens_nothing() {
-    let fixture = Fixture::open().await;
+async fn a_password_that_changed_meanwhile_opens_nothing(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let kept = fixture.session(1).await;
     let other = fixture.session(2).await;
     let changed = fixture.store.change_password(fixture.user, HASH.into(), "new".into(), kept).await;
@@ -139,18 +149,16 @@ async fn a_password_that_changed_meanwhile_opens_nothing() {
     assert!(matches!(deleted, Err(Error::InvalidCredentials)));
 }
 
-#[tokio::test]
-async fn an_account_that_owns_rooms_cannot_be_deleted() {
-    let fixture = Fixture::open().await;
+async fn an_account_that_owns_rooms_cannot_be_deleted(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let owner = fixture.store.find_credentials(UserName::trusted("owner1")).await.unwrap().unwrap();
     let deleted = fixture.store.delete_account(owner.account.id, HASH.into()).await;
     assert!(matches!(deleted, Err(Error::OwnsRooms)));
     assert!(fixture.store.find_account(owner.account.id).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_deleted_account_leaves_its_rooms() {
-    let fixture = Fixture::open().await;
+async fn a_deleted_account_leaves_its_rooms(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     let rooms = fixture.store.delete_account(fixture.user, HASH.into()).await.unwrap();
     assert_eq!(rooms, fixture.rooms[..1]);

@@ -7,6 +7,8 @@
 mod admin;
 mod bind;
 mod ready;
+#[cfg(test)]
+mod secrecy;
 mod start_error;
 mod sweep;
 

@@ -1,11 +1,19 @@
 //! The settings file: `NAME=value` lines, as dotenv reads them.
 
-/// One line that sets something.
-#[derive(Debug, PartialEq, Eq)]
+use std::fmt;
+
+/// One line that sets something, which may be a secret: its `Debug` hides it.
+#[derive(PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) line: usize,
     pub(super) name: String,
     pub(super) value: String,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({} in line {})", self.name, self.line)
+    }
 }
 
 /// A line that cannot be used. Holds no part of the line, which may be a secret.

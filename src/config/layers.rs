@@ -15,8 +15,9 @@ use super::{
 /// The settings file that is read where none is named and this one is there.
 pub const DEFAULT_FILE: &str = "configs/default_config.env";
 
-/// What the settings are read from. A test gives each part itself and touches no process environment.
-#[derive(Debug, Default)]
+/// What the settings are read from. A test gives each part itself and touches no process environment. There are secrets
+/// among them, and so it has no `Debug`.
+#[derive(Default)]
 pub struct Sources {
     /// The file named by `--config`; it must be there.
     pub file: Option<PathBuf>,

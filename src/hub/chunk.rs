@@ -1,6 +1,6 @@
 //! Lines of a room's log, framed once for everybody who gets them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -14,7 +14,7 @@ const CHUNK_BYTES: usize = 32 * 1024;
 const PREFIX_BYTES: usize = 5;
 
 /// Consecutive messages of one room, framed; or an event, which has no messages and is left out as a whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Chunk {
     first_seq: i64,
     bytes: Bytes,
@@ -22,6 +22,13 @@ pub struct Chunk {
     ends: Arc<[u32]>,
     /// Which messages, by place in the chunk, must not reach which stream.
     origins: Arc<[(u32, StreamId)]>,
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, count, bytes) = (self.first_seq, self.ends.len(), self.bytes.len());
+        write!(f, "Chunk({count} messages from {first} on, {bytes} bytes)")
+    }
 }
 
 impl Chunk {

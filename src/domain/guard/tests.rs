@@ -107,9 +107,9 @@ async fn at_once(guard: &Guard, count: usize, right: bool) -> Vec<Result<()>> {
             // A password takes its time, during which others come.
             tokio::time::sleep(Duration::from_millis(50)).await;
             if right {
-                attempt.succeeded()
+                attempt.succeeded();
             } else {
-                attempt.failed()
+                attempt.failed();
             }
             Ok(())
         });

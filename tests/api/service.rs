@@ -1,16 +1,29 @@
 //! The server among its like: replaced under load on the same port, told twice to end, run by systemd.
 
-use std::os::unix::net::UnixDatagram;
+use std::{
+    os::unix::net::UnixDatagram,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use grpcchatter_proto::v1::{
     ResumePoint, SendMessageRequest, subscribe_request::Start, subscribe_response::Event,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tonic::{Code, Status};
 
-use crate::harness::{Database, Member, Process, on_each_database, within};
+use crate::{
+    durability::{Acknowledged, assert_kept, log},
+    harness::{Caller, Chat, Database, Dialect, Member, Process, User, on_each_database, report, within},
+};
 
 on_each_database! {
     a_restart_under_load_costs_no_message_and_no_error_that_may_not_be_retried,
@@ -19,8 +32,9 @@ on_each_database! {
     a_socket_that_systemd_has_bound_is_served,
 }
 
-const AUTHORS: usize = 4;
+/// How many messages each author says: one in each of gRPC's dialects, and one on Chat.
 const MESSAGES: usize = 150;
+const ALL: usize = MESSAGES * 4;
 
 /// Checks that a client may try again.
 #[track_caller]
@@ -28,26 +42,72 @@ fn assert_retriable(status: &Status) {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 }
 
-/// Says each message until it is acknowledged, under the same id.
-async fn insist(member: Member, author: usize) {
-    for number in 0..MESSAGES {
-        let client_message_id = format!("{author}-{number}");
-        loop {
-            let request = SendMessageRequest {
-                body: "on and on".to_owned(),
-                client_message_id: client_message_id.clone(),
-            };
+/// Returns the ids that an author gives, and the body of each.
+fn drafts(author: &str) -> impl Iterator<Item = (String, String)> {
+    let ids = (0..MESSAGES).map(move |number| format!("{author}-{number}"));
+    ids.map(|id| (id.clone(), format!("cAnary body of {id}")))
+}
+
+/// Says each message until it is acknowledged, under the same id. Returns where each then stands.
+async fn insist(member: Caller, author: &'static str) -> Acknowledged {
+    let mut acknowledged = Acknowledged::new();
+    for (client_message_id, body) in drafts(author) {
+        let seq = loop {
+            let request =
+                SendMessageRequest { body: body.clone(), client_message_id: client_message_id.clone() };
             match member.call(request).await {
-                Ok(_) => break,
+                Ok(answer) => break answer.message.unwrap().seq,
                 Err(status) => assert_retriable(&status),
             }
             tokio::task::yield_now().await;
+        };
+        acknowledged.insert(client_message_id, seq);
+    }
+    acknowledged
+}
+
+/// Does the same on Chat: a stream that ends is opened again.
+async fn insist_on_chat(member: Member, author: &'static str) -> Acknowledged {
+    let (mut acknowledged, mut open) = (Acknowledged::new(), None);
+    for (id, body) in drafts(author) {
+        while !acknowledged.contains_key(&id) {
+            let mut chat = match open.take() {
+                Some(chat) => chat,
+                None => match member.elsewhere().chat().await {
+                    Ok(chat) => chat,
+                    Err(status) => {
+                        assert_retriable(&status);
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                },
+            };
+            chat.say_as(&id, &body).await;
+            let answer = loop {
+                match chat.response().await {
+                    Ok(Some(response)) if response.client_message_id == id => break Ok(response),
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("a stream ended with OK"),
+                    Err(status) => break Err(status),
+                }
+            };
+            match answer {
+                Ok(response) => {
+                    match response.rejected {
+                        None => drop(acknowledged.insert(id.clone(), response.seq)),
+                        Some(rejected) => assert_eq!(rejected.code, Code::Unavailable as i32, "{rejected:?}"),
+                    }
+                    open = Some(chat);
+                }
+                Err(status) => assert_retriable(&status),
+            }
         }
     }
+    acknowledged
 }
 
 /// Listens until all was heard, in order, without a gap or a repeat; resumes whenever the stream ends.
-async fn listen(member: Member) {
+async fn listen(member: Caller) {
     let mut last = ResumePoint::default();
     loop {
         let mut stream = match member.subscribe(Some(Start::After(last.clone()))).await {
@@ -63,7 +123,7 @@ async fn listen(member: Member) {
                 Ok(Some(Event::Message(message))) => {
                     assert_eq!(message.seq, last.seq + 1);
                     last = ResumePoint { seq: message.seq, message_id: message.message_id };
-                    if last.seq == (AUTHORS * MESSAGES) as i64 {
+                    if last.seq == ALL as i64 {
                         return;
                     }
                 }
@@ -79,32 +139,100 @@ async fn listen(member: Member) {
     }
 }
 
+/// Does the same on Chat, which somebody else than the author has open since before the first message.
+async fn listen_on_chat(member: Member, mut chat: Chat) {
+    let mut last = None;
+    loop {
+        match chat.response().await {
+            Ok(Some(response)) => {
+                let before = last.as_ref().map_or(0, |point: &ResumePoint| point.seq);
+                assert_eq!(response.seq, before + 1);
+                last = Some(ResumePoint { seq: response.seq, message_id: response.message_id });
+                if response.seq == ALL as i64 {
+                    return;
+                }
+            }
+            Ok(None) => panic!("a stream ended with OK"),
+            Err(status) => {
+                assert_retriable(&status);
+                chat = loop {
+                    let point = last.clone().expect("something was heard before the restart");
+                    match member.elsewhere().chat_after(point).await {
+                        Ok(chat) => break chat,
+                        Err(status) => assert_retriable(&status),
+                    }
+                    tokio::task::yield_now().await;
+                };
+                assert!(!chat.metadata.contains_key("grpcchatter-reset"));
+            }
+        }
+    }
+}
+
+/// Asks for the same again and again until it is told to stop. Returns how often it was answered.
+async fn ask(user: User, stop: Arc<AtomicBool>) -> usize {
+    let head = format!(
+        "GET /account HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\n\r\n",
+        user.token()
+    );
+    let mut answered = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let exchange = async {
+            let mut socket = TcpStream::connect(user.address).await?;
+            socket.write_all(head.as_bytes()).await?;
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        // Where nobody listens, or the connection is closed, it is asked again: nothing was answered.
+        let answer = within("an answer or an end", exchange).await.unwrap_or_default();
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(["", "200", "503"].contains(&status), "{answer}");
+        answered += usize::from(status == "200");
+        tokio::task::yield_now().await;
+    }
+    answered
+}
+
 async fn a_restart_under_load_costs_no_message_and_no_error_that_may_not_be_retried(database: Database) {
     let folder = TempDir::new().unwrap();
-    let server = Process::start(&database, &folder, &[]).await;
-    let user = server.user().await;
-    let member = user.join(&user.create_room().await).await;
-    let mut clients = JoinSet::new();
-    for author in 0..AUTHORS {
-        clients.spawn(insist(member.at(server.address()), author));
-    }
-    for _ in 0..AUTHORS {
-        clients.spawn(listen(member.at(server.address())));
-    }
-    // It is replaced in the middle: a third of the messages are there.
+    // It goes on for a moment after it says that it is going, as behind a balancer.
+    let server = Process::start(&database, &folder, &[("DRAIN_DELAY", "500ms")]).await;
+    let (user, other) = (server.user().await, server.user().await);
+    let room = user.create_room().await;
+    let (member, guest) = (user.join(&room).await, other.join(&room).await);
+    let mut listening = JoinSet::new();
+    let chat = guest.elsewhere().chat().await.unwrap();
+    listening.spawn(listen_on_chat(guest.at(server.address()), chat));
     let mut watch = member.elsewhere().subscribe(None).await.unwrap();
-    while watch.message().await.seq < (AUTHORS * MESSAGES / 3) as i64 {}
+    let mut speaking = JoinSet::new();
+    for (dialect, author) in Dialect::ALL.into_iter().zip(["native", "web", "text"]) {
+        let member = member.at(server.address());
+        speaking.spawn(insist(member.speaking(dialect), author));
+        listening.spawn(listen(member.speaking(dialect)));
+    }
+    speaking.spawn(insist_on_chat(member.at(server.address()), "chat"));
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = tokio::spawn(ask(user.at(server.address()), Arc::clone(&stop)));
+    // It is replaced in the middle: a third of the messages are there.
+    while watch.message().await.seq < (ALL / 3) as i64 {}
     let port = server.address().port().to_string();
     server.terminate();
-    let (status, log) = server.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    let (status, log_lines) = server.wait().await;
+    assert_eq!(status.code(), Some(0), "{log_lines}");
     let server = Process::start(&database, &folder, &[("SERVER_PORT", &port)]).await;
-    within("the clients' end", async {
-        while let Some(ended) = clients.join_next().await {
-            ended.unwrap();
-        }
-    })
-    .await;
+    let mut acknowledged = Acknowledged::new();
+    for heard in within("the authors' end", speaking.join_all()).await {
+        acknowledged.extend(heard);
+    }
+    within("the listeners' end", listening.join_all()).await;
+    stop.store(true, Ordering::Relaxed);
+    let asked = within("the last answer", asking).await.unwrap();
+    assert_eq!(acknowledged.len(), ALL);
+    assert_kept(&log(&member.at(server.address())).await, &acknowledged);
+    report(
+        "restart under load",
+        &format!("{ALL} acknowledged, all kept; {asked} answers of REST, none wrong"),
+    );
     server.kill().await;
 }
 

@@ -87,7 +87,7 @@ impl Dialect {
             headers.push(("te", "trailers"));
         }
         headers.extend(metadata);
-        let answer = connection.send(request("POST", path, &headers, self.encode(message))).await;
+        let answer = connection.try_send(request("POST", path, &headers, self.encode(message))).await?;
         let kind = answer.header("content-type");
         assert!(kind.starts_with(self.content_type()), "{path} answered in another dialect: {answer:?}");
         self.decode(&answer)

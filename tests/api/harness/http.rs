@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
+use tonic::Status;
 
 use super::{Certificate, tls, within};
 
@@ -99,15 +100,20 @@ enum Sender {
 impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr, version: Version) -> Self {
+        Self::try_open(address, version).await.unwrap()
+    }
+
+    /// Connects, where somebody listens.
+    pub(crate) async fn try_open(address: SocketAddr, version: Version) -> Result<Self, Status> {
         let Some(alpn) = version.alpn() else {
-            let socket = within("a connection", TcpStream::connect(address)).await.unwrap();
-            return Self::over(socket, address, version).await;
+            let socket = within("a connection", TcpStream::connect(address)).await.map_err(broken)?;
+            return Self::try_over(socket, address, version).await;
         };
         // On the heap: a handshake is large, and every caller's future would hold it.
         Box::pin(async {
             let stream = tls::connect(address, &[Certificate::trusted()], &[alpn]).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
-            Self::over(stream, address, version).await
+            Self::try_over(stream, address, version).await
         })
         .await
     }
@@ -118,21 +124,30 @@ impl Connection {
         address: SocketAddr,
         version: Version,
     ) -> Self {
+        Self::try_over(stream, address, version).await.unwrap()
+    }
+
+    async fn try_over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        address: SocketAddr,
+        version: Version,
+    ) -> Result<Self, Status> {
         let socket = TokioIo::new(stream);
         let scheme = if version.alpn().is_some() { "https" } else { "http" };
         let sender = match version {
             Version::H1 | Version::TlsH1 => {
-                let (sender, driver) = http1::handshake(socket).await.unwrap();
+                let (sender, driver) = http1::handshake(socket).await.map_err(broken)?;
                 tokio::spawn(driver);
                 Sender::H1(sender)
             }
             Version::H2 | Version::TlsH2 => {
-                let (sender, driver) = http2::handshake(TokioExecutor::new(), socket).await.unwrap();
+                let handshake = http2::handshake(TokioExecutor::new(), socket);
+                let (sender, driver) = handshake.await.map_err(broken)?;
                 tokio::spawn(driver);
                 Sender::H2(sender)
             }
         };
-        Self { address, scheme, sender }
+        Ok(Self { address, scheme, sender })
     }
 
     /// Connects over HTTP/2 with windows of 16 KiB, which open only as an answer's body is read.
@@ -145,8 +160,24 @@ impl Connection {
         Self { address, scheme: "http", sender: Sender::H2(sender) }
     }
 
+    /// Says whether it has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::H1(sender) => sender.is_closed(),
+            Sender::H2(sender) => sender.is_closed(),
+        }
+    }
+
     /// Sends a request and returns what begins to come back.
-    pub(crate) async fn start(&mut self, mut request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+    pub(crate) async fn start(&mut self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
+        self.try_start(request).await.unwrap()
+    }
+
+    /// The same, where the connection lasts so long.
+    pub(crate) async fn try_start(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Status> {
         let answer = match &mut self.sender {
             Sender::H1(sender) => {
                 if !request.headers().contains_key(HOST) {
@@ -166,13 +197,18 @@ impl Connection {
                 within("an answer's head", sender.send_request(request)).await
             }
         };
-        answer.unwrap()
+        answer.map_err(broken)
     }
 
     /// Sends a request and awaits the whole answer.
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
-        let (head, body) = self.start(request).await.into_parts();
-        let collected = within("an answer's body", body.collect()).await.unwrap();
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same, where the connection lasts so long.
+    pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Status> {
+        let (head, body) = self.try_start(request).await?.into_parts();
+        let collected = within("an answer's body", body.collect()).await.map_err(broken)?;
         let trailers = collected.trailers().cloned().unwrap_or_default();
         let answer =
             Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers };
@@ -180,6 +216,11 @@ impl Connection {
             let told = String::from_utf8_lossy(&answer.body);
             assert!(!told.contains("cAnary"), "something secret is repeated: {answer:?}");
         }
-        answer
+        Ok(answer)
     }
+}
+
+/// Says what gRPC's clients say where the connection is at fault.
+pub(crate) fn broken(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("the connection broke: {error}"))
 }

@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 use super::{
     Caller, Connection, Dialect, Frame, Frames,
     dialect::status_of,
-    http::request,
+    http::{broken, request},
     rpc::{CHAT, SUBSCRIBE},
     within,
 };
@@ -123,7 +123,7 @@ struct WebStream {
 
 impl WebStream {
     async fn open(caller: &Caller, message: SubscribeRequest) -> Result<Self, Status> {
-        let connection = Connection::open(caller.address, caller.dialect.version()).await;
+        let connection = Connection::try_open(caller.address, caller.dialect.version()).await?;
         Self::over(connection, caller, message).await
     }
 
@@ -136,7 +136,7 @@ impl WebStream {
         let mut headers = vec![("content-type", dialect.content_type())];
         headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())));
         let request = request("POST", SUBSCRIBE, &headers, dialect.encode(&message));
-        let (head, body) = connection.start(request).await.into_parts();
+        let (head, body) = connection.try_start(request).await?.into_parts();
         assert_eq!(head.status, 200);
         if head.headers.contains_key("grpc-status") {
             return Err(status_of(&head.headers));
@@ -157,7 +157,7 @@ impl WebStream {
                 None => {}
             }
             let part = self.body.frame().await.expect("a stream ends with its trailers");
-            let part = part.map_err(|error| Status::unavailable(format!("the connection broke: {error}")))?;
+            let part = part.map_err(broken)?;
             self.frames.push(part.data_ref().expect("gRPC-web has no HTTP trailers"));
         }
     }

@@ -7,7 +7,12 @@ use tokio::time::timeout;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Cable, Database, Line, Member, Refused as _, TestApp};
+use crate::harness::{Cable, Database, Line, Member, Refused as _, TestApp, on_postgres};
+
+on_postgres! {
+    a_database_that_is_gone,
+    a_database_that_is_silent,
+}
 
 /// How soon a call that needs the database is refused.
 const REFUSAL: Duration = Duration::from_secs(3);
@@ -15,18 +20,15 @@ const REFUSAL: Duration = Duration::from_secs(3);
 /// How soon everything works once the database is back.
 const RETURN: Duration = Duration::from_secs(5);
 
-#[tokio::test]
-async fn a_database_that_is_gone() {
-    the_database_goes_and_comes_back(Line::Closed).await;
+async fn a_database_that_is_gone(database: Database) {
+    the_database_goes_and_comes_back(database, Line::Closed).await;
 }
 
-#[tokio::test]
-async fn a_database_that_is_silent() {
-    the_database_goes_and_comes_back(Line::Silent).await;
+async fn a_database_that_is_silent(database: Database) {
+    the_database_goes_and_comes_back(database, Line::Silent).await;
 }
 
-async fn the_database_goes_and_comes_back(line: Line) {
-    let Some(database) = Database::postgres().await else { return };
+async fn the_database_goes_and_comes_back(database: Database, line: Line) {
     let cable = Cable::start(database.address()).await;
     let app = TestApp::start(&database.at(cable.address())).await;
     let user = app.user().await;

@@ -1,13 +1,18 @@
 //! What the listener takes, and for how long: whoever goes beyond is turned away alone. Beside each of them somebody
 //! chats and must notice nothing. The limits at the door are in `door.rs`, those of streams in `chat.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use grpcchatter_proto::v1::{
-    ListChatRoomsRequest, ResumePoint, subscribe_request::Start, subscribe_response::Event,
+    ListChatRoomsRequest, ResumePoint, SubscribeRequest, SubscribeResponse, subscribe_request::Start,
+    subscribe_response::Event,
 };
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use prost::Message as _;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,8 +21,10 @@ use tokio::{
 use tonic::Code;
 
 use crate::harness::{
-    Connection, DEADLINE, Database, Dialect, PASSWORD, Refused as _, Rpc as _, TestApp, Version, Victim,
-    new_name, on_each_database, request, within,
+    Connection, DEADLINE, Database, Dialect, Frame, Member, PASSWORD, Process, Refused as _, Rpc as _,
+    SUBSCRIBE, TestApp, Version, Victim,
+    flood::{DATA, END_HEADERS, END_STREAM, HEADERS, first_reset, frame, post},
+    new_name, on_each_database, report, request, within,
 };
 
 on_each_database! {
@@ -30,6 +37,8 @@ on_each_database! {
     a_connection_that_says_no_more_than_the_preface_is_closed,
     an_old_connections_streams_end_with_a_status_and_resume,
     only_a_trusted_proxy_says_who_calls,
+    a_connection_has_a_thousand_streams_and_no_more,
+    a_connection_on_which_nothing_is_read_is_closed_and_one_on_which_something_is_stays,
 }
 
 /// Opens so many connections that say nothing, and returns how many of them are closed within a few seconds; those
@@ -183,4 +192,117 @@ async fn only_a_trusted_proxy_says_who_calls(database: Database) {
         let expected = if believed { [200, 429, 200] } else { [200, 429, 429] };
         assert_eq!(statuses, expected, "{proxies}");
     }
+}
+
+async fn a_connection_has_a_thousand_streams_and_no_more(database: Database) {
+    let app = TestApp::start(&database).await;
+    let victim = Victim::of(&app).await;
+    // Calls that need no token and never end; some at a time, since it is their number that is tested.
+    let watch = post("/grpc.health.v1.Health/Watch");
+    let calls: Vec<_> = (0..=1_000)
+        .map(|nth| {
+            let stream = 2 * nth + 1;
+            [frame(HEADERS, END_HEADERS, stream, &watch), frame(DATA, END_STREAM, stream, &[0; 5])].concat()
+        })
+        .collect();
+    let batches = calls.chunks(20).map(|batch| batch.concat());
+    let reset = first_reset(app.address(), batches, async || victim.goes_on().await).await;
+    // REFUSED_STREAM (RFC 9113, 7): it may be called again.
+    assert_eq!(reset, (2 * 1_000 + 1, 7));
+    victim.noticed_nothing().await;
+}
+
+/// Opens subscriptions that say as much as a member says, on a connection with windows of 16 KiB.
+async fn unread(member: &Member, count: usize) -> (Connection, Vec<Incoming>) {
+    let mut connection = Connection::narrow(member.address).await;
+    let mut bodies = Vec::new();
+    for _ in 0..count {
+        let headers = [("content-type", Dialect::Web.content_type()), ("token", member.token())];
+        let body = Dialect::Web.encode(&SubscribeRequest::default());
+        let answer = connection.start(request("POST", SUBSCRIBE, &headers, body)).await;
+        assert!(!answer.headers().contains_key("grpc-status"), "{answer:?}");
+        bodies.push(answer.into_body());
+    }
+    (connection, bodies)
+}
+
+/// Returns how much memory a server says that it uses, in KiB.
+async fn memory(server: &Process) -> u64 {
+    let mut connection = Connection::open(server.address(), Version::H1).await;
+    let figures = connection.send(request("GET", "/metrics", &[], "")).await;
+    let line = figures.text().lines().find(|line| line.starts_with("process_resident_memory_bytes "));
+    line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64 / 1024
+}
+
+/// A stream that is not read is set aside after thirty seconds; where nothing else is left on its connection, that is
+/// closed after thirty more.
+async fn a_connection_on_which_nothing_is_read_is_closed_and_one_on_which_something_is_stays(
+    database: Database,
+) {
+    const READERS: u64 = 30;
+    const LIMIT: Duration = Duration::from_secs(60);
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[("STREAMS_PER_USER", "0")]).await;
+    let user = server.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let before = memory(&server).await;
+    let mut idle = Vec::new();
+    for _ in 0..READERS {
+        idle.push(unread(&member, 1).await);
+    }
+    let (mut mixed, mut bodies) = unread(&member, 2).await;
+    let mut frames = Dialect::Web.frames();
+    let mut read = bodies.pop().unwrap();
+    // One and a half megabytes, if somebody kept it for each of them.
+    let mut chat = member.elsewhere().chat().await.unwrap();
+    let body = format!("cAnary{}", "x".repeat(2_000));
+    for round in 0..16 {
+        for nth in 0..50 {
+            chat.say_as(&format!("{round}-{nth}"), &body).await;
+        }
+        for _ in 0..50 {
+            assert!(chat.next().await.rejected.is_none());
+        }
+    }
+    let begun = Instant::now();
+    let held = memory(&server).await.saturating_sub(before);
+    // What the room keeps for all of them, and what an allocator keeps, is besides.
+    assert!(held <= READERS * 256 + 16 * 1024, "{held} KiB for {READERS} streams that are not read");
+
+    // One of the two on the other connection is read all the time, and so is the chat.
+    let mut pace = tokio::time::interval(Duration::from_millis(250));
+    let (mut last_said, mut heard, mut closed_after) = (800, 0, None);
+    while closed_after.is_none_or(|closed| begun.elapsed() < closed + Duration::from_secs(3)) {
+        pace.tick().await;
+        last_said += 1;
+        chat.say_as(&last_said.to_string(), "as always").await;
+        assert_eq!(chat.next().await.seq, last_said);
+        while heard < last_said {
+            match frames.next() {
+                Some(Frame::Message(message)) => {
+                    let response = SubscribeResponse::decode(message).unwrap();
+                    if let Some(Event::Message(message)) = response.event {
+                        assert_eq!(message.seq, heard + 1);
+                        heard = message.seq;
+                    }
+                }
+                Some(Frame::Trailers(trailers)) => panic!("the stream that is read ended: {trailers:?}"),
+                None => {
+                    let part = within("what was said", read.frame()).await.unwrap().unwrap();
+                    frames.push(part.data_ref().unwrap());
+                }
+            }
+        }
+        if closed_after.is_none() && idle.iter().all(|(connection, _)| connection.is_closed()) {
+            closed_after = Some(begun.elapsed());
+        }
+        assert!(closed_after.is_some() || begun.elapsed() < LIMIT + DEADLINE, "they are still open");
+    }
+    report(
+        "parked streams",
+        &format!("{held} KiB for {READERS}, closed after {:.0?}", closed_after.unwrap()),
+    );
+    assert!(!mixed.is_closed(), "one stream that is not read closes nothing");
+    assert_eq!(mixed.send(request("GET", "/livez", &[], "")).await.status, 200);
+    server.kill().await;
 }

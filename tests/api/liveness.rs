@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use grpcchatter_proto::v1::{
-    ListChatRoomsRequest, SendMessageRequest, SubscribeRequest, subscribe_response::Event,
+    CreateChatRoomRequest, ListChatRoomsRequest, SendMessageRequest, SubscribeRequest,
+    subscribe_response::Event,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,11 +13,12 @@ use tokio::{
 use tonic::Code;
 
 use crate::harness::{
-    Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, on_each_database, within,
+    Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, Victim, on_each_database, within,
 };
 
 on_each_database! {
     a_deadline_ends_a_stream,
+    a_deadline_ends_a_call,
     a_deadline_that_is_no_deadline_is_refused,
     a_stream_ends_with_a_status_in_every_dialect,
     the_head_and_the_first_event_of_a_subscription_come_at_once,
@@ -41,6 +43,20 @@ async fn a_deadline_ends_a_stream(database: Database) {
         let outcome = dialect.call(&mut connection, path, &metadata, &SubscribeRequest::default()).await;
         assert_eq!(outcome.unwrap_err().code(), Code::DeadlineExceeded, "{dialect:?}");
     }
+}
+
+/// Row 14: no password is hashed within a millisecond.
+async fn a_deadline_ends_a_call(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (victim, user) = (Victim::of(&app).await, app.user().await);
+    for dialect in Dialect::ALL {
+        let mut connection = Connection::open(app.address(), dialect.version()).await;
+        let metadata = [("token", user.token()), ("grpc-timeout", "1m")];
+        let room = CreateChatRoomRequest { room_name: "late".to_owned(), room_password: "cAnary".to_owned() };
+        let outcome = dialect.call(&mut connection, CreateChatRoomRequest::PATH, &metadata, &room).await;
+        outcome.refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    }
+    victim.noticed_nothing().await;
 }
 
 /// Row 14: eight digits and a unit, as gRPC's specification says.
@@ -148,6 +164,7 @@ async fn a_dropped_call_leaves_no_half_of_it(database: Database) {
 /// The listener gives a first byte ten seconds.
 async fn a_connection_that_says_nothing_is_closed(database: Database) {
     let app = TestApp::start(&database).await;
+    let victim = Victim::of(&app).await;
     for beginning in ["", "PRI * HTTP/2.0\r\n", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
         let mut socket = TcpStream::connect(app.address()).await.unwrap();
         socket.write_all(beginning.as_bytes()).await.unwrap();
@@ -155,4 +172,5 @@ async fn a_connection_that_says_nothing_is_closed(database: Database) {
         // A reset is an end as well.
         drop(within("the end of a silent connection", socket.read_to_end(&mut rest)).await);
     }
+    victim.noticed_nothing().await;
 }

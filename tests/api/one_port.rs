@@ -4,6 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use grpcchatter_proto::v1::{CreateChatRoomRequest, DeleteChatRoomRequest, ListChatRoomsRequest};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::harness::{
     Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, on_each_database,
@@ -75,19 +76,30 @@ async fn text_padded_anywhere_is_answered_with_a_status(database: Database) {
 async fn broken_text_is_refused_with_a_status(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
-    for broken in
-        ["", "AAAA", "AAAAAAA", "=AAAAAA=", "====", "A", "AA==AA", "\u{e9}\u{e9}", "AAAAAP////8=", "*AAAAAA="]
-    {
+    let mut wrong = Vec::new();
+    for (broken, code, reason) in [
+        ("", Code::InvalidArgument, "INVALID_FIELD"),
+        ("AAAA", Code::InvalidArgument, "INVALID_FIELD"),
+        ("AAAAAAA", Code::InvalidArgument, "INVALID_FIELD"),
+        ("=AAAAAA=", Code::InvalidArgument, "INVALID_FIELD"),
+        ("====", Code::InvalidArgument, "INVALID_FIELD"),
+        ("A", Code::InvalidArgument, "INVALID_FIELD"),
+        ("AA==AA", Code::InvalidArgument, "INVALID_FIELD"),
+        ("\u{e9}\u{e9}", Code::InvalidArgument, "INVALID_FIELD"),
+        ("AAAAAP////8=", Code::InvalidArgument, "INVALID_FIELD"),
+        ("*AAAAAA=", Code::InvalidArgument, "INVALID_FIELD"),
+    ] {
         let headers = [("content-type", "application/grpc-web-text"), ("token", user.token())];
         for version in [Version::H1, Version::H2] {
             let answer = app.send(version, "POST", LIST, &headers, broken.as_bytes()).await;
             let status = Dialect::WebText.decode(&answer).unwrap_err();
-            assert!(
-                [Code::InvalidArgument, Code::Internal, Code::ResourceExhausted].contains(&status.code()),
-                "{broken}: {status:?}"
-            );
+            let seen = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+            if (status.code(), seen.as_str()) != (code, reason) {
+                wrong.push(format!("{broken:?} over {version:?}: {status:?}"));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Row 5.

@@ -1,6 +1,9 @@
 //! Starting where it cannot serve: the exit code that scripts rely on, and a sentence that says what is wrong.
 //! What needs no database is in `tests/program.rs`.
 
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use grpcchatter_proto::v1::ListMessagesRequest;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
@@ -11,6 +14,8 @@ on_each_database! {
     a_database_of_this_program_is_opened_again,
     a_database_that_is_not_there_ends_with_69,
     a_secret_that_everybody_knows_ends_with_64,
+    a_folder_that_cannot_be_written_ends_with_73,
+    a_second_server_ends_with_75_and_harms_nothing,
 }
 
 async fn a_database_of_a_newer_program_ends_with_69(database: Database) {
@@ -58,4 +63,66 @@ async fn a_secret_that_everybody_knows_ends_with_64(database: Database) {
         assert_eq!((code, said.contains("SECRET")), (64, true), "{said}");
         assert!(!said.contains(secret), "{said}");
     }
+}
+
+/// Lets others do so much with a file or folder.
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+async fn a_folder_that_cannot_be_written_ends_with_73(database: Database) {
+    type Spoil = fn(&Path);
+    let mut cases: Vec<(&str, Spoil)> = vec![("the folder", |folder| allow(folder, 0o555))];
+    let mut settings = Vec::new();
+    // On PostgreSQL the secret must be given, so that none is kept in the folder.
+    if database.url().is_none() {
+        settings.push(("SECRET", ""));
+        cases.push(("its secret", |folder| {
+            fs::write(folder.join("secret"), "a secret that somebody else has written there").unwrap();
+            allow(&folder.join("secret"), 0);
+        }));
+        cases.push(("the draft of its secret", |folder| fs::create_dir(folder.join("secret.new")).unwrap()));
+    }
+    for (what, spoil) in cases {
+        let folder = TempDir::new().unwrap();
+        allow(folder.path(), 0o777);
+        spoil(folder.path());
+        let (code, said) = Process::fail_unprivileged(&database, &folder, &settings).await;
+        assert_eq!((code, said.contains("cannot be used: ")), (73, true), "{what}: {said}");
+        assert!(said.contains("make it writable, or set DATA_DIR"), "{what}: {said}");
+        assert!(!said.contains("panicked"), "{what}: {said}");
+    }
+    if database.url().is_some() {
+        return;
+    }
+    // The database alone: what it holds is still there afterwards.
+    let folder = TestApp::start(&database).await.stop().await;
+    allow(folder.path(), 0o777);
+    let file = folder.path().join("grpcchatter.db");
+    for name in ["lock", "secret"].map(|name| folder.path().join(name)).iter().filter(|name| name.exists()) {
+        allow(name, 0o666);
+    }
+    allow(&file, 0o444);
+    let before = fs::read(&file).unwrap();
+    let (code, said) = Process::fail_unprivileged(&database, &folder, &[]).await;
+    assert_eq!((code, said.contains("panicked")), (69, false), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+async fn a_second_server_ends_with_75_and_harms_nothing(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let user = server.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let before = member.say("before").await;
+    let (code, said) = Process::fail(&database, &folder, &[]).await;
+    assert_eq!((code, said.contains("another process is using the data folder")), (75, true), "{said}");
+    let (port, elsewhere) = (server.address().port().to_string(), TempDir::new().unwrap());
+    let other = database.another().await;
+    let (code, said) = Process::fail(&other, &elsewhere, &[("SERVER_PORT", &port)]).await;
+    assert_eq!((code, said.contains("cannot be listened on")), (75, true), "{said}");
+    let log = ListMessagesRequest { after_seq: Some(0), ..Default::default() };
+    assert_eq!(member.call(log).await.unwrap().messages, [before]);
+    assert_eq!(member.say("after").await.seq, 2);
+    server.kill().await;
 }

@@ -1,12 +1,14 @@
 //! In the original's place: its accounts log in with the passwords that they had, and its settings file is read.
 
-use std::fs;
+use std::{fs, net::SocketAddr};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Caller, Database, PASSWORD, Process, TestApp, User, on_each_database, on_postgres};
+use crate::harness::{
+    Caller, Database, PASSWORD, Process, SECRET, TestApp, User, on_each_database, on_postgres,
+};
 
 on_postgres! {
     the_originals_accounts_log_in_and_are_hashed_anew,
@@ -31,10 +33,11 @@ const ORIGINAL: &str = "
         password VARCHAR(255) NOT NULL,
         role_id BIGINT REFERENCES roles (id) DEFAULT 1);";
 
-/// Its settings file, but for where the database is.
-const SETTINGS: &str = "REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC_SERVER_ADDRESS=0.0.0.0\n\
-    GRPC_SERVER_PORT=5050\nTOKEN_DURATION=10m\nSECRET=12345678901234567890123456789012\n\
-    SHORT_CODE_LENGTH=6\nMAX_MESSAGE_QUEUE_SIZE=255\n";
+/// Its settings file as it is, in which a test replaces what belongs to a machine: ports, and where the database is.
+const SETTINGS: &str = "DATABASE_URL=postgres://postgres:postgres@database:5432/postgres?sslmode=disable\n\
+    REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC_SERVER_ADDRESS=0.0.0.0\nGRPC_SERVER_PORT=5050\n\
+    TOKEN_DURATION=10m\nSECRET=12345678901234567890123456789012\nSHORT_CODE_LENGTH=6\n\
+    MAX_MESSAGE_QUEUE_SIZE=255\n";
 
 /// Registers somebody with the original.
 async fn register(original: &DatabaseConnection, name: &str, password: &str, role: i64) {
@@ -140,15 +143,40 @@ async fn tables_that_are_not_the_originals_are_left_alone(database: Database) {
     app.stop().await;
 }
 
+/// Returns ports that nobody listens on, for a moment at least.
+fn free_ports() -> [u16; 2] {
+    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("0.0.0.0:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
+}
+
 async fn the_originals_settings_serve_once_they_have_a_secret_of_their_own(database: Database) {
     let folder = TempDir::new().unwrap();
+    let (url, [rest, grpc]) = (database.url().unwrap(), free_ports());
+    assert!(url.ends_with("?sslmode=disable"), "as the original's: {url}");
+    let settings = SETTINGS
+        .replace("postgres://postgres:postgres@database:5432/postgres?sslmode=disable", url)
+        .replace("8080", &rest.to_string())
+        .replace("5050", &grpc.to_string());
     fs::create_dir(folder.path().join("configs")).unwrap();
-    fs::write(folder.path().join("configs/default_config.env"), SETTINGS).unwrap();
-    let (code, said) = Process::fail(&database, &folder, &[("SECRET", "")]).await;
+    let file = folder.path().join("configs/default_config.env");
+    fs::write(&file, &settings).unwrap();
+    // Nothing but the file counts.
+    let unset = ["SERVER_ADDRESS", "SERVER_PORT", "DATABASE_URL", "SECRET"].map(|name| (name, ""));
+    let (code, said) = Process::fail(&database, &folder, &unset).await;
     assert_eq!(code, 64, "{said}");
     assert!(said.contains("SECRET") && said.contains("openssl rand"), "{said}");
-    assert!(!said.contains("REST_SERVER") && !said.contains("SHORT_CODE_LENGTH"), "{said}");
-    let server = Process::start(&database, &folder, &[]).await;
-    let room = server.user().await.create_room().await;
-    assert_eq!(room.short_code.len(), 6);
+    assert!(!said.contains("SERVER_PORT") && !said.contains("SHORT_CODE_LENGTH"), "{said}");
+    fs::write(&file, settings.replace("12345678901234567890123456789012", SECRET)).unwrap();
+    let server = Process::start(&database, &folder, &unset).await;
+    // REST at the one address and gRPC at the other, as the original's clients call, and the other way round.
+    for (rest, grpc) in [(rest, grpc), (grpc, rest)] {
+        let [rest, grpc] = [rest, grpc].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let user = User::register(&Caller::anonymous(rest)).await.at(grpc);
+        let room = user.create_room().await;
+        assert_eq!(room.short_code.len(), 6);
+        user.join(&room).await.say("as ever").await;
+    }
+    let kept = text(&database.connect().await, "SELECT count(*)::text FROM messages").await;
+    assert_eq!(kept, "2", "in the database that the file names");
+    server.kill().await;
 }

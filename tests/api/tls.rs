@@ -1,13 +1,14 @@
 //! TLS on the port: what is negotiated, what is refused, and a certificate that changes while connections last.
 //! That every call answers over it as without it is in `matrix.rs`.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
 };
 
 use crate::harness::{
@@ -17,6 +18,7 @@ use crate::harness::{
 on_each_database! {
     http2_and_http1_are_negotiated_and_nothing_else,
     whoever_speaks_http_to_tls_is_told_or_closed,
+    a_handshake_that_comes_to_no_end_is_given_up,
     a_new_certificate_is_served_and_open_connections_last,
     a_certificate_that_nobody_could_use_ends_with_64,
 }
@@ -78,6 +80,29 @@ async fn whoever_speaks_http_to_tls_is_told_or_closed(database: Database) {
     let mut alert = Vec::new();
     within("the end", socket.read_to_end(&mut alert)).await.unwrap();
     assert_eq!(alert.first(), Some(&0x15), "{alert:?}");
+}
+
+async fn a_handshake_that_comes_to_no_end_is_given_up(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(Certificate::trusted(), folder.path());
+    let app = TestApp::on(&database, folder, &borrowed(&settings)).await;
+    let mut ending = JoinSet::new();
+    for beginning in [&b"\x16"[..], b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"] {
+        let mut socket = TcpStream::connect(app.address()).await.unwrap();
+        socket.write_all(beginning).await.unwrap();
+        ending.spawn(
+            async move { within("the end of a handshake", socket.read_to_end(&mut Vec::new())).await },
+        );
+    }
+    // Others are served meanwhile.
+    let mut connection = Connection::open(app.address(), Version::TlsH2).await;
+    while !ending.is_empty() {
+        assert_eq!(connection.send(request("GET", "/livez", &[], "")).await.status, 200);
+        // A reset is an end as well.
+        if let Ok(Some(ended)) = tokio::time::timeout(Duration::from_millis(100), ending.join_next()).await {
+            drop(ended.expect("it ends in time"));
+        }
+    }
 }
 
 async fn a_new_certificate_is_served_and_open_connections_last(database: Database) {

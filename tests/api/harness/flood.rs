@@ -96,14 +96,49 @@ pub(crate) async fn flood(address: SocketAddr, frames: impl Iterator<Item = Vec<
     }
 }
 
+/// Sends batches of frames over a connection of its own, does something after each, and returns the first stream that is
+/// reset, and the code.
+pub(crate) async fn first_reset(
+    address: SocketAddr,
+    batches: impl Iterator<Item = Vec<u8>>,
+    after_each: impl AsyncFn(),
+) -> (u32, u32) {
+    let mut socket = within("a connection", TcpStream::connect(address)).await.unwrap();
+    socket.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+    for batch in batches {
+        within("a writer", socket.write_all(&batch)).await.unwrap();
+        after_each().await;
+    }
+    let mut read = Vec::new();
+    let reset = async {
+        loop {
+            if let Some((stream, payload)) = find(&read, RST_STREAM) {
+                return (stream, number(payload));
+            }
+            assert_ne!(socket.read_buf(&mut read).await.unwrap(), 0, "the connection ended");
+        }
+    };
+    within("a reset", reset).await
+}
+
 /// Returns the code of a GOAWAY among the frames.
-fn goaway(mut frames: &[u8]) -> Option<u32> {
+fn goaway(frames: &[u8]) -> Option<u32> {
+    find(frames, GOAWAY).map(|(_, payload)| number(&payload[4..8]))
+}
+
+/// Returns the stream and the payload of the first whole frame of a kind.
+fn find(mut frames: &[u8], kind: u8) -> Option<(u32, &[u8])> {
     while let Some((head, rest)) = frames.split_first_chunk::<9>() {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        if head[3] == GOAWAY {
-            return rest.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+        let (payload, rest) = rest.split_at_checked(length)?;
+        if head[3] == kind {
+            return Some((number(&head[5..]), payload));
         }
-        frames = rest.get(length..)?;
+        frames = rest;
     }
     None
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes.try_into().unwrap())
 }

@@ -1,20 +1,72 @@
-//! Says, after all other tests, which of them had to be left out on this machine.
+//! Says, after all other tests, what they have counted, and which of them had to be left out on this machine.
 //!
 //! A test that needs a missing program passes without having looked at anything. This program makes that
 //! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1` or `REQUIRE_TMUX=1` says that it must not be.
+//! With `REQUIRE_COUNTS=1` it is a failure as well where a figure is missing that a whole run has.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{env, fs, path::PathBuf, process::ExitCode};
 
 #[path = "api/harness/programs.rs"]
 mod programs;
+#[path = "api/harness/report.rs"]
+#[expect(dead_code, reason = "the acceptance tests write what is read here")]
+mod report;
+
+/// What a whole run counts, and in which parts of it.
+const COUNTS: [(&str, &[&str]); 9] = [
+    ("acceptance matrix", BOTH),
+    ("forged tokens", BOTH),
+    ("canaries", &["TRACE"]),
+    ("victim", BOTH),
+    ("log-ins at once", BOTH),
+    ("slow reader", BOTH),
+    ("kill -9", BOTH),
+    ("SIGTERM under load", BOTH),
+    ("COMMIT cut off", &["::postgres"]),
+];
+
+/// The names of the tests end so.
+const BOTH: &[&str] = &["::sqlite", "::postgres"];
 
 struct Part {
     name: &'static str,
     covers: &'static str,
     required_by: &'static str,
     program: Option<PathBuf>,
+}
+
+/// Prints what was counted in this run, once, and returns whether something is missing that must not be.
+fn print_counts() -> bool {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(report::folder()).into_iter().flatten().flatten() {
+        lines.extend(fs::read_to_string(entry.path()));
+        // The next run may be of one test alone: it must not show what this one has counted.
+        drop(fs::remove_file(entry.path()));
+    }
+    lines.sort();
+    for line in &lines {
+        println!("counted:  {}", line.trim_end());
+    }
+    let is_required = |name: &str| env::var_os(name).is_some_and(|value| value == "1");
+    if !is_required("REQUIRE_COUNTS") {
+        return false;
+    }
+    let mut missed = false;
+    for (topic, parts) in COUNTS {
+        for part in parts {
+            let is_there = |line: &String| line.starts_with(&format!("{topic}: ")) && line.contains(part);
+            let is_left_out = *part == "::postgres" && !is_required("REQUIRE_POSTGRES");
+            if !is_left_out && !lines.iter().any(is_there) {
+                missed = true;
+                println!(
+                    "MISSING:  nothing was counted of: {topic} ({part}), and REQUIRE_COUNTS=1 asks for it"
+                );
+            }
+        }
+    }
+    missed
 }
 
 fn main() -> ExitCode {
@@ -38,7 +90,7 @@ fn main() -> ExitCode {
             program: programs::in_path("tmux"),
         },
     ];
-    let mut missed = false;
+    let mut missed = print_counts();
     for Part { name, covers, required_by, program } in &parts {
         let required = env::var_os(required_by).is_some_and(|value| value == "1");
         match program {

@@ -8,12 +8,13 @@ use tonic::{Code, Status};
 
 use crate::harness::{
     Connection, Database, Dialect, Kind, METHODS, PASSWORD, Refused as _, SECRET, TestApp, Token, Version,
-    blamed_on_the_token, on_each_database, request,
+    blamed_on_the_token, on_each_database, report, request,
 };
 
 on_each_database! {
     each_method_takes_its_kind_of_token_and_no_other,
     no_forgery_passes_on_any_method_in_any_dialect,
+    a_well_signed_token_opens_no_room_that_its_user_is_not_in,
     a_token_may_come_in_either_header,
     two_equal_tokens_are_one,
     a_room_token_opens_its_room_only,
@@ -25,6 +26,8 @@ const REST: [(&str, &str); 4] =
 
 /// Good tokens of each kind, and some that were good once.
 struct Tokens {
+    /// A room that the user with the tokens is not in, by the number that tokens name.
+    other_room: i64,
     good: BTreeMap<Kind, String>,
     revoked: BTreeMap<Kind, String>,
 }
@@ -38,7 +41,9 @@ impl Tokens {
         let gone = user.log_in_again().await;
         let gone_chat = gone.join(&room).await;
         assert_eq!(gone.rest("POST", "/logout", Value::Null).await.status, 204);
+        let other_room = user.invite(&user.create_room().await).await;
         Self {
+            other_room: Token::parse(&other_room).claims["room"].as_i64().unwrap(),
             good: BTreeMap::from([
                 (Kind::User, user.token().to_owned()),
                 (Kind::Room, invitation),
@@ -141,6 +146,7 @@ fn forgeries(tokens: &Tokens, kind: Kind) -> Vec<Forgery> {
         ),
         ("another name, the old signature", token.clone().claiming("name", "somebody1").unsigned()),
         ("a later end, the old signature", token.clone().claiming("exp", exp + 3600).unsigned()),
+        ("another room, the old signature", token.clone().claiming("room", tokens.other_room).unsigned()),
         ("signed with nothing", token.signed_with(b"")),
         ("signed with the secret itself", token.signed_with(SECRET.as_bytes())),
         ("signed by another secret", token.signed("another-secret-of-at-least-32-bytes", purpose)),
@@ -248,13 +254,37 @@ async fn no_forgery_passes_on_any_method_in_any_dialect(database: Database) {
         outcome.unwrap();
     }
     let count = forged[&Kind::User].len();
-    println!(
-        "forged tokens: {count} ways on {} methods in {} dialects and on REST: {calls} calls",
+    let figures = format!(
+        "{count} ways on {} methods in {} dialects and on REST: {calls} calls, none passed",
         METHODS.len(),
-        Dialect::ALL.len()
+        Dialect::ALL.len(),
     );
     assert!(count >= 20);
     assert!(wrong.is_empty(), "{} of {calls} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    report("forged tokens", &figures);
+}
+
+/// The token says a room, and the room says who is in it.
+async fn a_well_signed_token_opens_no_room_that_its_user_is_not_in(database: Database) {
+    let app = TestApp::start(&database).await;
+    let tokens = Tokens::of(&app).await;
+    let chat = Token::parse(&tokens.good[&Kind::Chat]);
+    for (room, code, reason) in [
+        (tokens.other_room, Code::PermissionDenied, "NOT_A_MEMBER"),
+        (i64::MAX, Code::NotFound, "ROOM_NOT_FOUND"),
+        (-1, Code::NotFound, "ROOM_NOT_FOUND"),
+    ] {
+        let token = chat.clone().claiming("room", room).signed(SECRET, Kind::Chat.purpose());
+        for dialect in Dialect::ALL {
+            let mut connection = connect(&app, dialect).await;
+            for (path, _) in METHODS.into_iter().filter(|(_, takes)| *takes == Kind::Chat) {
+                let (code, reason) = blamed_on_the_token(dialect, path, code, reason);
+                let outcome = dialect.call(&mut connection, path, &[("token", &token)], &()).await;
+                println!("{room} on {path} in {dialect:?}");
+                outcome.refused(code, reason);
+            }
+        }
+    }
 }
 
 fn reason_of(status: &Status) -> String {

@@ -8,8 +8,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tonic::{Code, Status};
 
 use crate::harness::{
-    Caller, Connection, Database, Dialect, Member, Process, Refused as _, Version, on_each_database, request,
-    within,
+    Caller, Connection, Database, Dialect, Member, Process, Refused as _, Version, on_each_database, report,
+    request, within,
 };
 
 on_each_database! {
@@ -23,7 +23,7 @@ on_each_database! {
 const END: Duration = Duration::from_secs(10);
 
 /// What was acknowledged: the author's id of each message, and its place.
-type Acknowledged = BTreeMap<String, i64>;
+pub(crate) type Acknowledged = BTreeMap<String, i64>;
 
 /// Says one message after the other, at most 32 of them unanswered, until the stream ends. Each that is
 /// acknowledged is counted where the test listens.
@@ -33,7 +33,7 @@ async fn speak(member: Member, author: String, counted: mpsc::UnboundedSender<()
     loop {
         while said - own < 32 {
             let id = format!("{author}-{said:06}");
-            chat.say_as(&id, &format!("body of {id}")).await;
+            chat.say_as(&id, &format!("cAnary body of {id}")).await;
             said += 1;
         }
         match chat.response().await {
@@ -53,7 +53,7 @@ async fn speak(member: Member, author: String, counted: mpsc::UnboundedSender<()
 }
 
 /// Reads the whole log.
-async fn log(member: &Caller) -> Vec<Message> {
+pub(crate) async fn log(member: &Caller) -> Vec<Message> {
     let mut log: Vec<Message> = Vec::new();
     loop {
         let after_seq = Some(log.last().map_or(0, |message| message.seq));
@@ -67,11 +67,11 @@ async fn log(member: &Caller) -> Vec<Message> {
 }
 
 /// Checks that a log is whole, and holds what was acknowledged at its place, once.
-fn assert_kept(log: &[Message], acknowledged: &Acknowledged) {
+pub(crate) fn assert_kept(log: &[Message], acknowledged: &Acknowledged) {
     let mut places = BTreeMap::new();
     for (message, seq) in log.iter().zip(1..) {
         assert_eq!(message.seq, seq, "a gap or a repeat");
-        assert_eq!(message.body, format!("body of {}", message.client_message_id));
+        assert_eq!(message.body, format!("cAnary body of {}", message.client_message_id));
         let before = places.insert(message.client_message_id.as_str(), seq);
         assert_eq!(before, None, "{} is stored twice", message.client_message_id);
     }
@@ -125,9 +125,9 @@ async fn no_acknowledged_message_is_lost_by_kill_9(database: Database) {
     }
     // Whoever sends again what was acknowledged is told the same place.
     for (id, seq) in all.iter().take(50) {
-        assert_eq!(member.say_as(id, &format!("body of {id}")).await.seq, *seq);
+        assert_eq!(member.say_as(id, &format!("cAnary body of {id}")).await.seq, *seq);
     }
-    println!("kill -9: 5 times, {} acknowledged, all kept", all.len());
+    report("kill -9", &format!("5 times, {} acknowledged, all kept", all.len()));
 }
 
 async fn sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing(database: Database) {
@@ -157,7 +157,7 @@ async fn sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing(da
     }
     let server = Process::start(&database, &folder, &[]).await;
     assert_kept(&log(&member.at(server.address())).await, &all);
-    println!("SIGTERM under load: {} acknowledged, all kept", all.len());
+    report("SIGTERM under load", &format!("{} acknowledged, all kept", all.len()));
 }
 
 async fn sigterm_ends_a_server_with_idle_connections(database: Database) {

@@ -13,7 +13,9 @@ use sea_orm::{
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::harness::{Database, Fault, Member, Proxy, Refused as _, Room, TestApp, on_postgres, within};
+use crate::harness::{
+    Database, Fault, Member, Proxy, Refused as _, Room, TestApp, on_postgres, report, within,
+};
 
 on_postgres! {
     a_room_that_another_session_holds_holds_nobody_else_up,
@@ -24,7 +26,8 @@ on_postgres! {
 
 /// Sends until it is stored, as a client does that is told UNAVAILABLE.
 async fn insist(member: &Member, id: &str) -> Message {
-    let request = SendMessageRequest { body: format!("body of {id}"), client_message_id: id.to_owned() };
+    let request =
+        SendMessageRequest { body: format!("cAnary body of {id}"), client_message_id: id.to_owned() };
     let stored = async {
         loop {
             match member.call(request.clone()).await {
@@ -164,7 +167,8 @@ async fn a_commit_that_was_cut_off_is_looked_up(database: Database) {
         let heard = listening.message().await;
         assert_eq!((heard.seq, heard.message_id), (message.seq, message.message_id.clone()));
     }
-    println!("COMMIT cut off: 20 times, {} acknowledged, all kept, none twice", acknowledged.len());
+    let figures = format!("20 times, {} acknowledged, all kept, none twice", acknowledged.len());
+    report("COMMIT cut off", &figures);
 }
 
 async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Database) {
@@ -174,7 +178,8 @@ async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Da
     let member = user.join(&user.create_room().await).await;
     let mut listening = member.subscribe(None).await.unwrap();
     proxy.strike([Fault::Held]);
-    let request = SendMessageRequest { body: "body of it".to_owned(), client_message_id: "it".to_owned() };
+    let request =
+        SendMessageRequest { body: "cAnary body of it".to_owned(), client_message_id: "it".to_owned() };
     let first = tokio::spawn({
         let (member, request) = (member.clone(), request.clone());
         async move { member.call(request).await }
@@ -187,7 +192,7 @@ async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Da
     let stored = insist(&member, "it").await;
     assert_eq!((stored.seq, insist(&member, "next").await.seq), (1, 2));
     let bodies: Vec<_> = log(&member).await.into_iter().map(|message| message.body).collect();
-    assert_eq!(bodies, ["body of it", "body of next"]);
+    assert_eq!(bodies, ["cAnary body of it", "cAnary body of next"]);
     let heard =
         listening.find(|event| if let Event::Message(message) = event { Some(message) } else { None });
     assert_eq!(heard.await.message_id, stored.message_id);

@@ -16,6 +16,7 @@ pub(crate) const SECRET: &str = "cAnary-secret-of-the-tests-0123456789abcdef";
 pub(crate) struct TestApp {
     address: SocketAddr,
     folder: TempDir,
+    _searched: log::Searched,
     anonymous: Caller,
     stop: Option<oneshot::Sender<()>>,
     stopped: oneshot::Receiver<anyhow::Result<()>>,
@@ -49,7 +50,7 @@ impl TestApp {
             Err(_) => panic!("no server: {:?}", stopped.await),
         };
         let anonymous = Caller::anonymous(address);
-        Self { address, folder, anonymous, stop: Some(stop), stopped }
+        Self { address, folder, _searched: log::Searched, anonymous, stop: Some(stop), stopped }
     }
 
     /// Returns where it listens.

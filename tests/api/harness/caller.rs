@@ -22,7 +22,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{Answer, Chat, Connection, Dialect, Rpc, Subscription, Version, http::request, within};
+use super::{Answer, Chat, Connection, Dialect, Rpc, Subscription, Version, http::request, log, within};
 
 /// Somebody who calls the server, with a token or without, in one dialect.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl Caller {
         let bearer = self.bearer();
         let metadata: Vec<_> =
             bearer.as_ref().map(|bearer| ("authorization", bearer.as_str())).into_iter().collect();
-        let mut connection = Connection::open(self.address, self.dialect.version()).await;
+        let mut connection = Connection::try_open(self.address, self.dialect.version()).await?;
         let messages = self.dialect.call(&mut connection, R::PATH, &metadata, &message).await?;
         let [answer] = messages.as_slice() else { panic!("{} answered {} times", R::PATH, messages.len()) };
         Ok(R::Response::decode(answer.as_ref()).unwrap())
@@ -178,7 +178,13 @@ impl User {
         let answer = answer.json();
         let text = |key: &str| answer[key].as_str().unwrap().to_owned();
         let refresh_token = text("refresh_token");
+        log::hide_refresh_token(&refresh_token);
         Self { name: name.to_owned(), refresh_token, caller: caller.with_token(&text("token")) }
+    }
+
+    /// The same, calling a server elsewhere.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self { caller: self.caller.at(address), ..self.clone() }
     }
 
     /// The same user, in another session.

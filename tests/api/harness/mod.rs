@@ -14,6 +14,7 @@ pub(crate) mod flood;
 mod forge;
 mod framing;
 mod http;
+mod latencies;
 mod log;
 mod methods;
 mod postgres;
@@ -21,6 +22,7 @@ mod process;
 mod programs;
 mod proxy;
 mod refusal;
+mod report;
 mod rpc;
 mod streams;
 mod tls;
@@ -35,11 +37,13 @@ pub(crate) use self::{
     forge::Token,
     framing::{Frame, Frames, frame},
     http::{Answer, Connection, Version, request},
+    latencies::Latencies,
     methods::{Kind, METHODS, blamed_on_the_token},
     process::Process,
     proxy::{Fault, Proxy},
     refusal::Refused,
-    rpc::Rpc,
+    report::report,
+    rpc::{Rpc, SUBSCRIBE},
     streams::{Chat, Subscription},
     tls::{Certificate, connect},
     victim::Victim,

@@ -19,15 +19,19 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Caller, Database, User, app::with_defaults, within};
+use super::{Caller, Database, User, app::with_defaults, log, within};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_grpcchatter");
+
+/// The levels that a test does not read unless it asks for them, as they stand in a line for people and for programs.
+const FINER: [&str; 4] = [" TRACE ", " DEBUG ", "\"level\":\"TRACE\"", "\"level\":\"DEBUG\""];
 
 /// A running server. It is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
     output: Output,
+    _searched: log::Searched,
 }
 
 impl Process {
@@ -61,7 +65,7 @@ impl Process {
         let Some(address) = address else {
             panic!("the program ended: {:?} {}", child.wait().await, output.text());
         };
-        Self { child, address, output }
+        Self { child, address, output, _searched: log::Searched }
     }
 
     /// Runs the program where it cannot serve, and returns how it ended and what it said.
@@ -70,7 +74,30 @@ impl Process {
         folder: &TempDir,
         settings: &[(&str, &str)],
     ) -> (i32, String) {
-        let (mut child, output) = spawn(Command::new(PROGRAM), Stdio::null(), database, folder, settings);
+        Self::fail_by(Command::new(PROGRAM), database, folder, settings).await
+    }
+
+    /// The same as somebody who may not do everything: root, as whom tests run in containers, is refused nothing.
+    pub(crate) async fn fail_unprivileged(
+        database: &Database,
+        folder: &TempDir,
+        settings: &[(&str, &str)],
+    ) -> (i32, String) {
+        let mut program = Command::new(PROGRAM);
+        if rustix::process::getuid().is_root() {
+            program = Command::new("setpriv");
+            program.args(["--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM]);
+        }
+        Self::fail_by(program, database, folder, settings).await
+    }
+
+    async fn fail_by(
+        program: Command,
+        database: &Database,
+        folder: &TempDir,
+        settings: &[(&str, &str)],
+    ) -> (i32, String) {
+        let (mut child, output) = spawn(program, Stdio::null(), database, folder, settings);
         let status = within("the program's end", child.wait()).await.unwrap();
         let said = output.end().await;
         (status.code().unwrap_or_else(|| panic!("{status}: {said}")), said)
@@ -98,7 +125,9 @@ impl Process {
         drop(child.stdin.take().unwrap().write_all(input.as_bytes()).await);
         let output = within("the command's end", child.wait_with_output()).await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        let complaints = text(output.stderr);
+        log::search(&complaints);
+        (output.status.code().unwrap(), text(output.stdout), complaints)
     }
 
     /// Returns where it listens.
@@ -145,7 +174,8 @@ impl Process {
     }
 }
 
-/// Starts the program with nothing but these settings in its environment.
+/// Starts the program with nothing but these settings in its environment. It logs at the finest level, so that all of it
+/// is searched; what is finer than usual is kept only where the test has asked for it.
 fn spawn(
     mut program: Command,
     stdin: Stdio,
@@ -153,8 +183,10 @@ fn spawn(
     folder: &TempDir,
     settings: &[(&str, &str)],
 ) -> (Child, Output) {
+    let keeps_all = settings.iter().any(|(name, _)| *name == "LOG_LEVEL");
     let mut child = program
         .env_clear()
+        .env("LOG_LEVEL", "trace")
         .envs(with_defaults(database, folder.path(), settings))
         .current_dir(folder.path())
         .stdin(stdin)
@@ -163,7 +195,7 @@ fn spawn(
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let output = Output::of(&mut child);
+    let output = Output::of(&mut child, keeps_all);
     (child, output)
 }
 
@@ -184,10 +216,10 @@ struct Said {
 }
 
 impl Output {
-    fn of(child: &mut Child) -> Self {
+    fn of(child: &mut Child, keeps_all: bool) -> Self {
         let said = Arc::new(Said { open: AtomicUsize::new(2), ..Said::default() });
-        let out = keep(child.stdout.take().unwrap(), &said);
-        let err = keep(child.stderr.take().unwrap(), &said);
+        let out = keep(child.stdout.take().unwrap(), &said, keeps_all);
+        let err = keep(child.stderr.take().unwrap(), &said, keeps_all);
         Self { said, seen: 0, readers: [out, err] }
     }
 
@@ -234,12 +266,16 @@ impl Output {
     }
 }
 
-/// Keeps each line that comes.
-fn keep(from: impl AsyncRead + Unpin + Send + 'static, said: &Arc<Said>) -> JoinHandle<()> {
+/// Looks at each line that comes, and keeps it.
+fn keep(from: impl AsyncRead + Unpin + Send + 'static, said: &Arc<Said>, keeps_all: bool) -> JoinHandle<()> {
     let said = Arc::clone(said);
     let mut reader = BufReader::new(from).lines();
     tokio::spawn(async move {
         while let Ok(Some(line)) = reader.next_line().await {
+            log::search(&line);
+            if !keeps_all && FINER.iter().any(|level| line.contains(level)) {
+                continue;
+            }
             said.lines.lock().unwrap().push(line);
             said.changed.notify_one();
         }

@@ -2,22 +2,31 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, task::JoinHandle, time::interval};
 
-use super::{Chat, Subscription, TestApp, within};
+use super::{Chat, Latencies, Subscription, TestApp, report, within};
 
 /// How often something is said, so that other tests have the machine as well.
 const PACE: Duration = Duration::from_millis(5);
 
+/// How many round trips tell what is usual before any harm is done, and how many are awaited after it.
+const QUIET: i64 = 100;
+const AFTERWARDS: i64 = 20;
+
+/// What nobody is blamed for: unoptimised builds, and other tests on the same two cores. The benchmark holds the tighter
+/// bound that the limits promise, on a machine of its own.
+const FLOOR: Duration = Duration::from_secs(1);
+
 /// Somebody who says one thing after the other, each once the one before was acknowledged and heard elsewhere.
 pub(crate) struct Victim {
     state: Arc<State>,
+    quiet: Latencies,
     chatting: JoinHandle<()>,
 }
 
@@ -26,10 +35,19 @@ struct State {
     heard: AtomicI64,
     changed: Notify,
     enough: AtomicBool,
+    /// How long each round trip took, since the last look.
+    took: Mutex<Latencies>,
+}
+
+impl State {
+    /// Returns what was measured since the last look.
+    fn take(&self) -> Latencies {
+        std::mem::take(&mut self.took.lock().unwrap())
+    }
 }
 
 impl Victim {
-    /// Begins to chat.
+    /// Begins to chat, and returns when it is known how long that takes while nothing is wrong.
     pub(crate) async fn of(app: &TestApp) -> Self {
         let user = app.user().await;
         let member = user.join(&user.create_room().await).await;
@@ -37,14 +55,17 @@ impl Victim {
         let chat = member.elsewhere().chat().await.unwrap();
         let state = Arc::<State>::default();
         let chatting = tokio::spawn(talk(chat, listening, Arc::clone(&state)));
-        let victim = Self { state, chatting };
-        victim.goes_on().await;
+        let mut victim = Self { state, quiet: Latencies::default(), chatting };
+        for _ in 0..QUIET / AFTERWARDS {
+            victim.goes_on().await;
+        }
+        victim.is_used_to_it();
         victim
     }
 
     /// Awaits that some more was said and heard.
     pub(crate) async fn goes_on(&self) {
-        let until = self.state.heard.load(Ordering::Relaxed) + 20;
+        let until = self.state.heard.load(Ordering::Relaxed) + AFTERWARDS;
         let more = async {
             while self.state.heard.load(Ordering::Relaxed) < until && !self.chatting.is_finished() {
                 self.state.changed.notified().await;
@@ -53,11 +74,20 @@ impl Victim {
         within("round trips of somebody else", more).await;
     }
 
-    /// Checks that everything was acknowledged and heard in order, and still is.
+    /// Takes what was measured since the last look for what is usual: under a load that is not what is tested.
+    pub(crate) fn is_used_to_it(&mut self) {
+        self.quiet = self.state.take();
+    }
+
+    /// Checks that everything was acknowledged and heard in order, still is, and took no longer than before.
     pub(crate) async fn noticed_nothing(self) {
         self.goes_on().await;
         self.state.enough.store(true, Ordering::Relaxed);
         within("the victim's last words", self.chatting).await.expect("the victim noticed something");
+        let (quiet, beside) = (self.quiet, self.state.take());
+        report("victim", &format!("{quiet} quiet, {beside} beside what is tested"));
+        let most = FLOOR.max(2 * quiet.p99());
+        assert!(beside.p99() <= most, "the victim was slowed down: {quiet} before, {beside} beside it");
     }
 }
 
@@ -68,11 +98,13 @@ async fn talk(mut chat: Chat, mut listening: Subscription, state: Arc<State>) {
     while !state.enough.load(Ordering::Relaxed) {
         pace.tick().await;
         said += 1;
-        chat.say_as(&said.to_string(), "as always").await;
+        let begun = Instant::now();
+        chat.say_as(&said.to_string(), "cAnary, as always").await;
         let echoed = chat.next().await;
         assert!(echoed.rejected.is_none(), "{echoed:?}");
         assert_eq!((echoed.seq, echoed.client_message_id), (said, said.to_string()));
         assert_eq!(listening.message().await.seq, said);
+        state.took.lock().unwrap().add(begun.elapsed());
         state.heard.store(said, Ordering::Relaxed);
         state.changed.notify_one();
     }

@@ -1,16 +1,10 @@
 //! Chat: sending and receiving on one stream, for clients with ids of their own and for old ones without.
 
-use grpcchatter_proto::v1::{
-    ChatResponse, ListChatRoomUsersRequest, ListMessagesRequest, ResumePoint, SendMessageRequest,
-    subscribe_response::Event,
-};
+use grpcchatter_proto::v1::{ChatResponse, ListMessagesRequest, ResumePoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{
-    Chat, Connection, Database, Dialect, Member, Refused as _, Rpc as _, TestApp, Version, Victim,
-    on_each_database,
-};
+use crate::harness::{Chat, Database, Member, Refused as _, TestApp, Victim, on_each_database};
 
 on_each_database! {
     a_message_with_an_id_is_echoed_once_it_is_stored,
@@ -29,7 +23,6 @@ on_each_database! {
     more_than_64_unanswered_are_refused,
     an_old_client_may_have_1024_messages_under_way,
     empty_messages_pass,
-    text_that_is_not_utf_8_is_refused_and_leaves_nobody_behind,
     two_streams_of_one_user_see_everything_each,
     streams_per_user_are_bounded,
 }
@@ -334,42 +327,6 @@ async fn empty_messages_pass(database: Database) {
     chat.say("").await;
     let heard = to.next().await;
     assert_eq!((heard.body.as_str(), heard.seq), ("", 1));
-}
-
-/// A message as a client that knows nothing of UTF-8 would write it, in the field of the body.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Bytes {
-    #[prost(bytes, tag = "1")]
-    body: Vec<u8>,
-}
-
-/// The original kept whoever sent such a message in its list for ever.
-async fn text_that_is_not_utf_8_is_refused_and_leaves_nobody_behind(database: Database) {
-    let app = TestApp::start(&database).await;
-    let (alice, bob) = two_members(&app).await;
-    let mut watching = bob.subscribe(None).await.unwrap();
-    let broken = Bytes { body: b"\xff\xfe".to_vec() };
-    let token = [("token", alice.token())];
-    for dialect in Dialect::ALL {
-        let mut connection = Connection::open(app.address(), dialect.version()).await;
-        let outcome = dialect.call(&mut connection, SendMessageRequest::PATH, &token, &broken).await;
-        outcome.refused(Code::InvalidArgument, "INVALID_FIELD");
-    }
-    for path in ["/grpcchatter.v1.ChatService/Chat", "/proto.GRPCChatter/Chat"] {
-        let mut connection = Connection::open(app.address(), Version::H2).await;
-        let outcome = Dialect::Native.call(&mut connection, path, &token, &broken).await;
-        outcome.refused(Code::InvalidArgument, "INVALID_FIELD");
-    }
-    // The streams have ended, so their user is gone, once the grace is over.
-    let left = watching.find(|event| match event {
-        Event::PresenceChange(change) if !change.left.is_empty() => Some(change.left),
-        _ => None,
-    });
-    assert_eq!(left.await, [alice.name.clone()]);
-    let present = bob.call(ListChatRoomUsersRequest::default()).await.unwrap();
-    assert!(!format!("{present:?}").contains(&alice.name), "{present:?}");
-    assert!(log(&bob).await.is_empty());
-    assert_eq!(alice.say("in UTF-8").await.seq, 1);
 }
 
 async fn two_streams_of_one_user_see_everything_each(database: Database) {

@@ -27,6 +27,7 @@ mod matrix;
 mod membership;
 mod messages;
 mod metrics;
+mod not_text;
 mod one_port;
 mod original;
 mod presence;

@@ -1,0 +1,53 @@
+//! Bytes in the place of a text: they are refused, and whoever sent them goes away as everybody does.
+
+use grpcchatter_proto::v1::{
+    ListChatRoomUsersRequest, ListMessagesRequest, SendMessageRequest, subscribe_response::Event,
+};
+use tonic::Code;
+
+use crate::harness::{
+    Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, on_each_database,
+};
+
+on_each_database! {
+    text_that_is_not_utf_8_is_refused_and_leaves_nobody_behind,
+}
+
+/// A message as a client that knows nothing of UTF-8 would write it, in the field of the body.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bytes {
+    #[prost(bytes, tag = "1")]
+    body: Vec<u8>,
+}
+
+/// The original kept whoever sent such a message in its list for ever.
+async fn text_that_is_not_utf_8_is_refused_and_leaves_nobody_behind(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (alice, bob) = (app.user().await, app.user().await);
+    let room = alice.create_room().await;
+    let (alice, bob) = (alice.join(&room).await, bob.join(&room).await);
+    let mut watching = bob.subscribe(None).await.unwrap();
+    let broken = Bytes { body: b"\xff\xfe".to_vec() };
+    let token = [("token", alice.token())];
+    for dialect in Dialect::ALL {
+        let mut connection = Connection::open(app.address(), dialect.version()).await;
+        let outcome = dialect.call(&mut connection, SendMessageRequest::PATH, &token, &broken).await;
+        outcome.refused(Code::InvalidArgument, "INVALID_FIELD");
+    }
+    for path in ["/grpcchatter.v1.ChatService/Chat", "/proto.GRPCChatter/Chat"] {
+        let mut connection = Connection::open(app.address(), Version::H2).await;
+        let outcome = Dialect::Native.call(&mut connection, path, &token, &broken).await;
+        outcome.refused(Code::InvalidArgument, "INVALID_FIELD");
+    }
+    // The streams have ended, so their user is gone, once the grace is over.
+    let left = watching.find(|event| match event {
+        Event::PresenceChange(change) if !change.left.is_empty() => Some(change.left),
+        _ => None,
+    });
+    assert_eq!(left.await, [alice.name.clone()]);
+    let present = bob.call(ListChatRoomUsersRequest::default()).await.unwrap();
+    assert!(!format!("{present:?}").contains(&alice.name), "{present:?}");
+    let log = ListMessagesRequest { after_seq: Some(0), ..Default::default() };
+    assert!(bob.call(log).await.unwrap().messages.is_empty());
+    assert_eq!(alice.say("in UTF-8").await.seq, 1);
+}

@@ -24,6 +24,21 @@ export class Cell<T> {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
   }
+
+  /** Resolves once the value is as wanted, or the signal fires. */
+  until(wanted: (value: T) => boolean, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!signal.aborted && !wanted(this.#value)) return;
+        stop();
+        signal.removeEventListener("abort", look);
+        resolve();
+      };
+      const stop = this.watch(look);
+      signal.addEventListener("abort", look);
+      look();
+    });
+  }
 }
 
 /** Renders the component again whenever the cell changes. */

@@ -1,7 +1,10 @@
 // What the browser keeps over a reload. Storage may be full or forbidden; the page then works from memory.
 
+import { say } from "./notice";
+
 const PREFIX = "grpcchatter/";
 const memory = new Map<string, string>();
+let warned = false;
 
 export function read(key: string): string | null {
   try {
@@ -17,6 +20,8 @@ export function write(key: string, value: string): void {
     memory.delete(key);
   } catch {
     memory.set(key, value);
+    if (!warned) say("This browser does not let the page keep anything. What is not sent goes when you close the page.");
+    warned = true;
   }
 }
 

@@ -96,6 +96,12 @@ export class Rooms {
     this.view.value = { rooms: [{ ...known, lastSeq: seq }, ...others], failure };
   }
 
+  /** Takes note of one's own message that was sent while its room was not open: it is not news. */
+  wrote(code: string, seq: number): void {
+    if (this.readUpTo(code) === seq - 1) this.read(code, seq);
+    this.said(code, seq);
+  }
+
   /** seq of the newest message that was seen in this browser. */
   readUpTo(code: string): number {
     return Number(kept.read(`read/${this.user}/${code}`) ?? 0);

@@ -21,8 +21,9 @@ export function roomHash(code: string): string {
   return `#room=${code}`;
 }
 
-export function goHome(): void {
-  history.pushState(null, "", "/");
+export function goHome(replace = false): void {
+  if (replace) history.replaceState(null, "", "/");
+  else history.pushState(null, "", "/");
   route.value = { at: "home" };
 }
 

@@ -8,7 +8,7 @@ import { bearer, chat } from "../api/rpc";
 import { Failure, failureOf } from "../api/failure";
 import { ResumePointSchema, type SubscribeRequestSchema, type SubscribeResponse } from "../gen/grpcchatter/v1/chat_pb";
 import type { Message } from "./message";
-import { Backoff, type Alarm } from "./pause";
+import { Backoff, unless, type Alarm } from "./pause";
 
 /** How long a stream may take to say its first word, in milliseconds. */
 const FIRST_WORD = 10_000;
@@ -25,7 +25,7 @@ export interface FeedHost {
   refuse(token: string): void;
   last(): Message | undefined;
   event(event: FeedEvent): void | Promise<void>;
-  /** Tells that the stream is down, and until when the next attempt waits. */
+  /** Tells that the stream is down and not as it was announced, and until when the next attempt waits. */
   waiting(until: number, failure: Failure | null): void;
   /** Tells that there is no point in trying again. */
   over(failure: Failure): void;
@@ -54,7 +54,8 @@ export class Feed {
       if (signal.aborted) return;
       if (failure?.kind === "refused") return this.host.over(failure);
       const pause = Math.max(delay ?? backoff.next(), failure?.retryAfter ?? 0);
-      this.host.waiting(Date.now() + pause, failure);
+      // A server that asks for a moment, as it does before a restart, is not down until it is late.
+      if (delay === null) this.host.waiting(Date.now() + pause, failure);
       await this.alarm.wait(pause);
     }
   }
@@ -71,13 +72,17 @@ export class Feed {
   /** Resolves to the delay that a draining server asked for, or null. */
   async #once(signal: AbortSignal, backoff: Backoff): Promise<number | null> {
     const cut = (this.#cut = new AbortController());
+    // Silence is counted from here: what was heard before an outage says nothing about this attempt.
+    this.#heard = Date.now();
     const watchdog = new Watchdog(() => cut.abort());
     watchdog.expect(FIRST_WORD);
     let token = "";
     let delay: number | null = null;
     try {
-      token = await this.host.token();
-      const options = { ...bearer(token), signal: AbortSignal.any([signal, cut.signal]) };
+      const ended = AbortSignal.any([signal, cut.signal]);
+      // A room that is closed meanwhile must not keep its lock from the other tabs until the token has come.
+      token = await unless(ended, this.host.token());
+      const options = { ...bearer(token), signal: ended };
       for await (const { event } of chat.subscribe({ start: this.#start() }, options)) {
         this.#heard = Date.now();
         if (event.case === "subscribed" && event.value.heartbeatInterval) {

@@ -61,13 +61,16 @@ export class Log {
     return this.last?.seq ?? this.#start;
   }
 
-  /** Reads the newest page, in place of all that was there. What came aside meanwhile is kept. */
-  async load(): Promise<void> {
+  /**
+   * Reads the newest page, in place of all that was there. What came aside meanwhile is kept. A `quiet` attempt after
+   * one that has failed leaves on the screen that it has, until it succeeds.
+   */
+  async load(quiet = false): Promise<void> {
     const era = ++this.#era;
     clearTimeout(this.#mending);
     this.#mending = undefined;
     this.#messages = [];
-    this.#show(EMPTY);
+    if (!quiet || this.view.value.state !== "failed") this.#show(EMPTY);
     try {
       const page = await this.source({ before: 0 });
       if (era !== this.#era) return;
@@ -87,9 +90,9 @@ export class Log {
     return this.load();
   }
 
-  /** Takes a message from wherever it came. One that stands in the log already is passed over: then it is true. */
+  /** Takes a message from wherever it came, once. Tells whether the view shows it already. */
   apply(message: Message): boolean {
-    if (this.view.value.state === "ready" && message.seq <= this.#end) return true;
+    if (this.view.value.state === "ready" && message.seq <= this.#end) return !this.#fresh.some(({ seq }) => seq === message.seq);
     this.#aside.set(message.seq, message);
     this.#drain();
     return false;

@@ -44,12 +44,6 @@ export function roomOf(wire: ChatRoom): RoomInfo {
   };
 }
 
-/** Who is present. Beyond 200 people only their number is told. */
-export interface Presence {
-  users: string[];
-  count: number;
-}
-
 export function namesOf(users: readonly User[]): string[] {
   return users.map((user) => user.userName);
 }

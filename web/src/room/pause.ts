@@ -38,3 +38,13 @@ export class Alarm {
     for (const waiter of [...this.#waiters]) waiter();
   }
 }
+
+/** What the promise resolves to; rejects as soon as the signal fires, though the promise may still be pending. */
+export function unless<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}

@@ -5,15 +5,16 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { alive } from "../api/rest";
 import { chat, unary } from "../api/rpc";
-import { Failure, failureOf } from "../api/failure";
 import { Cell } from "../cell";
 import { Channel, hold } from "../locks";
-import { session } from "../session";
+import { Entrance } from "./entrance";
 import { Feed, type FeedEvent } from "./feed";
 import { Log, type Page } from "./log";
-import { messageOf, namesOf, roomOf, type Message, type Presence, type RoomInfo } from "./message";
-import { Outbox } from "./outbox";
-import { Alarm } from "./pause";
+import { messageOf, namesOf, roomOf, type Message, type RoomInfo } from "./message";
+import type { Outbox } from "./outbox";
+import { sender } from "./outboxes";
+import { Alarm, Backoff } from "./pause";
+import { changed, complete, type Presence } from "./presence";
 
 const PAGE = 100;
 const MEND_PAGE = 200;
@@ -41,13 +42,13 @@ export class Room {
   readonly info: Cell<RoomInfo | null>;
   readonly presence = new Cell<Presence | null>(null);
   readonly log: Log;
-  readonly outbox: Outbox;
-  #token: string | null;
-  #joining: Promise<string> | null = null;
+  #entrance: Entrance;
   #alarm = new Alarm();
+  #backoff = new Backoff();
   #feed: Feed;
   #closing = new AbortController();
-  #leading = false;
+  /** Ends when the lead does; null where another tab has it. */
+  #lead: AbortSignal | null = null;
   /** When the leading tab was last heard, and how often it speaks. */
   #heard = Date.now();
   #interval = 15_000;
@@ -59,23 +60,18 @@ export class Room {
     readonly user: string,
     readonly code: string,
     info: RoomInfo | null,
-    token: string | null,
+    private readonly token: string | null,
+    readonly outbox: Outbox,
     private readonly appended: (message: Message) => void,
   ) {
     this.info = new Cell(info);
-    this.#token = token;
+    this.#entrance = new Entrance(code, token, (entered) => (this.info.value = entered));
     this.log = new Log((ask) => this.#page(ask), (message) => this.#appended(message));
-    this.outbox = new Outbox(
-      user,
-      code,
-      (unsent) => this.#send(unsent.body, unsent.clientId),
-      (message) => this.log.apply(message),
-      this.#alarm.wait,
-    );
+    this.log.view.watch(() => this.#read());
     this.#feed = new Feed(
       {
-        token: () => this.#enter(),
-        refuse: (refused) => this.#refuse(refused),
+        token: () => this.#entrance.token(),
+        refuse: (refused) => this.#entrance.refuse(refused),
         last: () => this.log.last,
         event: (event) => this.#event(event),
         waiting: (until, failure) => this.#say({ kind: "waiting", until, reason: failure?.reason ?? "" }),
@@ -93,7 +89,8 @@ export class Room {
     this.#channel.tell({ kind: "hello" });
     this.#vigil = setInterval(() => this.#watchLeader(), this.#interval);
     this.#start(false);
-    this.outbox.drain();
+    this.outbox.attach({ send: sender(this.#entrance), stored: (message) => this.log.apply(message) });
+    if (this.token) this.outbox.readmit();
   }
 
   close(): void {
@@ -103,76 +100,68 @@ export class Room {
     clearInterval(this.#vigil);
     this.#closing.abort();
     this.#alarm.ring();
-    this.outbox.close();
     this.log.close();
     this.#channel.close();
+    this.outbox.detach();
   }
 
   /** Tries again at once, in this tab and in the one that leads. */
   retry(): void {
     if (this.log.view.value.state === "failed") void this.log.load();
+    this.outbox.hurry();
     this.#wake();
   }
 
   /** Enters again after the room was closed to this user. */
   async reenter(password: string): Promise<void> {
-    const joined = await session
-      .call((token) => chat.joinChatRoom({ shortCode: this.code, roomPassword: password }, unary(token)))
-      .catch((thrown) => {
-        throw failureOf(thrown);
-      });
-    this.#token = joined.token;
+    await this.#entrance.enter(password);
     this.status.value = { kind: "connecting" };
     this.#start(false);
-    this.outbox.drain();
+    this.outbox.readmit();
   }
 
-  /** Runs a call that needs a chat token, and once again with a new one where it was refused. */
-  async call<T>(work: (token: string) => Promise<T>): Promise<T> {
-    const token = await this.#enter();
-    try {
-      return await work(token);
-    } catch (thrown) {
-      const failure = failureOf(thrown);
-      if (failure.kind !== "unauthenticated") throw failure;
-      this.#refuse(token);
-      return await work(await this.#enter()).catch((again) => {
-        throw failureOf(again);
-      });
-    }
+  /** Runs a call that needs a chat token. */
+  call<T>(work: (token: string) => Promise<T>): Promise<T> {
+    return this.#entrance.call(work);
   }
 
   #start(steal: boolean): void {
-    if (this.log.view.value.state !== "ready") void this.log.load().then(() => this.#loaded());
-    void hold(`grpcchatter/room/${this.user}/${this.code}`, this.#closing.signal, steal, (signal) => this.#lead(signal)).then(
+    if (this.log.view.value.state !== "ready") void this.log.load();
+    void hold(`grpcchatter/room/${this.user}/${this.code}`, this.#closing.signal, steal, (signal) => this.#follow(signal)).then(
       (stolen) => {
         if (stolen) this.#start(false);
       },
     );
   }
 
-  #loaded(): void {
-    const { failure } = this.log.view.value;
-    if (failure?.kind === "refused") this.status.value = { kind: "over", reason: failure.reason };
-    this.#alarm.ring();
+  /** Where the newest messages could not be read, each tab asks for them again, sooner where there is news of the server. */
+  #read(): void {
+    const { state, failure } = this.log.view.value;
+    if (state === "ready") this.#backoff.reset();
+    if (state !== "failed") return;
+    if (failure?.kind === "refused") {
+      this.status.value = { kind: "over", reason: failure.reason };
+      return;
+    }
+    const pause = Math.max(failure?.retryAfter ?? 0, this.#backoff.next());
+    if (this.#lead && this.status.value.kind !== "live") {
+      this.#say({ kind: "waiting", until: Date.now() + pause, reason: failure?.reason ?? "" });
+    }
+    const { value } = this.log.view;
+    void this.#alarm.wait(pause).then(() => {
+      if (this.log.view.value === value && !this.#closing.signal.aborted) void this.log.load(true);
+    });
   }
 
-  async #lead(signal: AbortSignal): Promise<void> {
-    this.#leading = true;
+  /** Leads: holds the stream, for as long as the signal allows. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    this.#lead = signal;
     try {
       // The stream goes on from the newest message, so that has to be known first.
-      while (this.log.view.value.state !== "ready" && this.status.value.kind !== "over" && !signal.aborted) {
-        if (this.log.view.value.state === "failed") {
-          this.#say({ kind: "waiting", until: Date.now() + 2000, reason: this.log.view.value.failure?.reason ?? "" });
-          await this.#alarm.wait(2000);
-          if (!signal.aborted) await this.log.load().then(() => this.#loaded());
-        } else {
-          await this.#alarm.wait(1000);
-        }
-      }
-      if (this.status.value.kind !== "over") await this.#feed.run(signal);
+      await this.log.view.until(({ state, failure }) => state === "ready" || failure?.kind === "refused", signal);
+      if (this.status.value.kind !== "over" && !signal.aborted) await this.#feed.run(signal);
     } finally {
-      this.#leading = false;
+      if (this.#lead === signal) this.#lead = null;
     }
   }
 
@@ -184,7 +173,7 @@ export class Room {
         if (room) this.#tell({ kind: "info", info: roomOf(room) });
         if (reset) {
           this.#channel.tell({ kind: "reset" });
-          await this.log.reset();
+          void this.log.reset();
         }
         break;
       }
@@ -203,15 +192,25 @@ export class Room {
         break;
       case "presenceChange": {
         const { came, left, userCount } = event.value;
-        const users = new Set(this.presence.value?.users);
-        for (const name of left) users.delete(name);
-        for (const name of namesOf(came)) users.add(name);
-        this.#tell({ kind: "presence", presence: { users: [...users], count: userCount } });
+        const presence = changed(this.presence.value, namesOf(came), left, userCount);
+        this.#tell({ kind: "presence", presence });
+        if (!complete(presence)) await this.#name(presence);
         break;
       }
       case "roomUpdated":
         this.#tell({ kind: "info", info: roomOf(event.value) });
         break;
+    }
+  }
+
+  /** Asks for the names of those who are here. */
+  async #name(presence: Presence): Promise<void> {
+    try {
+      const { users } = await this.call((token) => chat.listChatRoomUsers({}, unary(token)));
+      this.#tell({ kind: "presence", presence: { users: namesOf(users), count: users.length } });
+    } catch {
+      // The next change asks again.
+      this.#tell({ kind: "presence", presence: { ...presence, users: [] } });
     }
   }
 
@@ -227,7 +226,7 @@ export class Room {
 
   #hear(told: Told): void {
     if (told.kind === "hello") {
-      if (this.#leading) this.#introduce();
+      if (this.#lead) this.#introduce();
       return;
     }
     if (told.kind === "wake") {
@@ -252,9 +251,10 @@ export class Room {
         const was = this.status.value.kind;
         this.status.value = told.status;
         if (told.status.kind === "live") {
-          // It is the sender's turn too, and this tab may have been shut out before.
+          // It is the sender's turn too, in every tab, and this one may have been shut out before.
           this.#alarm.ring();
-          if (was === "over" && !this.#leading) this.#start(false);
+          if (this.#lead) this.outbox.hurry();
+          else if (was === "over") this.#start(false);
         }
         break;
       }
@@ -270,6 +270,7 @@ export class Room {
       case "beat":
         this.#interval = told.interval;
         this.log.expect(told.lastSeq);
+        if (this.log.view.value.state === "failed") this.#alarm.ring();
         break;
     }
   }
@@ -281,8 +282,11 @@ export class Room {
 
   /** A leader that says nothing, not even heartbeats, may be frozen: a tab that is looked at takes its place. */
   #watchLeader(): void {
-    if (this.#leading || document.hidden || this.status.value.kind === "over") return;
-    if (Date.now() - this.#heard > this.#interval * 3) {
+    const { value: status } = this.status;
+    if (this.#lead || document.hidden || status.kind === "over") return;
+    // One that waits as long as the server has asked it to has nothing to say meanwhile.
+    const due = status.kind === "waiting" ? Math.max(this.#heard, status.until) : this.#heard;
+    if (Date.now() - due > this.#interval * 3) {
       this.#heard = Date.now();
       this.#start(true);
     }
@@ -312,29 +316,5 @@ export class Room {
         : { pageSize: MEND_PAGE, afterSeq: BigInt(ask.after) };
     const page = await this.call((token) => chat.listMessages(request, unary(token)));
     return { messages: page.messages.map(messageOf), more: page.more, lastSeq: Number(page.lastSeq) };
-  }
-
-  async #send(body: string, clientMessageId: string): Promise<Message> {
-    const { message } = await this.call((token) => chat.sendMessage({ body, clientMessageId }, unary(token)));
-    if (!message) throw new Failure("unreachable", "");
-    return messageOf(message);
-  }
-
-  #refuse(token: string): void {
-    if (this.#token === token) this.#token = null;
-  }
-
-  /** The chat token; members get a new one by the room's code alone. */
-  async #enter(): Promise<string> {
-    if (this.#token) return this.#token;
-    this.#joining ??= session
-      .call((token) => chat.joinChatRoom({ shortCode: this.code }, unary(token)))
-      .then(({ token, room }) => {
-        if (room) this.info.value = roomOf(room);
-        this.#token = token;
-        return token;
-      })
-      .finally(() => (this.#joining = null));
-    return this.#joining;
   }
 }

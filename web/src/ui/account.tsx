@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Failure } from "../api/failure";
 import { say } from "../notice";
-import { unsentOf } from "../room/outbox";
+import { unsentOf } from "../room/outboxes";
 import { forgetUser } from "../rooms";
 import { session } from "../session";
 import { Avatar, Field, Form, Modal } from "./parts";

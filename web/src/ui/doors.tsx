@@ -78,7 +78,7 @@ function codeIn(typed: string): string {
 
 export function Invited({ rooms, token }: { rooms: Rooms; token: string }): JSX.Element {
   return (
-    <Modal title="You are invited" onClose={() => location.hash.startsWith("#join=") && goHome()}>
+    <Modal title="You are invited" onClose={() => location.hash.startsWith("#join=") && goHome(true)}>
       {(close) => (
         <>
           <p>Somebody has sent you an invitation to their room. Those inside will see your name.</p>

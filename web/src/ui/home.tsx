@@ -1,9 +1,10 @@
 // What a user sees: their rooms at the side, and the one that is open.
 import type { JSX } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { sentence } from "../api/failure";
 import { useCell } from "../cell";
 import type { RoomInfo } from "../room/message";
+import { Outboxes } from "../room/outboxes";
 import { Rooms } from "../rooms";
 import { goToRoom, roomHash, route } from "../route";
 import { Account } from "./account";
@@ -16,17 +17,32 @@ type Showing = "new" | "join" | "account" | null;
 
 export function Home({ user }: { user: string }): JSX.Element {
   const rooms = useMemo(() => new Rooms(user), [user]);
+  const outboxes = useMemo(() => new Outboxes(user, (code, message) => rooms.wrote(code, message.seq)), [rooms]);
   useEffect(() => {
     void rooms.load();
-    return () => rooms.close();
+    outboxes.open();
+    return () => {
+      outboxes.close();
+      rooms.close();
+    };
   }, [rooms]);
   const here = useCell(route);
   const [showing, setShowing] = useState<Showing>(null);
   const close = () => setShowing(null);
   const open = here.at === "room" ? here.code : null;
+  const left = useRef(open);
+  useEffect(() => {
+    // Who comes back to the list stands where they went in.
+    const entry = open === null && left.current && document.querySelector<HTMLElement>(`a[href="${roomHash(left.current)}"]`);
+    if (entry && document.activeElement === document.body) entry.focus();
+    left.current = open;
+  }, [open]);
   return (
     <div class={open ? "home in-room" : "home"}>
       <nav class="rooms" aria-label="Rooms">
+        <button type="button" class="button skip" onClick={() => document.querySelector("main")?.focus()}>
+          Skip the list of rooms
+        </button>
         <header>
           <h2 class="brand">
             <Mark />
@@ -43,7 +59,7 @@ export function Home({ user }: { user: string }): JSX.Element {
             Join
           </button>
         </div>
-        <RoomList rooms={rooms} open={open} />
+        <RoomList rooms={rooms} outboxes={outboxes} open={open} />
         <button type="button" class="me" onClick={() => setShowing("account")}>
           <Avatar name={user} />
           <span class="words">
@@ -53,7 +69,7 @@ export function Home({ user }: { user: string }): JSX.Element {
           <Icon name="more" />
         </button>
       </nav>
-      {open ? <RoomScreen key={open} user={user} code={open} rooms={rooms} /> : <Welcome />}
+      {open ? <RoomScreen key={open} user={user} code={open} rooms={rooms} outboxes={outboxes} /> : <Welcome />}
       {showing === "new" && <NewRoom rooms={rooms} onClose={close} />}
       {showing === "join" && <JoinRoom rooms={rooms} onClose={close} />}
       {showing === "account" && <Account user={user} onClose={close} />}
@@ -62,9 +78,10 @@ export function Home({ user }: { user: string }): JSX.Element {
   );
 }
 
-function RoomList({ rooms, open }: { rooms: Rooms; open: string | null }): JSX.Element {
+function RoomList({ rooms, outboxes, open }: { rooms: Rooms; outboxes: Outboxes; open: string | null }): JSX.Element {
   const { rooms: list, failure } = useCell(rooms.view);
   useCell(rooms.marks);
+  const waiting = useCell(outboxes.waiting);
   const unread = (list ?? []).reduce((sum, room) => sum + rooms.unread(room), 0);
   const name = list?.find((room) => room.code === open)?.name;
   useEffect(() => {
@@ -102,13 +119,20 @@ function RoomList({ rooms, open }: { rooms: Rooms; open: string | null }): JSX.E
   return (
     <ul class="list">
       {list.map((room) => (
-        <Entry key={room.code} room={room} unread={rooms.unread(room)} open={room.code === open} />
+        <Entry key={room.code} room={room} unread={rooms.unread(room)} unsent={waiting.get(room.code) ?? 0} open={room.code === open} />
       ))}
     </ul>
   );
 }
 
-function Entry({ room, unread, open }: { room: RoomInfo; unread: number; open: boolean }): JSX.Element {
+interface EntryProps {
+  room: RoomInfo;
+  unread: number;
+  unsent: number;
+  open: boolean;
+}
+
+function Entry({ room, unread, unsent, open }: EntryProps): JSX.Element {
   const name = room.name || `Room ${room.code}`;
   return (
     <li>
@@ -127,6 +151,12 @@ function Entry({ room, unread, open }: { room: RoomInfo; unread: number; open: b
           <bdi class="name">{name}</bdi>
           <span class="code">{room.code}</span>
         </span>
+        {unsent > 0 && !open && (
+          <span class="waits" title={`${unsent} not sent yet`}>
+            <Icon name="clock" />
+            <span class="sr">{unsent} not sent yet</span>
+          </span>
+        )}
         {unread > 0 && !open && (
           <span class="count">
             {unread > 999 ? "999+" : unread}
@@ -140,7 +170,7 @@ function Entry({ room, unread, open }: { room: RoomInfo; unread: number; open: b
 
 function Welcome(): JSX.Element {
   return (
-    <main class="welcome">
+    <main class="welcome" tabIndex={-1}>
       <Mark />
       <h1>Pick a room</h1>
       <p>Choose one at the side, make a new one, or join with a code that somebody gave you.</p>

@@ -28,6 +28,7 @@ export interface LineProps {
 }
 
 export interface UnsentActs {
+  hurry: () => void;
   retry: (unsent: Unsent) => void;
   edit: (unsent: Unsent) => void;
   discard: (unsent: Unsent) => void;
@@ -43,7 +44,7 @@ export class Line extends Component<LineProps> {
 
   override render({ user, body, at, seq, own, head, tail, unsent, acts }: LineProps): JSX.Element {
     const name = own ? "You" : user || "Deleted account";
-    const state = unsent?.refused ? " refused" : unsent ? " unsent" : "";
+    const state = unsent?.refused ? " refused" : unsent?.held ? " held" : unsent ? " unsent" : "";
     return (
       <li
         class={`line${own ? " own" : ""}${head ? " head" : ""}${tail ? " tail" : ""}${state}`}
@@ -65,7 +66,8 @@ export class Line extends Component<LineProps> {
 }
 
 function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefined }): JSX.Element {
-  if (!unsent.refused) {
+  const trouble = troubleOf(unsent);
+  if (!trouble) {
     return (
       <p class="delivery">
         <Icon name="clock" /> <span>Sending…</span>
@@ -74,15 +76,23 @@ function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefin
   }
   return (
     <p class="delivery">
-      <Icon name="alert" /> <span>Not sent. {sentence(new Failure("refused", unsent.refused))}</span>
+      <Icon name={unsent.refused ? "alert" : "clock"} /> <span>{trouble}</span>
       {acts && (
         <span class="acts">
-          <button type="button" onClick={() => acts.retry(unsent)}>
-            Try again
-          </button>
-          <button type="button" onClick={() => acts.edit(unsent)}>
-            Edit
-          </button>
+          {unsent.refused ? (
+            <>
+              <button type="button" onClick={() => acts.retry(unsent)}>
+                Try again
+              </button>
+              <button type="button" onClick={() => acts.edit(unsent)}>
+                Edit
+              </button>
+            </>
+          ) : (
+            <button type="button" onClick={acts.hurry}>
+              Try now
+            </button>
+          )}
           <button type="button" onClick={() => acts.discard(unsent)}>
             Discard
           </button>
@@ -90,6 +100,12 @@ function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefin
       )}
     </p>
   );
+}
+
+/** What stands in a message's way, in words; "" while it is simply on its way. */
+export function troubleOf({ refused, held }: Unsent): string {
+  if (refused) return `Not sent. ${sentence(new Failure("refused", refused))}`;
+  return held ? `Not sent yet. ${sentence(new Failure("unreachable", held))}` : "";
 }
 
 class Body extends Component<{ text: string }, { open: boolean }> {

@@ -6,12 +6,13 @@ import { sentence } from "../api/failure";
 import { useCell } from "../cell";
 import { copy } from "../notice";
 import type { Message } from "../room/message";
+import type { Unsent } from "../room/outbox";
 import type { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { roomLink } from "../route";
 import { dayName, dayOf } from "../time";
 import { Icon } from "./icons";
-import { Line, type UnsentActs } from "./line";
+import { Line, troubleOf, type UnsentActs } from "./line";
 import * as win from "./window";
 
 /** Messages of one person within this time stand together, in milliseconds. */
@@ -28,7 +29,7 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
   const unsent = useCell(room.outbox.unsent);
   const [, render] = useReducer((count: number) => count + 1, 0);
   const box = useRef<HTMLDivElement>(null);
-  const place = useRef<Place>({ window: null, pinned: true, anchor: null }).current;
+  const place = useRef<Place>({ window: null, first: 0, pinned: true, anchor: null }).current;
   const { messages } = log;
   const first = messages[0]?.seq ?? 0;
   const last = messages.at(-1)?.seq ?? 0;
@@ -37,6 +38,13 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
   if (messages.length === 0) place.window = null;
   else if (!place.window) place.window = win.newest(first, last);
   else place.window = win.fit(place.window, first, last, place.pinned);
+  if (place.window && first < place.first) {
+    // With older ones before it the first line may lose its day line and join a group. Above it there has to be
+    // something for its place to be kept.
+    place.anchor ??= anchorIn(box.current);
+    if (place.window.from === place.first) place.window = win.up(place.window, first, last);
+  }
+  place.first = first;
   const { from, to } = place.window ?? { from: 0, to: Infinity };
   const atEnd = to >= last;
 
@@ -110,10 +118,11 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
 
   const acts = useMemo<UnsentActs>(
     () => ({
+      hurry: () => room.retry(),
       retry: (which) => room.outbox.retry(which),
-      discard: (which) => room.outbox.remove(which.clientId),
+      discard: (which) => room.outbox.discard(which.clientId),
       edit: (which) => {
-        room.outbox.remove(which.clientId);
+        room.outbox.discard(which.clientId);
         edit(which.body);
       },
     }),
@@ -191,9 +200,10 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
             </button>
           </div>
         )}
-        {place.window && from === first && (
+        {place.window && (
+          // It has its height with and without a word in it: what is in sight must not jump.
           <p class="beginning">
-            {log.older === "failed" ? (
+            {from !== first ? null : log.older === "failed" ? (
               <button type="button" class="button" onClick={() => void room.log.older()}>
                 Older messages could not be read. Try again
               </button>
@@ -213,12 +223,15 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
         </button>
       )}
       <Announcer messages={messages} user={room.user} ready={log.state === "ready"} />
+      <Troubles unsent={unsent} />
     </div>
   );
 }
 
 interface Place {
   window: win.Window | null;
+  /** seq of the first message of the log. */
+  first: number;
   /** Whether the reader is at the newest message and stays there. */
   pinned: boolean;
   /** Something in sight, and where it was before the window moved. */
@@ -298,6 +311,15 @@ function Announcer({ messages, user, ready }: { messages: readonly Message[]; us
           {message.user}: {message.body}
         </p>
       ))}
+    </div>
+  );
+}
+
+/** Tells screen readers that a message of one's own was not taken, and why. */
+function Troubles({ unsent }: { unsent: readonly Unsent[] }): JSX.Element {
+  return (
+    <div class="sr" role="alert">
+      {unsent.map((message) => troubleOf(message) && <p key={message.clientId}>{troubleOf(message)}</p>)}
     </div>
   );
 }

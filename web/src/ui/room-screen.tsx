@@ -3,6 +3,8 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { sentence, Failure } from "../api/failure";
 import { useCell } from "../cell";
+import type { Message } from "../room/message";
+import type { Outboxes } from "../room/outboxes";
 import { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { goHome } from "../route";
@@ -14,11 +16,18 @@ import { Field, Form, IconButton, Modal, useMedia } from "./parts";
 import { People } from "./people";
 import { RoomSettings } from "./room-settings";
 
-export function RoomScreen({ user, code, rooms }: { user: string; code: string; rooms: Rooms }): JSX.Element {
-  const room = useMemo(
-    () => new Room(user, code, rooms.find(code), rooms.takeToken(code), (message) => rooms.said(code, message.seq)),
-    [user, code],
-  );
+interface Props {
+  user: string;
+  code: string;
+  rooms: Rooms;
+  outboxes: Outboxes;
+}
+
+export function RoomScreen({ user, code, rooms, outboxes }: Props): JSX.Element {
+  const room = useMemo(() => {
+    const said = (message: Message) => rooms.said(code, message.seq);
+    return new Room(user, code, rooms.find(code), rooms.takeToken(code), outboxes.of(code), said);
+  }, [user, code]);
   useEffect(() => {
     room.open();
     return () => room.close();
@@ -38,7 +47,7 @@ export function RoomScreen({ user, code, rooms }: { user: string; code: string; 
   const over = status.kind === "over" ? status.reason : null;
   return (
     <div class="room">
-      <main class="talk">
+      <main class="talk" tabIndex={-1}>
         <header class="room-head">
           <a
             class="icon-button back"
@@ -135,7 +144,7 @@ function Closed({ room, rooms, reason }: { room: Room; rooms: Rooms; reason: str
         ) : (
           <p>{reason === "ROOM_NOT_FOUND" ? "It was deleted, or the code is mistyped." : sentence(new Failure("refused", reason))}</p>
         )}
-        <button type="button" class="button" onClick={goHome}>
+        <button type="button" class="button" onClick={() => goHome()}>
           All rooms
         </button>
       </div>

@@ -10,6 +10,7 @@ const source = `
   export * as text from "../../src/text";
   export * as window from "../../src/ui/window";
   export { Log } from "../../src/room/log";
+  export * as presence from "../../src/room/presence";
 `;
 const bundle = await build({
   stdin: { contents: source, resolveDir: fileURLToPath(new URL(".", import.meta.url)), loader: "ts" },
@@ -62,6 +63,21 @@ export class Caller {
   async join(shortCode, roomPassword = "") {
     const { token } = await this.chat.joinChatRoom({ shortCode, roomPassword }, this.#as(this.token));
     return (body) => this.chat.sendMessage({ body, clientMessageId: page.uuidv7() }, this.#as(token));
+  }
+
+  /** Gives a room of one's own another password. */
+  async changePassword(shortCode, roomPassword) {
+    await this.chat.updateChatRoom({ shortCode, roomPassword }, this.#as(this.token));
+  }
+
+  /** Removes somebody from a room of one's own. */
+  async remove(shortCode, userName, ban = false) {
+    await this.chat.removeChatRoomUser({ shortCode, userName, ban }, this.#as(this.token));
+  }
+
+  /** Makes an invitation to a room of one's own. */
+  async invite(shortCode) {
+    return (await this.chat.createRoomToken({ shortCode }, this.#as(this.token))).roomToken;
   }
 
   /** Leaves a room without a password, for good. */

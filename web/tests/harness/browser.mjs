@@ -37,7 +37,8 @@ export async function person(browser, server, options = {}) {
   context.on("console", (message) => {
     if (/content.security.policy|trustedhtml|trusted type/i.test(message.text())) problems.push(message.text());
   });
-  context.setDefaultTimeout(20_000);
+  // What comes at once on an idle machine; on a busy one, waiting longer costs nothing.
+  context.setDefaultTimeout(60_000);
   if (process.env.WEB_DIST) await context.route(/\/(|index\.html|app\.js|app\.css)$/, fromFolder);
   return { context, problems, page: await context.newPage(), name: newName(options.called) };
 }
@@ -100,6 +101,38 @@ export async function write(page, text) {
 /** The message of this very text, once the server has stored it. */
 export function stored(page, text) {
   return page.locator("li[data-seq]").filter({ has: page.getByText(text, { exact: true }) });
+}
+
+/** The longest task of the page's main threads while `work` runs: its processor time in milliseconds, whatever the clock says. */
+export async function longestTask(page, work) {
+  const browser = page.context().browser();
+  await browser.startTracing(page, { categories: ["disabled-by-default-devtools.timeline"] });
+  await work();
+  const { traceEvents } = JSON.parse(await browser.stopTracing());
+  const thread = ({ pid, tid }) => `${pid}/${tid}`;
+  const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
+  const taken = traceEvents.filter((event) => event.name === "RunTask" && main.has(thread(event))).map(({ tdur }) => tdur / 1000);
+  if (taken.length === 0) throw new Error("the trace holds no task");
+  return taken.reduce((one, two) => Math.max(one, two));
+}
+
+/** A promise that the test keeps when it wants to. */
+export function gate() {
+  let open;
+  const opened = new Promise((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+/** Answers a call as the server refuses one, with a gRPC status and its reason. */
+export function refuse(route, status, reason) {
+  const field = (number, bytes) => Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
+  const info = field(1, Buffer.from(reason));
+  const detail = Buffer.concat([field(1, Buffer.from("type.googleapis.com/google.rpc.ErrorInfo")), field(2, info)]);
+  const details = Buffer.concat([Buffer.from([1 << 3, status]), field(3, detail)]);
+  return route.fulfill({
+    contentType: "application/grpc-web+proto",
+    headers: { "grpc-status": String(status), "grpc-message": reason, "grpc-status-details-bin": details.toString("base64") },
+  });
 }
 
 /** Scrolls through the whole log and collects what the document showed: [seq, text] by rising seq, each once. */

@@ -1,8 +1,11 @@
 // Ten thousand messages: all of them within reach, few of them in the document, and no jerk on the way.
+//
+// A long task is measured by the processor time that it takes, not by the clock: other programs on the machine make a
+// task last longer, not work more. What is over the limit once is tried again, since a busy machine's caches are cold.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Caller, sayAll } from "./harness/api.mjs";
-import { joinRoom, launch, person, signUp, stored } from "./harness/browser.mjs";
+import { gate, joinRoom, launch, live, longestTask, person, signUp, stored } from "./harness/browser.mjs";
 import { Server } from "./harness/server.mjs";
 
 const COUNT = 10_000;
@@ -10,6 +13,9 @@ const COUNT = 10_000;
 const MOST_NODES = 2_500;
 /** Lines made anew in one step of scrolling: what a task costs is how many it makes, on any machine. */
 const MOST_FRESH = 60;
+/** Milliseconds above which a task is a long one: https://w3c.github.io/longtasks */
+const LONG = 50;
+const ATTEMPTS = 3;
 
 let server, browser;
 
@@ -22,7 +28,7 @@ after(async () => {
   await server?.close();
 });
 
-test("10,000 messages are scrolled through with a bounded document, and few lines made at a time", async (t) => {
+test("10,000 messages are scrolled through with no long task, a bounded document, and few lines made at a time", async (t) => {
   const author = await Caller.register(server);
   const code = await author.createRoom("Long history");
   const send = await author.join(code);
@@ -30,43 +36,45 @@ test("10,000 messages are scrolled through with a bounded document, and few line
 
   const ada = await person(browser, server);
   const { page } = ada;
+  const newest = page.locator(`li[data-seq="${COUNT}"]`);
   await signUp(ada);
   await joinRoom(ada, code);
-  await page.locator(`li[data-seq="${COUNT}"]`).waitFor();
 
-  const metrics = await ownTime(page);
-  await page.evaluate(watchLongTasks);
-  const seen = new Set();
-  const result = { most: 0, jumps: 0, steps: 0, fresh: 0 };
-  const costs = [];
-  let shown = new Set();
-  for (let before = await metrics(), top = false; !top; ) {
-    const step = await page.evaluate(scrollUp, 400);
-    const now = await metrics();
-    costs.push(now - before);
-    before = now;
-    result.steps++;
-    result.most = Math.max(result.most, step.elements);
-    if (step.jumped) result.jumps++;
-    result.fresh = Math.max(result.fresh, step.seqs.filter((seq) => !shown.has(seq)).length);
-    shown = new Set(step.seqs);
-    for (const seq of step.seqs) seen.add(seq);
-    top = step.top;
-  }
-  const long = await page.evaluate(() => window.longTasks);
-  costs.sort((a, b) => a - b);
-  const cost = (share) => Math.round(costs[Math.ceil(costs.length * share) - 1]);
-  t.diagnostic(
-    `${result.steps} steps, at most ${result.most} elements and ${result.fresh} lines made in one; the page's own time a step: ` +
-      `p50 ${cost(0.5)}, p99 ${cost(0.99)}, worst ${cost(1)} ms; tasks over 50 ms by the clock of this machine: ${long.join(", ") || "none"}`,
-  );
-  assert.equal(seen.size, COUNT);
-  assert.equal(result.jumps, 0, "what is in sight stays where it is");
-  assert.ok(result.most < MOST_NODES, `${result.most} elements`);
-  assert.ok(result.fresh <= MOST_FRESH, `${result.fresh} lines made in one step`);
+  const opening = await best(async () => {
+    await page.goto("/");
+    const entry = page.getByRole("navigation", { name: "Rooms" }).getByText("Long history");
+    await entry.waitFor();
+    return longestTask(page, async () => {
+      await entry.click();
+      await newest.waitFor();
+      await live(page);
+    });
+  });
+  t.diagnostic(`opening the room: the longest task took ${opening.toFixed(1)} ms of processor time`);
+  assert.ok(opening < LONG, `opening took a task of ${opening} ms`);
 
-  await page.getByRole("button", { name: "Newest" }).click();
-  await page.locator(`li[data-seq="${COUNT}"]`).waitFor();
+  const scrolling = await best(async () => {
+    await toNewest(page, newest);
+    const pass = await scrollThrough(page);
+    t.diagnostic(
+      `${pass.costs.length} steps, at most ${pass.most} elements and ${pass.fresh} lines made in one; the page's own time a step: ` +
+        `p50 ${pass.cost(0.5)}, p99 ${pass.cost(0.99)}, worst ${pass.cost(1)} ms`,
+    );
+    assert.equal(pass.seen.size, COUNT);
+    assert.equal(pass.jumps, 0, "what is in sight stays where it is");
+    assert.ok(pass.most < MOST_NODES, `${pass.most} elements`);
+    assert.ok(pass.fresh <= MOST_FRESH, `${pass.fresh} lines made in one step`);
+    return pass.cost(1);
+  });
+  assert.ok(scrolling < LONG, `a step of scrolling took ${scrolling} ms`);
+
+  const jumping = await best(async () => {
+    while (await newest.count()) await page.evaluate(scrollUp, 4_000);
+    return longestTask(page, () => toNewest(page, newest));
+  });
+  t.diagnostic(`going to the newest: the longest task took ${jumping.toFixed(1)} ms of processor time`);
+  assert.ok(jumping < LONG, `"Newest" took a task of ${jumping} ms`);
+
   await send("and one more");
   await stored(page, "and one more").waitFor();
   await page.waitForFunction(() => {
@@ -74,6 +82,77 @@ test("10,000 messages are scrolled through with a bounded document, and few line
     return box.scrollHeight - box.scrollTop - box.clientHeight < 2;
   });
 });
+
+test("what is in sight stands still while older messages are read, and when that fails", async () => {
+  const author = await Caller.register(server);
+  const code = await author.createRoom("Slow history");
+  const send = await author.join(code);
+  await sayAll(send, Array.from({ length: 300 }, (_, index) => `message ${index}`));
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  const answers = [gate(), gate()];
+  let asked = 0;
+  await page.route("**/grpcchatter.v1.ChatService/ListMessages", async (route) => {
+    const turn = asked++;
+    if (turn > 0 && turn <= answers.length) await answers[turn - 1].opened;
+    await (turn === 1 ? route.abort() : route.continue());
+  });
+  await joinRoom(ada, code);
+  await page.locator('li[data-seq="300"]').waitFor();
+  const top = page.locator('li[data-seq="201"]');
+  while (!(await top.count())) await page.evaluate(scrollUp, 4_000);
+  await page.evaluate(scrollUp, 4_000);
+  await page.getByText("Reading older messages…").waitFor();
+  await page.evaluate(() => {
+    const line = document.querySelector('li[data-seq="201"]');
+    window.places = new Set();
+    const look = () => requestAnimationFrame(() => (window.places.add(Math.round(line.getBoundingClientRect().top)), look()));
+    look();
+  });
+  answers[0].open();
+  await page.getByRole("button", { name: /could not be read/ }).click();
+  await page.getByText("Reading older messages…").waitFor();
+  answers[1].open();
+  await page.locator('li[data-seq="190"]').waitFor({ state: "attached" });
+  assert.equal(await page.evaluate(() => window.places.size), 1);
+  await ada.context.close();
+});
+
+/** The smallest of a few measurements, or the first that is good enough. */
+async function best(measure) {
+  let least = Infinity;
+  for (let attempt = 0; attempt < ATTEMPTS && least >= LONG; attempt++) least = Math.min(least, await measure());
+  return least;
+}
+
+async function toNewest(page, newest) {
+  const button = page.getByRole("button", { name: /Newest|new$/ });
+  if (await button.count()) await button.click();
+  await newest.waitFor();
+}
+
+/** Scrolls from the newest message to the first, step by step. */
+async function scrollThrough(page) {
+  const metrics = await ownTime(page);
+  const pass = { most: 0, jumps: 0, fresh: 0, costs: [], seen: new Set() };
+  let shown = new Set();
+  for (let before = await metrics(), top = false; !top; ) {
+    const step = await page.evaluate(scrollUp, 400);
+    const now = await metrics();
+    pass.costs.push(now - before);
+    before = now;
+    pass.most = Math.max(pass.most, step.elements);
+    if (step.jumped) pass.jumps++;
+    pass.fresh = Math.max(pass.fresh, step.seqs.filter((seq) => !shown.has(seq)).length);
+    shown = new Set(step.seqs);
+    for (const seq of step.seqs) pass.seen.add(seq);
+    top = step.top;
+  }
+  pass.costs.sort((a, b) => a - b);
+  pass.cost = (share) => Math.round(pass.costs[Math.ceil(pass.costs.length * share) - 1]);
+  return pass;
+}
 
 /**
  * Reads how much processor time the page's main thread has used, in milliseconds. It is an upper bound of any task
@@ -86,13 +165,6 @@ async function ownTime(page) {
     const { metrics } = await session.send("Performance.getMetrics");
     return metrics.find(({ name }) => name === "TaskDuration").value * 1000;
   };
-}
-
-function watchLongTasks() {
-  window.longTasks = [];
-  new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) window.longTasks.push(Math.round(duration));
-  }).observe({ type: "longtask" });
 }
 
 /** Scrolls up by so many pixels, waits for the frame, and tells what then stands in the document. */

@@ -90,4 +90,16 @@ test(`${BODIES.length} bodies are shown as they were written, and nothing runs`,
   assert.equal(await page.evaluate(() => window.ran), undefined);
   assert.deepEqual(reports, []);
   assert.deepEqual(ada.problems, []);
+
+  // Had any of them come to markup, the policy would have stopped it and said so.
+  const refused = await page.evaluate(async () => {
+    const report = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve, { once: true }));
+    try {
+      document.createElement("p").innerHTML = "<b>";
+    } catch (error) {
+      return [error.message, (await report).violatedDirective];
+    }
+  });
+  assert.match(refused[0], /requires 'TrustedHTML'/);
+  assert.equal(refused[1], "require-trusted-types-for");
 });

@@ -1,8 +1,8 @@
 // Everything by keyboard alone: no mouse is touched here.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { PASSWORD } from "./harness/api.mjs";
-import { launch, live, person, stored } from "./harness/browser.mjs";
+import { Caller, PASSWORD } from "./harness/api.mjs";
+import { joinRoom, launch, live, person, PHONE, signUp, stored } from "./harness/browser.mjs";
 import { Server } from "./harness/server.mjs";
 
 let server, browser;
@@ -16,27 +16,29 @@ after(async () => {
   await server?.close();
 });
 
+/** Presses Tab until the focus is on what is called so; every step on the way has to be visible. */
+async function tab(page, name, key = "Tab") {
+  for (let step = 0; step < 40; step++) {
+    await page.keyboard.press(key);
+    const focus = await page.evaluate(() => {
+      const element = document.activeElement;
+      const { width, height } = element.getBoundingClientRect();
+      const label = element.labels?.[0]?.textContent ?? element.getAttribute("aria-label") ?? element.textContent;
+      return { label: label.trim(), outlined: getComputedStyle(element).outlineStyle !== "none", seen: width > 0 && height > 0, tag: element.tagName };
+    });
+    if (focus.tag !== "BODY") assert.ok(focus.seen, `the focus is lost at ${focus.label}`);
+    // The writing field shows it on the box around it.
+    if (focus.tag !== "BODY" && focus.tag !== "TEXTAREA") assert.ok(focus.outlined, `no outline around ${focus.label}`);
+    if (name.test(focus.label)) return;
+  }
+  assert.fail(`Tab does not come to ${name}`);
+}
+
 test("an account, a room, a message, the room's settings and logging out, by keyboard alone", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   const { keyboard } = page;
-  /** Presses Tab until the focus is on what is called so; every step on the way has to be visible. */
-  const tabTo = async (name, key = "Tab") => {
-    for (let step = 0; step < 40; step++) {
-      await keyboard.press(key);
-      const focus = await page.evaluate(() => {
-        const element = document.activeElement;
-        const { width, height } = element.getBoundingClientRect();
-        const label = element.labels?.[0]?.textContent ?? element.getAttribute("aria-label") ?? element.textContent;
-        return { label: label.trim(), outlined: getComputedStyle(element).outlineStyle !== "none", seen: width > 0 && height > 0, tag: element.tagName };
-      });
-      if (focus.tag !== "BODY") assert.ok(focus.seen, `the focus is lost at ${focus.label}`);
-      // The writing field shows it on the box around it.
-      if (focus.tag !== "BODY" && focus.tag !== "TEXTAREA") assert.ok(focus.outlined, `no outline around ${focus.label}`);
-      if (name.test(focus.label)) return;
-    }
-    assert.fail(`Tab does not come to ${name}`);
-  };
+  const tabTo = (name, key) => tab(page, name, key);
   const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent);
 
   await page.goto("/");
@@ -101,8 +103,6 @@ test("an account, a room, a message, the room's settings and logging out, by key
 test("the log is scrolled by keyboard, and new messages are told to a screen reader", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
-  const { Caller } = await import("./harness/api.mjs");
-  const { joinRoom, signUp } = await import("./harness/browser.mjs");
   const grace = await Caller.register(server);
   const code = await grace.createRoom("Spoken");
   const say = await grace.join(code);
@@ -120,5 +120,83 @@ test("the log is scrolled by keyboard, and new messages are told to a screen rea
   await page.waitForFunction(() => document.querySelector(".scroll").scrollTop < 5);
   await page.keyboard.press("End");
   await page.getByRole("button", { name: /Newest|new$/ }).waitFor({ state: "detached" });
+  await ada.context.close();
+});
+
+test("a second person comes by code and by invitation, is removed, returns and is banned, by keyboard alone", async () => {
+  const [ada, grace] = await Promise.all([person(browser, server), person(browser, server)]);
+  await Promise.all([signUp(ada), signUp(grace)]);
+  const press = async (page, name, key = "Tab") => {
+    await tab(page, name, key);
+    await page.keyboard.press("Enter");
+  };
+  await press(ada.page, /New room/);
+  await ada.page.getByRole("dialog", { name: "New room" }).waitFor();
+  await ada.page.keyboard.type("Locked");
+  await tab(ada.page, /^Password/);
+  await ada.page.keyboard.type("secret");
+  await ada.page.keyboard.press("Enter");
+  await live(ada.page);
+  const code = await ada.page.evaluate(() => location.hash.replace("#room=", ""));
+
+  await press(grace.page, /^Join/);
+  await grace.page.getByRole("dialog", { name: "Join a room" }).waitFor();
+  await grace.page.keyboard.type(code);
+  await tab(grace.page, /^Password/);
+  await grace.page.keyboard.type("secret");
+  await grace.page.keyboard.press("Enter");
+  await live(grace.page);
+
+  const choose = async (what) => {
+    await ada.page.getByRole("button", { name: /^Remove or ban/ }).waitFor();
+    await press(ada.page, /^Remove or ban/);
+    await ada.page.getByRole("dialog", { name: grace.name }).waitFor();
+    await press(ada.page, what);
+    await ada.page.getByRole("dialog").waitFor({ state: "detached" });
+  };
+  await choose(/for now$/);
+  await grace.page.getByText("You were removed from this room").waitFor();
+
+  await press(ada.page, /About this room/);
+  await ada.page.getByRole("dialog", { name: "Locked" }).waitFor();
+  await press(ada.page, /^Invite without/);
+  await press(ada.page, /^Make an invitation/);
+  const link = await ada.page.getByLabel("Invitation", { exact: true }).inputValue();
+  await ada.page.keyboard.press("Escape");
+  await grace.page.goto(link);
+  await grace.page.getByRole("dialog", { name: "You are invited" }).waitFor();
+  await press(grace.page, /^Come in/);
+  await live(grace.page);
+
+  await choose(/^Ban/);
+  await grace.page.getByText("You are banned from this room").first().waitFor();
+
+  await ada.page.getByRole("textbox", { name: /^Message to/ }).focus();
+  await ada.page.keyboard.insertText("far too long ".repeat(400));
+  await ada.page.keyboard.press("Enter");
+  await ada.page.getByRole("button", { name: "Try again" }).waitFor();
+  await press(ada.page, /^Try again/, "Shift+Tab");
+  await ada.page.waitForFunction(() => document.activeElement?.tagName === "TEXTAREA");
+  await ada.page.getByRole("button", { name: "Discard" }).waitFor();
+  await press(ada.page, /^Discard/, "Shift+Tab");
+  await ada.page.locator("li.refused").waitFor({ state: "detached" });
+  assert.equal(await ada.page.evaluate(() => document.activeElement.tagName), "TEXTAREA");
+
+  await press(ada.page, /^Skip the list/, "Shift+Tab");
+  assert.equal(await ada.page.evaluate(() => document.activeElement.tagName), "MAIN");
+  await Promise.all([ada.context.close(), grace.context.close()]);
+});
+
+test("on a phone the way back from a room leads to where one went in", async () => {
+  const ada = await person(browser, server, { viewport: PHONE });
+  const { page } = ada;
+  const owner = await Caller.register(server);
+  const codes = [await owner.createRoom("First"), await owner.createRoom("Second")];
+  await signUp(ada);
+  for (const code of codes) {
+    await joinRoom(ada, code);
+    await page.getByRole("link", { name: "All rooms" }).press("Enter");
+    await page.waitForFunction((room) => document.activeElement?.getAttribute("href") === `#room=${room}`, code);
+  }
   await ada.context.close();
 });

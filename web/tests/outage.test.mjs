@@ -223,3 +223,14 @@ test("messages that come out of turn wait for those before them", async () => {
   assert.deepEqual(asked, [{ before: 0 }, { after: 0 }]);
   log.close();
 });
+
+test("names are let go of beyond 200 people, and asked for again below", () => {
+  const { changed, complete } = modules.presence;
+  const names = Array.from({ length: 199 }, (_, index) => `person${index}`);
+  const two = changed({ users: names, count: 199 }, ["ada1815"], ["person0"], 199);
+  assert.deepEqual([two.users.length, two.users.includes("ada1815"), complete(two)], [199, true, true]);
+  const many = changed(two, [], [], 201);
+  assert.deepEqual([many, complete(many)], [{ users: [], count: 201 }, true]);
+  const fewer = changed(many, ["grace1906"], [], 200);
+  assert.deepEqual([fewer, complete(fewer)], [{ users: ["grace1906"], count: 200 }, false]);
+});

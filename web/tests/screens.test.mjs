@@ -6,12 +6,23 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Caller } from "./harness/api.mjs";
-import { DESK, launch, live, logIn, person, PHONE, signUp, stored, write } from "./harness/browser.mjs";
+import { DESK, launch, live, logIn, person, PHONE, refuse, signUp, stored } from "./harness/browser.mjs";
 import { Server } from "./harness/server.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-let server, browser, ada, code, emptyCode;
+let browser;
+
+const LONG = Array.from({ length: 30 }, (_, line) => `${line + 1}. what is to be done before the release`).join("\n");
+const SERVICE = "**/grpcchatter.v1.ChatService";
+const RESOURCE_EXHAUSTED = 8;
+
+before(async () => {
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+});
 
 const TALK = [
   ["grace", "Evening. The migration finished at ten past nine, no errors in the log."],
@@ -30,137 +41,277 @@ const TALK = [
   ["ada", "🎉"],
 ];
 
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-  ada = await Caller.register(server, "ada1815");
-  const people = { ada, grace: await Caller.register(server, "grace1906"), linus: await Caller.register(server, "linus1969") };
-  for (const name of ["Book club", "Release 2.0", "Kitchen table"]) emptyCode = await ada.createRoom(name);
-  await ada.join(emptyCode);
-  code = await ada.createRoom("Night shift");
+/** A server with people, their rooms and what they said: the same for every picture. */
+async function stage() {
+  const server = await Server.start();
+  const [ada, grace, linus] = await Promise.all(["ada1815", "grace1906", "linus1969"].map((name) => Caller.register(server, name)));
+  const people = { ada, grace, linus };
+  for (const name of ["Book club", "Kitchen table"]) await ada.createRoom(name);
+  const plans = await ada.createRoom("Release 2.0");
+  const sayOfPlans = await grace.join(plans);
+  await sayOfPlans(LONG);
+  const code = await ada.createRoom("Night shift");
   const say = {};
   for (const [key, caller] of Object.entries(people)) say[key] = await caller.join(code);
   for (const [who, body] of TALK) await say[who](body);
-  // Who entered without a stream counts as here for half a minute: linus is not to be counted by the first test alone.
-  await people.linus.leave(code);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+  // Who entered without a stream counts as here for half a minute: two are to be counted, whoever looks first.
+  await linus.leave(code);
+  return { server, ada, grace, code, sayOfPlans };
+}
+
+/** Somebody who walks from screen to screen, and has each of them looked at. */
+class Walker {
+  constructor(visitor, name, phone) {
+    this.page = visitor.page;
+    this.context = visitor.context;
+    this.name = name;
+    this.phone = phone;
+  }
+
+  /** axe-core finds nothing, and nothing sticks out at the side. */
+  async sound(screen) {
+    const { page } = this;
+    if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${this.name}-${screen}.png`) });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    const told = violations.map(({ id, nodes }) => `${screen}: ${id}: ${nodes.map(({ html }) => html).join("\n")}`);
+    assert.deepEqual(told, []);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${screen} is too wide`);
+  }
+
+  async close() {
+    await this.page.keyboard.press("Escape");
+    await this.page.getByRole("dialog").waitFor({ state: "detached" });
+  }
+
+  async back() {
+    if (this.phone) await this.page.getByRole("link", { name: "All rooms" }).click();
+  }
+
+  async enter(room) {
+    await this.page.getByRole("navigation", { name: "Rooms" }).getByText(room).click();
+    await live(this.page);
+  }
+
+  async say(text) {
+    await this.page.getByRole("textbox", { name: /^Message to/ }).fill(text);
+    await this.page.getByRole("button", { name: "Send" }).click();
+  }
+
+  async unfold() {
+    for (const summary of await this.page.locator("summary").all()) await summary.click();
+  }
+}
 
 for (const colorScheme of ["light", "dark"]) {
   for (const [device, viewport] of [["desk", DESK], ["phone", PHONE]]) {
-    test(`${colorScheme}, ${device}: every screen is sound`, async () => {
+    test(`${colorScheme}, ${device}: every screen is sound`, async (t) => {
       const phone = device === "phone";
       const options = { viewport, colorScheme, isMobile: phone, hasTouch: phone, reducedMotion: "reduce" };
-      const visitor = await person(browser, server, options);
-      const { page } = visitor;
-      const sound = async (screen) => {
-        if (process.env.SCREENSHOTS) {
-          await page.screenshot({ path: join(process.env.SCREENSHOTS, `${colorScheme}-${device}-${screen}.png`) });
-        }
-        await page.evaluate(axe);
-        const { violations } = await page.evaluate(() => window.axe.run());
-        const told = violations.map(({ id, nodes }) => `${screen}: ${id}: ${nodes.map(({ html }) => html).join("\n")}`);
-        assert.deepEqual(told, []);
-        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${screen} is too wide`);
-      };
-      const back = async () => phone && page.getByRole("link", { name: "All rooms" }).click();
-      const close = async () => {
-        await page.keyboard.press("Escape");
-        await page.getByRole("dialog").waitFor({ state: "detached" });
-      };
-
-      await page.goto("/");
-      await page.getByLabel("Name").waitFor();
-      await sound("log-in");
-      await page.getByRole("button", { name: "Log in" }).last().click();
-      await page.getByLabel("Name").fill("nobody0");
-      await page.getByLabel("Password", { exact: true }).fill("nothing");
-      await page.getByRole("button", { name: "Log in" }).last().click();
-      await page.getByRole("alert").filter({ hasText: "do not fit" }).waitFor();
-      await sound("log-in-refused");
-      await page.getByRole("button", { name: "New account" }).click();
-      await sound("new-account");
-      await signUp(visitor);
-      await page.getByText("You are in no room yet").waitFor();
-      await sound("no-room");
-      await page.getByRole("button", { name: /Account$/ }).click();
-      await page.getByRole("button", { name: "Log out" }).click();
-      await logIn(visitor, "ada1815");
-      await page.getByText("Night shift").waitFor();
-      await sound("rooms");
-      for (const door of ["New room", "Join"]) {
-        await page.getByRole("button", { name: door, exact: true }).click();
-        await page.getByRole("dialog").waitFor();
-        await sound(door.toLowerCase().replace(" ", "-"));
-        await close();
-      }
-
-      const guests = await person(browser, server);
-      await logIn(guests, "grace1906");
-      await guests.page.goto(`/#room=${code}`);
-      await live(guests.page);
-      await page.getByText("Night shift").click();
-      await live(page);
-      await stored(page, "Good catch. I will grep for it and ask finance.").waitFor();
-      await page.getByText("2 here").waitFor();
-      await sound("room");
-      await page.getByRole("button", { name: "Emoji" }).click();
-      await sound("emoji");
-      await page.keyboard.press("Escape");
-      if (phone) {
-        await page.getByRole("button", { name: "Who is here" }).click();
-        await sound("people");
-        await close();
-      }
-      await page.getByRole("button", { name: "About this room" }).click();
-      await sound("settings");
-      for (const summary of await page.locator("summary").all()) await summary.click();
-      await page.getByRole("button", { name: "Make an invitation" }).click();
-      await page.getByLabel("Invitation", { exact: true }).waitFor();
-      await sound("settings-open");
-      await close();
-      await page.route("**/SendMessage", (route) => route.abort());
-      if (phone) {
-        await page.getByRole("textbox", { name: /^Message to/ }).fill("I have no network here");
-        await page.getByRole("button", { name: "Send" }).click();
-      } else await write(page, "I have no network here");
-      await visitor.context.setOffline(true);
-      await page.getByText("This device is offline.").waitFor();
-      await page.getByText("Sending…").waitFor();
-      await sound("offline");
-      await visitor.context.setOffline(false);
-      await page.unroute("**/SendMessage");
-      await live(page);
-      await stored(page, "I have no network here").last().waitFor();
-      await back();
-      await page.getByText("Kitchen table").click();
-      await page.getByText("Nothing was said here yet").waitFor();
-      await sound("empty-room");
-      await back();
-      await page.getByRole("button", { name: /Account$/ }).click();
-      for (const summary of await page.locator("summary").all()) await summary.click();
-      await sound("account");
-      await close();
-      await page.goto("/#room=nosuch1");
-      await page.getByText("This room does not exist").waitFor();
-      await sound("no-such-room");
-
-      await guests.context.close();
-      const stranger = await person(browser, server, options);
-      await signUp(stranger);
-      await stranger.page.goto(`/#join=not-a-token`);
-      await stranger.page.getByRole("button", { name: "Come in" }).click();
-      await stranger.page.getByRole("alert").filter({ hasText: "not valid" }).waitFor();
-      assert.deepEqual([...visitor.problems, ...stranger.problems], []);
-      await Promise.all([visitor.context.close(), stranger.context.close()]);
+      const scene = await stage();
+      t.after(() => scene.server.close());
+      const visitor = await person(browser, scene.server, options);
+      const walker = new Walker(visitor, `${colorScheme}-${device}`, phone);
+      await outside(walker, visitor);
+      const guest = await person(browser, scene.server);
+      await logIn(guest, "grace1906");
+      await guest.page.goto(`/#room=${scene.code}`);
+      await live(guest.page);
+      await inside(walker, scene);
+      await troubles(walker, scene);
+      await shut(walker, scene);
+      await waiting(walker, scene);
+      await invited(walker, scene);
+      assert.deepEqual([...visitor.problems, ...guest.problems], []);
+      await Promise.all([visitor.context.close(), guest.context.close()]);
     });
   }
 }
 
-test("at 200 % zoom everything is still there and nothing sticks out", async () => {
+/** Before one is logged in, and right after it. */
+async function outside(walker, visitor) {
+  const { page } = walker;
+  await page.goto("/");
+  await page.getByLabel("Name").waitFor();
+  await walker.sound("log-in");
+  await page.getByLabel("Name").fill("nobody0");
+  await page.getByLabel("Password", { exact: true }).fill("nothing");
+  await page.getByRole("button", { name: "Log in" }).last().click();
+  await page.getByRole("alert").filter({ hasText: "do not fit" }).waitFor();
+  await walker.sound("log-in-refused");
+  await page.getByRole("button", { name: "New account" }).click();
+  await walker.sound("new-account");
+  await signUp(visitor);
+  await page.getByText("You are in no room yet").waitFor();
+  await walker.sound("no-room");
+  await page.getByRole("button", { name: /Account$/ }).click();
+  await page.getByRole("button", { name: "Log out" }).click();
+  await logIn(visitor, "ada1815");
+  await page.getByText("Night shift").waitFor();
+  await walker.sound("rooms");
+  for (const door of ["New room", "Join"]) {
+    await page.getByRole("button", { name: door, exact: true }).click();
+    await page.getByRole("dialog").waitFor();
+    await walker.sound(door.toLowerCase().replace(" ", "-"));
+    await walker.close();
+  }
+  await page.getByRole("button", { name: /Account$/ }).click();
+  await walker.unfold();
+  await walker.sound("account");
+  await walker.close();
+}
+
+/** A room as it is most of the time. */
+async function inside(walker, { sayOfPlans }) {
+  const { page, phone } = walker;
+  await walker.enter("Night shift");
+  await stored(page, "Good catch. I will grep for it and ask finance.").waitFor();
+  await page.getByText("2 here").waitFor();
+  await walker.sound("room");
+  await page.getByRole("button", { name: "Emoji" }).click();
+  await walker.sound("emoji");
+  await page.keyboard.press("Escape");
+  if (phone) {
+    await page.getByRole("button", { name: "Who is here" }).click();
+    await walker.sound("people");
+  }
+  await page.getByRole("button", { name: "Remove or ban grace1906" }).click();
+  await page.getByRole("button", { name: "Ban grace1906", exact: true }).waitFor();
+  await walker.sound("remove");
+  if (phone) await page.keyboard.press("Escape");
+  await walker.close();
+  await page.getByRole("button", { name: "About this room" }).click();
+  await walker.sound("settings");
+  await walker.unfold();
+  await page.getByRole("button", { name: "Make an invitation" }).click();
+  await page.getByLabel("Invitation", { exact: true }).waitFor();
+  await walker.sound("settings-open");
+  await walker.close();
+
+  await walker.back();
+  await page.getByText("Kitchen table").click();
+  await page.getByText("Nothing was said here yet").waitFor();
+  await walker.sound("empty-room");
+
+  await walker.back();
+  for (let day = 1; day <= 9; day++) await sayOfPlans(`What is left for day ${day}: the notes, and somebody who reads them.`);
+  await walker.enter("Release 2.0");
+  await page.locator('li[data-seq="10"]').waitFor();
+  await page.getByRole("region", { name: "Messages" }).evaluate((box) => (box.scrollTop -= 250));
+  await page.getByText("New", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Newest" }).waitFor();
+  await walker.sound("new-line");
+  await page.getByRole("region", { name: "Messages" }).evaluate((box) => (box.scrollTop = 0));
+  await page.getByRole("button", { name: "Show all of it" }).waitFor();
+  await walker.sound("folded");
+}
+
+/** What is not sent, and why. */
+async function troubles(walker) {
+  const { page, context } = walker;
+  const discard = async (state) => {
+    await page.locator(`li.${state}`).getByRole("button", { name: "Discard" }).click();
+    await page.locator(`li.${state}`).waitFor({ state: "detached" });
+  };
+  await walker.say("far too long ".repeat(400));
+  await page.locator("li.refused").getByRole("button", { name: "Edit" }).waitFor();
+  await walker.sound("not-sent");
+  await discard("refused");
+  await page.route(`${SERVICE}/SendMessage`, (route) => refuse(route, RESOURCE_EXHAUSTED, "STORAGE_FULL"));
+  await walker.say("There is no space for this");
+  await page.locator("li.held").getByRole("button", { name: "Try now" }).waitFor();
+  await walker.sound("held");
+  await discard("held");
+  await page.unroute(`${SERVICE}/SendMessage`);
+  await context.setOffline(true);
+  await walker.say("I have no network here");
+  await page.getByText("This device is offline.").waitFor();
+  await page.getByText("Sending…").waitFor();
+  await walker.sound("offline");
+  await walker.back();
+  if (walker.phone) {
+    await page.getByText("1 not sent yet").waitFor({ state: "attached" });
+    await walker.sound("unsent");
+  }
+  await context.setOffline(false);
+  if (walker.phone) await page.getByText("1 not sent yet").waitFor({ state: "detached" });
+  else await stored(page, "I have no network here").waitFor();
+}
+
+/** Rooms that one cannot be in. */
+async function shut(walker, { grace }) {
+  const { page } = walker;
+  const code = await grace.createRoom("Finance", "secret");
+  await page.goto(`/#room=${code}`);
+  await page.getByText("This room asks for its password").waitFor();
+  await walker.sound("closed-password");
+  await page.getByLabel("Password of the room").fill("secret");
+  await page.getByRole("button", { name: "Enter" }).click();
+  await live(page);
+  await grace.remove(code, "ada1815");
+  await page.getByText("You were removed from this room").waitFor();
+  await walker.sound("closed-removed");
+  await page.getByLabel("Password of the room").fill("secret");
+  await page.getByRole("button", { name: "Enter" }).click();
+  await live(page);
+  await grace.remove(code, "ada1815", true);
+  await page.getByText("You are banned from this room").first().waitFor();
+  await walker.sound("closed-banned");
+  await page.goto("/#room=nosuch1");
+  await page.getByText("This room does not exist").waitFor();
+  await walker.sound("closed-unknown");
+}
+
+/** What is not there yet, and what does not come. */
+async function waiting(walker, { code }) {
+  const { page } = walker;
+  const calls = /ListMessages|ListChatRooms$/;
+  const held = [];
+  await page.route(calls, (route) => void held.push(route));
+  await page.goto("/");
+  await page.getByText("Reading your rooms…").waitFor({ state: "attached" });
+  await walker.sound("rooms-loading");
+  await page.goto(`/#room=${code}`);
+  await page.getByText("Reading the messages…").waitFor({ state: "attached" });
+  await walker.sound("room-loading");
+  await page.unroute(calls);
+  await page.route(calls, (route) => route.abort());
+  // Those of the page before are gone.
+  for (const route of held) await route.abort().catch(() => undefined);
+  await page.getByText("The messages could not be read.").waitFor();
+  await walker.sound("room-failed");
+  await page.goto("/");
+  await page.getByRole("button", { name: "Try again" }).waitFor();
+  await walker.sound("rooms-failed");
+  await page.unroute(calls);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("Night shift").waitFor();
+}
+
+/** A session that has ended, and an invitation: to somebody who is logged in, and one that is not good. */
+async function invited(walker, { ada, code }) {
+  const { page } = walker;
+  await page.evaluate(() => localStorage.setItem("grpcchatter/session", JSON.stringify({ userName: "ada1815", refreshToken: "spent" })));
+  await page.reload();
+  await page.getByText("Your session has ended.").waitFor();
+  await walker.sound("session-ended");
+  await logIn({ page }, "linus1969");
+  await page.goto(`/#join=${await ada.invite(code)}`);
+  await page.getByRole("dialog", { name: "You are invited" }).waitFor();
+  await walker.sound("invitation");
+  await page.getByRole("button", { name: "Come in" }).click();
+  await live(page);
+  await page.goto("/#join=not-a-token");
+  await page.getByRole("button", { name: "Come in" }).click();
+  await page.getByRole("alert").filter({ hasText: "not valid" }).waitFor();
+  await walker.sound("invitation-refused");
+  await walker.close();
+  assert.doesNotMatch(page.url(), /join=/);
+}
+
+test("at 200 % zoom everything is still there and nothing sticks out", async (t) => {
+  const { server } = await stage();
+  t.after(() => server.close());
   const visitor = await person(browser, server, { viewport: { width: DESK.width / 2, height: DESK.height / 2 }, deviceScaleFactor: 2 });
   const { page } = visitor;
   await logIn(visitor, "ada1815");

@@ -10,6 +10,8 @@ import { IconButton, useMedia } from "./parts";
 export interface ComposerHandle {
   /** Puts a text back to be written anew. */
   edit: (text: string) => void;
+  /** Takes the focus from what has gone; not on a touch screen, where it would open the keyboard. */
+  focus: () => void;
 }
 
 export function Composer({ room, name, handle }: { room: Room; name: string; handle: ComposerHandle }): JSX.Element {
@@ -29,6 +31,7 @@ export function Composer({ room, name, handle }: { room: Room; name: string; han
     write(text.trim() ? `${again}\n${text}` : again);
     area.current?.focus();
   };
+  handle.focus = () => touch || area.current?.focus();
   const send = () => {
     const body = text.trim();
     if (!body) return;

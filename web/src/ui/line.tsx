@@ -76,7 +76,9 @@ function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefin
   }
   return (
     <p class="delivery">
-      <Icon name={unsent.refused ? "alert" : "clock"} /> <span>{trouble}</span>
+      <span class="why">
+        <Icon name={unsent.refused ? "alert" : "clock"} /> <span>{trouble}</span>
+      </span>
       {acts && (
         <span class="acts">
           {unsent.refused ? (

@@ -11,6 +11,7 @@ import type { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { roomLink } from "../route";
 import { dayName, dayOf } from "../time";
+import type { ComposerHandle } from "./composer";
 import { Icon } from "./icons";
 import { Line, troubleOf, type UnsentActs } from "./line";
 import * as win from "./window";
@@ -24,7 +25,13 @@ const BOTTOM = 60;
 /** Older messages are read while so many are still to be scrolled through. */
 const AHEAD = 150;
 
-export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit: (text: string) => void }): JSX.Element {
+interface Props {
+  room: Room;
+  rooms: Rooms;
+  composer: ComposerHandle;
+}
+
+export function Messages({ room, rooms, composer }: Props): JSX.Element {
   const log = useCell(room.log.view);
   const unsent = useCell(room.outbox.unsent);
   const [, render] = useReducer((count: number) => count + 1, 0);
@@ -119,11 +126,17 @@ export function Messages({ room, rooms, edit }: { room: Room; rooms: Rooms; edit
   const acts = useMemo<UnsentActs>(
     () => ({
       hurry: () => room.retry(),
-      retry: (which) => room.outbox.retry(which),
-      discard: (which) => room.outbox.discard(which.clientId),
+      retry: (which) => {
+        room.outbox.retry(which);
+        composer.focus();
+      },
+      discard: (which) => {
+        room.outbox.discard(which.clientId);
+        composer.focus();
+      },
       edit: (which) => {
         room.outbox.discard(which.clientId);
-        edit(which.body);
+        composer.edit(which.body);
       },
     }),
     [room],

@@ -37,7 +37,7 @@ export function RoomScreen({ user, code, rooms, outboxes }: Props): JSX.Element 
   const presence = useCell(room.presence);
   const wide = useMedia("(min-width: 68rem)");
   const [showing, setShowing] = useState<"people" | "settings" | null>(null);
-  const composer = useMemo<ComposerHandle>(() => ({ edit: () => undefined }), []);
+  const composer = useMemo<ComposerHandle>(() => ({ edit: () => undefined, focus: () => undefined }), []);
   useEffect(() => {
     if (info) rooms.update(info);
   }, [info]);
@@ -76,7 +76,7 @@ export function RoomScreen({ user, code, rooms, outboxes }: Props): JSX.Element 
         {over === null ? (
           <>
             <Banner room={room} />
-            <Messages room={room} rooms={rooms} edit={(text) => composer.edit(text)} />
+            <Messages room={room} rooms={rooms} composer={composer} />
             <Composer room={room} name={name} handle={composer} />
           </>
         ) : (

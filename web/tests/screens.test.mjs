@@ -274,10 +274,8 @@ async function waiting(walker, { code }) {
   await page.goto(`/#room=${code}`);
   await page.getByText("Reading the messages…").waitFor({ state: "attached" });
   await walker.sound("room-loading");
-  await page.unroute(calls);
   await page.route(calls, (route) => route.abort());
-  // Those of the page before are gone.
-  for (const route of held) await route.abort().catch(() => undefined);
+  for (const route of held) await route.abort();
   await page.getByText("The messages could not be read.").waitFor();
   await walker.sound("room-failed");
   await page.goto("/");

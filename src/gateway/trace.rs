@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
@@ -86,9 +86,14 @@ where
         let counted = Counted::begin(&route, &request);
         request.extensions_mut().insert(route);
         let begun = Instant::now();
-        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // A service may panic before it returns its future, too.
+        let answering = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         let traced = async move {
-            let response = match answering.await {
+            let answered = match answering {
+                Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let response = match answered {
                 Ok(Ok(response)) => response,
                 Err(_) => {
                     tracing::error!("a handler panicked");
@@ -113,4 +118,68 @@ where
 
 fn text(id: Option<&RequestId>) -> Option<&str> {
     id.and_then(|id| id.header_value().to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::CONTENT_TYPE;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Panics as soon as it is called, or when its answer is awaited.
+    #[derive(Clone, Copy, Debug)]
+    enum Panicking {
+        AtOnce,
+        Later,
+    }
+
+    impl Service<Request<()>> for Panicking {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            match self {
+                Self::AtOnce => panic!("as soon as it is called"),
+                Self::Later => Box::pin(async { panic!("when it is awaited") }),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_in_the_callers_dialect() {
+        for panicking in [Panicking::AtOnce, Panicking::Later] {
+            for content_type in [
+                "application/grpc",
+                "application/grpc-web+proto",
+                "application/grpc-web-text+proto",
+                "application/json",
+            ] {
+                let path = if content_type == "application/json" {
+                    "/login"
+                } else {
+                    "/grpcchatter.v1.ChatService/ListChatRooms"
+                };
+                let mut request = Request::post(path).header(CONTENT_TYPE, content_type).body(()).unwrap();
+                *request.version_mut() = http::Version::HTTP_2;
+                let answer = TraceLayer.layer(panicking).oneshot(request).await.unwrap();
+                assert_eq!(answer.headers()[CONTENT_TYPE], content_type, "{panicking:?}");
+                if content_type == "application/json" {
+                    assert_eq!(answer.status(), 500);
+                    let body = answer.into_body().collect().await.unwrap().to_bytes();
+                    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                    assert_eq!(body["reason"], "INTERNAL");
+                } else {
+                    assert_eq!(answer.status(), 200);
+                    assert_eq!(answer.headers()["grpc-status"], INTERNAL);
+                }
+            }
+        }
+    }
 }

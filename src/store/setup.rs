@@ -35,6 +35,9 @@ pub enum SetupError {
         "its schema is an older version's (it lacks {0}); run `grpcchatter migrate`, or start this version"
     )]
     Older(String),
+    /// PostgreSQL is too old.
+    #[error("PostgreSQL {0} is too old; this program needs 15 or later")]
+    TooOld(String),
     /// Another server has it.
     #[error("another server is using it; stop that one, or set DATABASE_URL to another database")]
     Taken,
@@ -48,7 +51,12 @@ impl SetupError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Taken => 75,
-            Self::Absent(_) | Self::Older(_) | Self::Newer(_) | Self::Pragma { .. } | Self::Database(_) => 69,
+            Self::Absent(_)
+            | Self::Older(_)
+            | Self::Newer(_)
+            | Self::TooOld(_)
+            | Self::Pragma { .. }
+            | Self::Database(_) => 69,
         }
     }
 }
@@ -60,6 +68,7 @@ impl Store {
     /// # Errors
     /// Where the database is newer than the program, or fails.
     pub async fn migrate(&self) -> Result<String, SetupError> {
+        self.refuse_old_postgres().await?;
         self.refuse_newer().await?;
         Migrator::up(self.database(), None).await?;
         if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
@@ -104,6 +113,17 @@ impl Store {
         Ok(())
     }
 
+    async fn refuse_old_postgres(&self) -> Result<(), SetupError> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        let asked = "SELECT current_setting('server_version_num')::int4 AS number, \
+                     current_setting('server_version') AS name";
+        let row = self.database().query_one_raw(Statement::from_string(self.backend(), asked)).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("server_version".to_owned()))?;
+        check_version(row.try_get("", "number")?, row.try_get("", "name")?)
+    }
+
     async fn check_pragmas(&self) -> Result<(), SetupError> {
         for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
             let statement = Statement::from_string(self.backend(), format!("PRAGMA {pragma}"));
@@ -131,5 +151,30 @@ impl Store {
             .await?;
         let row = meta::Entity::find_by_id(name).one(self.database()).await?;
         Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
+    }
+}
+
+/// The oldest PostgreSQL that the statements are written for, as `server_version_num` tells it.
+const OLDEST_POSTGRES: i32 = 150_000;
+
+fn check_version(number: i32, name: String) -> Result<(), SetupError> {
+    if number < OLDEST_POSTGRES { Err(SetupError::TooOld(name)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgresql_before_15_is_refused_with_a_sentence() {
+        let refused = check_version(140_012, "14.12 (Debian 14.12-1)".to_owned()).unwrap_err();
+        assert_eq!(refused.exit_code(), 69);
+        assert_eq!(
+            refused.to_string(),
+            "PostgreSQL 14.12 (Debian 14.12-1) is too old; this program needs 15 or later"
+        );
+        for number in [150_000, 170_002] {
+            check_version(number, String::new()).unwrap();
+        }
     }
 }

@@ -186,6 +186,7 @@ impl App {
             metrics_token: config.metrics.token,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
+            web_dir: config.web_dir,
             clock: clock.clone(),
         });
         Ok(Self {
@@ -295,7 +296,9 @@ impl App {
                 let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
                 loop {
                     ticks.tick().await;
-                    tls.reload_if_changed();
+                    let tls = tls.clone();
+                    // It reads files. A panic in it is told by the runtime, and the next turn tries again.
+                    drop(tokio::task::spawn_blocking(move || tls.reload_if_changed()).await);
                 }
             });
         }

@@ -4,8 +4,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -95,11 +95,30 @@ fn a_certificate_is_made_for_development() {
     let folder = Folder::new("self-signed");
     let server = Server::start(folder.program(&["--server-port=0", "--tls-self-signed"]));
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    let port = server.url.trim_end_matches('/').rsplit_once(':').unwrap().1;
+    let checked = folder.run(&["healthcheck", "--tls-self-signed", "--server-port", port]);
+    assert_eq!(checked.0, 0, "{}", checked.1);
     let (code, log) = server.terminate();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("TLS is on") && log.contains("sha256="), "{log}");
     let both = folder.run(&["--tls-self-signed", "--tls-cert=a.pem", "--tls-key=b.pem"]);
     assert_eq!((both.0, both.1.contains("given or made")), (64, true), "{}", both.1);
+}
+
+#[test]
+fn a_folder_may_take_the_pages_place() {
+    let folder = Folder::new("web-dir");
+    let (code, told) = folder.run(&["serve", "--server-port=0", "--web-dir=."]);
+    assert_eq!((code, told.contains("holds no index.html")), (64, true), "{told}");
+    fs::write(folder.0.join("index.html"), "mine").unwrap();
+    let server = Server::start(folder.program(&["serve", "--server-port=0", "--web-dir=."]));
+    let mut socket =
+        TcpStream::connect(server.url.trim_start_matches("http://").trim_end_matches('/')).unwrap();
+    socket.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with("mine"), "{answer}");
+    assert_eq!(server.terminate().0, 0);
 }
 
 #[test]
@@ -171,6 +190,7 @@ fn every_command_has_help() {
         let text = String::from_utf8(help.stdout).unwrap();
         assert_eq!(help.status.code(), Some(0), "{command:?}");
         assert!(text.contains("Usage: grpcchatter") && text.lines().next().unwrap().len() > 10, "{text}");
+        assert!(text.contains("Exit codes: 0 done") && text.contains("130 "), "{command:?}: {text}");
     }
 }
 

@@ -72,16 +72,15 @@ impl AdminError {
 }
 
 impl Admin {
-    /// Opens the database that the configuration names.
+    /// Opens a database.
     ///
     /// # Errors
     /// Where it is not there, or another version's.
-    pub fn open(config: &Config) -> Result<Self, AdminError> {
+    pub fn open(database: &DatabaseUrl) -> Result<Self, AdminError> {
         let clock = Clock::system();
         let core = core()?;
-        let store = core
-            .block_on(Store::connect_beside(&config.database, clock.clone()))
-            .map_err(StartError::from)?;
+        let store =
+            core.block_on(Store::connect_beside(database, clock.clone())).map_err(StartError::from)?;
         Ok(Self { core, store, clock })
     }
 
@@ -157,11 +156,11 @@ impl Admin {
     ///
     /// # Errors
     /// Where the file cannot be made, or the database is PostgreSQL.
-    pub fn backup(config: &Config, path: &Path) -> Result<(), AdminError> {
-        if matches!(config.database, DatabaseUrl::Postgres(_)) {
+    pub fn backup(database: &DatabaseUrl, path: &Path) -> Result<(), AdminError> {
+        if matches!(database, DatabaseUrl::Postgres(_)) {
             return Err(AdminError::UsePgDump);
         }
-        let admin = Self::open(config)?;
+        let admin = Self::open(database)?;
         let failed = |cause| AdminError::Backup { path: path.to_owned(), cause };
         // It holds what the database holds: nobody else may read it.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;

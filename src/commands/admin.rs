@@ -7,7 +7,7 @@ use std::{
 
 use grpcchatter::{
     app::{Admin, AdminError},
-    config::{Config, Loaded},
+    config::{Loaded, LogConfig, LogFormat, Place},
     telemetry,
 };
 
@@ -38,8 +38,8 @@ pub(super) fn check_config(args: SettingArgs) -> Result<(), Failed> {
 }
 
 pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
-    let config = quietly(place)?;
-    Admin::backup(&config, file).map_err(failed)?;
+    let place = quietly(place)?;
+    Admin::backup(&place.database, file).map_err(failed)?;
     print(format_args!("the database is in {}; keep DATA_DIR/secret beside it", file.display()));
     Ok(())
 }
@@ -88,15 +88,14 @@ pub(super) fn secret() -> Result<(), Failed> {
 }
 
 fn open(place: PlaceArgs) -> Result<Admin, Failed> {
-    Admin::open(&quietly(place)?).map_err(failed)
+    Admin::open(&quietly(place)?.database).map_err(failed)
 }
 
-/// Reads the settings, and logs failures alone: what a command has to say it prints.
-fn quietly(place: PlaceArgs) -> Result<Config, Failed> {
-    let mut config = place.load()?;
-    "error".clone_into(&mut config.log.filter);
-    telemetry::init(&config.log);
-    Ok(config)
+/// Reads where the database is, and logs failures alone: what a command has to say it prints.
+fn quietly(place: PlaceArgs) -> Result<Place, Failed> {
+    let place = place.load()?;
+    telemetry::init(&LogConfig { filter: "error".to_owned(), format: LogFormat::Text });
+    Ok(place)
 }
 
 fn failed(error: AdminError) -> Failed {

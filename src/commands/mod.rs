@@ -13,19 +13,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use grpcchatter::config::ConfigError;
 
-use self::settings::{PlaceArgs, ServeArgs, SettingArgs};
+use self::settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
 66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
-75 a port or DATA_DIR is taken.";
+75 a port or DATA_DIR is taken, 130 told to end twice.";
 
 /// Real-time chat behind one port: gRPC, gRPC-web and REST, with a durable log.
 #[derive(Parser)]
-#[command(name = "grpcchatter", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "grpcchatter", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Task>,
@@ -42,7 +42,7 @@ enum Task {
     /// Reads the settings as `serve` would, and says what is wrong with them
     CheckConfig(SettingArgs),
     /// Asks the server on this machine whether it is ready; ends with 69 where it is not
-    Healthcheck(SettingArgs),
+    Healthcheck(ReachArgs),
     /// Copies the SQLite database into a new file while the server runs
     Backup {
         /// The file, which must not be there yet
@@ -125,7 +125,8 @@ impl Failed {
 
 /// Does what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come as errors, too: they go to standard output and are a success. Where the
@@ -152,6 +153,15 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => tell(&failed),
     }
+}
+
+/// Returns the command line's description, whose commands all tell the exit codes.
+fn command() -> clap::Command {
+    with_exit_codes(Cli::command())
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    command.after_help(EXIT_CODES).mut_subcommands(with_exit_codes)
 }
 
 /// Says on standard error what is wrong: the log may be off, or in JSON, or not there yet.

@@ -2,10 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, Failed};
+use super::{Failed, command};
 
 /// The exit code of a file that cannot be written (`EX_CANTCREAT` of sysexits.h).
 const UNWRITABLE: u8 = 73;
@@ -16,16 +15,16 @@ pub(super) fn openapi() -> Result<(), Failed> {
 }
 
 pub(super) fn completions(shell: Shell) -> Result<(), Failed> {
-    clap_complete::generate(shell, &mut Cli::command(), "grpcchatter", &mut io::stdout());
+    clap_complete::generate(shell, &mut command(), "grpcchatter", &mut io::stdout());
     Ok(())
 }
 
 pub(super) fn man(folder: Option<PathBuf>) -> Result<(), Failed> {
     let written = match folder {
         Some(folder) => {
-            std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+            std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(command(), folder))
         }
-        None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()),
+        None => clap_mangen::Man::new(command()).render(&mut io::stdout()),
     };
     written.map_err(|error| Failed::new(error, UNWRITABLE))
 }

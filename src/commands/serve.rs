@@ -41,7 +41,11 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
         announce(&addresses, if tls.is_some() { "https" } else { "http" });
         systemd::notify(State::Ready);
         let reload = || match &tls {
-            Some(tls) => tls.reload(),
+            Some(tls) => {
+                let tls = tls.clone();
+                // It reads files, and says itself how it went.
+                drop(tokio::task::spawn_blocking(move || tls.reload()));
+            }
             None => tracing::info!("SIGHUP received: there is no certificate to read again"),
         };
         signals.requested(reload).await;

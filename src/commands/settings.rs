@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use grpcchatter::config::{Config, ConfigError, DEFAULT_FILE, Loaded, SETTINGS, Setting, Sources};
+use grpcchatter::config::{
+    Config, ConfigError, DEFAULT_FILE, Loaded, Place, Reach, SETTINGS, Setting, Sources,
+};
 
 use super::Failed;
 
@@ -12,9 +14,22 @@ use super::Failed;
 pub(super) struct ServeArgs {
     /// Speaks TLS with a certificate made at the start for localhost, for development: no client trusts it by itself
     #[arg(long)]
-    pub(super) tls_self_signed: bool,
+    tls_self_signed: bool,
+    /// Serves the page from a folder in place of the one in the program, for whoever works on it
+    #[arg(long, value_name = "DIRECTORY")]
+    web_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) settings: SettingArgs,
+    settings: SettingArgs,
+}
+
+/// What `healthcheck` takes: what says where the server is called counts, and the rest may be there.
+#[derive(Args)]
+pub(super) struct ReachArgs {
+    /// Speaks TLS, as to a server that was started with --tls-self-signed
+    #[arg(long)]
+    tls_self_signed: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
 }
 
 /// Where the settings come from.
@@ -80,36 +95,47 @@ impl FromArgMatches for SettingFlags {
 impl ServeArgs {
     /// Reads the settings.
     pub(super) fn load(self) -> Result<Loaded, Failed> {
-        load(self.settings.config, self.settings.flags.0, self.tls_self_signed)
+        let sources = self.settings.sources();
+        load(&Sources { tls_self_signed: self.tls_self_signed, web_dir: self.web_dir, ..sources })
+    }
+}
+
+impl ReachArgs {
+    /// Reads where the server is called, and nothing else.
+    pub(super) fn load(self) -> Result<Reach, Failed> {
+        let sources = self.settings.sources();
+        Reach::load(&Sources { tls_self_signed: self.tls_self_signed, ..sources }).map_err(failed)
     }
 }
 
 impl SettingArgs {
     /// Reads the settings.
     pub(super) fn load(self) -> Result<Loaded, Failed> {
-        load(self.config, self.flags.0, false)
+        load(&self.sources())
+    }
+
+    fn sources(self) -> Sources {
+        sources(self.config, self.flags.0)
     }
 }
 
 impl PlaceArgs {
-    /// Reads the settings.
-    pub(super) fn load(self) -> Result<Config, Failed> {
+    /// Reads where the database is, and nothing else.
+    pub(super) fn load(self) -> Result<Place, Failed> {
         let flags = self.data_dir.map(|folder| ("DATA_DIR", folder)).into_iter().collect();
-        Ok(load(self.config, flags, false)?.config)
+        Place::load(&sources(self.config, flags)).map_err(failed)
     }
 }
 
-fn load(
-    file: Option<PathBuf>,
-    flags: Vec<(&'static str, String)>,
-    tls_self_signed: bool,
-) -> Result<Loaded, Failed> {
-    let sources = Sources {
-        file,
-        default_file: Some(DEFAULT_FILE.into()),
-        environment: std::env::vars_os().collect(),
-        flags,
-        tls_self_signed,
-    };
-    Config::load(&sources).map_err(|error| Failed::new(error, ConfigError::EXIT_CODE))
+fn sources(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Sources {
+    let (default_file, environment) = (Some(DEFAULT_FILE.into()), std::env::vars_os().collect());
+    Sources { file, default_file, environment, flags, ..Sources::default() }
+}
+
+fn load(sources: &Sources) -> Result<Loaded, Failed> {
+    Config::load(sources).map_err(failed)
+}
+
+fn failed(error: ConfigError) -> Failed {
+    Failed::new(error, ConfigError::EXIT_CODE)
 }

@@ -29,6 +29,8 @@ pub struct Sources {
     pub flags: Vec<(&'static str, String)>,
     /// Whether to make a certificate for development; a flag alone, so that it is in nobody's file by mistake.
     pub tls_self_signed: bool,
+    /// A folder that holds the page, for whoever works on it; a flag alone for the same reason.
+    pub web_dir: Option<PathBuf>,
 }
 
 /// One source's values, by the settings' names. None is empty: empty is unset.

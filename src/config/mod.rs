@@ -14,6 +14,7 @@ pub mod fuzz;
 mod layers;
 mod listen;
 mod mistake;
+mod place;
 mod reader;
 mod secret;
 mod setting;
@@ -28,6 +29,7 @@ pub use data_dir::{DataDir, DataDirError};
 use layers::Layers;
 pub use layers::{DEFAULT_FILE, Sources};
 pub use mistake::ConfigError;
+pub use place::{Place, Reach};
 use reader::Reader;
 pub use secret::Secrets;
 pub use setting::{SETTINGS, Setting};
@@ -63,6 +65,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// The folder that holds the page in place of the one in the program.
+    pub web_dir: Option<PathBuf>,
 }
 
 /// Rooms, their messages and what is kept of them.
@@ -142,7 +146,7 @@ impl Config {
         let mut reader = Reader::new(&layers, errors);
         let mut notes = Vec::new();
         reader.refuse_not_yet();
-        let config = Self::read(&mut reader, &mut notes, sources.tls_self_signed);
+        let config = Self::read(&mut reader, &mut notes, sources);
         let config = reader.finish().or(config)?;
         Ok(Loaded { config, file: layers.file, notes })
     }
@@ -167,14 +171,11 @@ impl Config {
         Ok(Self::load(&sources)?.config)
     }
 
-    fn read(reader: &mut Reader<'_>, notes: &mut Vec<String>, tls_self_signed: bool) -> Self {
-        let data_dir = reader.required("DATA_DIR", value::path);
-        let database = reader
-            .optional("DATABASE_URL", value::database)
-            .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("grpcchatter.db")));
+    fn read(reader: &mut Reader<'_>, notes: &mut Vec<String>, sources: &Sources) -> Self {
+        let Place { data_dir, database } = Place::read(reader);
         Self {
             listen: listen::listen(reader, notes),
-            tls: reader.tls(tls_self_signed),
+            tls: reader.tls(sources.tls_self_signed),
             secrets: reader.secrets(&database),
             data_dir,
             database,
@@ -215,6 +216,7 @@ impl Config {
                 filter: reader.required("LOG_LEVEL", value::log_filter),
                 format: reader.required("LOG_FORMAT", value::log_format),
             },
+            web_dir: reader.web_dir(sources.web_dir.as_deref()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Takes typed values out of the layers, and keeps the mistakes for the end.
 
+use std::path::{Path, PathBuf};
+
 use super::{
     Secrets, Setting,
     layers::Layers,
@@ -81,6 +83,15 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Returns the folder that holds the page, which must be there.
+    pub(super) fn web_dir(&mut self, folder: Option<&Path>) -> Option<PathBuf> {
+        let folder = folder?;
+        if !folder.join("index.html").is_file() {
+            self.errors.add_sentence(format!("--web-dir: {} holds no index.html", folder.display()));
+        }
+        Some(folder.to_owned())
     }
 
     /// Returns what signs tokens. PostgreSQL outlives a data folder, so its secret must be given.

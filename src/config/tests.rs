@@ -20,6 +20,7 @@ fn load(
         environment: environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         tls_self_signed: false,
+        web_dir: None,
     };
     let loaded = Config::load(&sources);
     std::fs::remove_file(&path).unwrap();

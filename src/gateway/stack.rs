@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -64,6 +65,8 @@ pub struct Parts {
     pub cors_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The folder that holds the page in place of the one in the program.
+    pub web_dir: Option<PathBuf>,
     /// Where request ids begin.
     pub clock: Clock,
 }
@@ -86,6 +89,7 @@ impl Stack {
             readiness: parts.readiness,
             gauges: parts.gauges,
             metrics_token: parts.metrics_token,
+            web_dir: parts.web_dir,
         };
         let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
         let steer = Steer {

@@ -23,6 +23,7 @@ on_each_database! {
     a_backup_while_messages_are_written_is_whole_and_resets_who_has_more,
     a_database_is_migrated_where_no_server_uses_it,
     a_healthcheck_says_whether_the_server_is_ready,
+    a_spoiled_certificate_keeps_no_operator_from_a_running_server,
 }
 
 /// How soon a running server has noticed.
@@ -187,4 +188,30 @@ async fn a_healthcheck_says_whether_the_server_is_ready(database: Database) {
         let (code, _, told) = Process::command(&database, &folder, &check, "").await;
         assert_eq!((code, told.contains("is not ready")), (69, true), "{told}");
     }
+}
+
+async fn a_spoiled_certificate_keeps_no_operator_from_a_running_server(database: Database) {
+    let (folder, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [cert, key] = Certificate::trusted().write(files.path());
+    let server = Process::start(&database, &folder, &[(cert.0, &cert.1), (key.0, &key.1)]).await;
+    std::fs::write(&cert.1, "spoiled").unwrap();
+    let port = server.address().port();
+    let settings = format!("SERVER_PORT={port}\nTLS_CERT={}\nTLS_KEY={}\n", cert.1, key.1);
+    let file = files.path().join("settings.env");
+    std::fs::write(&file, settings).unwrap();
+    let file = file.to_str().unwrap();
+    let name = new_name();
+    // The environment names another port, and a flag is stronger.
+    let port = port.to_string();
+    for (command, expected) in [
+        (&["check-config", "--config", file][..], 64),
+        (&["healthcheck", "--config", file, "--server-port", &port], 0),
+        (&["user", "add", &name, "--config", file], 0),
+        (&["user", "disable", &name, "--config", file], 0),
+        (&["room", "list", "--config", file], 0),
+    ] {
+        let (code, _, told) = Process::command(&database, &folder, command, PASSWORD).await;
+        assert_eq!(code, expected, "{command:?}: {told}");
+    }
+    server.kill().await;
 }

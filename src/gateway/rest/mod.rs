@@ -6,6 +6,7 @@ mod account;
 mod answer;
 mod body;
 mod caller;
+mod folder;
 mod metrics;
 mod openapi;
 mod page;
@@ -13,6 +14,8 @@ mod probe;
 mod session;
 #[cfg(test)]
 mod tests;
+
+use std::path::PathBuf;
 
 use axum::{
     Router,
@@ -37,6 +40,8 @@ pub(super) struct Rest {
     pub(super) gauges: Gauges,
     /// The token that /metrics asks for; none: this machine alone.
     pub(super) metrics_token: Option<MetricsToken>,
+    /// The folder that holds the page in place of the one in the program.
+    pub(super) web_dir: Option<PathBuf>,
 }
 
 /// Builds the router. A request to it carries a [`ClientAddress`](super::ClientAddress) and, where the access
@@ -54,7 +59,7 @@ pub(super) fn router(rest: Rest) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/openapi.json", get(openapi::description))
         .route("/docs", get(openapi::page))
-        .merge(page::router())
+        .merge(page::router(rest.web_dir.clone()))
         .fallback(async || refuse(&Error::PathNotFound))
         .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(rest)

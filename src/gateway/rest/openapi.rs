@@ -1,6 +1,6 @@
 //! The REST calls described for machines, in OpenAPI 3.1, and for people, on a page that loads nothing.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use axum::response::{Html, IntoResponse as _, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -65,8 +65,11 @@ pub(super) struct Refusal {
 }
 
 /// Returns the description of the REST calls as JSON.
-pub fn openapi() -> String {
-    Document::openapi().to_pretty_json().expect("a description made of the program's own names is JSON")
+pub fn openapi() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        Document::openapi().to_pretty_json().expect("a description made of the program's own names is JSON")
+    });
+    &DOCUMENT
 }
 
 /// This description
@@ -78,10 +81,12 @@ pub(super) async fn description() -> Response {
 /// This description as a page
 #[utoipa::path(get, path = "/docs", responses((status = 200, description = "a page", content_type = "text/html")))]
 pub(super) async fn page() -> Response {
+    static PAGE: LazyLock<String> =
+        LazyLock::new(|| written(&serde_json::from_str(openapi()).unwrap_or_default()));
     let policy =
         "default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = [(CONTENT_SECURITY_POLICY, policy), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, Html(written(&serde_json::from_str(&openapi()).unwrap_or_default()))).into_response()
+    (headers, Html(PAGE.as_str())).into_response()
 }
 
 /// Writes the document as HTML: a heading for each call, what it takes and what it answers.

@@ -1,11 +1,15 @@
 //! The page, compiled into the program: whoever has the binary has all of it.
 
+use std::path::PathBuf;
+
 use axum::Router;
 use http::{
     HeaderName, HeaderValue,
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::folder;
 
 static_serve::embed_assets!("web/dist", compress = true, strip_html_ext = true);
 
@@ -15,9 +19,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; font-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// Serves the page's files. Names are stable, so a browser asks each time and is told by its ETag that nothing
+/// Serves the page's files, or those of a folder in their place. Names are stable, so a browser asks each time and is told by its ETag that nothing
 /// is new.
-pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(super) fn router<S: Clone + Send + Sync + 'static>(web_dir: Option<PathBuf>) -> Router<S> {
+    let files = web_dir.map_or_else(static_router, folder::router);
     [
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -25,7 +30,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         (REFERRER_POLICY, "no-referrer"),
     ]
     .into_iter()
-    .fold(static_router(), |router, (name, value)| router.layer(header(name, value)))
+    .fold(files, |router, (name, value)| router.layer(header(name, value)))
 }
 
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

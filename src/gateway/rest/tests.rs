@@ -1,5 +1,7 @@
 //! The REST dialect as a client sees it, below the layers that say who calls.
 
+mod page;
+
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
@@ -30,11 +32,9 @@ on_each_database! {
     a_password_is_changed_and_an_account_deleted_with_the_present_password_only,
     without_a_caller_nothing_of_an_account_is_shown,
     a_body_over_sixteen_kibibytes_is_too_large,
-    a_body_that_does_not_come_is_not_waited_for,
     other_methods_and_paths_are_refused_in_json,
     the_eleventh_registration_of_an_hour_is_told_when_to_come_back,
     probes_say_how_it_is,
-    the_page_comes_with_its_policy_and_is_not_sent_twice,
     every_call_is_described_and_whatever_is_described_is_served,
     the_page_of_the_calls_loads_nothing_and_shows_all,
 }
@@ -80,7 +80,8 @@ struct Server {
 
 fn router_of(domain: &TemporaryDomain, readiness: Readiness) -> Router {
     let accounts = domain.accounts.clone();
-    router(Rest { accounts, readiness, gauges: Arc::new(Levels::default), metrics_token: None })
+    let gauges = Arc::new(Levels::default);
+    router(Rest { accounts, readiness, gauges, metrics_token: None, web_dir: None })
 }
 
 impl Server {
@@ -270,14 +271,6 @@ async fn a_body_over_sixteen_kibibytes_is_too_large(database: TemporaryDatabase)
     }
 }
 
-async fn a_body_that_does_not_come_is_not_waited_for(database: TemporaryDatabase) {
-    let server = Server::open(database).await;
-    tokio::time::pause();
-    let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let answer = server.post("/login", never).await;
-    assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (504, "DEADLINE_EXCEEDED"));
-}
-
 async fn other_methods_and_paths_are_refused_in_json(database: TemporaryDatabase) {
     let server = Server::open(database).await;
     for (method, path, allow) in [
@@ -326,26 +319,9 @@ async fn probes_say_how_it_is(database: TemporaryDatabase) {
     assert_eq!(answer.headers[RETRY_AFTER], "1");
 }
 
-async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: TemporaryDatabase) {
-    let server = Server::open(database).await;
-    let page = server.call(Method::GET, "/", None, "").await;
-    assert_eq!(page.status, 200);
-    assert!(page.headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
-    assert_eq!(page.headers["cache-control"], "no-cache");
-    assert_eq!(page.headers["x-content-type-options"], "nosniff");
-    assert_eq!(page.headers["referrer-policy"], "no-referrer");
-    let policy = page.headers["content-security-policy"].to_str().unwrap();
-    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
-    let mut request = Request::get("/").body(Body::empty()).unwrap();
-    request.headers_mut().insert("if-none-match", page.headers["etag"].clone());
-    let again = Answer::of(server.router.clone().oneshot(request).await.unwrap()).await;
-    assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
-    assert_eq!(again.headers["cache-control"], "no-cache");
-}
-
 /// The calls that the description lists, as method and path.
 fn described() -> Vec<(Method, String)> {
-    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let document: Value = serde_json::from_str(openapi()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     let calls = paths.iter().flat_map(|(path, calls)| {

@@ -1,12 +1,11 @@
 //! What systemd is told and what it hands over: `sd_notify(3)` and socket activation. Elsewhere all of it is nothing.
 
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt as _;
 use std::{
     env, io,
     net::TcpListener,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
+    os::unix::net::{SocketAddr, UnixDatagram},
 };
 
 use listenfd::ListenFd;
@@ -30,7 +29,11 @@ pub fn notify(state: State) {
     let told = || -> io::Result<()> {
         let name = socket.as_encoded_bytes();
         let address = match name.strip_prefix(b"@") {
+            #[cfg(target_os = "linux")]
             Some(name) => SocketAddr::from_abstract_name(name)?,
+            // Linux alone has names that are no files.
+            #[cfg(not(target_os = "linux"))]
+            Some(_) => return Err(io::ErrorKind::Unsupported.into()),
             None => SocketAddr::from_pathname(&socket)?,
         };
         UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address)?;

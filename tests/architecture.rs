@@ -16,7 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("faults", &[]),
     ("clock", &["model"]),
     ("metrics", &[]),
-    ("crypto", &["model", "clock"]),
+    ("crypto", &["model", "clock", "metrics"]),
     ("store", &["model", "faults", "clock", "crypto"]),
     ("hub", &["model", "faults", "clock", "metrics", "crypto"]),
     ("domain", &["model", "faults", "clock", "metrics", "crypto", "store", "hub"]),

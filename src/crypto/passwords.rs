@@ -12,10 +12,12 @@ use argon2::{
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 
 use crate::{
     clock::Clock,
+    metrics::PASSWORD_QUEUE_SECONDS,
     model::{Error, Result},
 };
 
@@ -140,7 +142,9 @@ impl Place {
     /// when the thread is free.
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let workers = Arc::clone(&self.pool.workers);
+        let since = Instant::now();
         let worker = workers.acquire_owned().await.expect("the semaphore is never closed");
+        PASSWORD_QUEUE_SECONDS.observe_duration(since.elapsed());
         let admitted = self.admitted;
         let task = self.pool.core.spawn_blocking(move || {
             let done = work();

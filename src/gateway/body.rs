@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::grpc::FeedBody;
+use super::grpc::{FeedBody, SideStream};
 
 /// Any failure of a body; it ends the stream or the connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -21,6 +21,8 @@ pub(super) enum Body {
     Rest(axum::body::Body),
     /// A room's log as a stream.
     Feed(Box<FeedBody>),
+    /// A stream that is not a room's.
+    Side(Box<SideStream>),
 }
 
 impl HttpBody for Body {
@@ -35,6 +37,7 @@ impl HttpBody for Body {
             Self::Grpc(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Rest(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Feed(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(|never| match never {}),
+            Self::Side(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(|never| match never {}),
         }
     }
 
@@ -43,6 +46,7 @@ impl HttpBody for Body {
             Self::Grpc(body) => body.is_end_stream(),
             Self::Rest(body) => body.is_end_stream(),
             Self::Feed(body) => body.is_end_stream(),
+            Self::Side(body) => body.is_end_stream(),
         }
     }
 
@@ -50,7 +54,7 @@ impl HttpBody for Body {
         match self {
             Self::Grpc(body) => body.size_hint(),
             Self::Rest(body) => body.size_hint(),
-            Self::Feed(_) => SizeHint::default(),
+            Self::Feed(_) | Self::Side(_) => SizeHint::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -20,7 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    first_bytes::{self, Spoken},
+    grpc::SideStreams,
     listener::Door,
+    patience::Patient,
     prefixed::Prefixed,
     stack::{PeerService, Stack},
     tls::{HANDSHAKE_RECORD, Tls},
@@ -37,15 +40,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a peer may take for the head of an HTTP/1.1 request, and between two of them.
 const HEADER_READ: Duration = Duration::from_secs(10);
 
-/// How long an old connection's streams may go on after it was asked to come again.
+/// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
 /// How long, and for how many bytes, a connection that is not served is read on before it is closed.
 const HANGING_UP: Duration = Duration::from_millis(500);
 const UNREAD_BYTES: u64 = 256 * 1024;
-
-/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Who is at the other end, and which shard serves them; in every request's extensions.
 #[derive(Clone, Debug)]
@@ -58,6 +58,16 @@ pub(super) struct Peer {
     pub shard: usize,
     /// What the hub knows of the connection.
     pub connection: Arc<Connection>,
+    /// Its streams that the hub does not know of.
+    pub side_streams: Arc<SideStreams>,
+}
+
+impl Peer {
+    /// Says who is at the other end of a connection whose side streams end with `retiring`.
+    pub(super) fn new(address: IpAddr, door: Door, shard: usize, retiring: CancellationToken) -> Self {
+        let side_streams = Arc::new(SideStreams::new(retiring));
+        Self { address, door, shard, connection: Arc::default(), side_streams }
+    }
 }
 
 /// When connections end, beyond what their peers do.
@@ -71,6 +81,13 @@ pub struct Lifetime {
     pub end: CancellationToken,
 }
 
+impl Lifetime {
+    /// Returns a connection's own: each is told on its own that it is old, and all that the server drains.
+    pub(super) fn of_one(&self, age: Option<Duration>) -> (Self, CancellationToken) {
+        (Self { age, ..self.clone() }, self.drain.child_token())
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve(
     socket: TcpStream,
@@ -78,6 +95,7 @@ pub(super) async fn serve(
     peer: Peer,
     stack: Arc<Stack>,
     lifetime: Lifetime,
+    retiring: CancellationToken,
 ) {
     let mut io = match tls {
         None => Transport::Plain(socket),
@@ -96,25 +114,35 @@ pub(super) async fn serve(
         }
     };
     let read = tokio::select! {
-        read = timeout(FIRST_BYTES, first_bytes(&mut io)) => read,
+        read = timeout(FIRST_BYTES, first_bytes::read(&mut io)) => read,
         () = lifetime.drain.cancelled() => return,
     };
-    let Ok(Ok(first)) = read else {
-        tracing::debug!(address = %peer.address, "a connection said nothing in time, or nothing that is HTTP");
-        hang_up(io).await;
-        return;
+    let (first, is_http2) = match read {
+        Ok(Ok(Spoken::Http2(first))) => (first, true),
+        Ok(Ok(Spoken::Http1(first))) => (first, false),
+        Ok(Ok(Spoken::UnknownMethod)) => {
+            let (status, sentence) = ("501 Not Implemented", "this method of HTTP is not known here");
+            let refusing = first_bytes::refuse(&mut io, status, sentence, "METHOD_NOT_IMPLEMENTED");
+            drop(timeout(HANGING_UP, refusing).await);
+            hang_up(io).await;
+            return;
+        }
+        Ok(Err(_)) | Err(_) => {
+            tracing::debug!(address = %peer.address, "a connection said nothing in time, or nothing that is HTTP");
+            hang_up(io).await;
+            return;
+        }
     };
-    let is_http2 = first.as_slice() == PREFACE;
     let io = TokioIo::new(Prefixed::new(first, io));
     let connection = Arc::clone(&peer.connection);
     let service = stack.for_peer(peer);
     if is_http2 {
         let serving = http2().serve_connection(io, service);
-        drive(pin!(serving), &connection, &lifetime, |serving| serving.graceful_shutdown()).await;
+        drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
     } else {
         let mut serving = LeftOpen(http1().serve_connection(io, service));
         let shut_down = |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().0).graceful_shutdown();
-        if drive(Pin::new(&mut serving), &connection, &lifetime, shut_down).await {
+        if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, shut_down).await {
             hang_up(serving.0.into_parts().io.into_inner().into_inner()).await;
         }
     }
@@ -134,10 +162,6 @@ impl Future for LeftOpen {
     }
 }
 
-/// What is said to those who speak HTTP where TLS is spoken.
-const NEEDS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 72\r\n\
-    connection: close\r\n\r\n{\"error\":\"this port speaks TLS: call it by https\",\"reason\":\"TLS_NEEDED\"}";
-
 /// Shakes hands; none where the connection was closed instead.
 async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
     let mut first = [0];
@@ -146,10 +170,12 @@ async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
         return None;
     }
     if first != [HANDSHAKE_RECORD] {
-        let read = timeout(FIRST_BYTES, first_bytes(&mut socket)).await;
+        let read = timeout(FIRST_BYTES, first_bytes::read(&mut socket)).await;
         // HTTP/2 without TLS has no answer that is as plain as being closed.
-        if matches!(read, Ok(Ok(first)) if first.as_slice() != PREFACE) {
-            drop(timeout(HANGING_UP, socket.write_all(NEEDS_TLS)).await);
+        if matches!(read, Ok(Ok(Spoken::Http1(_) | Spoken::UnknownMethod))) {
+            let (status, sentence) = ("400 Bad Request", "this port speaks TLS: call it by https");
+            let refusing = first_bytes::refuse(&mut socket, status, sentence, "TLS_NEEDED");
+            drop(timeout(HANGING_UP, refusing).await);
         }
         hang_up(socket).await;
         return None;
@@ -165,29 +191,6 @@ async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
         Err(_) => {
             HANDSHAKES_FAILED.increment();
             None
-        }
-    }
-}
-
-/// The methods of HTTP/1.1 that are answered at all, if only with 405.
-const METHODS: [&[u8]; 9] =
-    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT "];
-
-/// Reads until it is certain what the peer speaks: 24 bytes at most, the first word where it is HTTP/1.1. What is
-/// neither is an error, and gets no answer: h2spec holds that an invalid preface is a closed connection.
-async fn first_bytes(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
-    let mut first = Vec::with_capacity(PREFACE.len());
-    loop {
-        let rest = (PREFACE.len() - first.len()) as u64;
-        if io.take(rest).read_buf(&mut first).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let may_become = |whole: &[u8]| whole.starts_with(&first);
-        if first == PREFACE || METHODS.iter().any(|method| first.starts_with(method)) {
-            return Ok(first);
-        }
-        if !may_become(PREFACE) && !METHODS.iter().any(|method| may_become(method)) {
-            return Err(std::io::ErrorKind::InvalidData.into());
         }
     }
 }
@@ -208,6 +211,7 @@ async fn drive<C>(
     mut serving: Pin<&mut C>,
     connection: &Connection,
     lifetime: &Lifetime,
+    retiring: &CancellationToken,
     shut_down: impl Fn(Pin<&mut C>),
 ) -> bool
 where
@@ -219,45 +223,52 @@ where
             None => std::future::pending().await,
         }
     };
-    let ended = tokio::select! {
-        ended = serving.as_mut() => Some(ended),
-        () = connection.closing() => {
-            tracing::debug!("a connection was closed: nothing on it reads");
-            return false;
-        }
+    let why = tokio::select! {
+        ended = serving.as_mut() => return ended_by_itself(ended),
         () = lifetime.end.cancelled() => return false,
-        () = lifetime.drain.cancelled() => None,
-        () = age => None,
+        () = lifetime.drain.cancelled() => Leaving::Drained,
+        () = connection.closing() => Leaving::Unread,
+        () = age => Leaving::Old,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            shut_down(serving.as_mut());
-            tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = lifetime.end.cancelled() => return false,
-                () = end_of_grace(connection, lifetime) => {
-                    // The streams were told to end; what is left of them goes with the connection.
-                    let Ok(ended) = timeout(AGE_GRACE, serving.as_mut()).await else { return false };
-                    ended
-                }
+    tracing::debug!(?why, "a connection is asked to come again");
+    shut_down(serving.as_mut());
+    let last = async {
+        match why {
+            // The streams are ended by the server, and the rest with it.
+            Leaving::Drained => std::future::pending().await,
+            Leaving::Unread => sleep(AGE_GRACE).await,
+            Leaving::Old => {
+                sleep(AGE_GRACE).await;
+                connection.retire();
+                retiring.cancel();
+                // The streams were told to end; what is left of them goes with the connection.
+                sleep(AGE_GRACE).await;
             }
         }
     };
+    tokio::select! {
+        ended = serving.as_mut() => ended_by_itself(ended),
+        () = lifetime.end.cancelled() => false,
+        () = last => false,
+    }
+}
+
+/// Why a connection is to end.
+#[derive(Clone, Copy, Debug)]
+enum Leaving {
+    /// The server drains.
+    Drained,
+    /// No stream on it reads. Others may call on it still, since a proxy carries many users: they are answered.
+    Unread,
+    /// It has had its time: its streams end after a grace, so that their clients resume on another.
+    Old,
+}
+
+fn ended_by_itself(ended: hyper::Result<()>) -> bool {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
     }
     true
-}
-
-/// An old connection's streams are ended after a grace, so that their clients resume on another. While the server
-/// drains, it ends them itself.
-async fn end_of_grace(connection: &Connection, lifetime: &Lifetime) {
-    if lifetime.drain.is_cancelled() {
-        return std::future::pending().await;
-    }
-    sleep(AGE_GRACE).await;
-    connection.retire();
 }
 
 fn http1() -> http1::Builder {
@@ -272,8 +283,8 @@ fn http1() -> http1::Builder {
 }
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
-fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2() -> http2::Builder<Patient> {
+    let mut builder = http2::Builder::new(Patient);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(1_000)
@@ -287,4 +298,65 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, Sleep};
+
+    use super::*;
+
+    /// A connection that goes on until it is asked to end, and then for so long.
+    struct Serving(Duration, Option<Pin<Box<Sleep>>>);
+
+    impl Future for Serving {
+        type Output = hyper::Result<()>;
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+            match &mut self.1 {
+                Some(rest) => rest.as_mut().poll(context).map(Ok),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    impl Serving {
+        fn shut_down(mut self: Pin<&mut Self>) {
+            self.1 = Some(Box::pin(sleep(self.0)));
+        }
+    }
+
+    async fn driven(busy: Duration, connection: &Connection, lifetime: &Lifetime) -> (bool, Duration) {
+        let (begun, mut serving) = (Instant::now(), Serving(busy, None));
+        let retiring = lifetime.drain.child_token();
+        let by_itself =
+            drive(Pin::new(&mut serving), connection, lifetime, &retiring, Serving::shut_down).await;
+        (by_itself, begun.elapsed())
+    }
+
+    fn lifetime(age: Option<Duration>) -> Lifetime {
+        Lifetime { age, drain: CancellationToken::new(), end: CancellationToken::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_beside_streams_that_do_not_read_are_answered() {
+        let connection = Connection::default();
+        connection.close_if_all_parked();
+        let seconds = Duration::from_secs;
+        assert_eq!(driven(seconds(3), &connection, &lifetime(None)).await, (true, seconds(3)));
+        assert_eq!(driven(seconds(60), &connection, &lifetime(None)).await, (false, AGE_GRACE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_all_is_the_end_of_an_old_connection_too() {
+        let lifetime = lifetime(Some(Duration::from_secs(1)));
+        let end = lifetime.end.clone();
+        // In its last grace.
+        let at = Duration::from_secs(1) + AGE_GRACE + AGE_GRACE / 2;
+        tokio::spawn(async move {
+            sleep(at).await;
+            end.cancel();
+        });
+        assert_eq!(driven(Duration::from_secs(3_600), &Connection::default(), &lifetime).await, (false, at));
+    }
 }

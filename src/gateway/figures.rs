@@ -9,65 +9,128 @@ use tonic::Code;
 use super::{
     access,
     body::Body,
-    route::{Call, Dialect, Method, Route},
+    route::{self, Dialect, Method, Route},
 };
 use crate::metrics::{GRPC_HANDLED, GRPC_SECONDS, GRPC_STARTED, HTTP_REQUESTS, HTTP_SECONDS};
 
-/// A call on its way, as it is counted.
+/// A call on its way, as it is counted. One that is dropped before it is answered was cancelled.
+#[derive(Debug)]
+pub(super) struct Counted(Option<Call>);
+
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Counted {
-    /// A gRPC call; `fed` where its body tells of its end.
-    Grpc { dialect: &'static str, method: &'static str, fed: bool, streams: bool },
+enum Call {
+    /// A gRPC call.
+    Grpc(GrpcCall),
     /// An HTTP request that is none.
     Http { verb: &'static str, path: Option<&'static str> },
+}
+
+/// The labels that all figures of a gRPC call have.
+#[derive(Clone, Copy, Debug)]
+struct GrpcCall {
+    dialect: &'static str,
+    kind: &'static str,
+    service: &'static str,
+    method: &'static str,
+    /// Whether it answers with a stream, whose body tells of its end.
+    streams: bool,
+}
+
+impl GrpcCall {
+    const fn known(dialect: Dialect, method: Method, is_legacy: bool) -> Self {
+        let kind = if method.is_bidi() {
+            "bidi_stream"
+        } else if method.is_streaming() {
+            "server_stream"
+        } else {
+            "unary"
+        };
+        let (dialect, service) = (dialect.as_str(), method.service(is_legacy));
+        Self { dialect, kind, service, method: method.as_str(), streams: method.is_streaming() }
+    }
+
+    const fn unknown(dialect: Dialect) -> Self {
+        let dialect = dialect.as_str();
+        Self { dialect, kind: "unary", service: "other", method: "other", streams: false }
+    }
+
+    fn handled(self, code: Code) {
+        GRPC_HANDLED.increment([self.dialect, self.kind, self.service, self.method, code_name(code)]);
+    }
 }
 
 impl Counted {
     /// Counts a call that begins.
     pub(super) fn begin<B>(route: &Route, request: &Request<B>) -> Self {
-        let Route::Grpc(dialect, call) = route else {
-            return Self::Http {
-                verb: verb(request.method()),
-                path: access::known_path(request.uri().path()),
-            };
+        let call = match route {
+            Route::Grpc(dialect, route::Call::Known { method, legacy }) => {
+                GrpcCall::known(*dialect, *method, *legacy)
+            }
+            Route::Grpc(dialect, route::Call::Unknown { .. }) => GrpcCall::unknown(*dialect),
+            Route::Rest | Route::Refused(_) => {
+                let (verb, path) = (verb(request.method()), access::known_path(request.uri().path()));
+                return Self(Some(Call::Http { verb, path }));
+            }
         };
-        let (dialect, method) = (dialect.as_str(), route.method());
-        GRPC_STARTED.increment([dialect, method, ""]);
-        let known = match call {
-            Call::Known { method, .. } => Some(*method),
-            Call::Unknown { .. } => None,
-        };
-        let fed = matches!(known, Some(Method::Subscribe | Method::Chat));
-        Self::Grpc { dialect, method, fed, streams: known.is_some_and(Method::is_streaming) }
+        GRPC_STARTED.increment([call.dialect, call.kind, call.service, call.method]);
+        Self(Some(Call::Grpc(call)))
     }
 
     /// Counts its answer's head.
-    pub(super) fn answer(self, response: &Response<Body>, took: Duration) {
-        match self {
-            Self::Grpc { dialect, method, fed, streams } => {
+    pub(super) fn answer(mut self, response: &Response<Body>, took: Duration) {
+        match self.0.take() {
+            Some(Call::Grpc(call)) => {
                 let code =
                     response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-                // A feed that was opened is counted when it ends.
-                if !fed || code.is_some() {
-                    GRPC_HANDLED.increment([dialect, method, code_name(code.unwrap_or(Code::Ok))]);
+                // A stream that was opened is counted when it ends.
+                if !call.streams || code.is_some() {
+                    call.handled(code.unwrap_or(Code::Ok));
                 }
-                if !streams {
-                    GRPC_SECONDS.observe([method, "", ""], took);
+                if !call.streams {
+                    GRPC_SECONDS.observe([call.kind, call.service, call.method], took);
                 }
             }
-            Self::Http { verb, path } => {
+            Some(Call::Http { verb, path }) => {
                 let found = response.status().as_u16() < 400;
                 let path = path.unwrap_or(if found { "page" } else { "other" });
                 HTTP_REQUESTS.increment([verb, path, status_name(response.status().as_u16())]);
-                HTTP_SECONDS.observe([path, "", ""], took);
+                HTTP_SECONDS.observe([path], took);
             }
+            None => {}
         }
     }
 }
 
-/// Counts a feed that has ended.
-pub(super) fn feed_ended(dialect: Dialect, method: Method, code: Code) {
-    GRPC_HANDLED.increment([dialect.as_str(), method.as_str(), code_name(code)]);
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(Call::Grpc(call)) = self.0.take() {
+            call.handled(Code::Cancelled);
+        }
+    }
+}
+
+/// A stream that was opened, as it is counted at its end. One that is dropped before was cancelled.
+#[derive(Debug)]
+pub(super) struct OpenStream(Option<GrpcCall>);
+
+impl OpenStream {
+    /// Counts a stream of this method.
+    pub(super) const fn new(dialect: Dialect, method: Method, is_legacy: bool) -> Self {
+        Self(Some(GrpcCall::known(dialect, method, is_legacy)))
+    }
+
+    /// Counts its end; only the first counts.
+    pub(super) fn end(&mut self, code: Code) {
+        if let Some(call) = self.0.take() {
+            call.handled(code);
+        }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
 }
 
 const fn verb(verb: &Verb) -> &'static str {
@@ -122,12 +185,14 @@ const fn status_name(status: u16) -> &'static str {
         415 => "415",
         429 => "429",
         500 => "500",
+        501 => "501",
         503 => "503",
         504 => "504",
         505 => "505",
         507 => "507",
-        _ if status < 400 => "other 2xx or 3xx",
-        _ if status < 500 => "other 4xx",
-        _ => "other 5xx",
+        _ if status < 300 => "2xx",
+        _ if status < 400 => "3xx",
+        _ if status < 500 => "4xx",
+        _ => "5xx",
     }
 }

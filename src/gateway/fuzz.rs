@@ -17,6 +17,15 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::route::{Call, Dialect, Route, normalise};
 
+/// What the paths of gRPC begin with.
+const SERVICES: [&str; 5] = [
+    "/grpcchatter.v1.ChatService/",
+    "/proto.GRPCChatter/",
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
 /// Reads the bytes as a version, a verb, a path, a content-type and an Accept, a line each, and steers that.
 pub fn steer(data: &[u8]) {
     let Some(mut request) = head(data) else { return };
@@ -30,8 +39,7 @@ pub fn steer(data: &[u8]) {
             assert!(content_type.starts_with("application/grpc"), "{content_type}");
             assert!(*dialect != Dialect::Grpc || request.version() == Version::HTTP_2);
             if let Call::Known { method, legacy } = call {
-                let named = if *legacy { "/proto.GRPCChatter/" } else { "/grp" };
-                assert!(path.starts_with(named) && path.ends_with(method.as_str()), "{path}");
+                assert_eq!(path, format!("/{}/{}", method.service(*legacy), method.as_str()));
             }
             // What tonic-web reads is one of four exact texts, and means the same.
             normalise(request.headers_mut(), *dialect);
@@ -41,7 +49,9 @@ pub fn steer(data: &[u8]) {
             assert_eq!(Route::of(&request), route, "it is read the same way again");
         }
         Route::Rest => {
-            assert!(!path.starts_with("/grpcchatter.v1.ChatService/"), "a gRPC path is never the page");
+            for service in SERVICES {
+                assert!(!path.starts_with(service), "a gRPC path is never the page: {path}");
+            }
         }
         Route::Refused(refused) => {
             let statuses = [

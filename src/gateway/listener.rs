@@ -36,6 +36,11 @@ const HANDED: usize = 1_024;
 /// How long to wait when the system gives no more descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// How long what was sent may go unacknowledged. A stream over HTTP/1.1 whose peer is gone without a word is found by
+/// it, and it begins with the next heartbeat, after 15 seconds at most: both together stay under 45 seconds.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(25);
+
 /// The bounds on connections; none: no limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -183,7 +188,9 @@ fn prepare(socket: &tokio::net::TcpStream) -> io::Result<()> {
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
 }
 
 impl Shard {
@@ -205,12 +212,12 @@ impl Shard {
                     continue;
                 }
             };
-            let peer = Peer { address, door, shard: index, connection: Arc::default() };
-            let mut lifetime = lifetime.clone();
-            lifetime.age = lifetime.age.map(|age| jittered(age, &clock));
+            let age = lifetime.age.map(|age| jittered(age, &clock));
+            let (lifetime, retiring) = lifetime.of_one(age);
+            let peer = Peer::new(address, door, index, retiring.clone());
             let (stack, tls) = (Arc::clone(&stack), tls.clone());
             let served = async move {
-                connection::serve(socket, tls, peer, stack, lifetime).await;
+                connection::serve(socket, tls, peer, stack, lifetime, retiring).await;
                 drop(seat);
             };
             tokio::spawn(served.instrument(tracing::Span::none()));
@@ -232,6 +239,7 @@ pub struct Seats(Arc<SeatsInner>);
 struct SeatsInner {
     limits: Limits,
     taken: AtomicUsize,
+    /// Guards both counts against being raised over a limit.
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -260,11 +268,12 @@ impl Seats {
 
     fn take(&self, address: IpAddr) -> Option<Seat> {
         let inner = &self.0;
+        let network = network(address);
+        // Both counts are looked at and raised under one lock: there may be several listeners.
+        let mut by_address = inner.by_address.lock();
         if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
             return None;
         }
-        let network = network(address);
-        let mut by_address = inner.by_address.lock();
         let count = by_address.entry(network).or_default();
         if inner.limits.max_per_address.is_some_and(|max| *count >= max) {
             return None;

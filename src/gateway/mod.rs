@@ -6,13 +6,16 @@ mod auth;
 mod body;
 mod connection;
 mod figures;
+mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
 mod listener;
+mod patience;
 mod prefixed;
 mod refusal;
 mod rest;
+mod rest_limits;
 mod route;
 mod stack;
 mod status;

@@ -112,6 +112,17 @@ impl Method {
         }
     }
 
+    /// Returns the name of its service in figures.
+    pub(super) const fn service(self, is_legacy: bool) -> &'static str {
+        match self {
+            Self::HealthCheck | Self::HealthWatch => HEALTH,
+            Self::Reflection => REFLECTION,
+            Self::ReflectionAlpha => REFLECTION_ALPHA,
+            _ if is_legacy => LEGACY_SERVICE,
+            _ => SERVICE,
+        }
+    }
+
     /// Says whether both sides stream, which gRPC-web cannot.
     pub(super) const fn is_bidi(self) -> bool {
         matches!(self, Self::Chat | Self::Reflection | Self::ReflectionAlpha)

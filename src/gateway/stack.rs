@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -11,11 +11,10 @@ use std::{
 };
 
 use axum::Router;
-use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use tokio::time::timeout;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, util::BoxCloneSyncService};
 use tower_http::{
@@ -30,9 +29,11 @@ use super::{
     auth::{Auth, AuthLayer, TOKEN},
     body::Body,
     connection::Peer,
+    figures::Counted,
     grpc::{Grpc, Health},
-    refusal, rest,
-    route::{Dialect, Refused, Route, normalise},
+    patience::Paced,
+    refusal, rest, rest_limits,
+    route::{Dialect, Route, normalise},
     status::refuse,
     trace::{RequestIds, TraceLayer},
 };
@@ -41,9 +42,6 @@ use crate::{
     domain::{Accounts, Chat, Rooms, Tokens},
     model::Error,
 };
-
-/// How long a REST call may take in all, its body included.
-const REST: Duration = Duration::from_secs(15);
 
 /// What the gateway stands on.
 pub struct Parts {
@@ -78,6 +76,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>
 pub struct Stack {
     service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
     trusted_proxies: Arc<[IpNet]>,
+    answers_preflights: bool,
 }
 
 impl Stack {
@@ -108,6 +107,7 @@ impl Stack {
         let stack = Self {
             service: BoxCloneSyncService::new(service),
             trusted_proxies: parts.trusted_proxies.into(),
+            answers_preflights: !parts.cors_origins.is_empty(),
         };
         (stack, health)
     }
@@ -125,18 +125,31 @@ pub(super) struct PeerService {
 }
 
 impl hyper::service::Service<Request<Incoming>> for PeerService {
-    type Response = Response<Body>;
+    type Response = Response<Paced>;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Paced>, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answering {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if !self.peer.door.leads_to(request.uri().path()) {
-            return Box::pin(std::future::ready(Ok(refuse(&Error::PathNotFound).map(Body::from))));
+            let counted = Counted::begin(&Route::Rest, &request);
+            let refused = refuse(&Error::PathNotFound).map(Body::from);
+            counted.answer(&refused, Duration::ZERO);
+            return Box::pin(async { Ok(Paced::new(refused)) });
         }
+        // Preflights are answered above what counts.
+        let preflight = (self.stack.answers_preflights && request.method() == Verb::OPTIONS)
+            .then(|| Counted::begin(&Route::Rest, &request));
         let address = client(&request, self.peer.address, &self.stack.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
         request.extensions_mut().insert(self.peer.clone());
-        Box::pin(self.stack.service.clone().oneshot(request))
+        let answering = self.stack.service.clone().oneshot(request);
+        Box::pin(async {
+            let response = answering.await?;
+            if let Some(preflight) = preflight {
+                preflight.answer(&response, Duration::ZERO);
+            }
+            Ok(Paced::new(response))
+        })
     }
 }
 
@@ -150,10 +163,17 @@ fn client<B>(request: &Request<B>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     }
     let named = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let addresses: Vec<Option<IpAddr>> =
-        named.flat_map(|list| list.split(',')).map(|text| text.trim().parse().ok()).collect();
+        named.flat_map(|list| list.split(',')).map(|text| forwarded(text.trim())).collect();
     // What stands before something unreadable may be made up.
     let read = addresses.into_iter().rev().map_while(|address| address);
     read.map(|address| address.to_canonical()).find(|address| !is_trusted(address)).unwrap_or(peer)
+}
+
+/// Reads an address as proxies write it: alone, with a port, or in brackets.
+fn forwarded(text: &str) -> Option<IpAddr> {
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -223,24 +243,16 @@ impl Service<Request<Incoming>> for Steer {
                 Box::pin(std::future::ready(Ok(refused.map(Body::from))))
             }
             Route::Rest => {
-                let answering = self.rest.call(request.map(axum::body::Body::new));
-                Box::pin(async {
-                    match timeout(REST, answering).await {
-                        Ok(answered) => Ok(answered?.map(|body| Body::from(axum::body::Body::new(body)))),
-                        Err(_) => Ok(refusal::http(TOO_SLOW)),
-                    }
-                })
+                let mut rest = self.rest.clone();
+                let call = move |request| {
+                    let answering = rest.call(request);
+                    async { Ok(answering.await?.map(|body| Body::from(axum::body::Body::new(body)))) }
+                };
+                Box::pin(rest_limits::limited(request.map(axum::body::Body::new), call))
             }
         }
     }
 }
-
-const TOO_SLOW: Refused = Refused {
-    status: StatusCode::REQUEST_TIMEOUT,
-    sentence: "the request took too long",
-    reason: "REQUEST_TIMEOUT",
-    header: None,
-};
 
 /// axum's router with the gateway's body.
 #[derive(Clone)]
@@ -277,5 +289,11 @@ mod tests {
         assert_eq!(seen("10.0.0.1", "203.0.113.9, 198.51.100.7, 10.0.0.2"), "198.51.100.7");
         assert_eq!(seen("10.0.0.1", "198.51.100.7, junk"), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", ""), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", "198.51.100.7:567"), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", "198.51.100.7, 10.0.0.2:80"), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", "[2001:db8::1]:5"), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", "[2001:db8::1]"), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", "2001:db8::1"), "2001:db8::1");
+        assert_eq!(seen("10.0.0.1", "[198.51.100.7]:567"), "10.0.0.1");
     }
 }

@@ -44,7 +44,7 @@ const fn table(kind: ErrorKind) -> (Code, StatusCode) {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        REFUSALS.increment([error.reason(), "", ""]);
+        REFUSALS.increment([error.reason()]);
         let sentence = error.to_string();
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason(), DOMAIN, []);
@@ -73,7 +73,6 @@ pub(crate) fn refuse(error: &Error) -> Response {
 /// Answers a REST call with a failure in other words, or with another status, than the tables say: some of the
 /// original's answers are kept.
 pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> Response {
-    REFUSALS.increment([error.reason(), "", ""]);
     let mut response = refuse_plainly(status, sentence, error.reason());
     if let Some(delay) = error.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
@@ -85,7 +84,8 @@ pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> 
 }
 
 /// Answers a REST call that HTTP itself refuses, such as a method that a path does not take.
-pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &str) -> Response {
+pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &'static str) -> Response {
+    REFUSALS.increment([reason]);
     (status, Json(Refusal { error: sentence, reason })).into_response()
 }
 

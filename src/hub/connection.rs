@@ -45,7 +45,7 @@ impl Connection {
 
     /// Closes the connection if every stream on it is parked: one parked stream never does, since a proxy
     /// carries many users on one connection.
-    pub(super) fn close_if_all_parked(&self) {
+    pub(crate) fn close_if_all_parked(&self) {
         if self.parked.load(Ordering::Relaxed) >= self.streams.load(Ordering::Relaxed) {
             self.closing.cancel();
         }

@@ -2,20 +2,24 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Counter, Histogram, Labelled, Unit, process, text::Text};
+use super::{Counter, Histogram, Labelled, Labels, Unit, process, text::Text};
 
-/// gRPC calls that have begun: dialect, method.
-pub static GRPC_STARTED: Labelled<AtomicU64> = counters(&["dialect", "grpc_method"]);
-/// gRPC calls that have ended: dialect, method, code.
-pub static GRPC_HANDLED: Labelled<AtomicU64> = counters(&["dialect", "grpc_method", "grpc_code"]);
-/// How long gRPC calls that answer once took: method.
-pub static GRPC_SECONDS: Labelled<Histogram> = seconds(&["grpc_method"]);
+/// gRPC calls that have begun: dialect, type, service, method.
+pub static GRPC_STARTED: Labelled<AtomicU64, 4> =
+    counters(["dialect", "grpc_type", "grpc_service", "grpc_method"]);
+/// gRPC calls that have ended: dialect, type, service, method, code.
+pub static GRPC_HANDLED: Labelled<AtomicU64, 5> =
+    counters(["dialect", "grpc_type", "grpc_service", "grpc_method", "grpc_code"]);
+/// How long gRPC calls that answer once took: type, service, method.
+pub static GRPC_SECONDS: Labelled<Histogram, 3> = seconds(["grpc_type", "grpc_service", "grpc_method"]);
 /// HTTP requests that are no gRPC: verb, path, status.
-pub static HTTP_REQUESTS: Labelled<AtomicU64> = counters(&["method", "path", "status"]);
+pub static HTTP_REQUESTS: Labelled<AtomicU64, 3> = counters(["method", "path", "status"]);
 /// How long they took: path.
-pub static HTTP_SECONDS: Labelled<Histogram> = seconds(&["path"]);
+pub static HTTP_SECONDS: Labelled<Histogram, 1> = seconds(["path"]);
 /// Refusals: reason.
-pub static REFUSALS: Labelled<AtomicU64> = counters(&["reason"]);
+pub static REFUSALS: Labelled<AtomicU64, 1> = counters(["reason"]);
+/// How long passwords waited to be hashed.
+pub static PASSWORD_QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
 /// Connections that were taken.
 pub static CONNECTIONS_ACCEPTED: Counter = Counter::new();
 /// Connections that were closed at once, since there were too many.
@@ -39,11 +43,11 @@ pub static BATCH_SECONDS: Histogram = Histogram::new(Unit::Seconds);
 /// How long messages waited for their batch.
 pub static QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
 
-const fn counters(names: &'static [&'static str]) -> Labelled<AtomicU64> {
+const fn counters<const N: usize>(names: Labels<N>) -> Labelled<AtomicU64, N> {
     Labelled::new(names, || AtomicU64::new(0))
 }
 
-const fn seconds(names: &'static [&'static str]) -> Labelled<Histogram> {
+const fn seconds<const N: usize>(names: Labels<N>) -> Labelled<Histogram, N> {
     Labelled::new(names, || Histogram::new(Unit::Seconds))
 }
 
@@ -79,6 +83,11 @@ pub fn write(levels: Levels) -> String {
     text.counters("http_requests_total", "HTTP requests that are no gRPC", &HTTP_REQUESTS);
     text.histograms("http_request_duration_seconds", "time to the head of their answer", &HTTP_SECONDS);
     text.counters("grpcchatter_refusals_total", "refusals in any dialect, by their reason", &REFUSALS);
+    text.histogram(
+        "grpcchatter_password_queue_seconds",
+        "how long passwords waited to be hashed",
+        &PASSWORD_QUEUE_SECONDS,
+    );
     text.counter("grpcchatter_connections_accepted_total", "connections taken", &CONNECTIONS_ACCEPTED);
     text.counter(
         "grpcchatter_connections_refused_total",

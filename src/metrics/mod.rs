@@ -19,7 +19,7 @@ pub use self::{
     figures::{
         BATCH_MESSAGES, BATCH_SECONDS, CATCH_UP_READS, CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED, DELIVERIES,
         GRPC_HANDLED, GRPC_SECONDS, GRPC_STARTED, HANDSHAKES_FAILED, HTTP_REQUESTS, HTTP_SECONDS, Levels,
-        MESSAGES_STORED, PAGES_READ, QUEUE_SECONDS, REFUSALS, STREAMS_PARKED, write,
+        MESSAGES_STORED, PAGES_READ, PASSWORD_QUEUE_SECONDS, QUEUE_SECONDS, REFUSALS, STREAMS_PARKED, write,
     },
     histogram::{Histogram, Unit},
 };
@@ -67,24 +67,24 @@ impl Counter {
     }
 }
 
-/// The values of a figure's labels, in the order of their names; the last may be empty where there are fewer. They are
-/// part of the program's text, so nobody outside can make more of them.
-pub type Labels = [&'static str; 3];
+/// The values of a figure's labels, in the order of their names. They are part of the program's text, so nobody outside
+/// can make more of them.
+pub type Labels<const N: usize> = [&'static str; N];
 
 /// A figure with labels: one value for each combination that occurred.
 #[derive(Debug)]
-pub struct Labelled<T> {
-    names: &'static [&'static str],
+pub struct Labelled<T, const N: usize> {
+    names: Labels<N>,
     new: fn() -> T,
-    values: RwLock<BTreeMap<Labels, T>>,
+    values: RwLock<BTreeMap<Labels<N>, T>>,
 }
 
-impl<T> Labelled<T> {
-    const fn new(names: &'static [&'static str], new: fn() -> T) -> Self {
+impl<T, const N: usize> Labelled<T, N> {
+    const fn new(names: Labels<N>, new: fn() -> T) -> Self {
         Self { names, new, values: RwLock::new(BTreeMap::new()) }
     }
 
-    fn with(&self, labels: Labels, count: impl FnOnce(&T)) {
+    fn with(&self, labels: Labels<N>, count: impl FnOnce(&T)) {
         if let Some(value) = self.values.read().get(&labels) {
             return count(value);
         }
@@ -92,18 +92,18 @@ impl<T> Labelled<T> {
     }
 }
 
-impl Labelled<AtomicU64> {
+impl<const N: usize> Labelled<AtomicU64, N> {
     /// Adds one to the value with these labels.
-    pub fn increment(&self, labels: Labels) {
+    pub fn increment(&self, labels: Labels<N>) {
         self.with(labels, |value| {
             value.fetch_add(1, Ordering::Relaxed);
         });
     }
 }
 
-impl Labelled<Histogram> {
+impl<const N: usize> Labelled<Histogram, N> {
     /// Notes how long something with these labels took.
-    pub fn observe(&self, labels: Labels, took: std::time::Duration) {
+    pub fn observe(&self, labels: Labels<N>, took: std::time::Duration) {
         self.with(labels, |value| value.observe_duration(took));
     }
 }

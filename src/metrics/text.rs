@@ -23,10 +23,15 @@ impl Text {
     }
 
     /// Writes such numbers, one for each combination of labels.
-    pub(super) fn counters(&mut self, name: &str, help: &str, counters: &Labelled<AtomicU64>) {
+    pub(super) fn counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        counters: &Labelled<AtomicU64, N>,
+    ) {
         self.head(name, "counter", help);
         for (labels, value) in &*counters.values.read() {
-            self.sample(name, &written(counters.names, labels), value.load(Ordering::Relaxed));
+            self.sample(name, &written(&counters.names, labels), value.load(Ordering::Relaxed));
         }
     }
 
@@ -63,10 +68,15 @@ impl Text {
     }
 
     /// Writes histograms, one for each combination of labels.
-    pub(super) fn histograms(&mut self, name: &str, help: &str, histograms: &Labelled<Histogram>) {
+    pub(super) fn histograms<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        histograms: &Labelled<Histogram, N>,
+    ) {
         self.head(name, "histogram", help);
         for (labels, histogram) in &*histograms.values.read() {
-            self.buckets(name, &written(histograms.names, labels), histogram);
+            self.buckets(name, &written(&histograms.names, labels), histogram);
         }
     }
 
@@ -102,7 +112,7 @@ impl Text {
 }
 
 /// Writes labels. No value needs escaping: they are names of the program's own.
-fn written(names: &[&str], labels: &Labels) -> String {
+fn written<const N: usize>(names: &Labels<N>, labels: &Labels<N>) -> String {
     let pairs: Vec<String> =
         names.iter().zip(labels).map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     pairs.join(",")

@@ -80,7 +80,7 @@ pub enum Error {
 
     #[error("too many requests: try again later")]
     RateLimited { retry_after: Duration },
-    #[error("a user has at most {limit} open streams")]
+    #[error("at most {limit} streams may be open at a time")]
     TooManyStreams { limit: usize },
     #[error("at most {limit} messages may wait for their answer on one stream")]
     TooManyUnanswered { limit: usize },

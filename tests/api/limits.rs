@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use grpcchatter_proto::v1::{
-    ListChatRoomsRequest, ResumePoint, SubscribeRequest, SubscribeResponse, subscribe_request::Start,
+    ListChatRoomsRequest, ListMessagesRequest, ResumePoint, SubscribeRequest, SubscribeResponse,
+    subscribe_request::Start,
     subscribe_response::Event,
 };
 use http_body_util::BodyExt as _;
@@ -23,8 +24,8 @@ use tonic::Code;
 use crate::harness::{
     Connection, DEADLINE, Database, Dialect, Frame, Member, PASSWORD, Process, Refused as _, Rpc as _,
     SUBSCRIBE, TestApp, Version, Victim,
-    flood::{DATA, END_HEADERS, END_STREAM, HEADERS, first_reset, frame, post},
-    new_name, on_each_database, report, request, within,
+    flood::{DATA, END_HEADERS, END_STREAM, HEADERS, first_reset, frame as flood_frame, post},
+    frame, new_name, on_each_database, report, request, within,
 };
 
 on_each_database! {
@@ -33,6 +34,8 @@ on_each_database! {
     heads_that_are_too_large_are_refused,
     a_body_that_does_not_come_is_given_up,
     a_message_that_does_not_come_is_given_up,
+    answers_that_are_not_read_are_reset,
+    side_streams_are_bounded_and_end_with_their_old_connection,
     a_prefix_that_says_four_gigabytes_reserves_nothing,
     a_connection_that_says_no_more_than_the_preface_is_closed,
     an_old_connections_streams_end_with_a_status_and_resume,
@@ -105,9 +108,10 @@ async fn a_body_that_does_not_come_is_given_up(database: Database) {
     let victim = Victim::of(&app).await;
     let mut socket = TcpStream::connect(app.address()).await.unwrap();
     socket.write_all(b"POST /login HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
-    let mut answer = [0; 12];
-    within("an answer", socket.read_exact(&mut answer)).await.unwrap();
-    assert!([b"HTTP/1.1 408", b"HTTP/1.1 504"].contains(&&answer), "{}", String::from_utf8_lossy(&answer));
+    let mut answer = String::new();
+    // The connection is closed with it: the rest of the body would be read as the next request.
+    within("an answer", socket.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"REQUEST_TIMEOUT\""), "{answer}");
     victim.noticed_nothing().await;
 }
 
@@ -127,6 +131,84 @@ async fn a_message_that_does_not_come_is_given_up(database: Database) {
     let answer = within("an answer", answer).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4", "DEADLINE_EXCEEDED: {answer:?}");
     victim.noticed_nothing().await;
+}
+
+/// Asks for so many answers over a connection whose streams have windows of this size, reads nothing, and returns once
+/// each was reset.
+async fn are_reset(member: &Member, window: u32, count: usize) {
+    let address = member.address;
+    let socket = TcpStream::connect(address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut client, connection) =
+        builder.initial_window_size(window).handshake::<_, Bytes>(socket).await.unwrap();
+    tokio::spawn(connection);
+    let mut waiting = JoinSet::new();
+    for nth in 0..count {
+        client = client.ready().await.unwrap();
+        let rest = nth % 10 == 0;
+        let request = if rest {
+            http::Request::get(format!("http://{address}/openapi.json"))
+        } else {
+            http::Request::post(format!("http://{address}{}", ListMessagesRequest::PATH))
+                .header("content-type", "application/grpc")
+        };
+        let request = request.header("token", member.token()).body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, rest).unwrap();
+        if !rest {
+            body.send_data(frame(&ListMessagesRequest::default()), true).unwrap();
+        }
+        waiting.spawn(async move {
+            let answer = within("a head", answer).await.unwrap();
+            // On a busy machine some take longer than a call may: they were refused, and have nothing to be read.
+            let is_refused = answer.headers().contains_key("grpc-status");
+            let mut answer = answer.into_body();
+            let end = async {
+                loop {
+                    match answer.data().await {
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => return error.reason(),
+                        None => return None,
+                    }
+                }
+            };
+            let end = tokio::time::timeout(2 * DEADLINE, end).await.expect("an end");
+            (!is_refused).then_some(end)
+        });
+    }
+    let ends: Vec<_> = waiting.join_all().await.into_iter().flatten().collect();
+    println!("{} of {count} answers lay unread with a window of {window}, and were reset", ends.len());
+    assert!(ends.len() > count / 10, "a tenth is REST's, and has no such limit");
+    assert!(ends.iter().all(|end| *end == Some(h2::Reason::CANCEL)), "{ends:?}");
+}
+
+async fn answers_that_are_not_read_are_reset(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (victim, user) = (Victim::of(&app).await, app.user().await);
+    let member = user.join(&user.create_room().await).await;
+    for _ in 0..10 {
+        member.say(&"x".repeat(1_000)).await;
+    }
+    // With room for a byte the answer begins, and is not read either.
+    tokio::join!(are_reset(&member, 0, 1_000), are_reset(&member, 1, 1_000));
+    victim.noticed_nothing().await;
+}
+
+async fn side_streams_are_bounded_and_end_with_their_old_connection(database: Database) {
+    let app = TestApp::with(&database, &[("CONNECTION_AGE", "1s")]).await;
+    let caller = app.anonymous();
+    let mut open = JoinSet::new();
+    for _ in 0..16 {
+        let mut watch = caller.watch("").await.unwrap();
+        open.spawn(async move {
+            while watch.message().await?.is_some() {}
+            Ok(())
+        });
+    }
+    caller.watch("").await.refused(Code::ResourceExhausted, "TOO_MANY_STREAMS");
+    caller.elsewhere().watch("").await.unwrap();
+    for ended in within("the end of the watches", open.join_all()).await {
+        ended.refused(Code::Unavailable, "DRAINING");
+    }
 }
 
 async fn a_prefix_that_says_four_gigabytes_reserves_nothing(database: Database) {
@@ -202,7 +284,7 @@ async fn a_connection_has_a_thousand_streams_and_no_more(database: Database) {
     let calls: Vec<_> = (0..=1_000)
         .map(|nth| {
             let stream = 2 * nth + 1;
-            [frame(HEADERS, END_HEADERS, stream, &watch), frame(DATA, END_STREAM, stream, &[0; 5])].concat()
+            [flood_frame(HEADERS, END_HEADERS, stream, &watch), flood_frame(DATA, END_STREAM, stream, &[0; 5])].concat()
         })
         .collect();
     let batches = calls.chunks(20).map(|batch| batch.concat());

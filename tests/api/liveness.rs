@@ -42,6 +42,11 @@ async fn a_deadline_ends_a_stream(database: Database) {
         let path = "/grpcchatter.v1.ChatService/Subscribe";
         let outcome = dialect.call(&mut connection, path, &metadata, &SubscribeRequest::default()).await;
         assert_eq!(outcome.unwrap_err().code(), Code::DeadlineExceeded, "{dialect:?}");
+        // A watch is no room's stream, and has the same.
+        let mut connection = Connection::open(app.address(), dialect.version()).await;
+        let (path, service) = ("/grpc.health.v1.Health/Watch", String::new());
+        let outcome = dialect.call(&mut connection, path, &[("grpc-timeout", "300m")], &service).await;
+        outcome.refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     }
 }
 

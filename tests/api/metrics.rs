@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use grpcchatter_proto::v1::ListChatRoomsRequest;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, Certificate, Connection, Database, Dialect, Process, Version, on_each_database, request, within,
+    Answer, Certificate, Connection, Database, Dialect, Process, Rpc as _, Version, on_each_database,
+    request, within,
 };
 
 on_each_database! {
     what_is_exported_is_what_the_document_lists,
     what_is_done_is_counted,
+    whatever_begins_is_counted_at_its_end,
+    refusals_of_http_itself_are_counted,
     strangers_cannot_make_series,
     the_figures_are_for_this_machine_or_for_the_token,
     the_figures_may_have_an_address_of_their_own,
@@ -24,7 +29,35 @@ struct Scrape {
 
 impl Scrape {
     async fn of(server: &Process) -> Self {
-        let answer = get(server.address(), Version::H1, &[]).await;
+        Self::at(server.address()).await
+    }
+
+    /// Scrapes until there is a sample with this name.
+    async fn with(server: &Process, name: &str) -> Self {
+        Self::when(server, |scrape| scrape.samples.contains_key(name)).await
+    }
+
+    /// Scrapes until something is so.
+    async fn when(server: &Process, is_so: impl Fn(&Self) -> bool) -> Self {
+        let search = async {
+            loop {
+                let scrape = Self::of(server).await;
+                if is_so(&scrape) {
+                    return scrape;
+                }
+            }
+        };
+        within("a change of the figures", search).await
+    }
+
+    /// Adds the samples of a figure that have these labels, among others.
+    fn sum(&self, name: &str, labels: &str) -> f64 {
+        let has = |sample: &str| sample.starts_with(&format!("{name}{{")) && sample.contains(labels);
+        self.samples.iter().filter(|(sample, _)| has(sample)).map(|(_, value)| value).sum()
+    }
+
+    async fn at(address: std::net::SocketAddr) -> Self {
+        let answer = get(address, Version::H1, &[]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
         let text = answer.text().to_owned();
@@ -106,7 +139,11 @@ async fn what_is_done_is_counted(database: Database) {
     assert_eq!(open.get("grpcchatter_rooms"), 1.0);
     assert_eq!(open.get("grpcchatter_log_queue_seconds_count"), 3.0);
     assert_eq!(open.get("grpcchatter_log_batch_messages_sum"), 3.0);
-    let sent = "dialect=\"grpc\",grpc_method=\"SendMessage\"";
+    let of = |kind: &str, method: &str| {
+        let service = "grpcchatter.v1.ChatService";
+        format!("dialect=\"grpc\",grpc_type=\"{kind}\",grpc_service=\"{service}\",grpc_method=\"{method}\"")
+    };
+    let sent = of("unary", "SendMessage");
     assert_eq!(open.get(&format!("grpc_server_started_total{{{sent}}}")), 3.0);
     assert_eq!(open.get(&format!("grpc_server_handled_total{{{sent},grpc_code=\"OK\"}}")), 3.0);
     let register = "http_requests_total{method=\"POST\",path=\"/register\",status=\"200\"}";
@@ -116,16 +153,74 @@ async fn what_is_done_is_counted(database: Database) {
 
     drop(stream);
     let ended =
-        "grpc_server_handled_total{dialect=\"grpc\",grpc_method=\"Subscribe\",grpc_code=\"Canceled\"}";
-    let closed = within("the end of the stream in the figures", async {
-        loop {
-            let scrape = Scrape::of(&server).await;
-            if scrape.samples.contains_key(ended) {
-                break scrape;
-            }
+        format!("grpc_server_handled_total{{{},grpc_code=\"Canceled\"}}", of("server_stream", "Subscribe"));
+    let closed = Scrape::with(&server, &ended).await;
+    assert_eq!(closed.get("grpcchatter_streams{feed=\"subscribe\"}"), 0.0);
+    assert!(closed.get("grpcchatter_password_queue_seconds_count") >= 4.0, "two registered and logged in");
+}
+
+async fn whatever_begins_is_counted_at_its_end(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    // A call that is given up before it is answered: on a busy machine its deadline may come first, and another is tried.
+    let user = server.user().await;
+    let call = "dialect=\"grpc\",grpc_type=\"unary\",grpc_service=\"grpcchatter.v1.ChatService\",\
+                grpc_method=\"ListChatRooms\"";
+    let cancelled = format!("grpc_server_handled_total{{{call},grpc_code=\"Canceled\"}}");
+    for begun in 1.. {
+        let socket = TcpStream::connect(server.address()).await.unwrap();
+        let (client, connection) = h2::client::handshake(socket).await.unwrap();
+        tokio::spawn(connection);
+        let head = http::Request::post(format!("http://{}{}", server.address(), ListChatRoomsRequest::PATH))
+            .header("content-type", "application/grpc")
+            .header("token", user.token())
+            .body(())
+            .unwrap();
+        let (_answer, mut body) = client.ready().await.unwrap().send_request(head, false).unwrap();
+        Scrape::when(&server, |scrape| scrape.sum("grpc_server_started_total", call) == f64::from(begun))
+            .await;
+        body.send_reset(h2::Reason::CANCEL);
+        let all = |scrape: &Scrape| scrape.sum("grpc_server_handled_total", call) == f64::from(begun);
+        if Scrape::when(&server, all).await.samples.contains_key(&cancelled) {
+            break;
         }
-    });
-    assert_eq!(closed.await.get("grpcchatter_streams{feed=\"subscribe\"}"), 0.0);
+    }
+
+    let watch = server.anonymous().watch("").await.unwrap();
+    let call = "dialect=\"grpc\",grpc_type=\"server_stream\",grpc_service=\"grpc.health.v1.Health\",\
+                grpc_method=\"Watch\"";
+    let open = Scrape::with(&server, &format!("grpc_server_started_total{{{call}}}")).await;
+    assert!(!open.text.contains(&format!("grpc_server_handled_total{{{call}")), "{}", open.text);
+    drop(watch);
+    Scrape::with(&server, &format!("grpc_server_handled_total{{{call},grpc_code=\"Canceled\"}}")).await;
+}
+
+async fn refusals_of_http_itself_are_counted(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let settings = [("METRICS_ADDRESS", "127.0.0.1:0"), ("CORS_ORIGINS", "https://a.example")];
+    let mut server = Process::start(&database, &folder, &settings).await;
+    let own = figures_address(&mut server).await;
+    let mut connection = Connection::open(server.address(), Version::H1).await;
+    for (verb, content_type, status) in
+        [("GET", "", 405), ("POST", "text/plain", 415), ("POST", "application/grpc", 505)]
+    {
+        let headers = [("content-type", content_type)];
+        let answer = connection.send(request(verb, ListChatRoomsRequest::PATH, &headers, "")).await;
+        assert_eq!(answer.status, status);
+    }
+    assert_eq!(connection.send(request("GET", "/metrics", &[], "")).await.status, 404);
+    let preflight = [("origin", "https://a.example"), ("access-control-request-method", "POST")];
+    assert_eq!(connection.send(request("OPTIONS", "/login", &preflight, "")).await.status, 200);
+    let scrape = Scrape::at(own).await;
+    for reason in
+        ["METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE", "HTTP_VERSION_NOT_SUPPORTED", "PATH_NOT_FOUND"]
+    {
+        assert_eq!(scrape.get(&format!("grpcchatter_refusals_total{{reason=\"{reason}\"}}")), 1.0);
+    }
+    for (verb, path, status) in [("GET", "/metrics", 404), ("OPTIONS", "/login", 200)] {
+        let labels = format!("method=\"{verb}\",path=\"{path}\",status=\"{status}\"");
+        assert_eq!(scrape.get(&format!("http_requests_total{{{labels}}}")), 1.0);
+    }
 }
 
 async fn strangers_cannot_make_series(database: Database) {
@@ -184,13 +279,18 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
     assert!(!answer.text().contains("cAnary"));
 }
 
-async fn the_figures_may_have_an_address_of_their_own(database: Database) {
-    let folder = TempDir::new().unwrap();
-    let mut server = Process::start(&database, &folder, &[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
+/// Returns the address that the figures have to themselves, as the log says it.
+async fn figures_address(server: &mut Process) -> std::net::SocketAddr {
     let told = server.says("the figures have an address of their own").await;
     let address = told.split("127.0.0.1:").nth(1).unwrap();
     let digits = address.find(|c: char| !c.is_ascii_digit()).unwrap_or(address.len());
-    let own = std::net::SocketAddr::from(([127, 0, 0, 1], address[..digits].parse().unwrap()));
+    ([127, 0, 0, 1], address[..digits].parse().unwrap()).into()
+}
+
+async fn the_figures_may_have_an_address_of_their_own(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let mut server = Process::start(&database, &folder, &[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
+    let own = figures_address(&mut server).await;
     assert_eq!(get(own, Version::H1, &[]).await.status, 200);
     assert_eq!(get(server.address(), Version::H1, &[]).await.status, 404);
     let mut connection = Connection::open(own, Version::H2).await;

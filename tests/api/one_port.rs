@@ -3,11 +3,15 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use grpcchatter_proto::v1::{CreateChatRoomRequest, DeleteChatRoomRequest, ListChatRoomsRequest};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
-    Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, on_each_database,
+    Connection, Database, Dialect, Refused as _, Rpc as _, TestApp, Version, on_each_database, within,
 };
 
 on_each_database! {
@@ -22,6 +26,7 @@ on_each_database! {
     chat_over_grpc_web_is_refused_at_once,
     grpc_is_not_compressed_and_files_are,
     probes_answer,
+    empty_lines_before_a_request_are_passed_over_and_an_unknown_method_is_told_so,
     an_unknown_path_is_json_and_never_the_page,
 }
 
@@ -239,6 +244,8 @@ async fn probes_answer(database: Database) {
         let check = service.to_owned();
         let answer = Dialect::Native.call(&mut connection, "/grpc.health.v1.Health/Check", &[], &check).await;
         assert_eq!(answer.unwrap()[0].as_ref(), b"\x08\x01", "SERVING");
+        let mut watch = app.anonymous().watch(service).await.unwrap();
+        assert_eq!(within("a state", watch.message()).await.unwrap(), Some(1), "SERVING");
     }
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
@@ -246,6 +253,23 @@ async fn probes_answer(database: Database) {
         let answers = Dialect::Native.call(&mut connection, &path, &[], &list).await.unwrap();
         let text = String::from_utf8_lossy(&answers[0]).into_owned();
         assert!(text.contains("grpcchatter.v1.ChatService"), "{text}");
+    }
+}
+
+/// RFC 9112, 2.2, and RFC 9110, 9.1.
+async fn empty_lines_before_a_request_are_passed_over_and_an_unknown_method_is_told_so(database: Database) {
+    let app = TestApp::start(&database).await;
+    for (line, status) in [
+        ("\r\nGET /livez HTTP/1.1", "HTTP/1.1 200 "),
+        ("BREW /livez HTTP/1.1", "HTTP/1.1 501 "),
+        ("\r\nBREW /livez HTTP/1.1", "HTTP/1.1 501 "),
+    ] {
+        let mut socket = TcpStream::connect(app.address()).await.unwrap();
+        let head = format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within("an answer", socket.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with(status), "{line:?}: {answer}");
     }
 }
 

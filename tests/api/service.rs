@@ -18,18 +18,24 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::mpsc,
     task::JoinSet,
 };
-use tonic::{Code, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 
 use crate::{
     durability::{Acknowledged, assert_kept, log},
-    harness::{Caller, Chat, Database, Dialect, Member, Process, User, on_each_database, report, within},
+    harness::{
+        Caller, Chat, Database, Dialect, Member, Process, Refused as _, User, on_each_database, report, within,
+    },
 };
 
 on_each_database! {
     a_restart_under_load_costs_no_message_and_no_error_that_may_not_be_retried,
     a_second_signal_ends_at_once,
+    health_watches_and_reflection_end_with_a_status_and_hold_nobody_up,
     systemd_is_told_of_the_start_and_of_the_end,
     a_socket_that_systemd_has_bound_is_served,
 }
@@ -251,6 +257,44 @@ async fn a_second_signal_ends_at_once(database: Database) {
     server.signal(Signal::INT);
     let (status, log) = server.wait().await;
     assert_eq!((status.code(), log.contains("ending at once")), (Some(130), true), "{log}");
+}
+
+/// Rows 15 and 20 of one port: what anybody may open must not put the end off.
+async fn health_watches_and_reflection_end_with_a_status_and_hold_nobody_up(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let caller = server.anonymous();
+    let mut ending = JoinSet::new();
+    for service in ["", "grpcchatter.v1.ChatService"] {
+        let mut watch = caller.watch(service).await.unwrap();
+        assert_eq!(within("a state", watch.message()).await.unwrap(), Some(1), "SERVING");
+        ending.spawn(async move {
+            while watch.message().await?.is_some() {}
+            Ok(())
+        });
+    }
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // It asks nothing, and never says that it is done.
+        let (asking, questions) = mpsc::channel::<()>(1);
+        let (path, codec) = (path.parse().unwrap(), ProstCodec::<(), ()>::default());
+        let request = Request::new(ReceiverStream::new(questions));
+        let answer = caller.ready().await.unwrap().streaming(request, path, codec).await;
+        let mut answers = answer.unwrap().into_inner();
+        ending.spawn(async move {
+            let end = answers.message().await.map(drop);
+            drop(asking);
+            end
+        });
+    }
+    server.terminate();
+    let all = tokio::time::timeout(Duration::from_secs(2), ending.join_all());
+    for ended in all.await.expect("they end at once") {
+        ended.refused(Code::Unavailable, "DRAINING");
+    }
+    // Whoever is left is cut off after eight seconds.
+    let (status, log) = tokio::time::timeout(Duration::from_secs(6), server.wait()).await.expect("an end");
+    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 async fn systemd_is_told_of_the_start_and_of_the_end(database: Database) {

@@ -16,15 +16,11 @@ use http::{HeaderMap, Response};
 use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use tokio::time::Sleep;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
     domain::chat::Subscription,
-    gateway::{
-        body::Body,
-        figures,
-        route::{Dialect, Method},
-    },
+    gateway::{body::Body, figures::OpenStream, patience::MayLieUnread},
     model::Error,
 };
 
@@ -34,8 +30,8 @@ pub(crate) struct FeedBody {
     /// Where the caller set a deadline for the stream.
     deadline: Option<Pin<Box<Sleep>>>,
     frames: u64,
-    /// As what it is counted, until it has ended.
-    counted: Option<(Dialect, Method)>,
+    /// As what it is counted.
+    counted: Option<OpenStream>,
 }
 
 impl FeedBody {
@@ -53,24 +49,20 @@ impl FeedBody {
         let reason = error.as_ref().map_or("", Error::reason);
         tracing::debug!(frames = self.frames, reason, "a stream ended");
         let status = error.map_or_else(|| Status::ok(""), Status::from);
-        if let Some((dialect, method)) = self.counted.take() {
-            figures::feed_ended(dialect, method, status.code());
+        if let Some(counted) = &mut self.counted {
+            counted.end(status.code());
         }
-        let mut trailers = HeaderMap::with_capacity(3);
-        if let Err(status) = status.add_header(&mut trailers) {
-            tracing::error!(%status, "a status could not be written as trailers");
-        }
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Ready(Some(Ok(Frame::trailers(trailers(&status)))))
     }
 }
 
-impl Drop for FeedBody {
-    fn drop(&mut self) {
-        // Its client has gone.
-        if let Some((dialect, method)) = self.counted.take() {
-            figures::feed_ended(dialect, method, Code::Cancelled);
-        }
+/// Writes a status as the end of a stream.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(3);
+    if let Err(status) = status.add_header(&mut trailers) {
+        tracing::error!(%status, "a status could not be written as trailers");
     }
+    trailers
 }
 
 impl HttpBody for FeedBody {
@@ -118,15 +110,16 @@ pub(super) fn hand<T>(subscription: Subscription) -> tonic::Response<tokio_strea
 pub(super) fn take(
     mut response: Response<tonic::body::Body>,
     deadline: Option<tokio::time::Instant>,
-    counted: (Dialect, Method),
+    counted: impl FnOnce() -> OpenStream,
 ) -> Response<Body> {
     let handed = response.extensions_mut().remove::<Handed>().and_then(|handed| handed.0.lock().take());
     match handed {
         Some(mut feed) => {
-            feed.counted = Some(counted);
+            feed.counted = Some(counted());
             if let Some(deadline) = deadline {
                 feed.set_deadline(deadline);
             }
+            response.extensions_mut().insert(MayLieUnread);
             response.map(|_| Body::Feed(Box::new(feed)))
         }
         None => response.map(Body::from),

@@ -5,6 +5,7 @@ mod deadline;
 mod feed;
 pub(super) mod frames;
 mod service;
+mod side_stream;
 
 use std::{
     convert::Infallible,
@@ -20,15 +21,22 @@ use tonic::{Code, Status, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
-pub(super) use self::{feed::FeedBody, service::Service};
+use self::side_stream::Opening;
+pub(super) use self::{
+    feed::FeedBody,
+    service::Service,
+    side_stream::{SideStream, SideStreams},
+};
 use super::{
     body::Body,
+    connection::Peer,
+    figures::OpenStream,
     refusal,
     route::{Call, Dialect, Method, Route},
 };
 use crate::{
     domain::{Rooms, chat::Chat},
-    model::Error,
+    model::{Error, Result},
 };
 
 /// The largest request, in bytes. tonic reserves as much as a prefix says before the bytes come.
@@ -99,6 +107,13 @@ impl Grpc {
             Ok(asked) => asked.map(|after| Instant::now() + after),
             Err(error) => return refusal::answer(dialect, error),
         };
+        let side = match open_aside(method, &request) {
+            Ok(side) => side,
+            Err(error) => return refusal::answer(dialect, error),
+        };
+        if let Some(side) = &side {
+            request = request.map(|body| side.bound(body));
+        }
         let answering = async {
             match method {
                 Method::HealthCheck | Method::HealthWatch => serve(&self.0.health, request).await,
@@ -120,7 +135,15 @@ impl Grpc {
             None => Ok(answering.await),
         };
         match answered {
-            Ok(response) => feed::take(response, deadline, (dialect, method)),
+            Ok(response) => {
+                let counted = || OpenStream::new(dialect, method, legacy);
+                match side.filter(|_| !response.headers().contains_key("grpc-status")) {
+                    Some(side) => {
+                        response.map(|body| Body::Side(Box::new(side.stream(body, deadline, counted()))))
+                    }
+                    None => feed::take(response, deadline, counted),
+                }
+            }
             Err(_) => refusal::answer(dialect, Error::DeadlineExceeded),
         }
     }
@@ -140,6 +163,15 @@ impl tower::Service<Request<tonic::body::Body>> for Grpc {
         let answering = self.clone().answer(request);
         Box::pin(async { Ok(answering.await) })
     }
+}
+
+/// Takes a place for a stream that is not a room's.
+fn open_aside(method: Method, request: &Request<tonic::body::Body>) -> Result<Option<Opening>> {
+    if !matches!(method, Method::HealthWatch | Method::Reflection | Method::ReflectionAlpha) {
+        return Ok(None);
+    }
+    let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
+    peer.side_streams.open().map(Some)
 }
 
 async fn serve(service: &Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {

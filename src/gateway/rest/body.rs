@@ -1,7 +1,7 @@
 //! Request bodies: JSON objects whose keys match in any case, as the original's do. The content type is not looked
 //! at.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use axum::{
     body::to_bytes,
@@ -16,9 +16,6 @@ use crate::model::{Error, Result};
 
 /// The largest body, in bytes.
 pub(in super::super) const MAX_BYTES: usize = 16 * 1024;
-
-/// How long a body may take to arrive.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(15);
 
 /// The texts of a request.
 pub(super) struct Fields(HashMap<String, Value>);
@@ -56,12 +53,10 @@ impl<S: Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let too_large = Error::TooLarge { limit: MAX_BYTES };
-        let arriving = to_bytes(request.into_body(), MAX_BYTES);
-        let read = match tokio::time::timeout(ARRIVES_WITHIN, arriving).await {
-            Ok(Ok(bytes)) => Self::parse(&bytes),
-            Ok(Err(error)) if is_too_long(&error) => Err(too_large),
-            Ok(Err(_)) => Err(Error::InvalidJson),
-            Err(_) => Err(Error::DeadlineExceeded),
+        let read = match to_bytes(request.into_body(), MAX_BYTES).await {
+            Ok(bytes) => Self::parse(&bytes),
+            Err(error) if is_too_long(&error) => Err(too_large),
+            Err(_) => Err(Error::InvalidJson),
         };
         read.map_err(|error| refuse(&error))
     }

@@ -15,7 +15,7 @@ use http::uri::PathAndQuery;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::{
-    Request, Status,
+    Request, Status, Streaming,
     client::Grpc,
     metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
@@ -116,6 +116,16 @@ impl Caller {
     /// Opens a Chat that goes on after a message.
     pub(crate) async fn chat_after(&self, point: ResumePoint) -> Result<Chat, Status> {
         Chat::open(self, Some(point)).await
+    }
+
+    /// Watches the health of a service, in native gRPC. Its states come as their numbers: 1 is SERVING.
+    pub(crate) async fn watch(&self, service: &str) -> Result<Streaming<i32>, Status> {
+        let mut grpc = self.ready().await?;
+        let path = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
+        // Both messages have one field, which is what a bare value is written as.
+        let codec = ProstCodec::<String, i32>::default();
+        let answer = grpc.server_streaming(self.carrying(service.to_owned()), path, codec);
+        Ok(within("the head of Watch", answer).await?.into_inner())
     }
 
     /// Returns the header that carries the token.

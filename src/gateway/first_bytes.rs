@@ -1,0 +1,133 @@
+//! What a peer speaks, told by the first bytes that it sends, and what is said to those who are not served.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::metrics::REFUSALS;
+
+/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The methods of HTTP/1.1 that are answered at all, if only with 405.
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT "];
+
+/// The longest first line that is read to see whether a method that is not known is one of HTTP/1.
+const LONGEST_LINE: usize = 8 * 1024;
+
+/// What a peer speaks, with the bytes that said so.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// HTTP/2.
+    Http2(Vec<u8>),
+    /// HTTP/1.
+    Http1(Vec<u8>),
+    /// HTTP/1 with a method that nobody knows.
+    UnknownMethod,
+}
+
+/// Reads until it is certain what the peer speaks: 24 bytes at most, the first word where it is HTTP/1.1. Empty lines
+/// before it do not count (RFC 9112, 2.2).
+///
+/// # Errors
+/// Where it is neither. It gets no answer: h2spec holds that an invalid preface is a closed connection.
+pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken> {
+    let mut first = Vec::with_capacity(PREFACE.len());
+    loop {
+        let rest = (PREFACE.len() - first.len()) as u64;
+        if io.take(rest).read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while first.starts_with(b"\r\n") {
+            first.drain(..2);
+        }
+        if first == PREFACE {
+            return Ok(Spoken::Http2(first));
+        }
+        if METHODS.iter().any(|method| first.starts_with(method)) {
+            return Ok(Spoken::Http1(first));
+        }
+        let may_become = |whole: &[u8]| whole.starts_with(&first);
+        if !may_become(PREFACE) && !may_become(b"\r\n") && !METHODS.iter().any(|method| may_become(method)) {
+            return unknown(io, first).await;
+        }
+    }
+}
+
+/// Reads on to the end of the line, which tells whether it is one of HTTP/1.
+async fn unknown(io: &mut (impl AsyncRead + Unpin), mut line: Vec<u8>) -> io::Result<Spoken> {
+    let end = loop {
+        if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+            break end;
+        }
+        if !line.first().is_some_and(u8::is_ascii_alphabetic) || line.len() >= LONGEST_LINE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if io.take((LONGEST_LINE - line.len()) as u64).read_buf(&mut line).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let line = line[..end].trim_ascii_end();
+    if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") {
+        Ok(Spoken::UnknownMethod)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Says in HTTP/1.1 to a peer who is not served why not.
+pub(super) async fn refuse(
+    io: &mut (impl AsyncWrite + Unpin),
+    status: &str,
+    sentence: &str,
+    reason: &'static str,
+) -> io::Result<()> {
+    REFUSALS.increment([reason]);
+    let body = format!(r#"{{"error":"{sentence}","reason":"{reason}"}}"#);
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    io.write_all(answer.as_bytes()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn spoken(bytes: &[u8]) -> Option<Spoken> {
+        // A byte at a time: whatever the network cuts is read the same way.
+        let (mut client, mut server) = tokio::io::duplex(1);
+        let writing = async {
+            // The reader may have seen enough.
+            drop(client.write_all(bytes).await);
+            drop(client);
+        };
+        tokio::join!(writing, async {
+            let read = read(&mut server).await;
+            drop(server);
+            read
+        })
+        .1
+        .ok()
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_say_what_is_spoken() {
+        assert_eq!(spoken(PREFACE).await, Some(Spoken::Http2(PREFACE.to_vec())));
+        for start in ["", "\r\n", "\r\n\r\n"] {
+            let read = spoken(format!("{start}GET / HTTP/1.1\r\n").as_bytes()).await;
+            assert_eq!(read, Some(Spoken::Http1(b"GET ".to_vec())), "{start:?}");
+        }
+        for line in ["BREW / HTTP/1.1\r\n", "get / HTTP/1.0\n", "\r\nPROPFIND /a HTTP/1.1\r\n"] {
+            assert_eq!(spoken(line.as_bytes()).await, Some(Spoken::UnknownMethod), "{line}");
+        }
+        let long = format!("BREW /{} HTTP/1.1\r\n", "x".repeat(LONGEST_LINE));
+        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16\x03\x01", &long]
+        {
+            assert_eq!(spoken(nothing.as_bytes()).await, None, "{nothing:?}");
+        }
+    }
+}

@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A piece is as large as a frame of HTTP/2.
 const PIECE: usize = 16 * 1024;
 
+/// The end of an answer has at least so many bytes: h2 counts smaller frames against whoever sends them, and a client that
+/// is built on it would close the connection after a hundred (RUSTSEC-2026-0258).
+const END: usize = 256;
+
 /// An answer up to this size is not worth the wait.
 const SMALL: usize = 1024;
 
@@ -104,16 +108,6 @@ impl Paced {
         response.map(|body| Self { body, rest: Bytes::new(), pieces })
     }
 
-    /// Takes a piece of what is left. The last byte is a piece of its own: it is asked for when the peer's window has
-    /// room for all before it, so that what lies unread lies here and not in hyper.
-    fn piece(&mut self) -> Bytes {
-        let length = match self.rest.len() {
-            length @ ..=1 => length,
-            length => PIECE.min(length - 1),
-        };
-        self.rest.split_to(length)
-    }
-
     fn give(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(pieces) = &mut self.pieces {
             *pieces += 1;
@@ -121,6 +115,16 @@ impl Paced {
         }
         Poll::Ready(Some(Ok(frame)))
     }
+}
+
+/// Takes a piece of what is left. The end is a piece of its own: it is asked for when the peer's window has room for all
+/// before it, so that what lies unread lies here and not in hyper.
+fn piece(rest: &mut Bytes) -> Bytes {
+    let length = match rest.len() {
+        length if length < 2 * END => length,
+        length => PIECE.min(length - END),
+    };
+    rest.split_to(length)
 }
 
 /// Tells the task that waits.
@@ -142,7 +146,7 @@ impl HttpBody for Paced {
             return Pin::new(&mut this.body).poll_frame(context);
         }
         if this.rest.has_remaining() {
-            let piece = this.piece();
+            let piece = piece(&mut this.rest);
             return this.give(Frame::data(piece));
         }
         is_turn(Turn::Ours);
@@ -150,7 +154,7 @@ impl HttpBody for Paced {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.len() > SMALL => {
                     this.rest = data;
-                    let piece = this.piece();
+                    let piece = piece(&mut this.rest);
                     this.give(Frame::data(piece))
                 }
                 Ok(data) => this.give(Frame::data(data)),
@@ -171,5 +175,24 @@ impl HttpBody for Paced {
         }
         hint.set_lower(hint.lower() + rest);
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_in_pieces_of_which_none_is_tiny() {
+        for length in [SMALL + 1, PIECE, PIECE + 1, PIECE + END, PIECE + END + 1, PIECE + 2 * END, 100_000] {
+            let whole: Bytes = (0..length).map(|nth| nth as u8).collect();
+            let (mut rest, mut pieces) = (whole.clone(), Vec::new());
+            while rest.has_remaining() {
+                pieces.push(piece(&mut rest));
+            }
+            assert!(pieces.len() > 1 && pieces[pieces.len() - 1].len() < 2 * END, "{length}");
+            assert!(pieces.iter().all(|piece| (END..=PIECE).contains(&piece.len())), "{length}");
+            assert_eq!(pieces.concat(), whole);
+        }
     }
 }

@@ -45,11 +45,10 @@ async fn the_page_is_sent_in_the_encoding_that_is_asked_for(database: TemporaryD
 
 async fn a_folder_is_served_in_place_of_the_page_and_as_it_is(database: TemporaryDatabase) {
     let server = Server::open(database).await;
-    let folder = std::env::temp_dir().join(format!("grpcchatter-web-dir-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let readiness: Readiness = Arc::new(|| Box::pin(async { Ok(()) }));
     let (accounts, gauges) = (server.domain.accounts.clone(), Arc::new(Levels::default));
-    let web_dir = Some(folder.clone());
+    let web_dir = Some(folder.path().to_owned());
     let router = router(Rest { accounts, readiness, gauges, metrics_token: None, web_dir });
     let get = async |path: &str| {
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -57,7 +56,7 @@ async fn a_folder_is_served_in_place_of_the_page_and_as_it_is(database: Temporar
     };
     let compiled = server.call(Method::GET, "/", None, "").await;
     for text in ["as it was", "as it is now"] {
-        std::fs::write(folder.join("index.html"), text).unwrap();
+        std::fs::write(folder.path().join("index.html"), text).unwrap();
         let page = get("/").await;
         assert_eq!((page.status, page.body.as_str()), (StatusCode::OK, text));
         for name in ["content-security-policy", "cache-control", "x-content-type-options", "referrer-policy"]
@@ -67,5 +66,4 @@ async fn a_folder_is_served_in_place_of_the_page_and_as_it_is(database: Temporar
     }
     assert_eq!(get("/livez").await.status, 200);
     assert_eq!(get("/nothing.js").await.refusal().1, "PATH_NOT_FOUND");
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -155,6 +155,10 @@ impl App {
             guard,
             clock.clone(),
             publisher.recheck_later(),
+            {
+                let chat = chat.clone();
+                Arc::new(move || chat.forget_names())
+            },
         );
         let draining = Arc::new(AtomicBool::new(false));
         let seats = Seats::new(Limits {

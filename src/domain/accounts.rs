@@ -14,6 +14,9 @@ use crate::{
 /// own poll too; this makes it sooner.
 pub type SessionsEnded = Arc<dyn Fn(Vec<RoomId>) + Send + Sync>;
 
+/// Hears that an account was deleted, before its owner does: its name is not told any more.
+pub type AccountDeleted = Arc<dyn Fn() + Send + Sync>;
+
 /// Registers people, lets them in and out, and changes what is theirs. Clones share everything.
 #[derive(Clone)]
 pub struct Accounts {
@@ -23,6 +26,7 @@ pub struct Accounts {
     guard: Guard,
     clock: Clock,
     sessions_ended: SessionsEnded,
+    account_deleted: AccountDeleted,
 }
 
 /// What a client gets for its password, or for its refresh token.
@@ -45,8 +49,9 @@ impl Accounts {
         guard: Guard,
         clock: Clock,
         sessions_ended: SessionsEnded,
+        account_deleted: AccountDeleted,
     ) -> Self {
-        Self { store, passwords, tokens, guard, clock, sessions_ended }
+        Self { store, passwords, tokens, guard, clock, sessions_ended, account_deleted }
     }
 
     /// Makes an account.
@@ -182,6 +187,7 @@ impl Accounts {
     pub async fn delete(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<()> {
         let verified = self.verify(caller, password, address).await?;
         let rooms = self.store.delete_account(caller.user, verified.password_hash).await?;
+        (self.account_deleted)();
         (self.sessions_ended)(rooms);
         Ok(())
     }

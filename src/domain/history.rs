@@ -9,7 +9,7 @@ use moka::future::Cache;
 
 use crate::{
     faults::{self, Fault},
-    hub::{Chunk, Feed, Framing},
+    hub::{Chunk, Era, Feed, Framing, Room},
     metrics::{CATCH_UP_READS, PAGES_READ},
     model::{Error, Line, Result, RoomId},
     store::Store,
@@ -24,6 +24,8 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     room: RoomId,
+    /// What was read in an era, or began to be, is not told in the next.
+    era: Era,
     feed: Feed,
     first: i64,
     /// The newest page grows: it is another page then.
@@ -48,22 +50,23 @@ impl History {
         Self { store, framing, pages: Cache::builder().weigher(weight).max_capacity(CACHE_BYTES).build() }
     }
 
-    /// Returns the chunk that holds message `seq` of a log whose newest message is `last_seq`.
+    /// Returns the chunk that holds message `seq` of a room's log, whose newest message the room knows.
     ///
     /// # Errors
     /// [`Error::LogReset`] where the log does not have that message, and failures of the database.
-    pub(super) async fn chunk(&self, room: RoomId, feed: Feed, seq: i64, last_seq: i64) -> Result<Chunk> {
+    pub(super) async fn chunk(&self, room: &Room, feed: Feed, seq: i64) -> Result<Chunk> {
         CATCH_UP_READS.increment();
+        let last_seq = room.head().map_or(seq, |(last_seq, _)| last_seq);
         let first = (seq - 1).div_euclid(PAGE) * PAGE + 1;
         let last = if faults::is(Fault::StalePage) { i64::MAX } else { last_seq };
-        let key = Key { room, feed, first, last: last.min(first + PAGE - 1) };
+        let key = Key { room: room.id(), era: room.era(), feed, first, last: last.min(first + PAGE - 1) };
         let page =
             self.pages.try_get_with(key, self.read(key)).await.map_err(|error| Error::clone(&error))?;
         let chunk = page.iter().find(|chunk| chunk.first_seq() <= seq && seq < chunk.next_seq());
         chunk.cloned().ok_or(Error::LogReset)
     }
 
-    /// Forgets all pages: an account was deleted, and its name is in them.
+    /// Gives the memory of all pages back.
     pub(super) fn clear(&self) {
         self.pages.invalidate_all();
     }

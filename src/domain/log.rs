@@ -37,7 +37,7 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 const BATCH: usize = 2_000;
 
 /// How long a message may take in all, from its writer's taking it to its answer.
-const DEADLINE: Duration = Duration::from_millis(2_500);
+pub(super) const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// What is called with the answer, on the writer's thread: it must not block.
 pub(super) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;

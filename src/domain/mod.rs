@@ -12,7 +12,7 @@ pub mod rooms;
 pub(crate) mod temporary;
 mod tokens;
 
-pub use accounts::{Accounts, LogIn, SessionsEnded};
+pub use accounts::{AccountDeleted, Accounts, LogIn, SessionsEnded};
 pub use chat::Chat;
 pub use guard::{Attempt, Guard, GuardConfig, Guess};
 pub use log::Log;

@@ -7,7 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::runtime::Handle;
 
-use super::{SessionsEnded, log::POLL_INTERVAL};
+use super::{
+    SessionsEnded,
+    log::{DEADLINE, POLL_INTERVAL},
+};
 use crate::{
     faults::{self, Fault},
     hub::{Gap, Hub, Room},
@@ -116,6 +119,14 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// Does something once all that is being written now has been told.
+    pub(super) fn once_told(&self, act: impl FnOnce() + Send + 'static) {
+        self.core.spawn(async move {
+            tokio::time::sleep(DEADLINE).await;
+            act();
+        });
     }
 
     /// Returns what checks the open streams of rooms in which sessions have ended, without being waited for.

@@ -41,8 +41,9 @@ impl TemporaryDomain {
         let tokens = Tokens::new(store.clone(), keys, clock.clone(), TokenConfig::default());
         let passwords = Passwords::new(Handle::current(), clock.clone(), 2);
         let guard = Guard::new(limits, clock.clone());
+        let (ended, deleted) = (Arc::new(|_| ()), Arc::new(|| ()));
         let accounts =
-            Accounts::new(store.clone(), passwords, tokens.clone(), guard, clock.clone(), Arc::new(|_| ()));
+            Accounts::new(store.clone(), passwords, tokens.clone(), guard, clock.clone(), ended, deleted);
         Self { store, clock, tokens, accounts }
     }
 

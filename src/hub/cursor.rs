@@ -109,6 +109,12 @@ impl Cursor {
         self.ordinal = None;
     }
 
+    /// Begins earlier than the stream was opened to begin: at `seq`, if that is before its place.
+    pub fn rewind(&mut self, seq: i64) {
+        self.next_seq = self.next_seq.min(seq);
+        self.ordinal = None;
+    }
+
     /// Has the end of this stream taken for a leaving, told at once.
     pub fn leave_at_end(&mut self) {
         self.leaves_at_once = true;
@@ -130,12 +136,9 @@ impl Cursor {
         if let Some(End::Refused(error)) = &slot.end {
             return Poll::Ready(Step::End(Err(error.clone())));
         }
-        while let Some((told, frames)) = slot.side.pop_front() {
-            // What the log is about to tell need not be told before.
-            if told.is_none_or(|seq| seq < self.next_seq) {
-                slot.last_sent = second;
-                return Poll::Ready(Step::Send(frames));
-            }
+        if let Some(frames) = slot.aside.pop(self.next_seq) {
+            slot.last_sent = second;
+            return Poll::Ready(Step::Send(frames));
         }
         if let Some(End::After(seq)) = slot.end
             && self.next_seq > seq
@@ -214,7 +217,8 @@ impl Cursor {
                 }
                 together.put_slice(&frames);
             }
-            self.next_seq = chunk.next_seq();
+            // A stream may have begun after a message that the room is told of only now.
+            self.next_seq = self.next_seq.max(chunk.next_seq());
             ordinal += 1;
         }
         self.ordinal = Some(ordinal);

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf as _, BufMut as _, Bytes};
 use uuid::Uuid;
 
-use super::{Attach, Cursor, Event, Feed, Framing, Hub, HubConfig, Room, Seed, Start, Step};
+use super::{Attach, Connection, Cursor, Event, Feed, Framing, Hub, HubConfig, Room, Seed, Start, Step};
 use crate::{
     clock::Clock,
     model::{ChatIdentity, Epochs, Line, Message, RoomId, SessionId, ShortCode, Timestamp, UserId, UserName},
@@ -32,7 +32,10 @@ pub(super) fn framing() -> Framing {
 }
 
 pub(super) fn hub(queue: usize, memory: usize) -> Hub {
-    let config = HubConfig { shards: 2, queue, memory, streams_per_user: 0 };
+    hub_with(HubConfig { shards: 2, queue, memory, streams_per_user: 0 })
+}
+
+pub(super) fn hub_with(config: HubConfig) -> Hub {
     Hub::new(config, framing(), Clock::manual(Timestamp::from_seconds(1_000)))
 }
 
@@ -67,6 +70,17 @@ pub(super) fn identity(user: i64) -> Arc<ChatIdentity> {
 }
 
 pub(super) fn attach(hub: &Hub, room: &Arc<Room>, feed: Feed, shard: usize, start: Start) -> Cursor {
+    attach_over(hub, room, feed, shard, start, Arc::default())
+}
+
+pub(super) fn attach_over(
+    hub: &Hub,
+    room: &Arc<Room>,
+    feed: Feed,
+    shard: usize,
+    start: Start,
+    connection: Arc<Connection>,
+) -> Cursor {
     let stream = hub.stream_id();
     let attach = Attach {
         feed,
@@ -77,7 +91,7 @@ pub(super) fn attach(hub: &Hub, room: &Arc<Room>, feed: Feed, shard: usize, star
         start,
         first_seq: 1,
         permit: hub.permits().take(UserId(1)).expect("no limit"),
-        connection: Arc::default(),
+        connection,
     };
     hub.attach(room, attach).map(|attached| attached.cursor).map_err(|_| "closed").expect("open")
 }

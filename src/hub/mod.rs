@@ -37,13 +37,14 @@ pub use self::{
     cursor::{Cursor, Step},
     permit::{Permit, Permits},
     presence::{Change, Person},
-    room::{Attach, Attached, Gap, Place, Room, Seed, Start},
+    room::{Attach, Attached, Era, Gap, Place, Room, Seed, Start},
 };
 use crate::{
     clock::Clock,
     metrics::Levels,
     model::{self, Error, Message, RoomId, StreamId, Timestamp, UserId},
 };
+use room::Eras;
 use shard::Shard;
 
 /// The two shapes in which the log is told.
@@ -124,7 +125,11 @@ struct Inner {
     clock: Clock,
     /// The rooms with a stream or somebody present.
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
+    /// Rooms that were forgotten while they had streams, which are served until they have ended: a client that does not
+    /// read its stream's end must not keep it for ever.
+    lingering: Mutex<Vec<Arc<Room>>>,
     shards: Arc<[Shard]>,
+    eras: Eras,
     permits: Permits,
     streams: AtomicU64,
     /// Bytes of chunks, as if each shard kept an equal part of each.
@@ -142,7 +147,9 @@ impl Hub {
             framing,
             clock,
             rooms: Mutex::default(),
+            lingering: Mutex::default(),
             shards: (0..config.shards).map(|_| Shard::default()).collect(),
+            eras: Eras::default(),
             permits: Permits::new(config.streams_per_user),
             streams: AtomicU64::new(1),
             memory: Arc::default(),
@@ -171,7 +178,8 @@ impl Hub {
         let mut rooms = self.0.rooms.lock();
         let made = || {
             let memory = Arc::clone(&self.0.memory);
-            Arc::new(Room::new(id, self.0.config.shards, self.0.framing, Arc::clone(&self.0.shards), memory))
+            let (shards, eras) = (Arc::clone(&self.0.shards), self.0.eras.clone());
+            Arc::new(Room::new(id, self.0.framing, shards, memory, eras))
         };
         Arc::clone(rooms.entry(id).or_insert_with(made))
     }
@@ -190,15 +198,30 @@ impl Hub {
     pub fn forget_if_idle(&self, id: RoomId) {
         let mut rooms = self.0.rooms.lock();
         if rooms.get(&id).is_some_and(|room| room.close_if_idle()) {
-            rooms.remove(&id);
+            // Streams that are set aside do not count as holding it.
+            let room = rooms.remove(&id);
+            self.let_linger(room);
         }
     }
 
     /// Forgets a room, whoever is in it: its log was replaced, or it was deleted.
     pub fn forget(&self, id: RoomId) {
-        if let Some(room) = self.0.rooms.lock().remove(&id) {
+        let room = self.0.rooms.lock().remove(&id);
+        if let Some(room) = &room {
             room.close();
         }
+        self.let_linger(room);
+    }
+
+    fn let_linger(&self, room: Option<Arc<Room>>) {
+        self.0.lingering.lock().extend(room.filter(|room| room.has_slots()));
+    }
+
+    /// Returns all rooms that have streams to be served, those that were forgotten among them.
+    fn served(&self) -> Vec<Arc<Room>> {
+        let mut rooms = self.rooms();
+        rooms.extend(self.0.lingering.lock().iter().cloned());
+        rooms
     }
 
     /// Opens a cursor for a stream, and makes its user present.
@@ -229,6 +252,13 @@ impl Hub {
             room.with_presence(|presence| presence.leave(user));
             self.unsettle(id);
         }
+    }
+
+    /// Notes that somebody is gone who had this stream open, though it has not ended yet. They are absent at once,
+    /// unless another stream of theirs is open.
+    pub fn leave_by(&self, room: &Room, user: UserId, stream: StreamId) {
+        room.with_presence(|presence| presence.close(user, stream, true));
+        self.unsettle(room.id());
     }
 
     /// Returns who is present in a room.
@@ -280,7 +310,10 @@ impl Hub {
                 _ = seconds.tick() => {
                     let second = shard.tick();
                     let now = self.0.clock.now();
-                    for room in self.rooms() {
+                    if index == 0 {
+                        self.0.lingering.lock().retain(|room| room.has_slots());
+                    }
+                    for room in self.served() {
                         self.tick(&room, index, second, now, &mut wakers);
                         // Its only caller may have gone between opening it and entering it.
                         if index == 0 && second.is_multiple_of(IDLE_CHECK_SECONDS) {
@@ -308,10 +341,9 @@ impl Hub {
 
     /// Adds what is open and kept at this moment to the figures.
     pub fn tell(&self, levels: &mut Levels) {
-        let rooms = self.rooms();
-        levels.rooms = rooms.len();
+        levels.rooms = self.0.rooms.lock().len();
         levels.hub_bytes = self.0.memory.load(Ordering::Relaxed);
-        for room in rooms {
+        for room in self.served() {
             let [subscriptions, chats, parked] = room.streams_open();
             levels.subscriptions += subscriptions;
             levels.chats += chats;

@@ -99,11 +99,12 @@ impl Presence {
 
     /// Notes that a stream ended. `at_once` where it is known that they left.
     pub(super) fn close(&mut self, user: UserId, stream: StreamId, at_once: bool) {
-        if let Some(entry) = self.present.get_mut(&user) {
-            entry.streams.retain(|open| *open != stream);
-            if entry.streams.is_empty() {
-                entry.until = Instant::now() + if at_once { Duration::ZERO } else { GRACE };
-            }
+        let Some(entry) = self.present.get_mut(&user) else { return };
+        let before = entry.streams.len();
+        entry.streams.retain(|open| *open != stream);
+        // The end of a stream may be noted twice. In between its user may have entered again.
+        if entry.streams.is_empty() && before > 0 {
+            entry.until = Instant::now() + if at_once { Duration::ZERO } else { GRACE };
         }
     }
 
@@ -228,6 +229,28 @@ mod tests {
         assert!(presence.settle(Instant::now()).is_some_and(|(change, _)| change.left == vec![name()]));
         presence.close(ANN, StreamId(1), false);
         assert!(presence.settle(Instant::now()).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_on_one_device_stays_on_the_other() {
+        let mut presence = Presence::default();
+        presence.open(ANN, &name(), StreamId(1), NOW);
+        presence.open(ANN, &name(), StreamId(2), NOW);
+        presence.settle(Instant::now()).expect("ann came");
+        presence.close(ANN, StreamId(1), true);
+        assert!(presence.settle(Instant::now()).is_none());
+        presence.close(ANN, StreamId(2), true);
+        assert!(presence.settle(Instant::now()).is_some_and(|(change, _)| change.left == vec![name()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_is_noted_twice_does_not_end_what_began_in_between() {
+        let mut presence = Presence::default();
+        presence.open(ANN, &name(), StreamId(1), NOW);
+        presence.close(ANN, StreamId(1), true);
+        presence.enter(ANN, &name(), NOW);
+        presence.close(ANN, StreamId(1), true);
+        assert!(presence.settle(Instant::now()).is_some_and(|(change, _)| change.count == 1));
     }
 
     #[tokio::test(start_paused = true)]

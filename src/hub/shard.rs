@@ -27,6 +27,17 @@ pub(super) const HEARTBEAT_SECONDS: u32 = 15;
 /// connection on which nothing else is left is closed after as many more.
 const PARK_SECONDS: u32 = 30;
 
+/// Frames for one stream alone may wait for it up to so many bytes; a client that has not read more than that
+/// does not read.
+const ASIDE_BYTES: usize = 64 * 1024;
+
+/// But so many frames may always wait, however long they are: a client that comes back sends again all that was not
+/// answered, and the answers come at once.
+const ASIDE_FRAMES: usize = 64;
+
+/// What a frame takes beside its bytes.
+const FRAME_BYTES: usize = 128;
+
 /// What one shard's thread is told: which rooms have news, and what second it is.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -80,14 +91,44 @@ pub(super) struct Slot {
     pub(super) connection: Arc<Connection>,
     pub(super) permit: Option<Permit>,
     pub(super) waker: Option<Waker>,
-    /// Frames for this stream alone; with a seq, only if the log has told that message already.
-    pub(super) side: VecDeque<(Option<i64>, Bytes)>,
+    /// Frames for this stream alone.
+    pub(super) aside: Aside,
     pub(super) end: Option<End>,
     pub(super) heartbeat: bool,
     /// Since when the stream should have been polled.
     pub(super) waiting: Option<u32>,
     pub(super) last_sent: u32,
     pub(super) parked: Option<u32>,
+}
+
+/// Frames for one stream alone; with a seq, only if the log has told that message already.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    frames: VecDeque<(Option<i64>, Bytes)>,
+    bytes: usize,
+}
+
+impl Aside {
+    fn push(&mut self, seq: Option<i64>, frames: Bytes) {
+        self.bytes += frames.len() + FRAME_BYTES;
+        self.frames.push_back((seq, frames));
+    }
+
+    /// Takes the next frames that are to be sent by a stream whose next message is `next_seq`: what the log is about
+    /// to tell need not be told before.
+    pub(super) fn pop(&mut self, next_seq: i64) -> Option<Bytes> {
+        while let Some((told, frames)) = self.frames.pop_front() {
+            self.bytes -= frames.len() + FRAME_BYTES;
+            if told.is_none_or(|seq| seq < next_seq) {
+                return Some(frames);
+            }
+        }
+        None
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.bytes > ASIDE_BYTES && self.frames.len() > ASIDE_FRAMES
+    }
 }
 
 /// The newest chunks of one feed.
@@ -191,7 +232,8 @@ impl Part {
 
     /// Returns how many streams are set aside: they have a slot and read nothing.
     pub(super) fn parked(&self) -> usize {
-        self.slots.len() - self.subscribe.streams - self.chat.streams
+        // One that has just been set aside is counted out a moment later, and may be gone by then.
+        self.slots.len().saturating_sub(self.subscribe.streams + self.chat.streams)
     }
 
     /// Adds chunks to a feed that somebody here reads. Says whether the shard must be told.
@@ -231,10 +273,7 @@ impl Part {
     pub(super) fn take_wakers(&mut self, second: u32, wakers: &mut Vec<Waker>) {
         self.dirty = false;
         for (_, slot) in &mut self.slots {
-            if let Some(waker) = slot.waker.take() {
-                slot.waiting.get_or_insert(second);
-                wakers.push(waker);
-            }
+            wakers.extend(slot.wake(second));
         }
     }
 
@@ -260,13 +299,13 @@ impl Part {
             }
             if slot.end.is_none() && slot.identity.expires_at <= now {
                 slot.end = Some(End::Refused(Error::TokenExpired));
-                slot.wake(second, wakers);
+                wakers.extend(slot.wake(second));
             } else if slot.end.is_none() && slot.connection.is_retired() {
                 slot.end = Some(End::Refused(Error::Draining));
-                slot.wake(second, wakers);
+                wakers.extend(slot.wake(second));
             } else if slot.feed == Feed::Subscribe && second - slot.last_sent >= HEARTBEAT_SECONDS {
                 slot.heartbeat = true;
-                slot.wake(second, wakers);
+                wakers.extend(slot.wake(second));
             }
         }
         parked
@@ -274,10 +313,28 @@ impl Part {
 }
 
 impl Slot {
-    pub(super) fn wake(&mut self, second: u32, wakers: &mut Vec<Waker>) {
-        if let Some(waker) = self.waker.take() {
-            self.waiting.get_or_insert(second);
-            wakers.push(waker);
+    /// Returns what wakes the stream, once there is something for it. From now on it should be polled.
+    #[must_use]
+    pub(super) fn wake(&mut self, second: u32) -> Option<Waker> {
+        let waker = self.waker.take()?;
+        self.waiting.get_or_insert(second);
+        Some(waker)
+    }
+
+    /// Says whether nothing is sent any more but the refusal with which the stream ends.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.end, Some(End::Refused(_)))
+    }
+
+    /// Keeps frames for this stream alone. Where its client does not read them, it ends, and its client resumes.
+    pub(super) fn put_aside(&mut self, seq: Option<i64>, frames: Bytes) {
+        if self.is_refused() {
+            return;
+        }
+        self.aside.push(seq, frames);
+        if self.aside.is_too_much() {
+            self.aside = Aside::default();
+            self.end = Some(End::Refused(Error::StreamBehind));
         }
     }
 
@@ -287,7 +344,7 @@ impl Slot {
         STREAMS_PARKED.increment();
         self.end = Some(End::Refused(Error::StreamBehind));
         self.permit = None;
-        self.side = VecDeque::new();
+        self.aside = Aside::default();
         self.connection.park();
     }
 }

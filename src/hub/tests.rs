@@ -1,11 +1,11 @@
 //! The hub as its streams see it: what is told, in which order, and when a stream must read the log instead.
 
-use std::task::Poll;
+use std::{task::Poll, time::Duration};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{
-    fixture::{ROOM, attach, hub, line, lines, payloads, poll, seeded, seqs},
+    fixture::{ROOM, attach, attach_over, hub, hub_with, line, lines, payloads, poll, seeded, seqs},
     *,
 };
 use crate::model::ShortCode;
@@ -64,6 +64,57 @@ fn a_gap_is_asked_for_once_and_what_came_after_it_waits() {
     assert_eq!(told(&mut cursor), [0_i64; 0]);
     assert_eq!(room.fill(lines(4..=5)), None);
     assert_eq!(told(&mut cursor), [4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn a_stream_that_has_a_message_which_the_room_hears_of_later_is_not_told_it_again() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 10);
+    for feed in [Feed::Subscribe, Feed::Chat] {
+        let (last, _) = room.head().expect("seeded");
+        // Its next message is stored and acknowledged, and on its way to the room.
+        let mut cursor = attach(&hub, &room, feed, 0, Start::After(last + 1));
+        assert_eq!(told(&mut cursor), [0_i64; 0]);
+        room.tell_event(&Event::CaughtUp(last));
+        assert_eq!(told(&mut cursor), [0_i64; 0]);
+        assert_eq!(cursor.next_seq(), last + 2, "an event does not take it back");
+        room.publish(lines(last + 1..=last + 1));
+        assert_eq!(told(&mut cursor), [0_i64; 0]);
+        room.publish(lines(last + 2..=last + 3));
+        assert_eq!(told(&mut cursor), [last + 2, last + 3]);
+    }
+}
+
+#[test]
+fn a_stream_that_is_ahead_of_its_room_takes_the_rest_of_a_chunk() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 10);
+    let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::After(12));
+    assert!(poll(&mut cursor).is_pending());
+    room.publish(lines(11..=14));
+    assert_eq!(told(&mut cursor), [13, 14]);
+}
+
+#[test]
+fn what_waits_for_a_gap_to_be_filled_is_bounded_and_the_rest_is_found_again() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
+    let body: std::sync::Arc<str> = "x".repeat(1_000).into();
+    for seq in 2..=10_000 {
+        let mut late = line(seq);
+        late.message.body = std::sync::Arc::clone(&body);
+        room.publish(vec![late]);
+        room.give_up_filling();
+    }
+    let held = std::sync::Arc::strong_count(&body) - 1;
+    assert!((100..1_000).contains(&held), "{held} lines wait");
+    let mut gap = room.observe(10_000);
+    while let Some(found) = gap {
+        let last = found.last.min(found.first + 999);
+        gap = room.fill(lines(found.first..=last)).or_else(|| room.observe(10_000));
+    }
+    assert_eq!(told(&mut cursor), (1..=10_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -160,6 +211,105 @@ fn a_stream_that_is_not_read_is_parked_and_ends_when_it_reads_again() {
     hub.tick(&room, 0, 30, Timestamp::from_seconds(1_000), &mut wakers);
     assert_eq!(room.streams().len(), 1);
     assert!(matches!(poll(&mut stuck), Poll::Ready(Step::End(Err(Error::StreamBehind)))));
+}
+
+#[test]
+fn frames_for_a_stream_that_does_not_read_are_bounded_and_it_ends() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let mut stuck = attach(&hub, &room, Feed::Chat, 0, Start::Now);
+    assert!(poll(&mut stuck).is_pending());
+    let frames = Bytes::from_static(&[7; 100]);
+    let kept = (0..100_000).take_while(|_| {
+        room.send(stuck.place(), frames.clone());
+        room.goes_on(stuck.place())
+    });
+    assert!((64..1_000).contains(&kept.count()));
+    assert!(matches!(poll(&mut stuck), Poll::Ready(Step::End(Err(Error::StreamBehind)))));
+}
+
+#[test]
+fn as_many_answers_as_may_be_asked_for_at_once_wait_however_long_they_are() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let mut cursor = attach(&hub, &room, Feed::Chat, 0, Start::Now);
+    let frames = Bytes::from(vec![7; 32 * 1024]);
+    for _ in 0..64 {
+        room.repeat(cursor.place(), 0, frames.clone());
+    }
+    for _ in 0..64 {
+        assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Send(sent)) if sent == frames));
+    }
+    assert!(poll(&mut cursor).is_pending());
+}
+
+#[test]
+fn a_stream_that_does_not_read_what_is_for_it_alone_is_parked() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let mut stuck = attach(&hub, &room, Feed::Chat, 0, Start::Now);
+    assert!(poll(&mut stuck).is_pending());
+    room.send(stuck.place(), Bytes::from_static(b"for you"));
+    let mut wakers = Vec::new();
+    hub.tick(&room, 0, 29, Timestamp::from_seconds(1_000), &mut wakers);
+    assert_eq!(room.streams().len(), 1);
+    hub.tick(&room, 0, 30, Timestamp::from_seconds(1_000), &mut wakers);
+    assert!(room.streams().is_empty());
+}
+
+/// Runs the hub as the app does.
+fn run(hub: &Hub) {
+    for index in 0..2 {
+        let hub = hub.clone();
+        tokio::spawn(async move { hub.run_shard(index).await });
+    }
+    let hub = hub.clone();
+    tokio::spawn(async move { hub.run_presence().await });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_silent_stream_is_closed_though_its_room_is_forgotten_before() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    run(&hub);
+    let connection = Arc::<Connection>::default();
+    // Its user is its room's only one.
+    let _stuck = attach_over(&hub, &room, Feed::Subscribe, 0, Start::Now, Arc::clone(&connection));
+    let closing = tokio::time::timeout(Duration::from_secs(65), connection.closing());
+    closing.await.expect("closed in time");
+    assert!(hub.get(ROOM).is_none(), "nobody is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_of_a_deleted_room_gives_its_place_back_and_its_connection_is_closed() {
+    let config = HubConfig { shards: 2, queue: 255, memory: usize::MAX, streams_per_user: 1 };
+    let hub = hub_with(config);
+    let room = seeded(&hub, 0);
+    run(&hub);
+    let connection = Arc::<Connection>::default();
+    let mut stuck = attach_over(&hub, &room, Feed::Chat, 1, Start::Now, Arc::clone(&connection));
+    assert!(poll(&mut stuck).is_pending());
+    hub.forget(ROOM);
+    room.end_all(&Error::LogReset);
+    assert!(hub.permits().take(UserId(1)).is_err());
+    let closing = tokio::time::timeout(Duration::from_secs(65), connection.closing());
+    closing.await.expect("closed in time");
+    assert!(hub.permits().take(UserId(1)).is_ok());
+    assert_eq!(hub.served().len(), 1);
+    drop(stuck);
+    assert!(!room.has_slots());
+}
+
+#[test]
+fn a_room_that_is_opened_anew_and_one_whose_frames_are_wrong_begin_an_era() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let first = room.era();
+    assert_eq!(room.era(), first);
+    room.drop_chunks();
+    assert_ne!(room.era(), first);
+    hub.forget(ROOM);
+    assert!(![first, room.era()].contains(&hub.open(ROOM).era()));
 }
 
 #[test]

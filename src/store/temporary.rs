@@ -1,13 +1,16 @@
 //! A migrated database that only one test uses: a SQLite file in a folder of its own, or a database in the tests' own
 //! PostgreSQL, which is the one that the acceptance tests start.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 
 use self::postgres::Cluster;
-use super::{DatabaseUrl, Store};
-use crate::clock::Clock;
+use super::{DatabaseUrl, Lanes, NewRoom, NewSession, Store};
+use crate::{
+    clock::Clock,
+    model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserIdentity, UserName},
+};
 
 #[path = "../../tests/api/harness/postgres.rs"]
 mod postgres;
@@ -38,6 +41,9 @@ macro_rules! on_each_database {
 
 pub(crate) use on_each_database;
 
+/// What stands for everybody's password.
+const HASH: &str = "hash";
+
 /// A database that is empty still.
 pub(crate) struct TemporaryDatabase {
     url: DatabaseUrl,
@@ -59,6 +65,7 @@ impl TemporaryDatabase {
 
 pub(crate) struct TemporaryStore {
     store: Store,
+    url: DatabaseUrl,
     _folder: Option<TempDir>,
 }
 
@@ -66,7 +73,52 @@ impl TemporaryStore {
     pub(crate) async fn open(database: TemporaryDatabase, clock: Clock) -> Self {
         let store = Store::connect(&database.url, clock).await.unwrap();
         store.migrate().await.unwrap();
-        Self { store, _folder: database.folder }
+        Self { store, url: database.url, _folder: database.folder }
+    }
+
+    /// Opens the log's writers.
+    pub(crate) async fn lanes(&self) -> Lanes {
+        self.store.lanes(&self.url).await.unwrap()
+    }
+
+    /// Closes it, and opens it again, as a server does that starts again.
+    pub(crate) async fn reopen(&mut self) {
+        self.store.close().await;
+        let clock = self.store.clock().clone();
+        self.store = Store::connect(&self.url, clock).await.unwrap();
+    }
+}
+
+impl TemporaryStore {
+    /// Makes a room, and its owner.
+    pub(crate) async fn room(&self, short_code: &str) -> Room {
+        let owner = UserName::trusted(format!("owner{short_code}1"));
+        let owner = self.create_account(owner, HASH.into()).await.unwrap().id;
+        let (short_code, name) = (ShortCode::trusted(short_code), RoomName::parse("lounge".into()).unwrap());
+        let new = NewRoom { short_code, name, password_hash: None, owner };
+        self.create_room(new).await.unwrap().unwrap()
+    }
+
+    /// Makes somebody who is in a room, with a session of an hour.
+    pub(crate) async fn member(&self, user_name: &str, room: &Room) -> Arc<ChatIdentity> {
+        let user_name = UserName::trusted(user_name);
+        let user = self.create_account(user_name.clone(), HASH.into()).await.unwrap().id;
+        let session = SessionId(self.clock().uuid());
+        let refresh_hash = session.0.as_bytes().repeat(2);
+        let new = NewSession { id: session, refresh_hash, lives: Duration::from_secs(3_600) };
+        self.open_session(user, HASH.into(), None, new).await.unwrap();
+        let caller = UserIdentity { user, user_name: user_name.clone(), session };
+        let member_epoch = self.join_room(room, 0, &caller).await.unwrap().unwrap();
+        Arc::new(ChatIdentity {
+            user,
+            user_name,
+            session,
+            room: room.id,
+            short_code: room.short_code.clone(),
+            room_epoch: 0,
+            member_epoch,
+            expires_at: Timestamp::from_micros(i64::MAX),
+        })
     }
 }
 

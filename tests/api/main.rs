@@ -23,6 +23,7 @@ mod floods;
 mod limits;
 mod liveness;
 mod log_faults;
+mod lost_log;
 mod matrix;
 mod membership;
 mod messages;

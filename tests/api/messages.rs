@@ -1,6 +1,9 @@
 //! Messages: stored before they are acknowledged, once each, and read back page by page, in every dialect.
 
-use grpcchatter_proto::v1::{ListMessagesRequest, ListMessagesResponse, SendMessageRequest};
+use grpcchatter_proto::v1::{
+    ListMessagesRequest, ListMessagesResponse, ResumePoint, SendMessageRequest, subscribe_request::Start,
+    subscribe_response::Event,
+};
 use tonic::Code;
 
 use crate::harness::{Database, Dialect, Member, Refused as _, TestApp, on_each_database};
@@ -18,6 +21,7 @@ on_each_database! {
     page_sizes_are_bounded,
     two_bounds_at_once_are_refused,
     messages_of_a_deleted_account_stay_without_its_name,
+    streams_do_not_tell_the_name_of_a_deleted_account,
     invalid_utf8_is_refused_with_a_status,
 }
 
@@ -236,4 +240,39 @@ async fn invalid_utf8_is_refused_with_a_status(database: Database) {
 struct NotUtf8 {
     #[prost(bytes = "vec", tag = "1")]
     body: Vec<u8>,
+}
+
+/// Returns who said what was stored before, as a subscription tells it.
+async fn authors(member: &Member, start: Start) -> Vec<String> {
+    let mut stream = member.elsewhere().subscribe(Some(start)).await.unwrap();
+    let mut authors = Vec::new();
+    loop {
+        match stream.next().await {
+            Event::Message(message) => authors.push(message.user_name),
+            Event::CaughtUp(_) => return authors,
+            _ => {}
+        }
+    }
+}
+
+async fn streams_do_not_tell_the_name_of_a_deleted_account(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (owner, guest) = (app.user().await, app.user().await);
+    let room = owner.create_room().await;
+    let (member, visitor) = (owner.join(&room).await, guest.join(&room).await);
+    visitor.say("before anybody listens: it is read as a page of the log").await;
+    let mut listening = member.subscribe(None).await.unwrap();
+    visitor.say("while somebody listens: it is kept in memory").await;
+    assert_eq!(listening.message().await.user_name, guest.name);
+    let all = || Start::After(ResumePoint::default());
+    let [one, two] = [(); 2].map(|()| guest.name.clone());
+    assert_eq!(authors(&member, all()).await, [one.clone(), two]);
+    assert_eq!(authors(&member, Start::Last(1)).await, [one]);
+
+    let body = serde_json::json!({"password": crate::harness::PASSWORD});
+    assert_eq!(guest.rest("DELETE", "/account", body).await.status, 204);
+    assert_eq!(authors(&member, all()).await, ["", ""]);
+    assert_eq!(authors(&member, Start::Last(1)).await, [""]);
+    // Who was listening goes on.
+    assert_eq!((member.say("and on").await.seq, listening.message().await.seq), (3, 3));
 }

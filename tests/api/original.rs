@@ -22,6 +22,7 @@ on_each_database! {
     what_is_said_between_join_and_chat_comes_first,
     closing_the_connection_is_leaving,
     half_closing_is_leaving,
+    half_closing_on_one_device_is_not_leaving_on_the_other,
     deleting_a_room_ends_its_chats,
     entering_from_a_second_device_passes,
     refusals_keep_the_originals_sentences,
@@ -202,6 +203,22 @@ async fn half_closing_is_leaving(database: Database) {
     assert_eq!(to.hear().await, (bob.name.clone(), "good bye".to_owned()));
     let (sender, _) = mpsc::channel(1);
     Chat { sender, stream }.end().await.unwrap();
+    alone(&alice).await;
+}
+
+async fn half_closing_on_one_device_is_not_leaving_on_the_other(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (_, alice, bob) = two(&app.anonymous()).await;
+    let mut here = bob.chat().await.unwrap();
+    let Chat { sender, stream } = bob.chat().await.unwrap();
+    drop(sender);
+    let (sender, _) = mpsc::channel(1);
+    Chat { sender, stream }.end().await.unwrap();
+    assert_eq!(alice.users().await.unwrap(), [bob.name.clone()]);
+    let from = alice.chat().await.unwrap();
+    from.say("still there?").await;
+    assert_eq!(here.hear().await.1, "still there?");
+    drop(here);
     alone(&alice).await;
 }
 

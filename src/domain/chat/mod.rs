@@ -2,6 +2,8 @@
 
 mod speaker;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -177,7 +179,7 @@ impl Chat {
         if let Some(from) = self.store.take_chat_from(identity.room, identity.user).await?
             && resume.is_none()
         {
-            opened.cursor.advance(opened.cursor.next_seq().min((from + 1).max(opened.first_seq)));
+            opened.cursor.rewind((from + 1).max(opened.first_seq));
         }
         let speaker = Speaker::new(self.clone(), identity, &opened.cursor, legacy);
         let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
@@ -212,13 +214,14 @@ impl Chat {
             match self.hub.attach(&room, attach) {
                 Ok(attached) => {
                     let mut room = standing.room;
-                    room.last_seq = attached.last_seq;
+                    // The hub hears of a message a little later than the database has it, and the other way round.
+                    room.last_seq = room.last_seq.max(attached.last_seq);
                     return Ok(Opened {
                         cursor: attached.cursor,
-                        room,
                         reset,
                         first_seq: standing.first_seq,
-                        last_seq: attached.last_seq,
+                        last_seq: room.last_seq,
+                        room,
                         people: attached.people,
                     });
                 }
@@ -240,7 +243,9 @@ impl Chat {
             Some(id) if point.seq == standing.room.last_seq => standing.last_message_id == Some(id),
             Some(id) => point.seq >= standing.first_seq && self.is_at(room, point.seq, id).await?,
         };
-        let continues = continues || faults::is(Fault::ResumePointTrusted);
+        if !continues && faults::is(Fault::ResumePointTrusted) {
+            return Ok((Start::After(point.seq.min(standing.room.last_seq)), false));
+        }
         Ok(if continues { (Start::After(point.seq), false) } else { (Start::Now, true) })
     }
 
@@ -248,12 +253,20 @@ impl Chat {
         Ok(self.store.message_id_at(room, seq).await? == Some(id))
     }
 
-    /// Forgets every frame that may hold the name of a deleted account.
+    /// Forgets every frame that may hold the name of an account that was just deleted. A page that is being read
+    /// meanwhile belongs to the era that ends here; what is in no room's memory begins one when it is opened.
     pub fn forget_names(&self) {
-        self.history.clear();
+        self.forget_frames();
+        // What its owner said just before may be told a moment after this.
+        let chat = self.clone();
+        self.publisher.once_told(move || chat.forget_frames());
+    }
+
+    fn forget_frames(&self) {
         for room in self.hub.rooms() {
             room.drop_chunks();
         }
+        self.history.clear();
     }
 }
 

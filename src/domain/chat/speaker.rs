@@ -20,6 +20,9 @@ const UNANSWERED_NAMELESS: usize = 1_024;
 /// And so many bytes of them.
 const UNANSWERED_BYTES: usize = 1024 * 1024;
 
+/// So much is told back of what a client calls its message: as long as an id may be.
+const ECHOED_BYTES: usize = 64;
+
 /// The half of a chat that says. Dropping it does not take back what was said.
 pub struct Speaker {
     chat: Chat,
@@ -57,8 +60,12 @@ impl Speaker {
     /// on; never blocks, so that the stream is read on: unread frames would cost the connection.
     ///
     /// # Errors
-    /// What is wrong with a message that has none: the stream ends with it.
+    /// What is wrong with a message that has none: the stream ends with it. [`Error::StreamBehind`] where the stream
+    /// was ended already: its client may not read that, and would go on for ever.
     pub fn say(&self, body: String, client_message_id: &str) -> Result<()> {
+        if !self.outlet.room.goes_on(self.outlet.place) {
+            return Err(Error::StreamBehind);
+        }
         match self.submit(body, client_message_id) {
             Err(error) if !client_message_id.is_empty() => {
                 self.outlet.reject(client_message_id, error);
@@ -95,7 +102,8 @@ impl Speaker {
             self.outlet.room.end_after(self.outlet.place, last_seq);
         }
         if self.legacy {
-            self.chat.hub.leave(self.identity.room, self.identity.user);
+            let stream = self.outlet.place.stream();
+            self.chat.hub.leave_by(&self.outlet.room, self.identity.user, stream);
         }
     }
 
@@ -133,7 +141,8 @@ impl Outlet {
     }
 
     fn reject(&self, client_message_id: &str, error: Error) {
-        let event = Event::Rejected { client_message_id: client_message_id.to_owned(), error };
+        let echoed = &client_message_id[..client_message_id.floor_char_boundary(ECHOED_BYTES)];
+        let event = Event::Rejected { client_message_id: echoed.to_owned(), error };
         self.room.send(self.place, frame_event(&event, self.room.framing()));
     }
 }

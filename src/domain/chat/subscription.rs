@@ -83,7 +83,6 @@ impl Subscription {
 
     fn read(&mut self, seq: i64) {
         let (history, room, feed) = (self.history.clone(), self.cursor.room().clone(), self.cursor.feed());
-        let last_seq = room.head().map_or(seq, |(last_seq, _)| last_seq);
-        self.reading = Some(Box::pin(async move { history.chunk(room.id(), feed, seq, last_seq).await }));
+        self.reading = Some(Box::pin(async move { history.chunk(&room, feed, seq).await }));
     }
 }

@@ -255,6 +255,8 @@ async fn listen(mut requests: Streaming<v1::ChatRequest>, speaker: Speaker) {
         if let Err(error) = said {
             return speaker.refuse(error);
         }
+        // Many come in one frame: what is answered to them must get out in between.
+        tokio::task::coop::consume_budget().await;
     }
     speaker.finish();
 }

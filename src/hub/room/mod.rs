@@ -4,6 +4,7 @@
 //! stream and telling a change of presence one after the other, so that a stream that opens misses nothing and
 //! gets nothing twice.
 
+mod era;
 mod streams;
 
 use std::sync::{
@@ -15,6 +16,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use era::Era;
+pub(super) use era::Eras;
 pub use streams::{Attach, Attached, Place, Start};
 
 use super::{
@@ -27,6 +30,13 @@ use crate::{
     model::{Line, RoomId, StreamId, UserId},
 };
 
+/// Lines that wait until a gap before them is filled take so many bytes at most. What comes beyond is not kept: the
+/// poll finds that it is missing.
+const HELD_BYTES: usize = 256 * 1024;
+
+/// What a line takes beside its body.
+const LINE_BYTES: usize = 256;
+
 /// A room that has a stream, or in which somebody is present.
 #[derive(Debug)]
 pub struct Room {
@@ -34,6 +44,9 @@ pub struct Room {
     framing: Framing,
     shards: Arc<[Shard]>,
     memory: Arc<AtomicUsize>,
+    eras: Eras,
+    /// To which era belongs what is framed now.
+    era: Mutex<Era>,
     /// Guards the order in which things are told.
     state: Mutex<State>,
     presence: Mutex<Presence>,
@@ -51,7 +64,7 @@ struct State {
     /// How many streams read each feed: nothing is framed for nobody.
     subscribers: usize,
     chatters: usize,
-    /// Lines that wait until a gap before them is filled.
+    /// Lines that wait until a gap before them is filled, up to [`HELD_BYTES`].
     held: Vec<Line>,
     filling: bool,
     last_active: Option<Instant>,
@@ -78,19 +91,23 @@ pub struct Seed {
 impl Room {
     pub(super) fn new(
         id: RoomId,
-        shards: usize,
         framing: Framing,
-        all: Arc<[Shard]>,
+        shards: Arc<[Shard]>,
         memory: Arc<AtomicUsize>,
+        eras: Eras,
     ) -> Self {
+        let parts = shards.iter().map(|_| Mutex::default()).collect();
+        let era = Mutex::new(eras.begin());
         Self {
             id,
             framing,
-            shards: all,
+            shards,
             memory,
+            eras,
+            era,
             state: Mutex::default(),
             presence: Mutex::default(),
-            parts: (0..shards).map(|_| Mutex::default()).collect(),
+            parts,
         }
     }
 
@@ -119,6 +136,11 @@ impl Room {
     pub fn has_streams(&self) -> bool {
         let state = self.state.lock();
         state.subscribers + state.chatters > 0
+    }
+
+    /// Says whether a stream has not ended yet, be it set aside or refused.
+    pub(in crate::hub) fn has_slots(&self) -> bool {
+        self.parts.iter().any(|part| !part.lock().slots.is_empty())
     }
 
     /// Returns how many subscriptions and chats are open and served, and how many streams are set aside.
@@ -189,6 +211,7 @@ impl Room {
             std::mem::swap(&mut first.message.seq, &mut second.message.seq);
         }
         self.tell(state, &fresh);
+        state.bound_held();
         let after = state.held.first()?.message.seq;
         if std::mem::replace(&mut state.filling, true) {
             return None;
@@ -295,8 +318,16 @@ impl Room {
         }
     }
 
-    /// Drops every chunk: cursors read the log instead. For when what was framed is no longer right.
+    /// Returns the era to which belongs what is framed now: see [`Self::drop_chunks`].
+    pub fn era(&self) -> Era {
+        *self.era.lock()
+    }
+
+    /// Begins a new era, for when what was framed or read before is no longer right: drops every chunk, so that cursors
+    /// read the log instead, and what waits to be told, which the poll finds again.
     pub fn drop_chunks(&self) {
+        *self.era.lock() = self.eras.begin();
+        self.state.lock().held.clear();
         let freed: usize = self.parts.iter().map(|part| part.lock().forget()).sum();
         give_back(&self.memory, freed / self.parts.len());
     }
@@ -304,5 +335,18 @@ impl Room {
     /// Returns how many bytes of chunks are kept, for tests and figures.
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// Keeps the first of the lines that wait, as many as may be; at least one, so that the gap before it is known.
+    fn bound_held(&mut self) {
+        let mut bytes = 0;
+        let fit = self.held.iter().take_while(|line| {
+            bytes += line.message.body.len() + LINE_BYTES;
+            bytes <= HELD_BYTES
+        });
+        let fit = fit.count().max(1);
+        self.held.truncate(fit);
     }
 }

@@ -1,6 +1,6 @@
 //! The streams of a room: opened, woken, ended.
 
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker};
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::{
     faults::{self, Fault},
     hub::{
         Connection, Cursor, Event, Feed, Hub, Permit, Person, frame_event,
-        shard::{End, Slot},
+        shard::{Aside, End, Slot},
     },
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
 };
@@ -19,7 +19,7 @@ use crate::{
 pub enum Start {
     /// With what is said from now on.
     Now,
-    /// After this message.
+    /// After this message, which is in the log.
     After(i64),
     /// With so many of the newest messages.
     Last(i64),
@@ -98,7 +98,8 @@ impl Room {
             Start::After(_) if faults::is(Fault::CatchUpSkipped) => next_seq,
             Start::After(seq) if faults::is(Fault::ResumeSkipsOne) => (seq + 2).min(next_seq),
             Start::After(seq) if faults::is(Fault::ResumeRepeatsOne) => seq.max(1).min(next_seq),
-            Start::After(seq) => (seq + 1).min(next_seq),
+            // It is in the log, even where this room has not been told of it yet.
+            Start::After(seq) => seq + 1,
             Start::Last(count) => (next_seq - count).max(attach.first_seq).min(next_seq),
         };
         let second = self.shards[attach.shard].now();
@@ -117,7 +118,7 @@ impl Room {
             connection: attach.connection,
             permit: Some(attach.permit),
             waker: None,
-            side: VecDeque::new(),
+            aside: Aside::default(),
             end: None,
             heartbeat: false,
             waiting: Some(second),
@@ -218,15 +219,11 @@ impl Room {
     }
 
     fn finish(&self, place: Place, end: End) {
-        let waker = self.with_slot(place, |slot| {
-            if !matches!(slot.end, Some(End::Refused(_))) {
+        self.tell_slot(place, |slot| {
+            if !slot.is_refused() {
                 slot.end = Some(end);
             }
-            slot.waker.take()
         });
-        if let Some(Some(waker)) = waker {
-            waker.wake();
-        }
     }
 
     /// Ends every stream with the same refusal.
@@ -245,20 +242,25 @@ impl Room {
 
     /// Sends frames to one stream alone.
     pub fn send(&self, place: Place, frames: Bytes) {
-        self.send_aside(place, (None, frames));
+        self.tell_slot(place, |slot| slot.put_aside(None, frames));
     }
 
     /// Sends message `seq` to one stream again, unless the log is about to tell it.
     pub fn repeat(&self, place: Place, seq: i64, frames: Bytes) {
-        self.send_aside(place, (Some(seq), frames));
+        self.tell_slot(place, |slot| slot.put_aside(Some(seq), frames));
     }
 
-    fn send_aside(&self, place: Place, frames: (Option<i64>, Bytes)) {
+    /// Says whether a stream goes on: it is open, and nothing has refused it.
+    pub fn goes_on(&self, place: Place) -> bool {
+        self.with_slot(place, |slot| !slot.is_refused()).unwrap_or_default()
+    }
+
+    /// Changes what is said to one stream, and has it polled.
+    fn tell_slot(&self, place: Place, act: impl FnOnce(&mut Slot)) {
+        let second = self.second(place.shard);
         let waker = self.with_slot(place, |slot| {
-            if slot.parked.is_none() {
-                slot.side.push_back(frames);
-            }
-            slot.waker.take()
+            act(slot);
+            slot.wake(second)
         });
         if let Some(Some(waker)) = waker {
             waker.wake();

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, thread};
 
 use anyhow::Context as _;
 use grpcchatter::{app::App, config::Config};
+use sea_orm::DatabaseConnection;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -79,6 +80,15 @@ impl TestApp {
     ) -> Answer {
         let mut connection = Connection::open(self.address, version).await;
         connection.send(request(method, path, headers, body.to_vec())).await
+    }
+
+    /// Connects to its database, as an operator does beside it.
+    pub(crate) async fn operator(&self, database: &Database) -> DatabaseConnection {
+        if database.url().is_some() {
+            return database.connect().await;
+        }
+        let file = self.folder.path().join("grpcchatter.db");
+        sea_orm::Database::connect(format!("sqlite://{}?mode=rw", file.display())).await.unwrap()
     }
 
     /// Stops the server, awaits its end, and returns its folder for the next one.

@@ -1,0 +1,82 @@
+//! What a chat takes and tells, over a temporary database.
+
+use std::task::{Context, Poll, Waker};
+
+use bytes::{BufMut as _, Bytes};
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    domain::GuardConfig,
+    hub::{Framing, HubConfig},
+    store::temporary::TemporaryStore,
+};
+
+/// Messages are written as their seq, a rejection as what was rejected.
+const FRAMING: Framing = Framing {
+    message: |_, message, bytes| bytes.put_i64(message.seq),
+    event: |event, bytes| {
+        if let Event::Rejected { client_message_id, .. } = event {
+            bytes.put_slice(client_message_id.as_bytes());
+        }
+    },
+};
+
+struct Fixture {
+    _store: TemporaryStore,
+    chat: Chat,
+    member: Arc<ChatIdentity>,
+}
+
+impl Fixture {
+    async fn open() -> Self {
+        let clock = Clock::system();
+        let store = TemporaryStore::open(clock.clone()).await;
+        let room = store.room("aaaaaa").await;
+        let member = store.member("walker1", &room).await;
+        let config = HubConfig { shards: 1, queue: 255, memory: usize::MAX, streams_per_user: 0 };
+        let hub = Hub::new(config, FRAMING, clock.clone());
+        let publisher = Publisher::new(Handle::current(), store.clone(), hub.clone());
+        let log = Log::start(&Handle::current(), store.lanes().await, &publisher);
+        let limits = GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 };
+        let guard = Guard::new(limits, clock);
+        let chat = Chat::new(store.clone(), hub, log, publisher, guard, 100);
+        Self { _store: store, chat, member }
+    }
+
+    async fn chat(&self) -> (Subscription, Speaker) {
+        let seat = Seat { shard: 0, connection: Arc::default() };
+        let (subscription, speaker, _) =
+            self.chat.chat(Arc::clone(&self.member), None, seat, false).await.unwrap();
+        (subscription, speaker)
+    }
+}
+
+fn frames(subscription: &mut Subscription) -> Poll<Option<Result<Bytes>>> {
+    subscription.poll_frames(&mut Context::from_waker(Waker::noop()))
+}
+
+#[tokio::test]
+async fn whoever_reads_no_rejections_is_cut_off() {
+    let fixture = Fixture::open().await;
+    let (mut subscription, speaker) = fixture.chat().await;
+    let id = "x".repeat(50_000);
+    let mut taken = (0..100_000).map(|_| speaker.say("hello".into(), &id));
+    let (place, ended) = taken.by_ref().enumerate().find(|(_, said)| said.is_err()).unwrap();
+    assert!((64..1_000).contains(&place), "after {place}");
+    assert!(matches!(ended, Err(Error::StreamBehind)));
+    assert!(matches!(frames(&mut subscription), Poll::Ready(Some(Err(Error::StreamBehind)))));
+}
+
+#[tokio::test]
+async fn no_more_of_an_id_is_told_back_than_an_id_may_have() {
+    let fixture = Fixture::open().await;
+    let (mut subscription, speaker) = fixture.chat().await;
+    for (id, echoed) in [("x".repeat(65), 64), ("é".repeat(100), 64), (format!("x{}", "é".repeat(100)), 63)]
+    {
+        speaker.say("hello".into(), &id).unwrap();
+        let Poll::Ready(Some(Ok(frames))) = frames(&mut subscription) else { panic!("not rejected") };
+        assert_eq!(&frames[5..], &id.as_bytes()[..echoed]);
+    }
+}

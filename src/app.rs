@@ -24,7 +24,7 @@ use std::{
 
 use tokio::{
     runtime::{Builder, Runtime},
-    time::sleep,
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +55,11 @@ const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
 /// How long streams may go on after they were told, so that the telling arrives.
 const TELLING: Duration = Duration::from_millis(500);
 
-/// The drain is over after this, whoever is still connected.
+/// The drain is over after this, whoever is still connected and whatever still waits for the database.
 const HARD_END: Duration = Duration::from_secs(8);
+
+/// How long the database may take to be closed. With what is above, the end takes less than ten seconds in all.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// How often the certificate's files are compared with what is served.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
@@ -262,10 +265,11 @@ impl App {
             }
         }
         self.core.block_on(async {
-            self.log.close().await;
-            self.store.close().await;
+            if timeout(CLOSING, self.store.close()).await.is_err() {
+                tracing::warn!("the database does not answer: its connections are cut");
+            }
         });
-        self.core.shutdown_timeout(Duration::from_secs(1));
+        self.core.shutdown_timeout(Duration::from_millis(500));
         drop(self.data_dir);
         tracing::info!("stopped");
         outcome
@@ -329,6 +333,8 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
         self.health.set(false).await;
         sleep(self.drain_delay).await;
+        let end = Instant::now() + HARD_END;
+        self.log.end_by(end);
         stop_accepting.cancel();
         for room in self.hub.rooms() {
             room.tell_each(|stream| Event::Draining(spread(stream.0)));
@@ -337,7 +343,7 @@ impl App {
             sleep(TELLING).await;
         }
         lifetime.drain.cancel();
-        let hard_end = sleep(HARD_END);
+        let hard_end = sleep_until(end);
         tokio::pin!(hard_end);
         loop {
             let rooms: Vec<_> = self.hub.rooms().into_iter().filter(|room| room.has_streams()).collect();

@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -48,8 +48,12 @@ pub struct Log {
     lanes: Arc<[mpsc::Sender<Job>]>,
     waiting_bytes: Arc<AtomicUsize>,
     closing: CancellationToken,
+    end: End,
     tasks: TaskTracker,
 }
+
+/// When everything must be answered, once the server ends.
+type End = Arc<OnceLock<Instant>>;
 
 struct Job {
     draft: Draft,
@@ -67,7 +71,7 @@ struct Told {
 impl Log {
     /// Starts a writer for each lane on the core runtime.
     pub fn start(core: &Handle, lanes: Lanes, publisher: &Publisher) -> Self {
-        let (closing, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (closing, end, tasks) = (CancellationToken::new(), End::default(), TaskTracker::new());
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let told = Told { publisher: publisher.clone(), waiting_bytes: Arc::clone(&waiting_bytes) };
         let detour = lanes.spare.map(|spare| {
@@ -80,13 +84,14 @@ impl Log {
             .into_iter()
             .map(|lane| {
                 let (sender, jobs) = mpsc::channel(QUEUE_MESSAGES);
-                let (told, detour, closing) = (told.clone(), detour.clone(), closing.clone());
-                tasks.spawn_on(Writer { lane, jobs, told, detour, closing }.run(), core);
+                let (told, detour) = (told.clone(), detour.clone());
+                let (closing, end) = (closing.clone(), Arc::clone(&end));
+                tasks.spawn_on(Writer { lane, jobs, told, detour, closing, end }.run(), core);
                 sender
             })
             .collect();
         tasks.close();
-        Self { lanes, waiting_bytes, closing, tasks }
+        Self { lanes, waiting_bytes, closing, end, tasks }
     }
 
     /// Hands a draft to its room's writer, which answers once it is stored, or was not.
@@ -115,6 +120,12 @@ impl Log {
         self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
     }
 
+    /// Has all that was taken answered by `end`, however the database is: what is not stored by then is refused, and its
+    /// authors send it again elsewhere. The first call counts.
+    pub fn end_by(&self, end: Instant) {
+        self.end.get_or_init(|| end);
+    }
+
     /// Takes no more, and returns once all that was taken is answered.
     pub async fn close(&self) {
         self.closing.cancel();
@@ -132,6 +143,7 @@ struct Writer {
     told: Told,
     detour: Option<Detour>,
     closing: CancellationToken,
+    end: End,
 }
 
 impl Writer {
@@ -155,7 +167,12 @@ impl Writer {
         if faults::is(Fault::BatchReversed) {
             batch.reverse();
         }
-        let deadline = Instant::now() + DEADLINE;
+        let now = Instant::now();
+        let deadline = self.end.get().map_or(now + DEADLINE, |end| (now + DEADLINE).min(*end));
+        if deadline <= now {
+            batch.into_iter().for_each(|job| self.told.answer(job, Err(Error::Draining)));
+            return;
+        }
         if let Some(detour) = &self.detour {
             batch = detour.divert(batch, deadline, &self.told);
         }

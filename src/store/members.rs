@@ -13,6 +13,9 @@ use crate::model::{
     ChatIdentity, Epochs, Error, Result, Room, RoomId, SessionId, ShortCode, Timestamp, UserId, UserIdentity,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What a user is to a room.
 #[derive(Clone, Copy, Debug)]
 pub struct Membership {
@@ -263,13 +266,16 @@ impl Store {
         .await
     }
 
-    /// Takes the place where the first Chat after entering begins: once, on whichever stream asks first.
+    /// Takes the place where the first Chat after entering begins: once, on whichever stream asks first. A caller that
+    /// does not wait for the answer takes nothing.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn take_chat_from(&self, room: RoomId, user: UserId) -> Result<Option<i64>> {
         let store = self.clone();
-        self.on_core("take the start of a chat", async move {
+        let asked = std::sync::Arc::new(());
+        let still_asked = std::sync::Arc::downgrade(&asked);
+        let taking = self.on_core("take the start of a chat", async move {
             let mut statement = Statement::from_sql_and_values(
                 store.backend(),
                 "SELECT chat_from FROM members WHERE room_id = $1 AND user_id = $2 AND chat_from IS NOT NULL",
@@ -291,10 +297,16 @@ impl Store {
                 .filter(member::Column::UserId.eq(user.0))
                 .exec(&transaction)
                 .await?;
+            // Nobody would begin there.
+            if still_asked.strong_count() == 0 {
+                return Ok(None);
+            }
             transaction.commit().await?;
             Ok(from)
-        })
-        .await
+        });
+        let taken = taking.await;
+        drop(asked);
+        taken
     }
 
     /// Holds the chat tokens of a room's open streams against the database again, and returns the refusal of
@@ -333,7 +345,8 @@ impl Store {
 /// The memberships and living sessions of some chat tokens, read in two statements.
 pub(super) struct Rights {
     members: HashMap<(RoomId, UserId), (bool, bool, i64)>,
-    sessions: std::collections::HashSet<(SessionId, UserId)>,
+    /// When each session ends.
+    sessions: HashMap<(SessionId, UserId), Timestamp>,
 }
 
 impl Rights {
@@ -344,7 +357,7 @@ impl Rights {
         identities: &[std::sync::Arc<ChatIdentity>],
     ) -> DbResult<Self> {
         use grpcchatter_entity::session;
-        let mut rights = Self { members: HashMap::new(), sessions: std::collections::HashSet::new() };
+        let mut rights = Self { members: HashMap::new(), sessions: HashMap::new() };
         let now = store.clock().now().as_micros();
         for some in identities.chunks(1_000) {
             let columns = Expr::tuple([Expr::col(member::Column::RoomId), Expr::col(member::Column::UserId)]);
@@ -358,7 +371,9 @@ impl Rights {
                 .filter(session::Column::ExpiresAt.gt(now))
                 .all(connection)
                 .await?;
-            rights.sessions.extend(sessions.into_iter().map(|row| (SessionId(row.id), UserId(row.user_id))));
+            rights.sessions.extend(sessions.into_iter().map(|row| {
+                ((SessionId(row.id), UserId(row.user_id)), Timestamp::from_micros(row.expires_at))
+            }));
         }
         Ok(rights)
     }
@@ -366,6 +381,11 @@ impl Rights {
     /// Holds one token against what was read.
     pub(super) fn check(&self, identity: &ChatIdentity, owner: UserId, epoch: i64) -> Result<()> {
         let member = self.members.get(&(identity.room, identity.user)).copied();
-        check(identity, owner, epoch, member, self.sessions.contains(&(identity.session, identity.user)))
+        check(identity, owner, epoch, member, self.until(identity).is_some())
+    }
+
+    /// Returns when the session ends on which a token rests, where it is alive.
+    pub(super) fn until(&self, identity: &ChatIdentity) -> Option<Timestamp> {
+        self.sessions.get(&(identity.session, identity.user)).copied()
     }
 }

@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest, subscribe_response::Event};
+use tempfile::TempDir;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Cable, Database, Line, Member, Refused as _, TestApp, on_postgres};
+use crate::harness::{Cable, Database, Line, Member, Process, Refused as _, TestApp, on_postgres};
 
 on_postgres! {
     a_database_that_is_gone,
     a_database_that_is_silent,
+    a_server_whose_database_is_silent_ends_in_time,
 }
 
 /// How soon a call that needs the database is refused.
 const REFUSAL: Duration = Duration::from_secs(3);
+
+/// How soon a server that was asked to end has ended, without its database too.
+const END: Duration = Duration::from_secs(10);
 
 /// How soon everything works once the database is back.
 const RETURN: Duration = Duration::from_secs(5);
@@ -56,6 +61,30 @@ async fn the_database_goes_and_comes_back(database: Database, line: Line) {
     assert_eq!((during.seq, during.body.as_str()), (2, "during"));
     let ready = app.anonymous().rest("GET", "/readyz", serde_json::Value::Null).await;
     assert_eq!(ready.status, 200);
+}
+
+/// Much more waits to be stored than could be tried in time, and connections wait for answers that never come.
+async fn a_server_whose_database_is_silent_ends_in_time(database: Database) {
+    let cable = Cable::start(database.address()).await;
+    let folder = TempDir::new().unwrap();
+    let settings = [("STREAMS_PER_USER", "0")];
+    let mut server = Process::start(&database.at(cable.address()), &folder, &settings).await;
+    let user = server.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let mut chats = Vec::new();
+    for _ in 0..8 {
+        chats.push(member.chat().await.unwrap());
+    }
+    cable.set(Line::Silent);
+    for chat in &chats {
+        for _ in 0..1_000 {
+            chat.say("what waits").await;
+        }
+    }
+    server.says("the database does not answer").await;
+    server.terminate();
+    let (status, log) = timeout(END, server.wait()).await.expect("it ends in time");
+    assert!(status.success(), "{status}: {log}");
 }
 
 /// Sends the same message until it is stored.

@@ -22,6 +22,7 @@ on_postgres! {
     messages_wait_behind_one_another_for_a_room_that_is_held,
     a_commit_that_was_cut_off_is_looked_up,
     a_commit_that_stays_unknown_is_unavailable_and_counts_once,
+    a_message_that_the_database_refuses_is_refused_alone,
 }
 
 /// Sends until it is stored, as a client does that is told UNAVAILABLE.
@@ -197,4 +198,40 @@ async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Da
         listening.find(|event| if let Event::Message(message) = event { Some(message) } else { None });
     assert_eq!(heard.await.message_id, stored.message_id);
     assert_eq!(listening.message().await.seq, 2);
+}
+
+/// Nothing that a client may say is refused by the database as it is made; here it has a rule of its own.
+async fn a_message_that_the_database_refuses_is_refused_alone(database: Database) {
+    const EACH: usize = 50;
+    let app = TestApp::with(&database, &[("STREAMS_PER_USER", "0")]).await;
+    let user = app.user().await;
+    let rooms = [user.create_room().await, user.create_room().await];
+    let operator = database.connect().await;
+    let rule = "ALTER TABLE messages ADD CONSTRAINT decency CHECK (body <> 'something rude')";
+    operator.execute_unprepared(rule).await.unwrap();
+    let mut speaking = JoinSet::new();
+    for author in 0..20 {
+        let member = user.join(&rooms[author % 2]).await;
+        speaking.spawn(async move {
+            let mut chat = member.elsewhere().chat().await.unwrap();
+            for nth in 0..EACH {
+                let body = if (author, nth) == (7, 20) { "something rude" } else { "something polite" };
+                chat.say_as(&format!("{author}-{nth}"), body).await;
+            }
+            let (mut stored, mut refused) = (0, Vec::new());
+            while stored + refused.len() < EACH {
+                let response = chat.next().await;
+                if !response.client_message_id.starts_with(&format!("{author}-")) {
+                    continue;
+                }
+                match response.rejected {
+                    None => stored += 1,
+                    Some(rejected) => refused.push((response.client_message_id, rejected.reason)),
+                }
+            }
+            refused
+        });
+    }
+    let refused: Vec<_> = speaking.join_all().await.into_iter().flatten().collect();
+    assert_eq!(refused, [("7-20".to_owned(), "INTERNAL".to_owned())]);
 }

@@ -254,9 +254,9 @@ impl Lane {
     }
 }
 
-/// Splits a batch that was refused as a whole: by room, then by message, so that only the guilty one is told. The
-/// parts come last first, since they are taken from the end.
-fn split(drafts: &[Draft], batch: Vec<usize>) -> Vec<Vec<usize>> {
+/// Splits a batch that was refused as a whole: by room, then into halves, so that only the guilty message is told, after
+/// as many transactions as halving takes. The parts come last first, since they are taken from the end.
+fn split(drafts: &[Draft], mut batch: Vec<usize>) -> Vec<Vec<usize>> {
     let mut rooms: HashMap<RoomId, Vec<usize>> = HashMap::new();
     for &place in &batch {
         rooms.entry(drafts[place].identity.room).or_default().push(place);
@@ -264,5 +264,6 @@ fn split(drafts: &[Draft], batch: Vec<usize>) -> Vec<Vec<usize>> {
     if rooms.len() > 1 {
         return rooms.into_values().collect();
     }
-    batch.into_iter().rev().map(|place| vec![place]).collect()
+    let later = batch.split_off(batch.len() / 2);
+    vec![later, batch]
 }

@@ -13,7 +13,7 @@ use super::{
     rows::{Locked, placeholders},
 };
 use crate::{
-    model::{ChatIdentity, Epochs, Error, RoomId, UserId},
+    model::{ChatIdentity, Epochs, Error, RoomId, Timestamp, UserId},
     store::{DbResult, Failure, members::Rights},
 };
 
@@ -23,7 +23,8 @@ const REMEMBERED_RIGHTS: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Remembered {
     epochs: Epochs,
-    standing: HashSet<Right>,
+    /// Until when each stands: the end of its session, as it was when it was checked.
+    standing: HashMap<Right, Timestamp>,
 }
 
 /// The part of a chat token on which the right to speak rests.
@@ -50,13 +51,15 @@ impl Lane {
         for (id, room) in locked {
             let epochs = Epochs { room: room.epoch, members: room.members_epoch };
             let remembered =
-                self.rights.entry(*id).or_insert_with(|| Remembered { epochs, standing: HashSet::new() });
+                self.rights.entry(*id).or_insert_with(|| Remembered { epochs, standing: HashMap::new() });
             if remembered.epochs != epochs {
-                *remembered = Remembered { epochs, standing: HashSet::new() };
+                *remembered = Remembered { epochs, standing: HashMap::new() };
             }
         }
+        let now = self.store.clock().now();
         let is_remembered = |rights: &HashMap<RoomId, Remembered>, identity: &ChatIdentity| {
-            rights.get(&identity.room).is_some_and(|room| room.standing.contains(&right(identity)))
+            let until = rights.get(&identity.room).and_then(|room| room.standing.get(&right(identity)));
+            until.is_some_and(|until| *until > now)
         };
         let unknown: Vec<Arc<ChatIdentity>> = batch
             .iter()
@@ -69,9 +72,10 @@ impl Lane {
             for identity in unknown {
                 let room = &locked[&identity.room];
                 if rights.check(&identity, UserId(room.owner_id), room.epoch).is_ok()
+                    && let Some(until) = rights.until(&identity)
                     && let Some(remembered) = self.rights.get_mut(&identity.room)
                 {
-                    remembered.standing.insert(right(&identity));
+                    remembered.standing.insert(right(&identity), until);
                 }
             }
         }

@@ -7,14 +7,21 @@
 mod chunk;
 mod connection;
 mod cursor;
+#[cfg(test)]
+mod explore;
 #[cfg(any(test, fuzzing))]
 mod fixture;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(test)]
+mod interleavings;
 mod permit;
 mod presence;
+#[cfg(test)]
+mod properties;
 mod room;
 mod shard;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +35,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 pub use self::{
@@ -46,6 +52,7 @@ use crate::{
 };
 use room::Eras;
 use shard::Shard;
+use sync::Mutex;
 
 /// The two shapes in which the log is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,8 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::Mutex;
-
+use super::sync::Mutex;
 use crate::model::{Error, Result, UserId};
 
 /// Counts the open streams of each user. Clones share the counts.

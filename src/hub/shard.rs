@@ -10,11 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::{Chunk, Connection, Feed, Permit, Room};
+use super::{Chunk, Connection, Feed, Permit, Room, sync::Mutex};
 use crate::{
     metrics::STREAMS_PARKED,
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},

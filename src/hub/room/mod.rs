@@ -12,7 +12,6 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -24,6 +23,7 @@ use super::{
     Chunk, Event, Feed, Framing, Person,
     presence::Presence,
     shard::{Part, Shard, give_back},
+    sync::Mutex,
 };
 use crate::{
     faults::{self, Fault},

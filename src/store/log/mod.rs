@@ -28,6 +28,8 @@ mod doubt;
 mod known;
 mod rights;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 /// How many rooms are written side by side. A room belongs to the lane `room % LANES`.
 const POSTGRES_LANES: usize = 4;

@@ -63,3 +63,18 @@ async fn a_long_log_is_removed_in_small_transactions_to_its_end(database: Tempor
     assert_eq!(store.expire_messages(Timestamp::from_micros(2), 10).await.unwrap(), 25);
     assert_eq!(kept(&store, room).await, (26, vec![]));
 }
+
+#[tokio::test]
+async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others() {
+    let store = TemporaryStore::open(Clock::system()).await;
+    let (gone, kept_room) =
+        (room_with(&store, "aaaaaa", &[1; 25]).await, room_with(&store, "bbbbbb", &[1; 5]).await);
+    store.delete_room(gone).await.unwrap();
+    let mut swept = Vec::new();
+    while let some @ 1.. = store.sweep_messages(10).await.unwrap() {
+        swept.push(some);
+    }
+    assert_eq!(swept, [10, 10, 5]);
+    assert!(store.messages(gone, 0, i64::MAX).await.unwrap().is_empty());
+    assert_eq!(kept(&store, kept_room).await.1, vec![1, 2, 3, 4, 5]);
+}

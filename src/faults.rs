@@ -53,6 +53,8 @@ pub enum Fault {
     StalePage,
     /// Messages are told without what their authors call them.
     EchoWithoutId,
+    /// Places come from a counter that a rollback does not turn back, as a database's sequence does.
+    SeqFromASequence,
 }
 
 /// Says whether a fault is on.
@@ -79,15 +81,26 @@ pub const fn is_first(_: Fault) -> bool {
     false
 }
 
+/// Returns the place that a room's sequence gives, where that fault is on, and `seq` otherwise.
+#[cfg(not(feature = "deliberate-faults"))]
+pub const fn sequence(_room: i64, seq: i64) -> i64 {
+    seq
+}
+
 #[cfg(feature = "deliberate-faults")]
-pub use chosen::{is, is_first, is_nth};
+pub use chosen::{is, is_first, is_nth, sequence};
 
 #[cfg(feature = "deliberate-faults")]
 mod chosen {
-    use std::sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        collections::BTreeMap,
+        sync::{
+            OnceLock,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
+
+    use parking_lot::Mutex;
 
     use super::Fault;
 
@@ -116,6 +129,7 @@ mod chosen {
         ("resume-point-trusted", Fault::ResumePointTrusted),
         ("stale-page", Fault::StalePage),
         ("echo-without-id", Fault::EchoWithoutId),
+        ("seq-from-a-sequence", Fault::SeqFromASequence),
     ];
 
     /// Says whether a fault is on.
@@ -143,5 +157,17 @@ mod chosen {
     /// Says whether a fault is on, at the first asking.
     pub fn is_first(fault: Fault) -> bool {
         is(fault) && ASKED.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// Returns the place that a room's sequence gives, where that fault is on, and `seq` otherwise.
+    pub fn sequence(room: i64, seq: i64) -> i64 {
+        static LAST: Mutex<BTreeMap<i64, i64>> = Mutex::new(BTreeMap::new());
+        if !is(Fault::SeqFromASequence) {
+            return seq;
+        }
+        let mut all = LAST.lock();
+        let last = all.entry(room).or_insert(seq - 1);
+        *last += 1;
+        *last
     }
 }

@@ -224,7 +224,7 @@ impl Lane {
             let room = &locked[&draft.identity.room];
             let lines = fresh.entry(draft.identity.room).or_default();
             let seq = room.last_seq + 1 + i64::try_from(lines.len()).unwrap_or(i64::MAX);
-            let message = self.message(draft, seq, now);
+            let message = self.message(draft, faults::sequence(room.id, seq), now);
             lines.push(Line { message: message.clone(), origin: draft.origin });
             done.answers.push((place, Ok(Receipt { message, duplicate: false })));
         }

@@ -101,7 +101,7 @@ impl Found {
     fn logs(&mut self, history: &History, messages: &Messages<'_>) {
         let mut seen = HashSet::new();
         for (room, log) in history.logs.iter().enumerate() {
-            for (entry, seq) in log.iter().zip(1..) {
+            for (entry, seq) in log.iter().zip(history.first(room)..) {
                 let Entry { id, .. } = entry;
                 if entry.seq != seq {
                     let what = format!("the log of room {room} has seq {} where {seq} belongs", entry.seq);
@@ -131,14 +131,23 @@ impl Found {
         let mut answered: HashMap<&str, i64> = HashMap::new();
         for event in &history.events {
             let Event::Acknowledged { id, seq, .. } = event else { continue };
+            let kept = messages.sent.get(id.as_str()).map_or(1, |(room, _)| history.first(*room));
             let first = *answered.entry(id).or_insert(*seq);
-            if first != *seq {
+            if first < kept {
+                // What is no longer in the log is a new message when it is sent again.
+                answered.insert(id, *seq);
+            } else if first != *seq {
                 self.add(Invariant::I8, format!("{id} was answered with {first}, and then with {seq}"));
             }
         }
         for (id, seq) in &answered {
             match messages.place(id) {
-                None => self.add(Invariant::I1, format!("{id} was acknowledged at {seq} and is lost")),
+                None => {
+                    let kept = messages.sent.get(id).map_or(1, |(room, _)| history.first(*room));
+                    if *seq >= kept {
+                        self.add(Invariant::I1, format!("{id} was acknowledged at {seq} and is lost"));
+                    }
+                }
                 Some(place) if place != *seq => {
                     self.add(Invariant::I1, format!("{id} was acknowledged at {seq} and is at {place}"));
                 }
@@ -219,7 +228,8 @@ impl Found {
                 Event::Sent { id, .. } => *times_sent.entry(id).or_insert(0) += 1,
                 Event::Opened { reader, room, start, author } => {
                     let log = history.logs.get(*room).map_or(&[][..], Vec::as_slice);
-                    let before = readers.entry(*reader).or_insert_with(|| Reader::new(*reader, log));
+                    let first = history.first(*room);
+                    let before = readers.entry(*reader).or_insert_with(|| Reader::new(*reader, log, first));
                     before.author = author.as_deref();
                     before.open(start, self);
                 }
@@ -251,6 +261,8 @@ impl Found {
 struct Reader<'h> {
     number: usize,
     log: &'h [Entry],
+    /// The place at which the log begins.
+    first: i64,
     author: Option<&'h str>,
     /// The place of the next message, once it is known.
     next: Option<i64>,
@@ -258,12 +270,12 @@ struct Reader<'h> {
 }
 
 impl<'h> Reader<'h> {
-    fn new(number: usize, log: &'h [Entry]) -> Self {
-        Self { number, log, author: None, next: None, left: false }
+    fn new(number: usize, log: &'h [Entry], first: i64) -> Self {
+        Self { number, log, first, author: None, next: None, left: false }
     }
 
     fn at(&self, seq: i64) -> Option<&'h Entry> {
-        self.log.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+        self.log.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
     }
 
     fn open(&mut self, start: &Start, found: &mut Found) {
@@ -272,7 +284,7 @@ impl<'h> Reader<'h> {
             Start::Now(last_seq) => last_seq.map(|seq| seq + 1),
             Start::After { seq: 0, .. } => Some(1),
             Start::After { seq, message_id } => {
-                if self.at(*seq).is_none_or(|entry| entry.message_id != *message_id) {
+                if *seq >= self.first && self.at(*seq).is_none_or(|entry| entry.message_id != *message_id) {
                     let what =
                         format!("reader {number} went on after {seq}, which is not the message it had");
                     found.add(Invariant::I3, what);
@@ -291,7 +303,7 @@ impl<'h> Reader<'h> {
 
     fn receive(&mut self, message: &Entry, again: bool, found: &mut Found) {
         let (number, seq) = (self.number, message.seq);
-        if self.at(seq) != Some(message) {
+        if seq >= self.first && self.at(seq) != Some(message) {
             let what = format!("reader {number} was told {message:?}, and the log has {:?}", self.at(seq));
             found.add(Invariant::I3, what);
         }

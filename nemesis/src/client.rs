@@ -3,11 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use bytes::{Buf as _, BytesMut};
 use grpcchatter_nemesis::Entry;
 use grpcchatter_proto::v1::{
-    CreateChatRoomRequest, JoinChatRoomRequest, ListMessagesRequest, Message, ResumePoint, SubscribeRequest,
-    SubscribeResponse, chat_service_client::ChatServiceClient, subscribe_request::Start,
+    CreateChatRoomRequest, DeleteChatRoomRequest, JoinChatRoomRequest, ListMessagesRequest, Message,
+    ResumePoint, SubscribeRequest, SubscribeResponse, chat_service_client::ChatServiceClient,
+    subscribe_request::Start,
 };
+use http::{HeaderName, HeaderValue};
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::{
@@ -15,9 +18,10 @@ use tokio::{
     net::TcpStream,
 };
 use tonic::{
-    Code, Request, Status, Streaming,
+    Request, Status, Streaming,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt as _;
 
 /// Meets the rules for a password.
 const PASSWORD: &str = "Nemesis_1_word";
@@ -53,34 +57,57 @@ pub(crate) struct Seat {
 
 /// Makes an account, and rooms in which it is a member.
 pub(crate) async fn enter(address: SocketAddr, rooms: usize) -> Result<Vec<Seat>> {
-    let account = json!({"user_name": "nemesis1", "password": PASSWORD});
-    let (status, answer) = post(address, "/register", &account).await?;
+    let (status, answer) = post(address, "/register", &account()).await?;
     ensure!(status == 200, "an account cannot be made: {answer}");
-    let (_, answer) = post(address, "/login", &account).await?;
-    let token = answer["token"].as_str().context("no token in the answer to a login")?;
-    let mut grpc = grpc(address)?;
     let mut seats = Vec::new();
     for room in 0..rooms {
-        let make = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
-        let short_code = grpc.create_chat_room(with_token(token, make)?).await?.into_inner().short_code;
-        let join = JoinChatRoomRequest { short_code, ..Default::default() };
-        let token = grpc.join_chat_room(with_token(token, join)?).await?.into_inner().token;
-        seats.push(Seat { room, token });
+        seats.push(make_room(address, room).await?.1);
     }
     Ok(seats)
 }
 
-/// Reads a room's log.
-pub(crate) async fn log(address: SocketAddr, seat: &Seat) -> Result<Vec<Entry>> {
+/// Makes one more room of the same account, and returns its short code and the owner's seat in it.
+pub(crate) async fn make_room(address: SocketAddr, room: usize) -> Result<(String, Seat)> {
+    let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
+    let make = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
+    let short_code = grpc.create_chat_room(with_token(&token, make)?).await?.into_inner().short_code;
+    let join = JoinChatRoomRequest { short_code: short_code.clone(), ..Default::default() };
+    let token = grpc.join_chat_room(with_token(&token, join)?).await?.into_inner().token;
+    Ok((short_code, Seat { room, token }))
+}
+
+/// Deletes a room of the account.
+pub(crate) async fn delete_room(address: SocketAddr, short_code: String) -> Result<()> {
+    let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
+    grpc.delete_chat_room(with_token(&token, DeleteChatRoomRequest { short_code })?).await?;
+    Ok(())
+}
+
+fn account() -> Value {
+    json!({"user_name": "nemesis1", "password": PASSWORD})
+}
+
+async fn log_in(address: SocketAddr) -> Result<String> {
+    let (_, answer) = post(address, "/login", &account()).await?;
+    Ok(answer["token"].as_str().context("no token in the answer to a login")?.to_owned())
+}
+
+/// Reads a room's log, and returns the place at which it begins.
+pub(crate) async fn log(address: SocketAddr, seat: &Seat) -> Result<(i64, Vec<Entry>)> {
     let mut grpc = grpc(address)?;
     let mut log: Vec<Entry> = Vec::new();
     loop {
-        let after_seq = Some(log.last().map_or(0, |entry| entry.seq));
-        let page = ListMessagesRequest { page_size: 200, after_seq, ..Default::default() };
+        let after = log.last().map_or(0, |entry| entry.seq);
+        let page = ListMessagesRequest { page_size: 200, after_seq: Some(after), ..Default::default() };
         let page = grpc.list_messages(with_token(&seat.token, page)?).await?.into_inner();
+        let first = if page.first_seq > 0 { page.first_seq } else { page.last_seq + 1 };
+        if first > after + 1 {
+            // What was read until now is no longer there.
+            log.clear();
+        }
         log.extend(page.messages.into_iter().map(entry));
         if !page.more {
-            return Ok(log);
+            return Ok((log.first().map_or(first, |entry| entry.seq), log));
         }
     }
 }
@@ -134,9 +161,9 @@ fn broken(error: impl std::fmt::Display) -> Status {
 pub(crate) struct Web {
     socket: TcpStream,
     /// Bytes as they came, from the last whole chunk on.
-    raw: Vec<u8>,
+    raw: BytesMut,
     /// The body's bytes that are not yet a whole frame.
-    body: Vec<u8>,
+    body: BytesMut,
 }
 
 impl Web {
@@ -161,10 +188,10 @@ impl Web {
         socket.set_nodelay(true)?;
         socket.write_all(head.as_bytes()).await?;
         socket.write_all(&body).await?;
-        let mut web = Self { socket, raw: Vec::new(), body: Vec::new() };
+        let mut web = Self { socket, raw: BytesMut::new(), body: BytesMut::new() };
         let head = loop {
             if let Some(end) = find(&web.raw, b"\r\n\r\n") {
-                break web.raw.drain(..end + 4).collect::<Vec<u8>>();
+                break web.raw.split_to(end + 4);
             }
             web.read().await?;
         };
@@ -180,11 +207,11 @@ impl Web {
                 let [flags, length @ ..] = *head;
                 let end = 5 + u32::from_be_bytes(length) as usize;
                 if self.body.len() >= end {
-                    let frame: Vec<u8> = self.body.drain(..end).collect();
+                    let frame = &self.body.split_to(end)[5..];
                     if flags & 0x80 == 0 {
-                        return SubscribeResponse::decode(&frame[5..]).map(Some).map_err(broken);
+                        return SubscribeResponse::decode(frame).map(Some).map_err(broken);
                     }
-                    return Err(trailers(&String::from_utf8_lossy(&frame[5..])));
+                    return Err(trailers(&String::from_utf8_lossy(frame)));
                 }
             }
             if !self.chunk().map_err(broken)? {
@@ -203,7 +230,7 @@ impl Web {
         }
         ensure!(size > 0, "the body ended without trailers");
         self.body.extend_from_slice(&self.raw[line + 2..line + 2 + size]);
-        self.raw.drain(..end);
+        self.raw.advance(end);
         Ok(true)
     }
 
@@ -215,8 +242,20 @@ impl Web {
 
 /// Returns the status that the trailers of gRPC-web tell.
 fn trailers(text: &str) -> Status {
-    let code = text.lines().find_map(|line| line.strip_prefix("grpc-status:")?.trim().parse::<i32>().ok());
-    Status::new(code.map_or(Code::Unknown, Code::from), "told by gRPC-web")
+    let headers = text.lines().filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?))
+    });
+    Status::from_header_map(&headers.collect())
+        .unwrap_or_else(|| Status::unknown("trailers without a status"))
+}
+
+/// Returns the stable name of a refusal, where the server gave one, and the code otherwise.
+pub(crate) fn reason(status: &Status) -> String {
+    status.get_details_error_info().map_or_else(
+        || format!("{:?} ({})", status.code(), status.message()),
+        |information| information.reason,
+    )
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

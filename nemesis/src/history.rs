@@ -103,4 +103,14 @@ pub struct History {
     pub events: Vec<Event>,
     /// Each room's log, by the room's number.
     pub logs: Vec<Vec<Entry>>,
+    /// The place at which each room's log begins, where RETENTION has removed what stood before. A room that is not named
+    /// has its log from its first message on.
+    pub firsts: Vec<i64>,
+}
+
+impl History {
+    /// Returns the place at which a room's log begins.
+    pub(crate) fn first(&self, room: usize) -> i64 {
+        self.firsts.get(room).copied().unwrap_or(1)
+    }
 }

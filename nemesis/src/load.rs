@@ -1,5 +1,6 @@
 //! The load of a round: those who say something until it is acknowledged, and those who listen and come back.
 
+mod herd;
 mod readers;
 mod senders;
 
@@ -8,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Result;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-pub(crate) use self::readers::Dialect;
+pub(crate) use self::{herd::Herd, readers::Dialect};
 use crate::{
     client::{Seat, grpc},
     record::Record,
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 pub(crate) struct Crowd {
     /// Those who call SendMessage.
     pub(crate) callers: usize,
-    /// Those who send each message five times at once.
+    /// Those who send each message one to five times at once.
     pub(crate) hasty: usize,
     /// Those who talk on Chat, with several messages unanswered.
     pub(crate) talkers: usize,
@@ -30,11 +31,16 @@ pub(crate) struct Crowd {
     pub(crate) native: usize,
     /// Those who subscribe by gRPC-web.
     pub(crate) web: usize,
+    /// Whether those who subscribe go away by themselves now and then.
+    pub(crate) restless: bool,
+    /// Those who go away and come back together, by native gRPC and by gRPC-web.
+    pub(crate) herd: (usize, usize),
 }
 
 impl Crowd {
     /// Somebody of each kind.
-    pub(crate) const MIXED: Self = Self { callers: 2, hasty: 1, talkers: 2, native: 3, web: 2 };
+    pub(crate) const MIXED: Self =
+        Self { callers: 2, hasty: 1, talkers: 2, native: 3, web: 2, restless: true, herd: (0, 0) };
 }
 
 /// What all clients of a round share.
@@ -42,6 +48,7 @@ impl Crowd {
 struct Common {
     address: SocketAddr,
     record: Arc<Record>,
+    restless: bool,
     /// Whether nothing new is to be said, or the end has come.
     phase: watch::Receiver<Phase>,
 }
@@ -74,7 +81,8 @@ impl Load {
         record: &Arc<Record>,
     ) -> Result<Self> {
         let (phase, follow) = watch::channel(Phase::Talking);
-        let common = Common { address: ears, record: Arc::clone(record), phase: follow };
+        let restless = crowd.restless;
+        let common = Common { address: ears, record: Arc::clone(record), restless, phase: follow };
         let mut load = Self { phase, senders: JoinSet::new(), readers: JoinSet::new() };
         for seat in seats {
             for _ in 0..crowd.native {
@@ -113,7 +121,7 @@ impl Load {
     }
 
     /// Ends the readers.
-    pub(crate) async fn end(mut self) {
+    pub(crate) async fn end(&mut self) {
         self.phase.send_replace(Phase::Over);
         drop(
             timeout(Duration::from_secs(1), async { while self.readers.join_next().await.is_some() {} })

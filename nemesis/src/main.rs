@@ -7,23 +7,29 @@ use std::{
     env,
     fs::File,
     io::Write as _,
-    path::{Path, PathBuf},
+    net::SocketAddr,
+    path::PathBuf,
     process::{Command, ExitCode},
+    time::Instant,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
-    faults::Fault,
+    bench::{Bench, Database},
+    faults::{Fault, Lack},
     mutants::MUTANTS,
-    round::{Database, Outcome},
+    outcome::Outcome,
 };
 
+mod bench;
 mod client;
 mod faults;
 mod load;
 mod mutants;
+mod outcome;
 mod postgres;
 mod proxy;
 mod record;
@@ -32,7 +38,7 @@ mod server;
 mod table;
 mod trace;
 
-/// So many trials share a server, a database and a history.
+/// So many trials share a server, a database and a history, at most.
 const TRIALS_A_ROUND: usize = 100;
 
 /// Where the tables of the long form are kept.
@@ -56,15 +62,23 @@ struct Arguments {
     /// Runs the servers that break the promise on purpose, and fails if one is not caught; all, or these.
     #[arg(long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["faults", "long"])]
     mutants: Option<Vec<String>>,
+    /// Is the process that opens streams and falls silent.
+    #[arg(long, hide = true)]
+    silent_clients: Option<SocketAddr>,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    allow_many_files()?;
+    if let Some(address) = arguments.silent_clients {
+        faults::be_silent(address).await?;
+    }
     let program = env::var_os("GRPCCHATTER_BIN").map(PathBuf::from).map_or_else(beside, Ok)?;
+    let bench = Bench::new(program, arguments.long);
     let passed = match &arguments.mutants {
-        Some(names) => catch_mutants(&program, names).await?,
-        None => break_things(&program, &arguments).await?,
+        Some(names) => catch_mutants(&bench, names).await?,
+        None => break_things(&bench, &arguments).await?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -74,36 +88,69 @@ fn beside() -> Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("grpcchatter"))
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
-async fn catch_mutants(program: &Path, names: &[String]) -> Result<bool> {
-    let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
-    let mut rows = Vec::new();
-    let mut passed = true;
-    // A server without a fault is not blamed: else the others would prove nothing.
-    for name in std::iter::once(&"").chain(known) {
-        let found = mutants::run(program, name).await?;
-        let right = found.is_empty() == name.is_empty();
-        passed &= right;
-        if name.is_empty() || !right {
-            found.iter().take(5).for_each(|violation| eprintln!("{name}: {violation}"));
-        }
-        let mut kinds: Vec<&str> = found.iter().filter_map(|found| Some(found.split_once(": ")?.0)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let verdict = match (name.is_empty(), right) {
-            (true, true) => "not blamed",
-            (false, true) => "caught",
-            _ => "WRONG",
-        };
-        let name = if name.is_empty() { "(none)" } else { name };
-        rows.push(vec![name.to_owned(), verdict.to_owned(), kinds.join(" ")]);
-    }
-    println!("{}", table::table(&["mutant", "verdict", "broken"], &rows));
-    Ok(passed)
+/// Lets this process, and the server, open as many files as they may.
+fn allow_many_files() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
-async fn break_things(program: &Path, arguments: &Arguments) -> Result<bool> {
+async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
+    let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
+    let mut rows = Vec::new();
+    let mut passed = true;
+    for name in std::iter::once(&"").chain(known) {
+        for database in mutants::databases(name) {
+            let (told, started) = (if name.is_empty() { "(none)" } else { name }, Instant::now());
+            if let Some(lack) = database.lacks(bench).await {
+                passed &= may_be_passed_over(&lack);
+                rows.push(vec![told.to_owned(), format!("{database:?}"), lack.to_string()]);
+                continue;
+            }
+            let found = match mutants::run(bench, name, *database).await {
+                Ok(found) => found,
+                Err(error) => {
+                    passed = false;
+                    rows.push(vec![told.to_owned(), format!("{database:?}"), format!("FAILED: {error:#}")]);
+                    continue;
+                }
+            };
+            let right = found.is_empty() == name.is_empty();
+            passed &= right;
+            if name.is_empty() || !right {
+                found.iter().take(5).for_each(|violation| eprintln!("{told}: {violation}"));
+            }
+            let mut kinds: Vec<&str> =
+                found.iter().filter_map(|found| Some(found.split_once(": ")?.0)).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            let verdict = match (name.is_empty(), right) {
+                (true, true) => "not blamed",
+                (false, true) => "caught",
+                _ => "WRONG",
+            };
+            let seconds = started.elapsed().as_secs_f64();
+            rows.push(vec![
+                told.to_owned(),
+                format!("{database:?}"),
+                verdict.to_owned(),
+                kinds.join(" "),
+                format!("{seconds:.0}"),
+            ]);
+        }
+    }
+    println!("{}", table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows));
+    Ok(passed)
+}
+
+/// Says whether what is missing may be missing: a tool can be installed, a right that the machine does not give cannot.
+fn may_be_passed_over(lack: &Lack) -> bool {
+    matches!(lack, Lack::Right(_)) || env::var_os("REQUIRE_NEMESIS").is_none()
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
+async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
     let mut passed = true;
@@ -114,28 +161,34 @@ async fn break_things(program: &Path, arguments: &Arguments) -> Result<bool> {
             .filter(|database| arguments.database.is_empty() || arguments.database.contains(database));
         for database in databases {
             let name = format!("{fault:?} on {database:?}");
-            if *database == Database::Postgres && !postgres::Postgres::is_installed() {
-                eprintln!("NOT RUN: {name}, since PostgreSQL is not installed");
-                passed &= env::var_os("REQUIRE_POSTGRES").is_none();
+            let mut row = vec![format!("{fault:?}"), format!("{database:?}")];
+            if let Some(lack) = fault.lacks(bench, *database).await {
+                eprintln!("{name}: {lack}");
+                passed &= may_be_passed_over(&lack);
+                row.extend(["0", "0", "0", "", "", ""].map(str::to_owned));
+                row.push(lack.to_string());
+                rows.push(row);
                 continue;
             }
-            if let Some(lack) = fault.lacks() {
-                eprintln!("NOT RUN: {name}, since it needs {lack}");
-                continue;
-            }
-            let trials = arguments.trials.unwrap_or_else(|| fault.trials(arguments.long));
+            let (trials, started) =
+                (arguments.trials.unwrap_or_else(|| fault.trials(bench.long)), Instant::now());
             let mut sum = Outcome::default();
             for first in (0..trials).step_by(TRIALS_A_ROUND) {
-                let some = TRIALS_A_ROUND.min(trials - first);
-                sum.add(fault.round(program, *database, some, arguments.long).await.context(name.clone())?);
+                // What could not be carried through shows nothing, and is no reason to leave out the rest.
+                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first)).await {
+                    Ok(outcome) => sum.add(outcome),
+                    Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
+                }
             }
             sum.explain().iter().for_each(|line| eprintln!("{name}: {line}"));
             passed &= sum.violations.is_empty();
-            rows.push(sum.row(*fault, *database, trials));
+            row.push(trials.to_string());
+            row.extend(sum.cells(started.elapsed()));
+            eprintln!("{}", row.join("  "));
+            rows.push(row);
         }
     }
-    let head = ["fault", "database", "trials", "messages", "violations", "worst recovery"];
-    let table = table::table(&head, &rows);
+    let table = table::table(&outcome::HEAD, &rows);
     println!("{table}");
     if arguments.long {
         keep(&table)?;

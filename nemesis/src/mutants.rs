@@ -1,16 +1,17 @@
 //! Servers that break the promise on purpose: the checker must catch each of them.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::time::sleep;
 
 use crate::{
+    bench::{Bench, Database},
     load::Crowd,
-    round::{Database, Round, plan},
+    round::{Limits, PATIENCE, Round},
 };
 
-/// The names that `src/faults.rs` knows.
+/// The names that `src/faults.rs` knows, which a test compares.
 pub(crate) const MUTANTS: &[&str] = &[
     "ack-before-commit",
     "publish-before-commit",
@@ -33,7 +34,11 @@ pub(crate) const MUTANTS: &[&str] = &[
     "resume-point-trusted",
     "stale-page",
     "echo-without-id",
+    "seq-from-a-sequence",
 ];
+
+/// Those that are run on PostgreSQL as well: it locks, and sees what is committed, in ways of its own.
+const ON_POSTGRES: &[&str] = &["", "no-deduplication", "deduplication-under-lock", "seq-from-a-sequence"];
 
 /// The variable that chooses one.
 const VARIABLE: &str = "GRPCCHATTER_FAULT";
@@ -47,13 +52,27 @@ const KILLS: usize = 3;
 /// So many rounds does a mutant get to show itself: some need a kill at the right moment.
 const ROUNDS: usize = 4;
 
+/// A server without a fault is run so often. It must not be blamed: else the others would prove nothing.
+const CONTROLS: usize = 2;
+
 /// How long answers are waited for at the end: a mutant may never give them.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const LAST_ANSWERS: Duration = Duration::from_millis(1_500);
+
+/// The same for a server without a fault, which gives them however slow the machine is.
+const LAST_ANSWERS_OF_CONTROLS: Duration = Duration::from_secs(20);
+
+/// How fast it is, is no matter here.
+const LIMITS: Limits = Limits { recovery: PATIENCE, answer: None, ready: PATIENCE, keeps_all: true };
+
+/// Returns the databases on which a mutant is run, or the server without a fault if `name` is empty.
+pub(crate) fn databases(name: &str) -> &'static [Database] {
+    if ON_POSTGRES.contains(&name) { &[Database::Sqlite, Database::Postgres] } else { &[Database::Sqlite] }
+}
 
 /// Runs a mutant until it is caught, or a server without a fault if `name` is empty, and returns what the checker says.
-pub(crate) async fn run(program: &Path, name: &str) -> Result<Vec<String>> {
-    for _ in 0..ROUNDS {
-        let found = run_once(program, name).await.with_context(|| format!("the mutant {name:?}"))?;
+pub(crate) async fn run(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
+    for _ in 0..if name.is_empty() { CONTROLS } else { ROUNDS } {
+        let found = run_once(bench, name, database).await.with_context(|| format!("the mutant {name:?}"))?;
         if !found.is_empty() {
             return Ok(found);
         }
@@ -61,17 +80,35 @@ pub(crate) async fn run(program: &Path, name: &str) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-async fn run_once(program: &Path, name: &str) -> Result<Vec<String>> {
-    let mut plan = plan(program);
+async fn run_once(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
+    let mut plan = bench.plan();
+    let mut patience = LAST_ANSWERS_OF_CONTROLS;
     if !name.is_empty() {
         plan.settings.push((VARIABLE.to_owned(), name.to_owned()));
+        patience = LAST_ANSWERS;
     }
-    let mut round = Round::start(plan, Database::Sqlite, Crowd::MIXED).await?;
+    let mut round = Round::start(bench, plan, database, Crowd::MIXED, LIMITS).await?;
     for _ in 0..KILLS {
         sleep(SPELL).await;
         round.server.kill().await?;
         round.server.again().await?;
     }
     sleep(SPELL).await;
-    Ok(round.judge(PATIENCE).await?.violations)
+    Ok(round.judge(patience).await?.violations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_deliberate_fault_has_a_mutant() {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/faults.rs");
+        let source = std::fs::read_to_string(source).expect("readable");
+        let named = source.lines().filter_map(|line| {
+            let (name, rest) = line.trim().strip_prefix("(\"")?.split_once('"')?;
+            rest.starts_with(", Fault::").then_some(name)
+        });
+        assert_eq!(named.collect::<Vec<_>>(), MUTANTS);
+    }
 }

@@ -21,6 +21,10 @@ use crate::server::free_address;
 const PROGRAMS: &str = "/usr/lib/postgresql";
 const START: usize = 1_000;
 
+/// A cluster that initdb made, which those of the rounds are copies of: a copy takes a fraction of the time.
+#[derive(Debug)]
+pub(crate) struct Template(TempDir);
+
 /// A cluster. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -36,26 +40,17 @@ impl Postgres {
         programs().is_some()
     }
 
-    /// Makes a cluster and starts it.
+    /// Starts a copy of a cluster.
     ///
     /// # Errors
     /// If PostgreSQL is not installed, or does not start.
-    pub(crate) async fn start() -> Result<Self> {
-        let programs = programs().context("PostgreSQL is not installed")?;
-        let data = TempDir::new()?;
-        if geteuid().is_root() {
-            let owned = Command::new("chown").arg("postgres:").arg(data.path()).status().await?;
-            ensure!(owned.success(), "there is no user postgres");
-        }
+    pub(crate) async fn start(template: &Template) -> Result<Self> {
+        let (programs, data) = (programs().context("PostgreSQL is not installed")?, TempDir::new()?);
+        let (from, to) = (template.0.path().join("data"), data.path().join("data"));
+        let copied = Command::new("cp").arg("--archive").arg(from).arg(to).status().await?;
+        ensure!(copied.success(), "a cluster cannot be copied");
+        own(data.path()).await?;
         let mut postgres = Self { programs, data, address: free_address()?, running: None };
-        let made = postgres
-            .program("initdb")
-            .args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres", "-D"])
-            .arg(postgres.data.path())
-            .stdout(Stdio::null())
-            .status()
-            .await?;
-        ensure!(made.success(), "initdb failed");
         postgres.again().await?;
         Ok(postgres)
     }
@@ -70,7 +65,7 @@ impl Postgres {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-p"])
             .arg(self.address.port().to_string())
             .arg("-D")
-            .arg(self.data.path())
+            .arg(self.data.path().join("data"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -125,15 +120,60 @@ impl Postgres {
         command
     }
 
-    /// Returns one of its server programs, run by somebody whom it accepts: it refuses root. It ends with this one.
+    /// Returns one of its server programs, which ends with this one.
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new("setpriv");
-        if geteuid().is_root() {
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
-        }
-        command.arg("--pdeathsig=INT").arg(self.programs.join(name)).current_dir("/").stdin(Stdio::null());
-        command
+        server_program(&self.programs, name)
     }
+
+    /// Asks for a value, as a superuser.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub(crate) async fn ask(&self, sql: &str) -> Result<String> {
+        let mut client = self.client("psql");
+        client.args(["--no-psqlrc", "--tuples-only", "--no-align", "--dbname=nemesis", "--command", sql]);
+        let output = client.output().await?;
+        ensure!(output.status.success(), "psql failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+impl Template {
+    /// Makes a cluster.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed, or cannot make one.
+    pub(crate) async fn make() -> Result<Self> {
+        let (programs, folder) = (programs().context("PostgreSQL is not installed")?, TempDir::new()?);
+        own(folder.path()).await?;
+        let made = server_program(&programs, "initdb")
+            .args(["--auth=trust", "--encoding=UTF8", "--no-locale", "--username=postgres", "-D"])
+            .arg(folder.path().join("data"))
+            .stdout(Stdio::null())
+            .status()
+            .await?;
+        ensure!(made.success(), "initdb failed");
+        Ok(Self(folder))
+    }
+}
+
+/// Returns one of the server's programs, run by somebody whom it accepts: it refuses root. It ends with this one.
+fn server_program(programs: &Path, name: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    if geteuid().is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+    }
+    command.arg("--pdeathsig=INT").arg(programs.join(name)).current_dir("/").stdin(Stdio::null());
+    command
+}
+
+/// Gives a folder to whom the server's programs are run by.
+async fn own(folder: &Path) -> Result<()> {
+    if geteuid().is_root() {
+        let owned = Command::new("chown").arg("postgres:").arg(folder).status().await?;
+        ensure!(owned.success(), "there is no user postgres");
+    }
+    Ok(())
 }
 
 /// Returns the folder of the newest version's programs.

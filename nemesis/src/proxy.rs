@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -42,6 +42,7 @@ struct State {
     /// Rises with every cut: connections of an earlier number are closed.
     cuts: watch::Sender<u64>,
     refusing: AtomicBool,
+    carried: AtomicUsize,
     /// Whether nothing is passed on, and nothing closed.
     silent: watch::Sender<bool>,
     at_commit: AtomicU8,
@@ -59,6 +60,7 @@ impl Proxy {
             target,
             cuts: watch::Sender::new(0),
             refusing: AtomicBool::new(false),
+            carried: AtomicUsize::new(0),
             silent: watch::Sender::new(false),
             at_commit: AtomicU8::new(AtCommit::Pass as u8),
         });
@@ -66,6 +68,7 @@ impl Proxy {
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !shared.refusing.load(Ordering::Relaxed) {
+                    shared.carried.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(Arc::clone(&shared).carry(client));
                 }
             }
@@ -76,6 +79,11 @@ impl Proxy {
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns how many connections came so far.
+    pub(crate) fn carried(&self) -> usize {
+        self.state.carried.load(Ordering::Relaxed)
     }
 
     /// Cuts every connection; new ones are carried.

@@ -2,33 +2,46 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use grpcchatter_nemesis::{History, Violation, check};
-use tokio::time::timeout;
 
 use crate::{
+    bench::{Bench, Database},
     client::{self, Seat},
-    faults::Fault,
-    load::{Crowd, Load},
+    load::{Crowd, Herd, Load},
+    outcome::Outcome,
     postgres::Postgres,
     proxy::Proxy,
-    record::{Progress, Record},
+    record::{Record, until},
     server::{Plan, Server},
 };
 
 /// So many rooms are talked in.
 const ROOMS: usize = 2;
 
-/// How long after a fault has healed everybody may take to go on: what the promise says.
-const RECOVERY: Duration = Duration::from_secs(5);
+/// How long what is awaited is watched for, so that the table can say how long it took: longer than any limit.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
-/// How long recovery is watched, so that the table can say how long it took.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What an answer may take longer than the promise says, for the clients' own part of it: they share the cores with the
+/// server and the database, and an answer waits for its turn to be read.
+const SLACK: Duration = Duration::from_millis(500);
+
+/// What a fault may cost, at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// From the moment at which it has healed until everybody goes on.
+    pub(crate) recovery: Duration,
+    /// For the answer to a send, or its error, meanwhile; none where the server itself is away.
+    pub(crate) answer: Option<Duration>,
+    /// From a start of the server until it answers.
+    pub(crate) ready: Duration,
+    /// Whether a log has everything from its first message on.
+    pub(crate) keeps_all: bool,
+}
 
 /// The field on which a round is played.
 #[derive(Debug)]
@@ -41,95 +54,59 @@ pub(crate) struct Round {
     pub(crate) front: Proxy,
     /// The same, for those who only listen.
     pub(crate) ears: Proxy,
+    /// Those who go away and come back together.
+    pub(crate) herd: Herd,
     pub(crate) seats: Vec<Seat>,
-    record: Arc<Record>,
+    pub(crate) record: Arc<Record>,
+    /// What is to be told of the round.
+    pub(crate) outcome: Outcome,
+    limits: Limits,
     load: Load,
-    late: Vec<String>,
-    traced: usize,
-    pub(crate) worst: Duration,
-}
-
-/// Where a round keeps its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Database {
-    Sqlite,
-    Postgres,
-}
-
-/// What came of a round, or of several.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) violations: Vec<String>,
-    pub(crate) worst: Duration,
-    pub(crate) acknowledged: usize,
-    /// How many messages a trace saw on their way.
-    pub(crate) traced: usize,
-    pub(crate) refusals: BTreeMap<String, usize>,
-}
-
-impl Outcome {
-    /// Adds what came of another round.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.violations.extend(other.violations);
-        self.worst = self.worst.max(other.worst);
-        self.acknowledged += other.acknowledged;
-        self.traced += other.traced;
-        for (reason, count) in other.refusals {
-            *self.refusals.entry(reason).or_insert(0) += count;
-        }
-    }
-
-    /// Returns what there is to say besides the table's row: the first violations, and what was refused meanwhile.
-    pub(crate) fn explain(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.violations.iter().take(10).cloned().collect();
-        if self.traced > 0 {
-            lines.push(format!("{} messages were told after their fdatasync", self.traced));
-        }
-        if !self.violations.is_empty() {
-            lines.extend(self.refusals.iter().map(|(reason, count)| format!("{count} × {reason}")));
-        }
-        lines
-    }
-
-    /// Returns its row of the table.
-    pub(crate) fn row(&self, fault: Fault, database: Database, trials: usize) -> Vec<String> {
-        vec![
-            format!("{fault:?}"),
-            format!("{database:?}"),
-            trials.to_string(),
-            self.acknowledged.to_string(),
-            self.violations.len().to_string(),
-            format!("{:.2} s", self.worst.as_secs_f64()),
-        ]
-    }
 }
 
 impl Round {
     /// Starts the server on a new database, and everybody who talks and listens.
-    pub(crate) async fn start(plan: Plan, database: Database, crowd: Crowd) -> Result<Self> {
-        let (plan, postgres, proxy) = prepare(plan, database).await?;
-        let server = Server::start(plan).await?;
-        Self::with(server, postgres, proxy, crowd).await
-    }
-
-    /// Starts everybody who talks and listens on a server that runs.
-    pub(crate) async fn with(
-        server: Server,
-        postgres: Option<Postgres>,
-        database: Option<Proxy>,
+    pub(crate) async fn start(
+        bench: &Bench,
+        plan: Plan,
+        database: Database,
         crowd: Crowd,
+        limits: Limits,
     ) -> Result<Self> {
+        let (plan, postgres, proxy) = prepare(bench, plan, database).await?;
+        let server = Server::start(plan).await?;
         let front = Proxy::start(server.address()).await?;
         let ears = Proxy::start(server.address()).await?;
         let seats = client::enter(server.address(), ROOMS).await?;
         let record = Arc::new(Record::new());
         let load = Load::start((front.address(), ears.address()), &seats, crowd, &record)?;
-        let (late, traced, worst) = (Vec::new(), 0, Duration::ZERO);
-        let mut round =
-            Self { server, postgres, database, front, ears, seats, record, load, late, traced, worst };
+        let herd = Herd::start(server.address(), &seats, crowd, &record)?;
+        let mut round = Self {
+            server,
+            postgres,
+            database: proxy,
+            front,
+            ears,
+            herd,
+            seats,
+            record,
+            outcome: Outcome::default(),
+            limits,
+            load,
+        };
         round.healed().await?;
-        (round.late, round.worst) = (Vec::new(), Duration::ZERO);
+        round.outcome = Outcome::default();
         Ok(round)
+    }
+
+    /// Starts the server again on what it kept.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.server.again().await?;
+        self.outcome.at_most("s until it was ready again", started.elapsed().as_secs_f64());
+        let limit = self.limits.ready;
+        self.must_not_exceed("the server was to be ready", started.elapsed(), limit);
+        Ok(())
     }
 
     /// Returns once something that is said from now on is acknowledged in every room, and every reader has it.
@@ -140,114 +117,121 @@ impl Round {
     /// The same, for some of the rooms.
     pub(crate) async fn healed_in(&mut self, rooms: &[usize]) -> Result<()> {
         let healed = Instant::now();
-        let mut progress = self.record.progress();
-        let floor = progress.borrow().acknowledged.clone();
+        let record = Arc::clone(&self.record);
+        let floor: Vec<i64> = rooms.iter().map(|room| record.newest(*room)).collect();
         let mut goals = BTreeMap::new();
-        let goes_on = |progress: &Progress| {
-            for room in rooms {
-                let newest = progress.acknowledged.get(room).copied().unwrap_or(0);
-                if newest > floor.get(room).copied().unwrap_or(0) {
+        let went_on = until(PATIENCE, || {
+            for (room, floor) in rooms.iter().zip(&floor) {
+                let newest = record.newest(*room);
+                if newest > *floor {
                     goals.entry(*room).or_insert(newest);
                 }
             }
-            let has_read = |(room, seq): &(usize, i64)| {
-                !rooms.contains(room) || goals.get(room).is_some_and(|goal| seq >= goal)
-            };
-            goals.len() == rooms.len() && progress.readers.values().all(has_read)
-        };
-        let waited = timeout(PATIENCE, progress.wait_for(goes_on)).await.is_ok();
+            goals.len() == rooms.len() && record.behind(&goals) == 0
+        });
+        let went_on = went_on.await;
         self.server.must_run()?;
-        self.worst = self.worst.max(healed.elapsed());
-        if healed.elapsed() > RECOVERY {
-            let what = if waited { "later" } else { "not at all" };
-            let seconds = healed.elapsed().as_secs_f64();
-            self.late.push(format!("everybody was to go on within 5 s, and did so {what} ({seconds:.1} s)"));
+        let (took, limit) = (healed.elapsed(), self.limits.recovery);
+        self.outcome.recovery = self.outcome.recovery.max(took);
+        if went_on {
+            self.must_not_exceed("everybody was to go on", took, limit);
+        } else {
+            self.blame(format!("everybody was to go on within {limit:?}, and after {took:?} did not"));
         }
         Ok(())
     }
 
     /// Returns once somebody was refused for this reason since it was asked.
     pub(crate) async fn refused(&self, reason: &str) -> Result<()> {
-        let count = |progress: &Progress| -> usize {
-            let refusals = progress.refusals.iter().filter(|(told, _)| told.contains(reason));
-            refusals.map(|(_, count)| count).sum()
-        };
-        let mut progress = self.record.progress();
-        let before = count(&progress.borrow());
-        let more = timeout(PATIENCE, progress.wait_for(|progress| count(progress) > before)).await.is_ok();
-        let told = progress.borrow().refusals.clone();
+        let count = || self.record.refusals().get(reason).copied().unwrap_or(0);
+        let before = count();
+        let more = until(PATIENCE, || count() > before).await;
         ensure!(
             more,
-            "nobody was refused because of {reason:?}, but of {told:?}: {}",
+            "nobody was refused because of {reason}, but of {:?}: {}",
+            self.record.refusals(),
             self.server.last_words()
         );
         Ok(())
     }
 
-    /// Returns how many messages were acknowledged in all rooms so far.
-    pub(crate) fn acknowledged(&self) -> i64 {
-        self.record.progress().borrow().acknowledged.values().sum()
+    /// Returns once so many more messages are acknowledged in every room.
+    pub(crate) async fn said(&self, more: i64) -> Result<()> {
+        let goals: Vec<i64> = self.seats.iter().map(|seat| self.record.newest(seat.room) + more).collect();
+        let said =
+            || self.seats.iter().zip(&goals).all(|(seat, goal)| self.record.newest(seat.room) >= *goal);
+        // Hundreds of messages a second are said in each room, and tens of thousands are asked for at most.
+        ensure!(until(6 * PATIENCE, said).await, "not enough is said: {}", self.server.last_words());
+        Ok(())
     }
 
-    /// Notes what a trace has shown: how many messages were told, and those told too early.
-    pub(crate) fn traced(&mut self, told: usize, early: &[String]) {
-        self.traced += told;
-        self.late.extend(early.iter().map(|id| format!("{id} was told before its fdatasync had ended")));
+    /// Notes a broken promise.
+    pub(crate) fn blame(&mut self, what: String) {
+        self.outcome.violations.push(what);
+    }
+
+    fn must_not_exceed(&mut self, what: &str, took: Duration, limit: Duration) {
+        if took > limit {
+            self.blame(format!("{what} within {limit:?}, and took {:.2} s", took.as_secs_f64()));
+        }
     }
 
     /// Reads the log of the first room.
     pub(crate) async fn read(&self) -> Result<usize> {
         let seat = self.seats.first().context("no room")?;
-        Ok(client::log(self.server.address(), seat).await?.len())
+        Ok(client::log(self.server.address(), seat).await?.1.len())
     }
 
     /// Ends the load, awaits that everybody has seen everything, reads the logs and checks what happened.
     pub(crate) async fn judge(mut self, patience: Duration) -> Result<Outcome> {
         self.load.finish(patience).await;
-        let mut logs = Vec::new();
+        let (mut logs, mut firsts) = (Vec::new(), Vec::new());
         for seat in &self.seats {
-            logs.push(client::log(self.server.address(), seat).await.context("the log cannot be read")?);
+            let log = client::log(self.server.address(), seat).await;
+            let (first, log) = log.context("the log cannot be read")?;
+            logs.push(log);
+            firsts.push(first);
         }
-        let ends: Vec<i64> = logs.iter().map(|log| log.last().map_or(0, |entry| entry.seq)).collect();
-        let mut progress = self.record.progress();
-        let seen = progress.wait_for(|progress| {
-            progress.readers.values().all(|(room, seq)| ends.get(*room).is_some_and(|end| seq >= end))
-        });
-        // Who has not seen everything by then, the checker reports.
-        drop(timeout(RECOVERY.min(patience), seen).await);
+        if self.limits.keeps_all {
+            firsts.clear();
+        } else {
+            let removed: i64 = firsts.iter().map(|first| first - 1).sum();
+            self.outcome.count("messages were removed", usize::try_from(removed)?);
+        }
+        let end = |log: &Vec<_>| log.last().map_or(0, |entry: &grpcchatter_nemesis::Entry| entry.seq);
+        let ends: BTreeMap<usize, i64> = logs.iter().map(end).enumerate().collect();
+        if !until(patience.min(self.limits.recovery), || self.record.behind(&ends) == 0).await {
+            let behind = self.record.behind(&ends);
+            self.blame(format!("I7: {behind} readers have not seen the newest messages"));
+        }
         let events = self.record.take();
-        let refusals = progress.borrow().refusals.clone();
         self.load.end().await;
-        let acknowledged = logs.iter().map(Vec::len).sum();
-        let found = check(&History { events, logs });
-        let traced = self.traced;
-        let violations = self.late.into_iter().chain(found.iter().map(Violation::to_string)).collect();
-        Ok(Outcome { violations, worst: self.worst, acknowledged, traced, refusals })
+        let slowest = self.record.slowest();
+        if let Some(limit) = self.limits.answer {
+            self.must_not_exceed("a send was to be answered", slowest, limit + SLACK);
+        }
+        let mut outcome = self.outcome;
+        outcome.slowest = slowest;
+        outcome.refusals = self.record.refusals();
+        outcome.messages = logs.iter().map(Vec::len).sum();
+        outcome.violations.extend(self.herd.complaints(&logs));
+        outcome.violations.extend(check(&History { events, logs, firsts }).iter().map(Violation::to_string));
+        Ok(outcome)
     }
 }
 
 /// Starts a database where one is asked for, with a proxy before it, and returns the plan that names it.
-pub(crate) async fn prepare(
+async fn prepare(
+    bench: &Bench,
     mut plan: Plan,
     database: Database,
 ) -> Result<(Plan, Option<Postgres>, Option<Proxy>)> {
     if database == Database::Sqlite {
         return Ok((plan, None, None));
     }
-    let postgres = Postgres::start().await?;
+    let postgres = Postgres::start(bench.template().await?).await?;
     postgres.create_database("nemesis").await?;
     let proxy = Proxy::start(postgres.address()).await?;
     plan.database_url = Some(Postgres::url("nemesis", proxy.address()));
     Ok((plan, Some(postgres), Some(proxy)))
-}
-
-/// Returns a plan that runs `program` as it is.
-pub(crate) fn plan(program: &Path) -> Plan {
-    Plan {
-        program: program.to_owned(),
-        database_url: None,
-        under: Vec::new(),
-        settings: Vec::new(),
-        disk: None,
-    }
 }

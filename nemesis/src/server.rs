@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Vec<(String, String)>,
     /// The size of the disk that it gets, in MiB; the machine's without one.
     pub(crate) disk: Option<u32>,
+    /// The address on which it listens.
+    pub(crate) host: Ipv4Addr,
 }
 
 /// The server, running or not. Dropping it kills it.
@@ -60,16 +62,24 @@ pub(crate) struct Server {
 
 /// A small file system in memory. Dropping it unmounts it.
 #[derive(Debug)]
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(folder: PathBuf, mebibytes: u32) -> Result<Self> {
+    /// Mounts one over a folder.
+    ///
+    /// # Errors
+    /// If this may not be.
+    pub(crate) fn mount(folder: PathBuf, mebibytes: u32) -> Result<Self> {
         let size = format!("size={mebibytes}m");
         let mount = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(&folder)
-            .status();
-        ensure!(mount?.success(), "a tmpfs cannot be mounted");
+            .output()?;
+        ensure!(
+            mount.status.success(),
+            "no tmpfs can be mounted: {}",
+            String::from_utf8_lossy(&mount.stderr).trim()
+        );
         Ok(Self(folder))
     }
 }
@@ -87,7 +97,8 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let (folder, address) = (TempDir::new()?, free_address()?);
+        let (folder, mut address) = (TempDir::new()?, free_address()?);
+        address.set_ip(plan.host.into());
         let data = folder.path().join("data");
         std::fs::create_dir(&data)?;
         let disk = plan.disk.map(|size| Disk::mount(data, size)).transpose()?;
@@ -109,7 +120,7 @@ impl Server {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("DATA_DIR", self.data())
-            .env("SERVER_ADDRESS", "127.0.0.1")
+            .env("SERVER_ADDRESS", self.address.ip().to_string())
             .env("SERVER_PORT", self.address.port().to_string())
             .env("SECRET", SECRET)
             .env("LOG_LEVEL", "info")
@@ -153,6 +164,17 @@ impl Server {
     pub(crate) fn pid(&self) -> Result<Pid> {
         let id = self.running.as_ref().and_then(Child::id).context("the server does not run")?;
         Pid::from_raw(i32::try_from(id)?).context("no process has the number 0")
+    }
+
+    /// Returns its memory that is no file's, in bytes.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?.as_raw_nonzero()))?;
+        let memory =
+            status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        Ok(memory.context("no RssAnon")?.trim().parse::<u64>()? * 1024)
     }
 
     /// Sends it a signal.

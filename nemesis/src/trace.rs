@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long strace may take to come and to go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// strace on a process. Dropping it lets the process go.
 #[derive(Debug)]
@@ -25,12 +25,6 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Says whether strace is installed.
-    pub(crate) fn is_installed() -> bool {
-        let found = std::process::Command::new("strace").arg("-V").stdout(Stdio::null()).status();
-        found.is_ok_and(|status| status.success())
-    }
-
     /// Attaches strace to all threads of a process, and returns once it watches them.
     pub(crate) async fn attach(process: Pid, folder: &Path, arguments: &[&str]) -> Result<Self> {
         let file = folder.join("trace");

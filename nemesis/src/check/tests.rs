@@ -46,7 +46,7 @@ fn three() -> Vec<Event> {
 
 /// What a history breaks, without what follows from the reader's not being at the end.
 fn broken(events: Vec<Event>, log: Vec<Entry>) -> Vec<Invariant> {
-    let found = check(&History { events, logs: vec![log] });
+    let found = check(&History { events, logs: vec![log], firsts: Vec::new() });
     let mut broken: Vec<Invariant> = found.into_iter().map(|violation| violation.invariant).collect();
     broken.sort_unstable();
     broken.dedup();
@@ -190,4 +190,23 @@ fn a_message_that_is_never_answered_is_reported() {
 fn a_retry_that_is_answered_with_another_place_is_reported() {
     let again = [three(), vec![sent("b"), acknowledged("b", 3)]].concat();
     assert_eq!(broken(again, log(&["a", "b", "c"])), [Invariant::I8]);
+}
+
+#[test]
+fn what_retention_has_removed_is_neither_lost_nor_a_gap() {
+    let kept = |events: Vec<Event>, log: Vec<Entry>, first| {
+        let found = check(&History { events, logs: vec![log], firsts: vec![first] });
+        found.into_iter().map(|violation| violation.invariant).collect::<Vec<_>>()
+    };
+    let told = [received(1, "a"), received(2, "b"), received(3, "c")];
+    let reading = reading(after(0, ""), &told);
+    assert_eq!(kept(reading, log(&["a", "b", "c"])[1..].to_vec(), 2), NOTHING);
+    assert_eq!(kept(three(), vec![], 4), NOTHING);
+    // From the middle nothing may be removed.
+    assert_eq!(kept(three(), vec![entry(3, "c")], 2), [Invariant::I3, Invariant::I1]);
+    // A message that is gone is a new one when it is sent again, and one that is kept is not.
+    let again = |id| [three(), vec![sent(id), acknowledged(id, 4)]].concat();
+    let with_a = [log(&["a", "b", "c"])[1..].to_vec(), vec![entry(4, "a")]].concat();
+    assert_eq!(kept(again("a"), with_a.clone(), 2), NOTHING);
+    assert!(kept(again("b"), with_a, 2).contains(&Invariant::I8));
 }

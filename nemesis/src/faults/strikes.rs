@@ -1,22 +1,19 @@
 //! How each fault is done once, and undone.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
+use std::{fs, io::Write as _, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal};
-use tokio::{net::TcpStream, time::sleep};
-
-use super::Fault;
+use super::{Fault, deletion, stopped};
 use crate::{
-    client::Web,
     proxy::AtCommit,
-    round::Round,
+    record::until,
+    round::{PATIENCE, Round},
     trace::{CALLS, Trace, early},
 };
 
@@ -24,7 +21,7 @@ use crate::{
 pub(super) const DISK: u32 = 32;
 
 /// How long a disturbance lasts.
-const SPELL: Duration = Duration::from_secs(1);
+pub(super) const SPELL: Duration = Duration::from_secs(1);
 
 /// What makes fdatasync and fsync fail.
 const INJECT: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:error=EIO"];
@@ -32,11 +29,17 @@ const INJECT: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:e
 /// So many connections are opened where the server may open 256 files.
 const CONNECTIONS: usize = 400;
 
-/// So many streams read nothing.
-const STOPPED: usize = 200;
+/// The streams that come back have missed so many messages.
+const MISSED: i64 = 1_000;
 
-/// The memory that the server gets where it gets little.
-const MEMORY: &str = "256M";
+/// Every so manieth time the server is frozen for a minute in the long form, and for five seconds otherwise.
+const LONG_FREEZE: usize = 10;
+
+/// A row is held so long at least: longer than the server waits for it.
+const HELD: Duration = Duration::from_secs(3);
+
+/// For so long messages are kept where old ones are removed: longer than it takes to read a log.
+pub(super) const KEPT: &str = "5s";
 
 /// Where the clock's file is, in the server's folder.
 const CLOCK: &str = "clock";
@@ -47,11 +50,16 @@ impl Fault {
         match self {
             Self::Kill => {
                 round.server.kill().await?;
-                round.server.again().await
+                round.restart().await
             }
             Self::Freeze => {
+                let spells = match nth % LONG_FREEZE {
+                    _ if !long => 1,
+                    9 => 60,
+                    _ => 5,
+                };
                 round.server.signal(Signal::STOP)?;
-                sleep(if long { 5 * SPELL } else { SPELL }).await;
+                sleep(spells * SPELL).await;
                 round.server.signal(Signal::CONT)
             }
             Self::PostgresFast => restart(round, Signal::INT).await,
@@ -67,23 +75,24 @@ impl Fault {
             Self::CutAtCommit => {
                 let proxy = round.database.as_ref().context("no proxy")?;
                 proxy.cut_at_commit(if nth.is_multiple_of(2) { AtCommit::After } else { AtCommit::Before });
-                while proxy.waits_for_commit() {
-                    sleep(Duration::from_millis(1)).await;
-                }
+                ensure!(until(PATIENCE, || !proxy.waits_for_commit()).await, "nothing is committed");
                 Ok(())
             }
             Self::LockedRow => lock_a_room(round).await,
             Self::DiskFull => fill_the_disk(round).await,
             Self::FsyncFails => {
                 let trace = Trace::attach(round.server.pid()?, round.server.folder(), INJECT).await?;
-                round.refused("database cannot be reached").await?;
+                round.refused("DATABASE_UNAVAILABLE").await?;
                 trace.detach().await.map(drop)
             }
             Self::AckAfterSync => {
                 let trace = Trace::attach(round.server.pid()?, round.server.folder(), CALLS).await?;
                 sleep(if long { 5 * SPELL } else { SPELL }).await;
                 let (told, early) = early(&trace.detach().await?)?;
-                round.traced(told, &early);
+                round.outcome.count("answers after their fdatasync", told);
+                for id in early {
+                    round.blame(format!("{id} was told before its fdatasync had ended"));
+                }
                 Ok(())
             }
             Self::ClockJumps => {
@@ -93,7 +102,9 @@ impl Fault {
                 sleep(SPELL).await;
                 Ok(fs::write(round.server.folder().join(CLOCK), "+0")?)
             }
-            Self::LittleMemory | Self::StoppedReaders => stop_reading(round).await,
+            Self::LittleMemory => stopped::want_memory(round).await,
+            Self::StoppedReaders => stopped::stop_reading(round, long).await,
+            Self::RoomDeleted => deletion::delete_a_room(round).await,
             Self::FewDescriptors => {
                 let mut connections = Vec::new();
                 for _ in 0..CONNECTIONS {
@@ -115,17 +126,23 @@ impl Fault {
                 round.ears.silence(false);
                 Ok(())
             }
+            Self::Retention => {
+                // Some of what was said at its beginning is gone after it.
+                sleep(8 * SPELL).await;
+                Ok(())
+            }
             Self::StreamsBack => {
-                let goal = round.acknowledged() + 1_000;
-                round.ears.refuse(true);
-                while round.acknowledged() < goal {
-                    sleep(Duration::from_millis(10)).await;
-                }
-                round.ears.refuse(false);
+                round.herd.be_here(false);
+                round.said(MISSED).await?;
+                round.outcome.count("streams came back", round.herd.size());
+                round.herd.be_here(true);
                 Ok(())
             }
             Self::FiveAtOnce => {
-                sleep(SPELL).await;
+                let (before, more) = (round.record.sends(), if long { 10_000 } else { 500 });
+                let enough = until(PATIENCE, || round.record.sends() >= before + more).await;
+                ensure!(enough, "not enough is sent");
+                round.outcome.count("sends", round.record.sends() - before);
                 Ok(())
             }
         }
@@ -141,19 +158,29 @@ async fn restart(round: &mut Round, signal: Signal) -> Result<()> {
 
 /// Holds the row of the first room for a while. The others must go on meanwhile.
 async fn lock_a_room(round: &mut Round) -> Result<()> {
+    const HOLDERS: &str = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     let postgres = round.postgres.as_ref().context("no PostgreSQL")?;
-    let hold = "BEGIN; SELECT id FROM rooms ORDER BY id LIMIT 1 FOR UPDATE; SELECT pg_sleep(3); COMMIT";
+    let hold = "BEGIN; SELECT id FROM rooms ORDER BY id LIMIT 1 FOR UPDATE; SELECT pg_sleep(600); COMMIT";
     let mut holder = postgres.client("psql");
     let mut holder = holder
         .args(["--dbname=nemesis", "--command", hold])
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    sleep(Duration::from_millis(500)).await;
+    let held = async {
+        while postgres.ask(&format!("SELECT count(*) {HOLDERS}")).await? == "0" {
+            ensure!(holder.try_wait()?.is_none(), "psql cannot hold the row");
+        }
+        Ok(())
+    };
+    timeout(PATIENCE, held).await.context("nobody holds the row")??;
+    sleep(HELD).await;
     round.healed_in(&[1]).await?;
-    if !holder.wait().await?.success() {
-        bail!("psql could not hold the row");
-    }
+    let postgres = round.postgres.as_ref().context("no PostgreSQL")?;
+    let ended = postgres.ask(&format!("SELECT count(pg_terminate_backend(pid)) {HOLDERS}")).await?;
+    ensure!(ended == "1", "the row was not held all the time");
+    holder.wait().await?;
     Ok(())
 }
 
@@ -164,23 +191,12 @@ async fn fill_the_disk(round: &mut Round) -> Result<()> {
     let piece = vec![1; 4096];
     while file.write_all(&piece).is_ok() {}
     drop(file);
-    round.refused("storage is full").await?;
+    round.refused("STORAGE_FULL").await?;
     ensure!(
         round.read().await.context("the disk is full, and the log cannot be read")? > 0,
         "the log is empty"
     );
     Ok(fs::remove_file(ballast)?)
-}
-
-/// Opens streams that read nothing. The others must go on meanwhile.
-async fn stop_reading(round: &mut Round) -> Result<()> {
-    let mut stopped = Vec::new();
-    for nth in 0..STOPPED {
-        let seat = &round.seats[nth % round.seats.len()];
-        stopped.push(Web::open_after_nothing(round.server.address(), &seat.token).await?);
-    }
-    sleep(SPELL).await;
-    round.healed().await
 }
 
 /// Returns libfaketime's library, where it is installed.
@@ -206,45 +222,4 @@ pub(super) fn clock() -> Vec<(String, String)> {
 /// Returns what runs the server with 256 descriptors.
 pub(super) fn few_descriptors() -> Vec<String> {
     ["prlimit", "--nofile=256"].map(str::to_owned).to_vec()
-}
-
-/// A cgroup with little memory. Dropping it removes it.
-#[derive(Debug)]
-pub(super) struct Jail(PathBuf);
-
-impl Jail {
-    /// Says whether a cgroup can be made: of version 1, or of version 2 where memory is delegated.
-    pub(super) fn is_possible() -> bool {
-        Self::make().is_ok()
-    }
-
-    /// Puts a process into a cgroup.
-    pub(super) fn around(process: Pid) -> Result<Self> {
-        let jail = Self::make()?;
-        fs::write(jail.0.join("cgroup.procs"), process.as_raw_nonzero().to_string())?;
-        Ok(jail)
-    }
-
-    fn make() -> Result<Self> {
-        let name = format!("nemesis-{}", std::process::id());
-        let mounts = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        for (mount, limit) in mounts {
-            let folder = Path::new(mount).join(&name);
-            if fs::create_dir(&folder).is_err() {
-                continue;
-            }
-            let jail = Self(folder);
-            if fs::write(jail.0.join(limit), MEMORY).is_ok() {
-                return Ok(jail);
-            }
-        }
-        bail!("there is no cgroup for memory")
-    }
-}
-
-impl Drop for Jail {
-    fn drop(&mut self) {
-        // It fails while the process has not ended; an empty cgroup that stays harms nobody.
-        drop(fs::remove_dir(&self.0));
-    }
 }

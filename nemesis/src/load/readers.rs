@@ -8,7 +8,10 @@ use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
 use super::{Common, PAUSE, Phase};
-use crate::client::{Grpc, Seat, Subscription, entry};
+use crate::{
+    client::{Grpc, Seat, Subscription, entry},
+    record::Reader,
+};
 
 /// How long the first event of a stream is waited for.
 const FIRST: Duration = Duration::from_secs(4);
@@ -21,7 +24,7 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    const fn grpc(&self) -> Option<&Grpc> {
+    pub(super) const fn grpc(&self) -> Option<&Grpc> {
         match self {
             Self::Native(grpc) => Some(grpc),
             Self::Web => None,
@@ -29,22 +32,21 @@ impl Dialect {
     }
 }
 
-/// Reads a room from its first message on, on one stream after the other: it goes away by itself now and then, and
-/// comes back a moment later, when more was said.
+/// Reads a room from its first message on, on one stream after the other: where it is restless, it goes away by itself
+/// now and then, and comes back a moment later, when more was said.
 pub(super) async fn listen(mut common: Common, seat: Seat, dialect: Dialect) {
-    let reader = common.record.number();
-    common.record.enter(reader, seat.room);
+    let reader = common.record.enter(seat.room);
     let mut last = ResumePoint::default();
     while *common.phase.borrow() < Phase::Over {
         let mut phase = common.phase.clone();
         let over = phase.wait_for(|phase| *phase == Phase::Over);
         let heard = tokio::select! {
-            heard = listen_once(&common, &seat, &dialect, reader, &mut last) => heard,
+            heard = listen_once(&common, &seat, &dialect, &reader, &mut last) => heard,
             _ = over => return,
         };
         if let Err(status) = heard {
             if status.code() == Code::Aborted {
-                common.record.note(Event::LogReset { reader });
+                common.record.note(Event::LogReset { reader: reader.number });
             }
             common.record.refused(&status);
         }
@@ -56,11 +58,12 @@ async fn listen_once(
     common: &Common,
     seat: &Seat,
     dialect: &Dialect,
-    reader: usize,
+    reader: &Reader,
     last: &mut ResumePoint,
 ) -> Result<(), Status> {
     let mut stream = open(common, seat, dialect.grpc(), reader, last.clone()).await?;
-    for _ in 0..fastrand::usize(200..2_000) {
+    let stay = if common.restless { fastrand::usize(200..2_000) } else { usize::MAX };
+    for _ in 0..stay {
         let told = stream.next().await?.event;
         if let Some(Told::Message(message)) = told {
             if message.seq > last.seq {
@@ -77,7 +80,7 @@ async fn open(
     common: &Common,
     seat: &Seat,
     grpc: Option<&Grpc>,
-    reader: usize,
+    reader: &Reader,
     after: ResumePoint,
 ) -> Result<Subscription, Status> {
     let ResumePoint { seq, message_id } = after.clone();
@@ -95,7 +98,7 @@ async fn open(
     } else {
         Start::After { seq, message_id }
     };
-    common.record.note(Event::Opened { reader, room: seat.room, start, author: None });
+    common.record.note(Event::Opened { reader: reader.number, room: seat.room, start, author: None });
     Ok(stream)
 }
 
@@ -105,10 +108,10 @@ pub(super) async fn ask_for_what_never_was(common: Common, seat: Seat, grpc: Grp
     while *common.phase.borrow() == Phase::Talking {
         for seq in [1, 1_000_000_000] {
             let point = ResumePoint { seq, message_id: message_id.clone() };
-            let reader = common.record.number();
-            if let Ok(stream) = open(&common, &seat, Some(&grpc), reader, point).await {
+            let reader = common.record.reader(seat.room);
+            if let Ok(stream) = open(&common, &seat, Some(&grpc), &reader, point).await {
                 drop(stream);
-                common.record.leave(reader);
+                common.record.leave(&reader);
             }
         }
         sleep(4 * PAUSE).await;

@@ -1,6 +1,6 @@
 # The gateway alone: `docker build -t grpcchatter .`; with PostgreSQL beside it: docker-compose.yml.
 FROM rust:1.95-slim-bookworm AS chef
-RUN cargo install --locked cargo-chef
+RUN cargo install --locked cargo-chef@0.1.78
 WORKDIR /src
 
 # What is built of others is built again only where the manifests change.
@@ -23,5 +23,7 @@ ENV SERVER_ADDRESS=0.0.0.0 DATA_DIR=/var/lib/grpcchatter
 # The only folder that is written to: the rest may be read-only.
 VOLUME /var/lib/grpcchatter
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --start-interval=1s CMD ["grpcchatter", "healthcheck"]
+# Finds port and TLS by the environment, as the server does; a container that is told --config or flags needs a check that
+# is told the same. No --start-interval: engines before 25, as Debian 12's, refuse it.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["grpcchatter", "healthcheck"]
 ENTRYPOINT ["grpcchatter"]

@@ -9,6 +9,7 @@ use super::{
     Rest,
     answer::{self, invalid_body, or_refusal},
     body::Fields,
+    openapi::rules,
 };
 use crate::{
     gateway::{
@@ -18,18 +19,21 @@ use crate::{
     model::{Account, Error, Password, Result, UserIdentity, UserName},
 };
 
-/// What registering and logging in take.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its shape is read by the macro alone")]
-pub(super) struct Credentials {
+struct NewAccount {
+    #[schema(schema_with = rules::user_name)]
     user_name: String,
+    #[schema(schema_with = rules::password)]
     password: String,
 }
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its shape is read by the macro alone")]
 struct NewPassword {
+    /// The present one.
     password: String,
+    #[schema(schema_with = rules::password)]
     new_password: String,
 }
 
@@ -43,12 +47,9 @@ struct OwnPassword {
 #[utoipa::path(
     post,
     path = "/register",
-    request_body = Credentials,
+    request_body = NewAccount,
     responses(
         (status = 200, description = "the account", body = answer::AccountAnswer),
-        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
-        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
 )]
 pub(super) async fn register(
@@ -78,8 +79,6 @@ pub(super) async fn register(
     path = "/account",
     responses(
         (status = 200, description = "the account", body = answer::AccountAnswer),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
     security(("user" = []))
 )]
@@ -94,10 +93,7 @@ pub(super) async fn show(State(rest): State<Rest>, caller: UserIdentity) -> Resp
     request_body = NewPassword,
     responses(
         (status = 204, description = "done"),
-        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
         (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
     security(("user" = []))
 )]
@@ -122,11 +118,8 @@ pub(super) async fn change_password(
     request_body = OwnPassword,
     responses(
         (status = 204, description = "done"),
-        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
         (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
         (status = 409, description = "the account still owns rooms", body = super::openapi::Refusal),
-        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
     security(("user" = []))
 )]

@@ -18,17 +18,33 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
 pub(super) struct AccountAnswer {
+    #[schema(minimum = 1)]
     id: i64,
+    #[schema(format = DateTime)]
     created_at: String,
     user_name: String,
+    #[schema(value_type = RoleName)]
     role: &'static str,
+}
+
+/// What an account may do.
+#[derive(ToSchema)]
+#[schema(as = Role, rename_all = "UPPERCASE")]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
+enum RoleName {
+    User,
+    Admin,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = LogIn)]
 pub(super) struct LogInAnswer {
+    /// The user token.
     token: String,
+    /// When the user token expires.
+    #[schema(format = DateTime)]
     expires_at: String,
+    /// For /refresh: good once.
     refresh_token: String,
 }
 

@@ -50,10 +50,11 @@ impl fmt::Debug for MetricsToken {
     path = "/metrics",
     responses(
         (status = 200, description = "Prometheus' text format", content_type = "text/plain"),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 403, description = "not from here", body = super::openapi::Refusal),
+        (status = 401, description = "METRICS_TOKEN is set, and this is not it", body = super::openapi::Refusal),
+        (status = 403, description = "METRICS_TOKEN is not set, and this is not the same machine", body = super::openapi::Refusal),
+        (status = 404, description = "METRICS_ADDRESS is set: they are there", body = super::openapi::Refusal),
     ),
-    security(("metrics" = []))
+    security((), ("metrics" = []))
 )]
 pub(super) async fn show(
     State(rest): State<Rest>,

@@ -1,5 +1,8 @@
 //! The REST calls described for machines, in OpenAPI 3.1, and for people, on a page that loads nothing.
 
+pub(super) mod rules;
+mod statuses;
+
 use std::{fmt::Write as _, sync::LazyLock};
 
 use axum::response::{Html, IntoResponse as _, Response};
@@ -10,6 +13,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
+use self::statuses::Statuses;
 use super::{account, answer, metrics, probe, session};
 
 /// The calls, as they are written beside their handlers.
@@ -34,7 +38,7 @@ use super::{account, answer, metrics, probe, session};
         page,
     ),
     components(schemas(answer::AccountAnswer, answer::LogInAnswer, Refusal)),
-    modifiers(&Bearer)
+    modifiers(&Bearer, &Statuses)
 )]
 struct Document;
 
@@ -60,7 +64,7 @@ pub(super) struct Refusal {
     /// A sentence for people.
     error: String,
     /// A stable name for programs.
-    #[schema(example = "RATE_LIMITED")]
+    #[schema(example = "RATE_LIMITED", pattern = "^[A-Z][A-Z0-9_]*$")]
     reason: String,
 }
 

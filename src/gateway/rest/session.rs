@@ -20,6 +20,15 @@ use crate::{
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its shape is read by the macro alone")]
+struct Credentials {
+    #[schema(example = "walker1")]
+    user_name: String,
+    #[schema(example = "Str0ng!pass")]
+    password: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its shape is read by the macro alone")]
 struct RefreshToken {
     refresh_token: String,
 }
@@ -28,13 +37,10 @@ struct RefreshToken {
 #[utoipa::path(
     post,
     path = "/login",
-    request_body = super::account::Credentials,
+    request_body = Credentials,
     responses(
         (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
-        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
         (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 429, description = "too many: Retry-After says when", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
 )]
 pub(super) async fn log_in(
@@ -62,9 +68,7 @@ pub(super) async fn log_in(
     request_body = RefreshToken,
     responses(
         (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
-        (status = 400, description = "the request is not what it should be", body = super::openapi::Refusal),
         (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
 )]
 pub(super) async fn refresh(State(rest): State<Rest>, mut fields: Fields) -> Response {
@@ -78,8 +82,6 @@ pub(super) async fn refresh(State(rest): State<Rest>, mut fields: Fields) -> Res
     path = "/logout",
     responses(
         (status = 204, description = "done"),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
     ),
     security(("user" = []))
 )]

@@ -1,0 +1,43 @@
+//! The rules of new names and passwords as schemas. They are those of [`UserName`](crate::model::UserName) and
+//! [`Password`](crate::model::Password), which count bytes where a schema counts characters.
+//!
+//! CI holds them to the server: it sends what they allow, which is to be taken, and what they do not, which is to be refused.
+
+use utoipa::openapi::{
+    ObjectBuilder, Schema,
+    schema::{AllOfBuilder, Type},
+};
+
+use crate::model::Password;
+
+/// The special characters, as a class of a pattern.
+macro_rules! special {
+    () => {
+        r"!@#$%^&*()_+\[\]{};':,.<>?/"
+    };
+}
+
+pub(in super::super) fn user_name() -> Schema {
+    text(
+        "At least 6 bytes and a digit; no special character.",
+        255,
+        &[concat!("^[^", special!(), r"\u0000]*$"), "[0-9]"],
+    )
+}
+
+pub(in super::super) fn password() -> Schema {
+    text(
+        "At least 6 bytes; an upper-case and a lower-case letter, a digit and a special character.",
+        Password::MAX_BYTES,
+        &[r"^[^\u0000]*$", "[A-Z]", "[a-z]", "[0-9]", concat!("[", special!(), "]")],
+    )
+}
+
+/// A text that every pattern is found in.
+fn text(description: &str, longest: usize, patterns: &[&str]) -> Schema {
+    let lengths =
+        ObjectBuilder::new().schema_type(Type::String).min_length(Some(6)).max_length(Some(longest));
+    let all = AllOfBuilder::new().schema_type(Type::String).description(Some(description)).item(lengths);
+    let pattern = |pattern: &&str| ObjectBuilder::new().schema_type(Type::String).pattern(Some(*pattern));
+    patterns.iter().map(pattern).fold(all, AllOfBuilder::item).build().into()
+}

@@ -15,7 +15,7 @@ COPY . .
 RUN cargo build --release --locked --package grpcchatter --bin grpcchatter
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --no-create-home grpcchatter \
+RUN useradd --uid 10001 --no-create-home --no-log-init --shell /usr/sbin/nologin grpcchatter \
     && install -d -o grpcchatter -m 0700 /var/lib/grpcchatter
 COPY --from=build /src/target/release/grpcchatter /usr/local/bin/grpcchatter
 USER 10001

@@ -50,6 +50,18 @@ proto: (step "proto")
 # The page, built again and compared with what is committed.
 page: (step "page")
 
+# The documents' commands and the examples, run.
+docs: (step "docs")
+
+# The server held to its OpenAPI document by schemathesis.
+openapi: (step "openapi")
+
+# systemd's units.
+units: (step "units")
+
+# The release: its size, and how soon it answers.
+release: (step "release")
+
 # The HTTP/2 conformance suite against the running server.
 h2spec: (step "h2spec")
 
@@ -58,5 +70,5 @@ fuzz: (step "fuzz")
 
 # Breaks things around the server, and checks that its log keeps its promise: `just nemesis kill`, `just nemesis --help`.
 nemesis *arguments:
-    cargo build --profile nemesis -p grpcchatter -p grpcchatter-nemesis --features grpcchatter/deliberate-faults
+    cargo build --locked --profile nemesis -p grpcchatter -p grpcchatter-nemesis --features grpcchatter/deliberate-faults
     "${CARGO_TARGET_DIR:-target}/nemesis/grpcchatter-nemesis" {{ arguments }}

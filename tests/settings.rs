@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use grpcchatter::config::{Config, SETTINGS, Setting, Sources};
 
@@ -59,4 +59,32 @@ fn the_production_file_names_known_settings_and_lacks_at_most_its_secret() {
     if let Err(error) = Config::load(&sources) {
         assert!(error.mistakes().iter().all(|told| told.starts_with("SECRET_FILE in ")), "{error}");
     }
+}
+
+/// The value of a key in the service's unit.
+fn of_unit(key: &str) -> String {
+    let unit = read("configs/systemd/grpcchatter.service");
+    let value = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap().to_owned()
+}
+
+#[test]
+fn the_services_command_line_is_one_that_the_program_takes() {
+    let start = of_unit("ExecStart");
+    let flags = start.strip_prefix("/usr/local/bin/grpcchatter ").unwrap();
+    let settings = root("configs/default_config.env");
+    let flags = flags.replace("/etc/grpcchatter/grpcchatter.env", settings.to_str().unwrap());
+    let mut program = Command::new(env!("CARGO_BIN_EXE_grpcchatter"));
+    let checked = program.arg("check-config").args(flags.split(' ')).env_clear().output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn the_service_is_given_the_time_of_a_drain() {
+    let production = read("configs/production.env");
+    let delay = production.lines().find_map(|line| line.strip_prefix("DRAIN_DELAY=")).unwrap();
+    let delay: u64 = delay.trim_end_matches('s').parse().unwrap();
+    let given: u64 = of_unit("TimeoutStopSec").parse().unwrap();
+    // Ten seconds is what docs/operate.md promises of a drain at most.
+    assert!(given > delay + 10, "{given}");
 }

@@ -10,8 +10,18 @@ use crate::metrics::REFUSALS;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The methods of HTTP/1.1 that are answered at all, if only with 405.
-const METHODS: [&[u8]; 9] =
-    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT "];
+const METHODS: [&[u8]; 10] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"TRACE ",
+    b"CONNECT ",
+    b"QUERY ",
+];
 
 /// The longest first line that is read to see whether a method that is not known is one of HTTP/1.
 const LONGEST_LINE: usize = 8 * 1024;

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use grpcchatter_proto::v1::{
     ListChatRoomsRequest, ListMessagesRequest, ResumePoint, SubscribeRequest, SubscribeResponse,
-    subscribe_request::Start,
-    subscribe_response::Event,
+    subscribe_request::Start, subscribe_response::Event,
 };
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -292,7 +291,11 @@ async fn a_connection_has_a_thousand_streams_and_no_more(database: Database) {
     let calls: Vec<_> = (0..=1_000)
         .map(|nth| {
             let stream = 2 * nth + 1;
-            [flood_frame(HEADERS, END_HEADERS, stream, &watch), flood_frame(DATA, END_STREAM, stream, &[0; 5])].concat()
+            [
+                flood_frame(HEADERS, END_HEADERS, stream, &watch),
+                flood_frame(DATA, END_STREAM, stream, &[0; 5]),
+            ]
+            .concat()
         })
         .collect();
     let batches = calls.chunks(20).map(|batch| batch.concat());

@@ -28,7 +28,8 @@ use tonic_prost::ProstCodec;
 use crate::{
     durability::{Acknowledged, assert_kept, log},
     harness::{
-        Caller, Chat, Database, Dialect, Member, Process, Refused as _, User, on_each_database, report, within,
+        Caller, Chat, Database, Dialect, Member, Process, Refused as _, User, on_each_database, report,
+        within,
     },
 };
 

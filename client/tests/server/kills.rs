@@ -120,7 +120,7 @@ async fn the_promise_is_kept(mut server: Server) {
     }
     let logs = vec![log(&owner.join_chat_room(&code, "").await.unwrap()).await];
     assert_eq!(logs[0].len(), SENDERS * MESSAGES);
-    assert_eq!(check(&History { events: record.take(), logs }), []);
+    assert_eq!(check(&History { events: record.take(), logs, firsts: Vec::new() }), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,8 +10,13 @@ use crate::{
     clock::Clock,
     domain::GuardConfig,
     hub::{Framing, HubConfig},
-    store::temporary::TemporaryStore,
+    store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
 };
+
+on_each_database! {
+    whoever_reads_no_rejections_is_cut_off,
+    no_more_of_an_id_is_told_back_than_an_id_may_have,
+}
 
 /// Messages are written as their seq, a rejection as what was rejected.
 const FRAMING: Framing = Framing {
@@ -30,9 +35,9 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn open() -> Self {
+    async fn open(database: TemporaryDatabase) -> Self {
         let clock = Clock::system();
-        let store = TemporaryStore::open(clock.clone()).await;
+        let store = TemporaryStore::open(database, clock.clone()).await;
         let room = store.room("aaaaaa").await;
         let member = store.member("walker1", &room).await;
         let config = HubConfig { shards: 1, queue: 255, memory: usize::MAX, streams_per_user: 0 };
@@ -57,9 +62,8 @@ fn frames(subscription: &mut Subscription) -> Poll<Option<Result<Bytes>>> {
     subscription.poll_frames(&mut Context::from_waker(Waker::noop()))
 }
 
-#[tokio::test]
-async fn whoever_reads_no_rejections_is_cut_off() {
-    let fixture = Fixture::open().await;
+async fn whoever_reads_no_rejections_is_cut_off(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let (mut subscription, speaker) = fixture.chat().await;
     let id = "x".repeat(50_000);
     let mut taken = (0..100_000).map(|_| speaker.say("hello".into(), &id));
@@ -69,9 +73,8 @@ async fn whoever_reads_no_rejections_is_cut_off() {
     assert!(matches!(frames(&mut subscription), Poll::Ready(Some(Err(Error::StreamBehind)))));
 }
 
-#[tokio::test]
-async fn no_more_of_an_id_is_told_back_than_an_id_may_have() {
-    let fixture = Fixture::open().await;
+async fn no_more_of_an_id_is_told_back_than_an_id_may_have(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
     let (mut subscription, speaker) = fixture.chat().await;
     for (id, echoed) in [("x".repeat(65), 64), ("é".repeat(100), 64), (format!("x{}", "é".repeat(100)), 63)]
     {

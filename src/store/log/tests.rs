@@ -10,14 +10,23 @@ use proptest::{
     test_runner::TestRunner,
 };
 use sea_orm::ConnectionTrait as _;
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     clock::Clock,
     model::Room,
-    store::{Head, temporary::TemporaryStore},
+    store::{
+        Head,
+        temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
+    },
 };
+
+on_each_database! {
+    of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused,
+    a_right_is_not_remembered_beyond_the_end_of_its_session,
+}
 
 fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(60)
@@ -35,10 +44,11 @@ async fn only_lane(store: &TemporaryStore) -> Lane {
     lanes.remove(0)
 }
 
-#[tokio::test]
-async fn of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused() {
+async fn of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused(
+    database: TemporaryDatabase,
+) {
     const GUILTY: [usize; 3] = [0, 777, 778];
-    let store = TemporaryStore::open(Clock::system()).await;
+    let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let member = store.member("walker1", &room).await;
     let rule = match store.backend() {
@@ -69,10 +79,9 @@ async fn of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused
     assert_eq!(store.messages(room.id, 0, i64::MAX).await.unwrap().len(), 2_000 - 3);
 }
 
-#[tokio::test]
-async fn a_right_is_not_remembered_beyond_the_end_of_its_session() {
+async fn a_right_is_not_remembered_beyond_the_end_of_its_session(database: TemporaryDatabase) {
     let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-    let store = TemporaryStore::open(clock.clone()).await;
+    let store = TemporaryStore::open(database, clock.clone()).await;
     let room = store.room("aaaaaa").await;
     let member = store.member("walker1", &room).await;
     let mut lane = only_lane(&store).await;
@@ -218,12 +227,32 @@ impl World {
     }
 }
 
+mod the_log_is_what_was_appended_to_it_whatever_happens_to_it {
+    use super::*;
+
+    #[test]
+    fn sqlite() {
+        let runtime = runtime();
+        is_what_was_appended(&runtime, TemporaryDatabase::sqlite());
+    }
+
+    #[test]
+    fn postgres() {
+        let runtime = runtime();
+        if let Some(database) = runtime.block_on(TemporaryDatabase::postgres()) {
+            is_what_was_appended(&runtime, database);
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 /// A retry of what was removed is a new message; of what is kept, never. Numbers go on over restarts and removals.
-#[test]
-fn the_log_is_what_was_appended_to_it_whatever_happens_to_it() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+fn is_what_was_appended(runtime: &Runtime, database: TemporaryDatabase) {
     let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-    let store = std::cell::RefCell::new(runtime.block_on(TemporaryStore::open(clock)));
+    let store = std::cell::RefCell::new(runtime.block_on(TemporaryStore::open(database, clock)));
     let rooms = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(ProptestConfig { cases: 32, ..ProptestConfig::default() });
     let held = runner.run(&acts(), |acts| {

@@ -3,11 +3,17 @@ use std::{
     task::{Context, Waker},
 };
 
-use crate::{clock::Clock, store::temporary::TemporaryStore};
+use crate::{
+    clock::Clock,
+    store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
+};
 
-#[tokio::test]
-async fn whoever_does_not_wait_for_the_start_of_a_chat_leaves_it_to_the_next() {
-    let store = TemporaryStore::open(Clock::system()).await;
+on_each_database! {
+    whoever_does_not_wait_for_the_start_of_a_chat_leaves_it_to_the_next,
+}
+
+async fn whoever_does_not_wait_for_the_start_of_a_chat_leaves_it_to_the_next(database: TemporaryDatabase) {
+    let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let user = store.member("walker1", &room).await.user;
     {

@@ -11,6 +11,7 @@ use crate::{
 on_each_database! {
     a_prefix_is_removed_and_nothing_from_the_middle,
     a_long_log_is_removed_in_small_transactions_to_its_end,
+    the_messages_of_a_deleted_room_are_swept_up_and_no_others,
 }
 
 /// A room whose messages were stored at these moments.
@@ -64,9 +65,8 @@ async fn a_long_log_is_removed_in_small_transactions_to_its_end(database: Tempor
     assert_eq!(kept(&store, room).await, (26, vec![]));
 }
 
-#[tokio::test]
-async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others() {
-    let store = TemporaryStore::open(Clock::system()).await;
+async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others(database: TemporaryDatabase) {
+    let store = TemporaryStore::open(database, Clock::system()).await;
     let (gone, kept_room) =
         (room_with(&store, "aaaaaa", &[1; 25]).await, room_with(&store, "bbbbbb", &[1; 5]).await);
     store.delete_room(gone).await.unwrap();

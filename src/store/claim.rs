@@ -53,7 +53,7 @@ pub(super) struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.release();
     }
 }
 
@@ -84,6 +84,11 @@ impl Claim {
             Hold::Held => Ok(()),
             Hold::Lost | Hold::Taken => Err(Error::DatabaseUnavailable.into()),
         }
+    }
+
+    /// Lets the next one in.
+    pub(super) fn release(&self) {
+        self.keeper.abort();
     }
 
     /// Ends once another process has the database.

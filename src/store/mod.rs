@@ -150,6 +150,9 @@ impl Store {
             if let Err(error) = store.0.writer.close_by_ref().await {
                 tracing::warn!(%error, "the writer could not be closed");
             }
+            if let Some(claim) = &store.0.claim {
+                claim.release();
+            }
         });
         if closing.await.is_err() {
             tracing::warn!("closing the database panicked");

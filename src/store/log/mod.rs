@@ -185,7 +185,11 @@ impl Lane {
     ) -> DbResult<Done> {
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;
         let (transaction, done, doubt) = prepared.map_err(|_| Error::DatabaseUnavailable)??;
-        let Some(doubt) = doubt else { return Ok(done) };
+        let Some(doubt) = doubt else {
+            // What it did not change is answered all the same; a database that is silent by now is the next batch's.
+            drop(timeout_at(deadline, self.roll_back(transaction)).await);
+            return Ok(done);
+        };
         if faults::is(Fault::AckBeforeCommit) || faults::is(Fault::PublishBeforeCommit) {
             tokio::spawn(faults::later(async move { drop(transaction.commit().await) }));
             return Ok(done);
@@ -210,12 +214,43 @@ impl Lane {
         known: bool,
     ) -> DbResult<(DatabaseTransaction, Done, Option<Doubt>)> {
         self.store.may_write()?;
-        let mut done = Done::default();
         let transaction = self.begin().await?;
-        let locked = self.lock(&transaction, drafts, batch).await?;
-        let mut allowed = self.check_rights(&transaction, drafts, batch, &locked, &mut done).await?;
+        match self.fill(&transaction, drafts, batch, known).await {
+            Ok(done) => {
+                let doubt = Doubt::about(&done.rooms);
+                Ok((transaction, done, doubt))
+            }
+            Err(failure) => {
+                self.roll_back(transaction).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Ends a transaction that changes nothing. One that is only dropped is rolled back at some later time, and the next
+    /// batch, on this lane's other connection to PostgreSQL, would find its own rooms locked and pass them over. SQLite
+    /// has but one connection.
+    async fn roll_back(&self, transaction: DatabaseTransaction) {
+        if self.store.backend() == DbBackend::Postgres
+            && let Err(error) = transaction.rollback().await
+        {
+            tracing::debug!(%error, "a batch could not be rolled back: its connection is gone");
+        }
+    }
+
+    /// Locks the rooms, checks who may say what, and writes it down.
+    async fn fill(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        drafts: &[Draft],
+        batch: &[usize],
+        known: bool,
+    ) -> DbResult<Done> {
+        let mut done = Done::default();
+        let locked = self.lock(transaction, drafts, batch).await?;
+        let mut allowed = self.check_rights(transaction, drafts, batch, &locked, &mut done).await?;
         if known {
-            self.answer_known(&transaction, drafts, &mut allowed, &mut done).await?;
+            self.answer_known(transaction, drafts, &mut allowed, &mut done).await?;
         }
         let now = self.store.clock().now();
         let mut fresh: HashMap<RoomId, Vec<Line>> = HashMap::new();
@@ -229,12 +264,11 @@ impl Lane {
             done.answers.push((place, Ok(Receipt { message, duplicate: false })));
         }
         if !fresh.is_empty() {
-            insert(&transaction, &fresh).await?;
-            self.update_heads(&transaction, &fresh, now).await?;
+            insert(transaction, &fresh).await?;
+            self.update_heads(transaction, &fresh, now).await?;
         }
         done.rooms = fresh.into_iter().collect();
-        let doubt = Doubt::about(&done.rooms);
-        Ok((transaction, done, doubt))
+        Ok(done)
     }
 
     fn message(&self, draft: &Draft, seq: i64, now: Timestamp) -> Message {

@@ -61,8 +61,10 @@ const LAST_ANSWERS: Duration = Duration::from_millis(1_500);
 /// The same for a server without a fault, which gives them however slow the machine is.
 const LAST_ANSWERS_OF_CONTROLS: Duration = Duration::from_secs(20);
 
-/// How fast it is, is no matter here.
-const LIMITS: Limits = Limits { recovery: PATIENCE, answer: None, ready: PATIENCE, keeps_all: true };
+/// How fast a server is, is no matter here. A mutant may never go on, and is not waited for.
+const fn limits(recovery: Duration) -> Limits {
+    Limits { recovery, answer: None, ready: PATIENCE, keeps_all: true }
+}
 
 /// Returns the databases on which a mutant is run, or the server without a fault if `name` is empty.
 pub(crate) fn databases(name: &str) -> &'static [Database] {
@@ -87,7 +89,7 @@ async fn run_once(bench: &Bench, name: &str, database: Database) -> Result<Vec<S
         plan.settings.push((VARIABLE.to_owned(), name.to_owned()));
         patience = LAST_ANSWERS;
     }
-    let mut round = Round::start(bench, plan, database, Crowd::MIXED, LIMITS).await?;
+    let mut round = Round::start(bench, plan, database, Crowd::MIXED, limits(patience)).await?;
     for _ in 0..KILLS {
         sleep(SPELL).await;
         round.server.kill().await?;

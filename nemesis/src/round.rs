@@ -23,8 +23,11 @@ use crate::{
 /// So many rooms are talked in.
 const ROOMS: usize = 2;
 
-/// How long what is awaited is watched for, so that the table can say how long it took: longer than any limit.
+/// How long anything else is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Recovery is watched for so many times its limit, so that the table can say how long it took.
+const WATCHED: u32 = 4;
 
 /// What an answer may take longer than the promise says, for the clients' own part of it: they share the cores with the
 /// server and the database, and an answer waits for its turn to be read.
@@ -120,7 +123,7 @@ impl Round {
         let record = Arc::clone(&self.record);
         let floor: Vec<i64> = rooms.iter().map(|room| record.newest(*room)).collect();
         let mut goals = BTreeMap::new();
-        let went_on = until(PATIENCE, || {
+        let went_on = until(WATCHED * self.limits.recovery, || {
             for (room, floor) in rooms.iter().zip(&floor) {
                 let newest = record.newest(*room);
                 if newest > *floor {

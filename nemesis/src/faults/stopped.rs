@@ -15,6 +15,10 @@ use crate::{
 /// So many streams read nothing.
 const STOPPED: usize = 200;
 
+/// The same in the long form: so many that what the server keeps for all who are behind, pages and the newest messages, is a
+/// small part of what one costs.
+const MANY_STOPPED: usize = 800;
+
 /// So many of them read on in the end.
 const READ_ON: usize = 10;
 
@@ -32,18 +36,18 @@ const FLOOR: Duration = Duration::from_millis(50);
 
 /// Opens streams that read nothing, which cost memory. The others must go on meanwhile.
 pub(super) async fn want_memory(round: &mut Round) -> Result<()> {
-    let _stopped = open(round).await?;
+    let _stopped = open(round, STOPPED).await?;
     sleep(SPELL).await;
     round.healed().await
 }
 
 /// The same, and measures what that costs the server and the others. In the end some read on, without a gap.
 pub(super) async fn stop_reading(round: &mut Round, long: bool) -> Result<()> {
-    let before = measure(round, if long { SAID / 10 } else { 0 }).await?;
+    let before = measure(round, if long { SAID } else { 0 }).await?;
     let memory = round.server.memory()?;
-    let stopped = open(round).await?;
+    let stopped = open(round, if long { MANY_STOPPED } else { STOPPED }).await?;
     let meanwhile = measure(round, if long { SAID } else { 0 }).await?;
-    let cost = round.server.memory()?.saturating_sub(memory) / STOPPED as u64;
+    let cost = round.server.memory()?.saturating_sub(memory) / stopped.len() as u64;
     round.outcome.at_most("KiB for a stopped stream", cost as f64 / 1024.0);
     round.outcome.at_most("ms p99 before", before.as_secs_f64() * 1e3);
     round.outcome.at_most("ms p99 meanwhile", meanwhile.as_secs_f64() * 1e3);
@@ -64,9 +68,9 @@ pub(super) async fn stop_reading(round: &mut Round, long: bool) -> Result<()> {
     Ok(())
 }
 
-async fn open(round: &Round) -> Result<Vec<Web>> {
+async fn open(round: &Round, count: usize) -> Result<Vec<Web>> {
     let mut stopped = Vec::new();
-    for nth in 0..STOPPED {
+    for nth in 0..count {
         let seat = &round.seats[nth % round.seats.len()];
         stopped.push(Web::open_after_nothing(round.server.address(), &seat.token).await?);
     }

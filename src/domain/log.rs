@@ -36,8 +36,11 @@ const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// A batch has at most so many messages: seven parameters each stay below every database's limit.
 const BATCH: usize = 2_000;
 
-/// How long a message may take in all, from its writer's taking it to its answer.
+/// How long a message may take in all, from when it was handed in to its answer.
 pub(super) const DEADLINE: Duration = Duration::from_millis(2_500);
+
+/// What of that a message must have left for a batch to take it: with less, all of its batch would have less.
+const LEAST: Duration = Duration::from_millis(500);
 
 /// What is called with the answer, on the writer's thread: it must not block.
 pub(super) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;
@@ -168,11 +171,16 @@ impl Writer {
             batch.reverse();
         }
         let now = Instant::now();
-        let deadline = self.end.get().map_or(now + DEADLINE, |end| (now + DEADLINE).min(*end));
-        if deadline <= now {
+        if self.end.get().is_some_and(|end| *end <= now) {
             batch.into_iter().for_each(|job| self.told.answer(job, Err(Error::Draining)));
             return;
         }
+        // What waited behind a batch that the database held up has had its time.
+        for late in batch.extract_if(.., |job| job.queued + DEADLINE < now + LEAST) {
+            self.told.answer(late, Err(Error::DatabaseUnavailable));
+        }
+        let Some(oldest) = batch.iter().map(|job| job.queued).min() else { return };
+        let deadline = self.end.get().map_or(oldest + DEADLINE, |end| (oldest + DEADLINE).min(*end));
         if let Some(detour) = &self.detour {
             batch = detour.divert(batch, deadline, &self.told);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest, subscribe_response::Event};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -50,6 +50,20 @@ async fn the_database_goes_and_comes_back(database: Database, line: Line) {
     for status in [sent.map(drop), listed.map(drop)] {
         let status = status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    }
+    // What is said while another message waits for the database does not wait twice as long.
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    let mut waiting = JoinSet::new();
+    for nth in 0..20 {
+        pace.tick().await;
+        let (member, client_message_id) = (member.clone(), format!("waits-{nth}"));
+        let send = SendMessageRequest { body: "during".to_owned(), client_message_id };
+        waiting.spawn(async move {
+            timeout(REFUSAL, member.call(send)).await.expect("refused in time").map(drop)
+        });
+    }
+    for status in waiting.join_all().await {
+        status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
     }
     let ready = timeout(REFUSAL, app.anonymous().rest("GET", "/readyz", serde_json::Value::Null)).await;
     assert_eq!(ready.expect("answered in time").status, 503);

@@ -23,7 +23,7 @@ use tonic::Code;
 use crate::harness::{
     Connection, DEADLINE, Database, Dialect, Frame, Member, PASSWORD, Process, Refused as _, Rpc as _,
     SUBSCRIBE, TestApp, Version, Victim,
-    flood::{DATA, END_HEADERS, END_STREAM, HEADERS, first_reset, frame as flood_frame, post},
+    flood::{END_HEADERS, HEADERS, first_reset, frame as flood_frame, post_of},
     frame, new_name, on_each_database, report, request, within,
 };
 
@@ -286,19 +286,11 @@ async fn only_a_trusted_proxy_says_who_calls(database: Database) {
 async fn a_connection_has_a_thousand_streams_and_no_more(database: Database) {
     let app = TestApp::start(&database).await;
     let victim = Victim::of(&app).await;
-    // Calls that need no token and never end; some at a time, since it is their number that is tested.
-    let watch = post("/grpc.health.v1.Health/Watch");
-    let calls: Vec<_> = (0..=1_000)
-        .map(|nth| {
-            let stream = 2 * nth + 1;
-            [
-                flood_frame(HEADERS, END_HEADERS, stream, &watch),
-                flood_frame(DATA, END_STREAM, stream, &[0; 5]),
-            ]
-            .concat()
-        })
-        .collect();
-    let batches = calls.chunks(20).map(|batch| batch.concat());
+    // Calls whose bodies do not come; some at a time, since it is their number that is tested.
+    let login = post_of("/login", "application/json");
+    let calls: Vec<_> =
+        (0..=1_000).map(|nth| flood_frame(HEADERS, END_HEADERS, 2 * nth + 1, &login)).collect();
+    let batches = calls.chunks(50).map(|batch| batch.concat());
     let reset = first_reset(app.address(), batches, async || victim.goes_on().await).await;
     // REFUSED_STREAM (RFC 9113, 7): it may be called again.
     assert_eq!(reset, (2 * 1_000 + 1, 7));

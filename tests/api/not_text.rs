@@ -27,6 +27,16 @@ async fn text_that_is_not_utf_8_is_refused_and_leaves_nobody_behind(database: Da
     let room = alice.create_room().await;
     let (alice, bob) = (alice.join(&room).await, bob.join(&room).await);
     let mut watching = bob.subscribe(None).await.unwrap();
+    // Who came and left between two tellings is not told at all.
+    let told = watching.find(|event| {
+        match event {
+            Event::Presence(presence) => Some(presence.users),
+            Event::PresenceChange(change) => Some(change.came),
+            _ => None,
+        }
+        .filter(|users| users.iter().any(|user| user.user_name == alice.name))
+    });
+    told.await;
     let broken = Bytes { body: b"\xff\xfe".to_vec() };
     let token = [("token", alice.token())];
     for dialect in Dialect::ALL {

@@ -46,15 +46,17 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Writes the head of a POST in HPACK, without its tables.
+/// Writes the head of a gRPC call in HPACK, without its tables.
 pub(crate) fn post(path: &str) -> Vec<u8> {
+    post_of(path, "application/grpc")
+}
+
+/// Writes the head of a POST of this content type.
+pub(crate) fn post_of(path: &str, content_type: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
-    for (name, value) in [
-        (":path", path),
-        (":authority", "localhost"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ] {
+    for (name, value) in
+        [(":path", path), (":authority", "localhost"), ("content-type", content_type), ("te", "trailers")]
+    {
         block.push(0);
         for text in [name, value] {
             block.push(u8::try_from(text.len()).unwrap());

@@ -29,18 +29,17 @@ test("kill -9 in the middle of a burst of 200: nothing lost, doubled or out of o
   const burst = Array.from({ length: 200 }, (_, index) => `burst ${index + 1}`);
 
   const unsent = () => Object.keys(localStorage).filter((key) => key.includes("/unsent/")).length;
-  let left = 0;
   const killed = stored(grace.page, "burst 60")
     .waitFor({ state: "attached" })
-    .then(() => server.end("SIGKILL"))
-    .then(async () => (left = await ada.page.evaluate(unsent)));
+    .then(() => server.end("SIGKILL"));
   const box = ada.page.getByRole("textbox", { name: /^Message to/ });
-  for (const text of burst) {
+  for (const [index, text] of burst.entries()) {
+    // However fast the server is, it dies before the burst is over.
+    if (index === 120) await killed;
     await box.fill(text);
     await box.press("Enter");
   }
-  await killed;
-  assert.ok(left > 0, "the server was to die before the burst was over");
+  assert.ok((await ada.page.evaluate(unsent)) >= 80);
   await ada.page.getByText(/Connecting again/).waitFor();
   await server.run();
 

@@ -111,7 +111,9 @@ export async function longestTask(page, work) {
   const { traceEvents } = JSON.parse(await browser.stopTracing());
   const thread = ({ pid, tid }) => `${pid}/${tid}`;
   const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
-  const taken = traceEvents.filter((event) => event.name === "RunTask" && main.has(thread(event))).map(({ tdur }) => tdur / 1000);
+  // Tasks that had begun before the trace, or end after it, have no length in it.
+  const whole = ({ name, tdur }) => name === "RunTask" && Number.isFinite(tdur);
+  const taken = traceEvents.filter((event) => whole(event) && main.has(thread(event))).map(({ tdur }) => tdur / 1000);
   if (taken.length === 0) throw new Error("the trace holds no task");
   return taken.reduce((one, two) => Math.max(one, two));
 }

@@ -8,7 +8,7 @@
 #[expect(dead_code, reason = "nothing is killed here")]
 mod process;
 
-use std::{process::Stdio, time::Duration};
+use std::{fs, process::Stdio, time::Duration};
 
 use process::{PASSWORD, Server};
 use tokio::{
@@ -68,7 +68,25 @@ impl Terminal {
     /// Answers a question once it is asked.
     async fn answer(&mut self, question: &str, answer: &str) {
         self.until(&format!("{question}: ")).await;
+        if question.to_lowercase().ends_with("password") {
+            timeout(LONG, self.echo_ends()).await.expect("what is typed is hidden");
+        }
         self.say(answer).await;
+    }
+
+    /// Returns once the terminal shows nothing of what is typed. The question stands there a moment before that, and a
+    /// program types quicker than people.
+    async fn echo_ends(&self) {
+        let script = self.child.id().unwrap();
+        let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+        let child = children.split(' ').next().unwrap();
+        let terminal = fs::read_link(format!("/proc/{child}/fd/0")).unwrap();
+        loop {
+            let settings = Command::new("stty").arg("-a").arg("-F").arg(&terminal).output().await.unwrap();
+            if String::from_utf8_lossy(&settings.stdout).contains(" -echo ") {
+                return;
+            }
+        }
     }
 
     async fn say(&mut self, line: &str) {

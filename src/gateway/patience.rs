@@ -11,7 +11,7 @@
 use std::{
     cell::Cell,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -63,12 +63,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(TURN.scope(Cell::new(Turn::Ours), patiently(stream)));
+        // In a box of its own: an async function that pins its argument has room for it twice, and this one lasts as long
+        // as the stream.
+        tokio::spawn(TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(stream))));
     }
 }
 
-async fn patiently(stream: impl Future<Output = ()>) {
-    let mut stream = pin!(stream);
+async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>) {
     let mut waiting = None;
     poll_fn(|context| {
         if stream.as_mut().poll(context).is_ready() {

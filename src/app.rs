@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     config::{Config, ConnectionConfig, DataDir, Secrets},
     crypto::{Keys, Passwords},
-    domain::{Accounts, Chat, Guard, Log, Publisher, Rooms, Tokens},
+    domain::{Accounts, Budget, Chat, Guard, Log, Publisher, Rooms, Tokens},
     gateway::{
         FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, Tls,
         shards,
@@ -150,6 +150,7 @@ impl App {
             publisher.clone(),
             clock.clone(),
             config.rooms.short_code_length,
+            config.rooms.per_user,
         );
         let accounts = Accounts::new(
             store.clone(),
@@ -186,6 +187,8 @@ impl App {
         let (stack, health) = Stack::new(Parts {
             accounts: accounts.clone(),
             tokens,
+            budget: Budget::new(config.budget, clock.clone()),
+            answer_memory: config.connections.answer_memory,
             rooms,
             chat,
             readiness: readiness(store.clone(), Arc::clone(&draining)),

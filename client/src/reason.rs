@@ -70,6 +70,10 @@ pub const OWNS_ROOMS: &str = "OWNS_ROOMS";
 
 /// Too many requests, messages or failed guesses.
 pub const RATE_LIMITED: &str = "RATE_LIMITED";
+/// The user owns as many rooms as the server allows.
+pub const TOO_MANY_ROOMS: &str = "TOO_MANY_ROOMS";
+/// The user is a member of as many rooms as the server allows.
+pub const TOO_MANY_MEMBERSHIPS: &str = "TOO_MANY_MEMBERSHIPS";
 /// The user has as many open streams as the server allows.
 pub const TOO_MANY_STREAMS: &str = "TOO_MANY_STREAMS";
 /// As many messages of one `Chat` stream as may wait for their answer do so.

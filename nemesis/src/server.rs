@@ -21,13 +21,20 @@ use tokio::{
 const START: Duration = Duration::from_secs(30);
 
 /// Limits that would stop the load; 0 is none.
-const UNLIMITED: [&str; 6] = [
+const UNLIMITED: [&str; 13] = [
+    "ANONYMOUS_CALLS",
+    "ANONYMOUS_PER_SECOND",
+    "CALLS_PER_USER",
     "CONNECTION_AGE",
     "GUESSES_PER_HOUR",
     "MAX_CONNECTIONS_PER_ADDRESS",
     "MESSAGES_PER_SECOND",
+    "READS_PER_SECOND",
     "REGISTRATIONS_PER_HOUR",
+    "ROOMS_PER_USER",
+    "SESSIONS_PER_USER",
     "STREAMS_PER_USER",
+    "WRITES_PER_SECOND",
 ];
 
 /// Signs the tokens of the rounds.

@@ -21,7 +21,7 @@ mod setting;
 mod value;
 
 use crate::{
-    domain::{GuardConfig, TokenConfig},
+    domain::{BudgetConfig, GuardConfig, TokenConfig},
     gateway::{MetricsToken, TlsConfig},
     store::DatabaseUrl,
 };
@@ -55,6 +55,8 @@ pub struct Config {
     pub connections: ConnectionConfig,
     /// What is refused before it harms.
     pub guard: GuardConfig,
+    /// What each caller may spend.
+    pub budget: BudgetConfig,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Origins of other sites that may call, in lower case.
@@ -82,6 +84,8 @@ pub struct RoomConfig {
     pub hub_memory: Option<usize>,
     /// The age at which messages are deleted; none: never.
     pub retention: Option<Duration>,
+    /// Rooms that one user may own; none: no limit.
+    pub per_user: Option<u32>,
 }
 
 /// What connections and streams may take; none: no limit.
@@ -95,6 +99,8 @@ pub struct ConnectionConfig {
     pub age: Option<Duration>,
     /// Open streams of one user.
     pub streams_per_user: Option<u32>,
+    /// Bytes of memory for answers that are not read yet. Never none.
+    pub answer_memory: usize,
 }
 
 /// Who may read /metrics, and where.
@@ -183,6 +189,7 @@ impl Config {
                 user: reader.required("TOKEN_DURATION", value::lifetime),
                 chat: reader.required("CHAT_TOKEN_DURATION", value::lifetime),
                 session: reader.required("SESSION_DURATION", value::lifetime),
+                sessions_per_user: reader.required("SESSIONS_PER_USER", value::limit),
             },
             rooms: RoomConfig {
                 short_code_length: reader.required("SHORT_CODE_LENGTH", value::number(4, 32)),
@@ -193,17 +200,27 @@ impl Config {
                     .required("MAX_MESSAGE_SIZE", value::size_within(1, 32 << 10, "from 1 to 32KiB")),
                 hub_memory: reader.required("HUB_MEMORY", value::size_limit),
                 retention: reader.optional("RETENTION", value::duration_limit).flatten(),
+                per_user: reader.required("ROOMS_PER_USER", value::limit),
             },
             connections: ConnectionConfig {
                 max: reader.required("MAX_CONNECTIONS", value::limit),
                 max_per_address: reader.required("MAX_CONNECTIONS_PER_ADDRESS", value::limit),
                 age: reader.required("CONNECTION_AGE", value::duration_limit),
                 streams_per_user: reader.required("STREAMS_PER_USER", value::limit),
+                answer_memory: reader
+                    .required("ANSWER_MEMORY", value::size_within(4 << 20, 1 << 40, "from 4MiB to 1024GiB")),
             },
             guard: GuardConfig {
                 registrations_per_hour: reader.required("REGISTRATIONS_PER_HOUR", value::limit).unwrap_or(0),
                 guesses_per_hour: reader.required("GUESSES_PER_HOUR", value::limit).unwrap_or(0),
                 messages_per_second: reader.required("MESSAGES_PER_SECOND", value::limit).unwrap_or(0),
+            },
+            budget: BudgetConfig {
+                reads_per_second: reader.required("READS_PER_SECOND", value::limit).unwrap_or(0),
+                writes_per_second: reader.required("WRITES_PER_SECOND", value::limit).unwrap_or(0),
+                calls_per_user: reader.required("CALLS_PER_USER", value::limit).unwrap_or(0),
+                anonymous_per_second: reader.required("ANONYMOUS_PER_SECOND", value::limit).unwrap_or(0),
+                anonymous_calls: reader.required("ANONYMOUS_CALLS", value::limit).unwrap_or(0),
             },
             trusted_proxies: reader.optional("TRUSTED_PROXIES", value::networks).unwrap_or_default(),
             cors_origins: reader.optional("CORS_ORIGINS", value::origins).unwrap_or_default(),

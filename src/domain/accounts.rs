@@ -94,8 +94,15 @@ impl Accounts {
         };
         let id = SessionId(self.clock.uuid());
         let refresh_hash = self.tokens.keys().refresh_token(id, 0).hash();
-        let new = NewSession { id, refresh_hash, lives: self.tokens.session_lives() };
-        let session = self.store.open_session(found.account.id, found.password_hash, rehashed, new).await?;
+        let new = NewSession {
+            id,
+            refresh_hash,
+            lives: self.tokens.session_lives(),
+            most: self.tokens.sessions_per_user(),
+        };
+        let (session, rooms) =
+            self.store.open_session(found.account.id, found.password_hash, rehashed, new).await?;
+        (self.sessions_ended)(rooms);
         self.log_in_of(&session)
     }
 

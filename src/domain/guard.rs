@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-use super::fading::FadingMap;
+use super::{bucket::Bucket, fading::FadingMap};
 use crate::{
     clock::Clock,
     model::{Error, Result, RoomId, UserId},
@@ -168,24 +168,9 @@ impl Guard {
     /// # Errors
     /// [`Error::RateLimited`] where the user writes faster than the limit, beyond a burst.
     pub fn message(&self, user: UserId) -> Result<()> {
-        let rate = self.0.config.messages_per_second;
-        if rate == 0 {
-            return Ok(());
-        }
-        // A bucket that drains at `rate`, kept as the moment when it is empty (the generic cell rate algorithm,
-        // ITU-T I.371).
-        let each = Duration::from_secs(1) / rate;
+        let bucket = Bucket::of(self.0.config.messages_per_second, BURST_SECONDS);
         let now = self.0.clock.elapsed();
-        let mut messages = hold(&self.0.messages);
-        let empty_at = messages.entry(user);
-        let next = (*empty_at).max(now) + each;
-        match (next - now).checked_sub(each * rate * BURST_SECONDS) {
-            Some(retry_after) if !retry_after.is_zero() => Err(Error::RateLimited { retry_after }),
-            _ => {
-                *empty_at = next;
-                Ok(())
-            }
-        }
+        bucket.map_or(Ok(()), |bucket| bucket.take(hold(&self.0.messages).entry(user), now))
     }
 }
 
@@ -250,7 +235,7 @@ impl Drop for Attempt {
 }
 
 /// Returns what one customer of a provider holds: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,

@@ -1,6 +1,8 @@
 //! The rules: accounts, tokens, rooms, chat; the log's writer and publisher.
 
 mod accounts;
+mod bucket;
+mod budget;
 pub mod chat;
 mod fading;
 mod guard;
@@ -13,6 +15,7 @@ pub(crate) mod temporary;
 mod tokens;
 
 pub use accounts::{AccountDeleted, Accounts, LogIn, SessionsEnded};
+pub use budget::{Budget, BudgetConfig, Cost, Payer, Permit};
 pub use chat::Chat;
 pub use guard::{Attempt, Guard, GuardConfig, Guess};
 pub use log::Log;

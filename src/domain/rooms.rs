@@ -39,6 +39,7 @@ pub struct Rooms {
     publisher: Publisher,
     clock: Clock,
     short_code_length: usize,
+    most_owned: Option<u32>,
 }
 
 /// What is shown to enter a room.
@@ -71,14 +72,15 @@ impl Rooms {
         publisher: Publisher,
         clock: Clock,
         short_code_length: usize,
+        most_owned: Option<u32>,
     ) -> Self {
-        Self { store, hub, passwords, tokens, guard, publisher, clock, short_code_length }
+        Self { store, hub, passwords, tokens, guard, publisher, clock, short_code_length, most_owned }
     }
 
     /// Makes a room that the caller owns.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], and failures of the database.
+    /// [`Error::TooManyRooms`], [`Error::Overloaded`], and failures of the database.
     pub async fn create(
         &self,
         caller: &UserIdentity,
@@ -92,6 +94,7 @@ impl Rooms {
                 name: name.clone(),
                 password_hash: password_hash.clone(),
                 owner: caller.user,
+                most: self.most_owned,
             };
             if let Some(room) = self.store.create_room(new).await? {
                 return Ok(room);
@@ -241,7 +244,8 @@ impl Rooms {
             }
         };
         let room = record.room;
-        let joined = self.store.join_room(&room, record.epoch, caller).await?;
+        let most = self.most_owned.map(|owned| owned.saturating_mul(2));
+        let joined = self.store.join_room(&room, record.epoch, caller, most).await?;
         let member_epoch = joined.ok_or_else(|| Error::Banned(room.short_code.clone()))?;
         self.hub.enter(room.id, caller.user, &caller.user_name.shared());
         let (token, expires_at) =

@@ -28,12 +28,19 @@ pub struct TokenConfig {
     pub chat: Duration,
     /// Sessions since they were refreshed last (SESSION_DURATION).
     pub session: Duration,
+    /// Sessions that one user may have (SESSIONS_PER_USER); none: no limit.
+    pub sessions_per_user: Option<u32>,
 }
 
 impl Default for TokenConfig {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self { user: Duration::from_secs(10 * 60), chat: DAY, session: 30 * DAY }
+        Self {
+            user: Duration::from_secs(10 * 60),
+            chat: DAY,
+            session: 30 * DAY,
+            sessions_per_user: Some(100),
+        }
     }
 }
 
@@ -84,17 +91,35 @@ impl Tokens {
     /// Reads a user token, and looks its session up.
     ///
     /// # Errors
-    /// [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenWrongKind`]; [`Error::TokenRevoked`] where
-    /// the session has ended or the account cannot log in any more; failures of the database.
+    /// As [`Self::read_user`] and [`Self::confirm`].
     pub async fn authenticate_user(&self, token: &str) -> Result<UserIdentity> {
+        let identity = self.read_user(token)?;
+        self.confirm(&identity).await?;
+        Ok(identity)
+    }
+
+    /// Reads a user token: what it claims. Whether its session lives is another question, which costs a look into the
+    /// database: who asks it is known by then.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`], [`Error::TokenExpired`], [`Error::TokenWrongKind`].
+    pub fn read_user(&self, token: &str) -> Result<UserIdentity> {
         let said: UserClaims = self.keys.verify(TokenKind::User, token, self.clock.now())?.said;
-        let identity = UserIdentity {
+        Ok(UserIdentity {
             user: UserId(said.user),
             user_name: UserName::trusted(said.name),
             session: SessionId(said.session),
-        };
+        })
+    }
+
+    /// Looks up whether the session of a user token lives.
+    ///
+    /// # Errors
+    /// [`Error::TokenRevoked`] where the session has ended or the account cannot log in any more; failures of the
+    /// database.
+    pub async fn confirm(&self, identity: &UserIdentity) -> Result<()> {
         if self.store.session_is_alive(identity.session, identity.user).await? {
-            Ok(identity)
+            Ok(())
         } else {
             Err(Error::TokenRevoked)
         }
@@ -179,6 +204,10 @@ impl Tokens {
 
     pub(super) const fn session_lives(&self) -> Duration {
         self.config.session
+    }
+
+    pub(super) const fn sessions_per_user(&self) -> Option<u32> {
+        self.config.sessions_per_user
     }
 }
 

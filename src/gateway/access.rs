@@ -1,8 +1,9 @@
-//! Who may call what: one table. What is not in it is refused.
+//! Who may call what, and what a call costs: one table. What is not in it is refused.
 
 use http::Method as Verb;
 
 use super::route::Method;
+use crate::domain::Cost;
 
 /// What a call asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,38 +39,64 @@ pub(super) const fn of_method(method: Method) -> Access {
     }
 }
 
+/// Returns what a gRPC method costs its caller.
+pub(super) const fn cost_of_method(method: Method) -> Cost {
+    match method {
+        Method::HealthCheck | Method::HealthWatch => Cost::Probe,
+        Method::CreateChatRoom
+        | Method::UpdateChatRoom
+        | Method::DeleteChatRoom
+        | Method::RemoveChatRoomUser
+        | Method::UnbanChatRoomUser
+        | Method::JoinChatRoom
+        | Method::LeaveChatRoom => Cost::Write,
+        Method::SendMessage => Cost::Message,
+        Method::ListChatRooms
+        | Method::CreateRoomToken
+        | Method::ListChatRoomUsers
+        | Method::ListMessages
+        | Method::Reflection
+        | Method::ReflectionAlpha => Cost::Read,
+        Method::Subscribe | Method::Chat => Cost::Stream,
+    }
+}
+
 /// The REST calls; a path that is not here is not served.
-const REST: &[(&str, Access)] = &[
-    ("/register", Access::Public),
-    ("/login", Access::Public),
-    ("/refresh", Access::Public),
-    ("/logout", Access::User),
-    ("/account", Access::User),
-    ("/account/password", Access::User),
-    ("/livez", Access::Public),
-    ("/readyz", Access::Public),
+const REST: &[(&str, Access, Cost)] = &[
+    ("/register", Access::Public, Cost::Write),
+    ("/login", Access::Public, Cost::Write),
+    ("/refresh", Access::Public, Cost::Write),
+    ("/logout", Access::User, Cost::Write),
+    ("/account", Access::User, Cost::Write),
+    ("/account/password", Access::User, Cost::Write),
+    ("/livez", Access::Public, Cost::Probe),
+    ("/readyz", Access::Public, Cost::Probe),
     // Asks for a token of its own, which is not a user's.
-    ("/metrics", Access::Public),
-    ("/openapi.json", Access::Public),
-    ("/docs", Access::Public),
+    ("/metrics", Access::Public, Cost::Probe),
+    ("/openapi.json", Access::Public, Cost::Read),
+    ("/docs", Access::Public, Cost::Read),
 ];
 
-/// Returns what a REST call asks for; `None` where there is nothing at the path. Whatever else is read is the page, or
-/// nothing.
-pub(super) fn of_path(verb: &Verb, path: &str) -> Option<Access> {
-    let found = REST.iter().find(|(known, _)| *known == path).map(|(_, access)| *access);
-    found.or_else(|| (is_read(verb)).then_some(Access::Public))
+/// Returns what a REST call asks for, and what it costs; `None` where there is nothing at the path. Whatever else is read
+/// is the page, or nothing.
+pub(super) fn of_path(verb: &Verb, path: &str) -> Option<(Access, Cost)> {
+    let found = REST.iter().find(|(known, ..)| *known == path).map(|(_, access, cost)| (*access, *cost));
+    match found {
+        Some((access, Cost::Write)) if is_read(verb) => Some((access, Cost::Read)),
+        None => is_read(verb).then_some((Access::Public, Cost::Read)),
+        found => found,
+    }
 }
 
 /// Returns the paths of the table.
 #[cfg(test)]
 pub(super) fn rest_paths() -> impl Iterator<Item = &'static str> {
-    REST.iter().map(|(path, _)| *path)
+    REST.iter().map(|(path, ..)| *path)
 }
 
 /// Returns the name of a path that is in the table.
 pub(super) fn known_path(path: &str) -> Option<&'static str> {
-    REST.iter().find(|(known, _)| *known == path).map(|(known, _)| *known)
+    REST.iter().find(|(known, ..)| *known == path).map(|(known, ..)| *known)
 }
 
 fn is_read(verb: &Verb) -> bool {

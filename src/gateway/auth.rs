@@ -1,7 +1,9 @@
-//! Who is calling: one layer for both branches.
+//! Who is calling, and who pays: one layer for both branches.
 //!
-//! It reads the token, holds it against the access table, and puts the identity into the request's extensions.
-//! It stands below the translation of gRPC-web, so that it has two refusals to know: a gRPC status, and JSON.
+//! It reads the token, holds it against the access table, pays for the call out of its caller's budget, and puts the
+//! identity into the request's extensions. Whether a session lives is looked up only once the call is paid for. The permit
+//! goes into the answer's extensions, so that the call counts as under way until its answer is read. It stands below the
+//! translation of gRPC-web, so that it has two refusals to know: a gRPC status, and JSON.
 
 use std::{
     convert::Infallible,
@@ -14,13 +16,16 @@ use http::{HeaderMap, Request, Response, header};
 use tower::{Layer, Service};
 
 use super::{
+    ClientAddress,
     access::{self, Access},
     body::Body,
+    patience::{Held, MayLieUnread},
     refusal,
     route::{Call, Route},
+    status,
 };
 use crate::{
-    domain::Tokens,
+    domain::{Budget, Cost, Payer, Permit, Tokens},
     model::{Error, Result},
 };
 
@@ -31,12 +36,13 @@ pub(super) const TOKEN: header::HeaderName = header::HeaderName::from_static("to
 #[derive(Clone)]
 pub(super) struct AuthLayer {
     tokens: Tokens,
+    budget: Budget,
 }
 
 impl AuthLayer {
-    /// Makes a layer that reads these tokens.
-    pub(super) fn new(tokens: Tokens) -> Self {
-        Self { tokens }
+    /// Makes a layer that reads these tokens, and has calls paid for out of this budget.
+    pub(super) const fn new(tokens: Tokens, budget: Budget) -> Self {
+        Self { tokens, budget }
     }
 }
 
@@ -44,14 +50,14 @@ impl<S> Layer<S> for AuthLayer {
     type Service = Auth<S>;
 
     fn layer(&self, inner: S) -> Auth<S> {
-        Auth { tokens: self.tokens.clone(), inner }
+        Auth { gate: self.clone(), inner }
     }
 }
 
 /// Lets through who may call, and refuses the others in their dialect.
 #[derive(Clone)]
 pub(super) struct Auth<S> {
-    tokens: Tokens,
+    gate: AuthLayer,
     inner: S,
 }
 
@@ -73,42 +79,95 @@ where
         // The instance that was polled ready is the one that is called.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
-        let tokens = self.tokens.clone();
+        let gate = self.gate.clone();
         Box::pin(async move {
             let route = request.extensions().get::<Route>().cloned().unwrap_or(Route::Rest);
-            match authenticate(&tokens, &route, &mut request).await {
-                Ok(()) => inner.call(request).await,
-                Err(error) => Ok(refusal::answer(route.dialect(), error)),
+            let mut payer = match request.extensions().get::<ClientAddress>() {
+                Some(ClientAddress(address)) => Payer::at(*address),
+                None => return Ok(refusal::answer(route.dialect(), Error::Internal)),
+            };
+            let response = match gate.admit(&route, &mut request, &mut payer).await {
+                Ok(permit) => {
+                    let mut response = inner.call(request).await?;
+                    // A stream has limits of its own, and lasts.
+                    if let Some(permit) = permit
+                        && response.extensions().get::<MayLieUnread>().is_none()
+                    {
+                        Held::in_answer(&mut response).hold(permit);
+                    }
+                    response
+                }
+                Err(error) => {
+                    // Its body is not waited for.
+                    drop(request);
+                    refusal::answer(route.dialect(), error)
+                }
+            };
+            if status::is_rate_limited(&response) {
+                gate.budget.hold_back(payer).await;
             }
+            Ok(response)
         })
     }
 }
 
-async fn authenticate<B>(tokens: &Tokens, route: &Route, request: &mut Request<B>) -> Result<()> {
-    let access = match route {
+impl AuthLayer {
+    /// Lets a call in: its token is good, and it is paid for. `payer` is the network, and becomes the user who shows a
+    /// token of this server's.
+    async fn admit<B>(
+        &self,
+        route: &Route,
+        request: &mut Request<B>,
+        payer: &mut Payer,
+    ) -> Result<Option<Permit>> {
+        let refused = match rule(route, request) {
+            Ok((Access::Public, cost)) => return self.budget.enter(*payer, cost).await,
+            Ok((Access::User, cost)) => match token(request.headers()).and_then(|t| self.tokens.read_user(t))
+            {
+                Ok(identity) => {
+                    *payer = Payer::User(identity.user);
+                    let permit = self.budget.enter(*payer, cost).await?;
+                    self.tokens.confirm(&identity).await?;
+                    request.extensions_mut().insert(identity);
+                    return Ok(permit);
+                }
+                Err(error) => error,
+            },
+            Ok((Access::Chat, cost)) => {
+                match token(request.headers()).and_then(|token| self.tokens.authenticate_chat(token)) {
+                    Ok(identity) => {
+                        *payer = Payer::User(identity.user);
+                        let permit = self.budget.enter(*payer, cost).await?;
+                        request.extensions_mut().insert(Arc::new(identity));
+                        return Ok(permit);
+                    }
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        // What is refused is paid for by the network.
+        self.budget.pay(*payer, Cost::Read)?;
+        Err(refused)
+    }
+}
+
+/// Returns what a call asks for, and what it costs.
+fn rule<B>(route: &Route, request: &Request<B>) -> Result<(Access, Cost)> {
+    match route {
         Route::Grpc(dialect, Call::Known { method, .. }) if dialect.is_web() && method.is_bidi() => {
-            return Err(Error::BidiNeedsHttp2);
+            Err(Error::BidiNeedsHttp2)
         }
-        Route::Grpc(_, Call::Known { method, .. }) => access::of_method(*method),
+        Route::Grpc(_, Call::Known { method, .. }) => {
+            Ok((access::of_method(*method), access::cost_of_method(*method)))
+        }
         Route::Grpc(_, Call::Unknown { service, method }) => {
-            return Err(Error::UnknownMethod { service: service.clone(), method: method.clone() });
+            Err(Error::UnknownMethod { service: service.clone(), method: method.clone() })
         }
         Route::Rest | Route::Refused(_) => {
-            access::of_path(request.method(), request.uri().path()).ok_or(Error::PathNotFound)?
-        }
-    };
-    match access {
-        Access::Public => {}
-        Access::User => {
-            let identity = tokens.authenticate_user(token(request.headers())?).await?;
-            request.extensions_mut().insert(identity);
-        }
-        Access::Chat => {
-            let identity = tokens.authenticate_chat(token(request.headers())?)?;
-            request.extensions_mut().insert(Arc::new(identity));
+            access::of_path(request.method(), request.uri().path()).ok_or(Error::PathNotFound)
         }
     }
-    Ok(())
 }
 
 /// Finds the token. Two that differ are refused: which of them counts would be a guess.

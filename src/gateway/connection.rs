@@ -15,16 +15,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     first_bytes::{self, Spoken},
     grpc::SideStreams,
+    ledger::{Answers, Ledger},
     listener::Door,
     patience::Patient,
     prefixed::Prefixed,
+    send_watch::{SendWatch, Watched},
     stack::{PeerService, Stack},
     tls::{HANDSHAKE_RECORD, Tls},
     transport::Transport,
@@ -43,6 +45,9 @@ const HEADER_READ: Duration = Duration::from_secs(10);
 /// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
+/// How often to look whether a peer reads that may not have to.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// How long, and for how many bytes, a connection that is not served is read on before it is closed.
 const HANGING_UP: Duration = Duration::from_millis(500);
 const UNREAD_BYTES: u64 = 256 * 1024;
@@ -60,13 +65,24 @@ pub(super) struct Peer {
     pub connection: Arc<Connection>,
     /// Its streams that the hub does not know of.
     pub side_streams: Arc<SideStreams>,
+    /// The memory of the answers on it.
+    pub answers: Answers,
+    /// How fast it takes what is sent, on HTTP/1.1.
+    pub sending: SendWatch,
 }
 
 impl Peer {
     /// Says who is at the other end of a connection whose side streams end with `retiring`.
-    pub(super) fn new(address: IpAddr, door: Door, shard: usize, retiring: CancellationToken) -> Self {
+    pub(super) fn new(
+        address: IpAddr,
+        door: Door,
+        shard: usize,
+        answers: Answers,
+        retiring: CancellationToken,
+    ) -> Self {
         let side_streams = Arc::new(SideStreams::new(retiring));
-        Self { address, door, shard, connection: Arc::default(), side_streams }
+        let (connection, sending) = (Arc::default(), SendWatch::default());
+        Self { address, door, shard, connection, side_streams, answers, sending }
     }
 }
 
@@ -133,32 +149,59 @@ pub(super) async fn serve(
             return;
         }
     };
-    let io = TokioIo::new(Prefixed::new(first, io));
-    let connection = Arc::clone(&peer.connection);
+    let io = Prefixed::new(first, io);
+    let (connection, sending) = (Arc::clone(&peer.connection), peer.sending.clone());
+    let ledger = stack.ledger().clone();
     let service = stack.for_peer(peer);
     if is_http2 {
-        let serving = http2().serve_connection(io, service);
+        let serving = http2(ledger).serve_connection(TokioIo::new(io), service);
         drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
     } else {
-        let mut serving = LeftOpen(http1().serve_connection(io, service));
-        let shut_down = |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().0).graceful_shutdown();
+        let io = TokioIo::new(Watched::new(io, sending.clone()));
+        let serving = http1().serve_connection(io, service);
+        let mut serving = LeftOpen { serving, sending, ledger, look: None };
+        let shut_down =
+            |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().serving).graceful_shutdown();
         if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, shut_down).await {
-            hang_up(serving.0.into_parts().io.into_inner().into_inner()).await;
+            hang_up(serving.serving.into_parts().io.into_inner().into_inner().into_inner()).await;
         }
     }
 }
 
-type Http1 = http1::Connection<TokioIo<Prefixed<Transport>>, PeerService>;
+type Http1 = http1::Connection<TokioIo<Watched<Prefixed<Transport>>>, PeerService>;
 
 /// An HTTP/1.1 connection that is left open when all is answered, so that it can be closed with care: an answer that
-/// came before the end of its request is lost to whoever still writes, where the rest is not read.
-struct LeftOpen(Http1);
+/// came before the end of its request is lost to whoever still writes, where the rest is not read. It ends where its peer
+/// does not read what it asked for.
+struct LeftOpen {
+    serving: Http1,
+    sending: SendWatch,
+    ledger: Ledger,
+    /// When to look next how fast the peer reads.
+    look: Option<Pin<Box<Sleep>>>,
+}
 
 impl Future for LeftOpen {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.0.poll_without_shutdown(context)
+        let this = &mut *self;
+        if let Poll::Ready(ended) = this.serving.poll_without_shutdown(context) {
+            return Poll::Ready(ended);
+        }
+        while let Some(deadline) = this.sending.deadline(this.ledger.is_tight()) {
+            // Memory may be tight before that.
+            let next = || deadline.min(Instant::now() + LOOK);
+            let look = this.look.get_or_insert_with(|| Box::pin(sleep_until(next())));
+            std::task::ready!(look.as_mut().poll(context));
+            if look.deadline() >= deadline {
+                tracing::debug!("a connection is closed: its peer does not read");
+                return Poll::Ready(Ok(()));
+            }
+            look.as_mut().reset(next());
+        }
+        this.look = None;
+        Poll::Pending
     }
 }
 
@@ -283,8 +326,8 @@ fn http1() -> http1::Builder {
 }
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
-fn http2() -> http2::Builder<Patient> {
-    let mut builder = http2::Builder::new(Patient);
+fn http2(ledger: Ledger) -> http2::Builder<Patient> {
+    let mut builder = http2::Builder::new(Patient(ledger));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(1_000)
@@ -302,8 +345,6 @@ fn http2() -> http2::Builder<Patient> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, Sleep};
-
     use super::*;
 
     /// A connection that goes on until it is asked to end, and then for so long.

@@ -214,7 +214,8 @@ impl Shard {
             };
             let age = lifetime.age.map(|age| jittered(age, &clock));
             let (lifetime, retiring) = lifetime.of_one(age);
-            let peer = Peer::new(address, door, index, retiring.clone());
+            let answers = stack.answers_to(address);
+            let peer = Peer::new(address, door, index, answers, retiring.clone());
             let (stack, tls) = (Arc::clone(&stack), tls.clone());
             let served = async move {
                 connection::serve(socket, tls, peer, stack, lifetime, retiring).await;

@@ -10,6 +10,7 @@ mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
+mod ledger;
 mod listener;
 mod patience;
 mod prefixed;
@@ -17,6 +18,7 @@ mod refusal;
 mod rest;
 mod rest_limits;
 mod route;
+mod send_watch;
 mod stack;
 mod status;
 mod tls;

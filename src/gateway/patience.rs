@@ -2,16 +2,17 @@
 //!
 //! hyper takes a piece of a body and holds it until the peer's window has room for more; it asks for the next one only
 //! then. So whose turn it is can be told from the body, but not waited for there: what is waited for is the task that
-//! hyper makes of each stream, which is run by [`Patient`]. Where it was the peer's turn for [`PATIENCE`] the task is
+//! hyper makes of each stream, which is run by [`Patient`]. Where the peer reads more slowly than [`allowed`] the task is
 //! dropped, and the stream is reset. A timer is made for those alone that have to be waited for.
 //!
-//! Streams of rooms are left to the hub, which sets them aside. HTTP/1.1 has one answer at a time, and a peer that takes
-//! nothing of it is found by the socket's own timeout.
+//! Streams of rooms are left to the hub, which sets them aside. On HTTP/1.1 it is the socket that is watched:
+//! [`SendWatch`](super::send_watch::SendWatch).
 
 use std::{
     cell::Cell,
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,12 +21,26 @@ use bytes::{Buf as _, Bytes};
 use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
-use super::body::{Body, BoxError};
+use super::{
+    body::{Body, BoxError},
+    ledger::{Ledger, Reservation},
+};
+use crate::domain::Permit;
 
-/// How long a peer may take for each piece of an answer.
+/// How long a peer may read nothing of an answer, and how long while the memory of answers is tight.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_WHEN_TIGHT: Duration = Duration::from_secs(5);
+
+/// What a peer has to read each second on top of that: less than the slowest link that anybody chats over.
+const LEAST_RATE: u64 = 8 * 1024;
+
+/// How long a peer may take for so many bytes of an answer.
+pub(super) fn allowed(bytes: u64, is_tight: bool) -> Duration {
+    let patience = if is_tight { PATIENCE_WHEN_TIGHT } else { PATIENCE };
+    patience + Duration::from_millis(1_000 * bytes / LEAST_RATE)
+}
 
 /// A piece is as large as a frame of HTTP/2.
 const PIECE: usize = 16 * 1024;
@@ -54,9 +69,50 @@ enum Turn {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MayLieUnread;
 
+/// What an answer holds until it is read: it goes with the answer's bytes. In the answer's extensions until its body is
+/// paced. Clones hold the same.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    permit: Option<Arc<Permit>>,
+    memory: Option<Arc<Reservation>>,
+}
+
+impl Held {
+    /// Returns what an answer holds.
+    pub(super) fn in_answer<B>(response: &mut Response<B>) -> &mut Self {
+        response.extensions_mut().get_or_insert_default()
+    }
+
+    /// Holds a memory reservation, for whoever makes an answer.
+    pub(super) fn memory(reservation: Reservation) -> Self {
+        Self { permit: None, memory: Some(Arc::new(reservation)) }
+    }
+
+    /// Holds a call's permit besides.
+    pub(super) fn hold(&mut self, permit: Permit) {
+        self.permit = Some(Arc::new(permit));
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.permit.is_none() && self.memory.is_none()
+    }
+}
+
+/// Bytes of an answer, and what it holds.
+struct HeldBytes {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Runs the streams of an HTTP/2 connection, each in a task of its own, for as long as their peers read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patient;
+#[derive(Clone, Debug)]
+pub(super) struct Patient(pub(super) Ledger);
 
 impl<F> Executor<F> for Patient
 where
@@ -65,11 +121,11 @@ where
     fn execute(&self, stream: F) {
         // In a box of its own: an async function that pins its argument has room for it twice, and this one lasts as long
         // as the stream.
-        tokio::spawn(TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(stream))));
+        tokio::spawn(TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(stream), self.0.clone())));
     }
 }
 
-async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>) {
+async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>, ledger: Ledger) {
     let mut waiting = None;
     poll_fn(|context| {
         if stream.as_mut().poll(context).is_ready() {
@@ -79,14 +135,21 @@ async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>) {
             waiting = None;
             return Poll::Pending;
         };
-        let (since, patience) = waiting.get_or_insert_with(|| (pieces, Box::pin(sleep(PATIENCE))));
-        if *since != pieces {
-            *since = pieces;
-            patience.as_mut().reset(Instant::now() + PATIENCE);
+        let (since, look) = waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + PATIENCE_WHEN_TIGHT)))
+        });
+        loop {
+            std::task::ready!(look.as_mut().poll(context));
+            let end = *since + allowed(u64::from(pieces) * PIECE as u64, ledger.is_tight());
+            if look.deadline() >= end {
+                tracing::debug!(pieces, "an answer was reset: it is not read");
+                return Poll::Ready(());
+            }
+            // Memory may be tight by then.
+            let next = end.min(look.deadline() + PATIENCE_WHEN_TIGHT);
+            look.as_mut().reset(next);
         }
-        std::task::ready!(patience.as_mut().poll(context));
-        tracing::debug!(pieces, "an answer was reset: it is not read");
-        Poll::Ready(())
     })
     .await;
 }
@@ -98,15 +161,17 @@ pub(super) struct Paced {
     rest: Bytes,
     /// How many pieces were given; none where nobody counts.
     pieces: Option<u32>,
+    held: Held,
 }
 
 impl Paced {
     /// Paces an answer.
-    pub(super) fn new(response: Response<Body>) -> Response<Self> {
+    pub(super) fn new(mut response: Response<Body>) -> Response<Self> {
         let is_counted = response.extensions().get::<MayLieUnread>().is_none();
+        let held = response.extensions_mut().remove::<Held>().unwrap_or_default();
         // Without a task that waits, as on HTTP/1.1, there is no turn to tell.
         let pieces = (is_counted && TURN.try_with(|_| ()).is_ok()).then_some(0);
-        response.map(|body| Self { body, rest: Bytes::new(), pieces })
+        response.map(|body| Self { body, rest: Bytes::new(), pieces, held })
     }
 
     fn give(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -115,6 +180,14 @@ impl Paced {
             is_turn(Turn::Theirs(*pieces));
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// Ties bytes to what the answer holds: they may lie in a buffer when the body is gone.
+    fn tied(&self, bytes: Bytes) -> Bytes {
+        if self.held.is_empty() || bytes.is_empty() {
+            return bytes;
+        }
+        Bytes::from_owner(HeldBytes { bytes, _held: self.held.clone() })
     }
 }
 
@@ -144,7 +217,8 @@ impl HttpBody for Paced {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if this.pieces.is_none() {
-            return Pin::new(&mut this.body).poll_frame(context);
+            let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
+            return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| this.tied(bytes)))));
         }
         if this.rest.has_remaining() {
             let piece = piece(&mut this.rest);
@@ -154,11 +228,14 @@ impl HttpBody for Paced {
         match std::task::ready!(Pin::new(&mut this.body).poll_frame(context)) {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if data.len() > SMALL => {
-                    this.rest = data;
+                    this.rest = this.tied(data);
                     let piece = piece(&mut this.rest);
                     this.give(Frame::data(piece))
                 }
-                Ok(data) => this.give(Frame::data(data)),
+                Ok(data) => {
+                    let data = this.tied(data);
+                    this.give(Frame::data(data))
+                }
                 Err(frame) => this.give(frame),
             },
             end => Poll::Ready(end),
@@ -182,6 +259,38 @@ impl HttpBody for Paced {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Serves an answer whose peer asks for a piece each time that so long has passed, and returns after how long it was
+    /// reset.
+    async fn reset_after(between: Duration, ledger: Ledger) -> Duration {
+        let begun = Instant::now();
+        let answer = async move {
+            for piece in 1..1_000 {
+                is_turn(Turn::Theirs(piece));
+                tokio::time::sleep(between).await;
+            }
+        };
+        TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(answer), ledger)).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_piece_now_and_then_is_reset_all_the_same() {
+        let (roomy, tight) = (Ledger::new(1 << 26), Ledger::new(1));
+        let Ok(_all) = tight.connection(true).reserve(usize::MAX).await else { panic!("no memory") };
+        let seconds = Duration::from_secs;
+        for (between, ledger, at_most) in [
+            (seconds(3_600), &roomy, seconds(32)),
+            (seconds(20), &roomy, seconds(36)),
+            (seconds(3_600), &tight, seconds(7)),
+            (seconds(4), &tight, seconds(16)),
+        ] {
+            let after = reset_after(between, ledger.clone()).await;
+            assert!(after <= at_most, "{between:?}: {after:?}");
+        }
+        // 16 KiB each second is fast enough.
+        assert_eq!(reset_after(seconds(1), roomy).await, seconds(999));
+    }
 
     #[test]
     fn an_answer_comes_in_pieces_of_which_none_is_tiny() {

@@ -31,7 +31,8 @@ use super::{
     connection::Peer,
     figures::Counted,
     grpc::{Grpc, Health},
-    patience::Paced,
+    ledger::{Answers, Ledger},
+    patience::{MayLieUnread, Paced},
     refusal, rest, rest_limits,
     route::{Dialect, Route, normalise},
     status::refuse,
@@ -39,7 +40,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{Accounts, Chat, Rooms, Tokens},
+    domain::{Accounts, Budget, Chat, Cost, Payer, Rooms, Tokens},
+    metrics::Levels,
     model::Error,
 };
 
@@ -49,6 +51,8 @@ pub struct Parts {
     pub accounts: Accounts,
     /// Tokens.
     pub tokens: Tokens,
+    /// What each caller may spend.
+    pub budget: Budget,
     /// Rooms.
     pub rooms: Rooms,
     /// What is done inside rooms.
@@ -65,6 +69,8 @@ pub struct Parts {
     pub trusted_proxies: Vec<IpNet>,
     /// The folder that holds the page in place of the one in the program.
     pub web_dir: Option<PathBuf>,
+    /// Bytes of memory for answers that are not read yet.
+    pub answer_memory: usize,
     /// Where request ids begin.
     pub clock: Clock,
 }
@@ -77,16 +83,18 @@ pub struct Stack {
     service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
     trusted_proxies: Arc<[IpNet]>,
     answers_preflights: bool,
+    ledger: Ledger,
 }
 
 impl Stack {
     /// Puts the layers on one another, outermost first, and returns the handle to the services' health.
     pub fn new(parts: Parts) -> (Self, Health) {
-        let auth = AuthLayer::new(parts.tokens);
+        let auth = AuthLayer::new(parts.tokens, parts.budget.clone());
+        let ledger = Ledger::new(parts.answer_memory);
         let rest = rest::Rest {
             accounts: parts.accounts,
             readiness: parts.readiness,
-            gauges: parts.gauges,
+            gauges: with_memory(parts.gauges, ledger.clone()),
             metrics_token: parts.metrics_token,
             web_dir: parts.web_dir,
         };
@@ -95,6 +103,7 @@ impl Stack {
             grpc: auth.layer(grpc.clone()),
             grpc_web: GrpcWebLayer::new().layer(auth.layer(grpc)),
             rest: CompressionLayer::new().layer(auth.layer(Rest(rest::router(rest)))),
+            budget: parts.budget,
         };
         let service = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(RequestIds::new(&parts.clock)))
@@ -108,14 +117,30 @@ impl Stack {
             service: BoxCloneSyncService::new(service),
             trusted_proxies: parts.trusted_proxies.into(),
             answers_preflights: !parts.cors_origins.is_empty(),
+            ledger,
         };
         (stack, health)
+    }
+
+    /// Returns the memory of all answers.
+    pub(super) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Begins to count the answers to a peer.
+    pub(super) fn answers_to(&self, peer: IpAddr) -> Answers {
+        self.ledger.connection(is_trusted(peer, &self.trusted_proxies))
     }
 
     /// Returns the service of one connection.
     pub(super) fn for_peer(self: Arc<Self>, peer: Peer) -> PeerService {
         PeerService { stack: self, peer }
     }
+}
+
+/// Adds to what is told what the gateway itself knows.
+fn with_memory(gauges: Gauges, ledger: Ledger) -> Gauges {
+    Arc::new(move || Levels { answer_bytes: ledger.taken(), ..gauges() })
 }
 
 /// Puts who is calling into every request of a connection.
@@ -143,11 +168,13 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         request.extensions_mut().insert(ClientAddress(address));
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.stack.service.clone().oneshot(request);
-        Box::pin(async {
+        let sending = self.peer.sending.clone();
+        Box::pin(async move {
             let response = answering.await?;
             if let Some(preflight) = preflight {
                 preflight.answer(&response, Duration::ZERO);
             }
+            sending.exempt(response.extensions().get::<MayLieUnread>().is_some());
             Ok(Paced::new(response))
         })
     }
@@ -156,9 +183,7 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
 /// Returns the address of the client: the last one in `X-Forwarded-For` that no trusted proxy has, if the peer is
 /// a trusted proxy itself.
 fn client<B>(request: &Request<B>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted =
-        |address: &IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
-    if !is_trusted(&peer) {
+    if !is_trusted(peer, trusted) {
         return peer;
     }
     let named = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
@@ -166,7 +191,11 @@ fn client<B>(request: &Request<B>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
         named.flat_map(|list| list.split(',')).map(|text| forwarded(text.trim())).collect();
     // What stands before something unreadable may be made up.
     let read = addresses.into_iter().rev().map_while(|address| address);
-    read.map(|address| address.to_canonical()).find(|address| !is_trusted(address)).unwrap_or(peer)
+    read.map(|address| address.to_canonical()).find(|address| !is_trusted(*address, trusted)).unwrap_or(peer)
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// Reads an address as proxies write it: alone, with a port, or in brackets.
@@ -206,6 +235,7 @@ struct Steer {
     grpc: Auth<Grpc>,
     grpc_web: GrpcWebService<Auth<Grpc>>,
     rest: Compression<Auth<Rest>>,
+    budget: Budget,
 }
 
 impl Service<Request<Incoming>> for Steer {
@@ -222,11 +252,23 @@ impl Service<Request<Incoming>> for Steer {
         let route = request.extensions().get::<Route>().cloned().unwrap_or(Route::Rest);
         match route {
             Route::Refused(refused) => {
-                let mut response = refusal::http(refused);
-                if request.method() == Verb::HEAD {
-                    *response.body_mut() = Body::default();
-                }
-                Box::pin(std::future::ready(Ok(response)))
+                let is_head = request.method() == Verb::HEAD;
+                let payer = request.extensions().get::<ClientAddress>().map(|client| Payer::at(client.0));
+                let budget = self.budget.clone();
+                Box::pin(async move {
+                    let mut response = refusal::http(refused);
+                    // It stands above what pays for calls.
+                    if let Some(payer) = payer
+                        && let Err(error) = budget.pay(payer, Cost::Read)
+                    {
+                        budget.hold_back(payer).await;
+                        response = refusal::answer(Dialect::Rest, error);
+                    }
+                    if is_head {
+                        *response.body_mut() = Body::default();
+                    }
+                    Ok(response)
+                })
             }
             Route::Grpc(dialect, _) => {
                 normalise(request.headers_mut(), dialect);

@@ -89,6 +89,19 @@ pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &'stati
     (status, Json(Refusal { error: sentence, reason })).into_response()
 }
 
+/// Says whether an answer is the refusal of somebody who calls too often.
+pub(crate) fn is_rate_limited<B>(response: &http::Response<B>) -> bool {
+    if let Some(status) = response.extensions().get::<Status>() {
+        let reason = |details: ErrorDetails| details.error_info().map(|info| info.reason.clone());
+        return status.code() == Code::ResourceExhausted
+            && reason(status.get_error_details()).as_deref() == Some(RATE_LIMITED);
+    }
+    response.status() == StatusCode::TOO_MANY_REQUESTS && response.headers().contains_key(RETRY_AFTER)
+}
+
+/// The reason of [`Error::RateLimited`].
+const RATE_LIMITED: &str = Error::RateLimited { retry_after: Duration::ZERO }.reason();
+
 /// Rounds up: whoever waits as long as `Retry-After` says has waited long enough.
 fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
@@ -145,6 +158,8 @@ mod tests {
                 429,
                 "RATE_LIMITED",
             ),
+            (Error::TooManyRooms { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_ROOMS"),
+            (Error::TooManyMemberships { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_MEMBERSHIPS"),
             (Error::TooManyStreams { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_STREAMS"),
             (Error::TooManyUnanswered { limit: 1 }, Code::ResourceExhausted, 429, "TOO_MANY_UNANSWERED"),
             (Error::TooLarge { limit: 1 }, Code::ResourceExhausted, 413, "TOO_LARGE"),

@@ -66,6 +66,8 @@ pub struct Levels {
     pub parked: usize,
     /// Bytes of messages in memory.
     pub hub_bytes: usize,
+    /// Bytes of answers that are not read yet.
+    pub answer_bytes: usize,
     /// Messages that wait to be written.
     pub queued: usize,
     /// When the certificate ends, in Unix time; none without TLS.
@@ -110,6 +112,11 @@ pub fn write(levels: Levels) -> String {
         "grpcchatter_hub_bytes",
         "framed messages kept in memory, as HUB_MEMORY counts",
         levels.hub_bytes,
+    );
+    text.gauge(
+        "grpcchatter_answer_bytes",
+        "memory reserved for answers that are not read yet, as ANSWER_MEMORY counts",
+        levels.answer_bytes,
     );
     text.counter(
         "grpcchatter_catch_up_reads_total",

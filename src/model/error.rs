@@ -80,6 +80,10 @@ pub enum Error {
 
     #[error("too many requests: try again later")]
     RateLimited { retry_after: Duration },
+    #[error("an account owns at most {limit} rooms: delete one first")]
+    TooManyRooms { limit: usize },
+    #[error("an account is a member of at most {limit} rooms: leave one first")]
+    TooManyMemberships { limit: usize },
     #[error("at most {limit} streams may be open at a time")]
     TooManyStreams { limit: usize },
     #[error("at most {limit} messages may wait for their answer on one stream")]
@@ -163,6 +167,8 @@ impl Error {
             Self::UserNameTaken => (Kind::AlreadyExists, "USER_NAME_TAKEN"),
             Self::OwnsRooms => (Kind::FailedPrecondition, "OWNS_ROOMS"),
             Self::RateLimited { .. } => (Kind::ResourceExhausted, "RATE_LIMITED"),
+            Self::TooManyRooms { .. } => (Kind::ResourceExhausted, "TOO_MANY_ROOMS"),
+            Self::TooManyMemberships { .. } => (Kind::ResourceExhausted, "TOO_MANY_MEMBERSHIPS"),
             Self::TooManyStreams { .. } => (Kind::ResourceExhausted, "TOO_MANY_STREAMS"),
             Self::TooManyUnanswered { .. } => (Kind::ResourceExhausted, "TOO_MANY_UNANSWERED"),
             Self::TooLarge { .. } => (Kind::TooLarge, "TOO_LARGE"),

@@ -25,7 +25,7 @@ impl Store {
     /// [`Error::UserNameTaken`], also by a deleted account; failures of the database.
     pub async fn create_account(&self, user_name: UserName, password_hash: String) -> Result<Account> {
         let store = self.clone();
-        self.on_core("create account", async move {
+        self.in_turn("create account", async move {
             let created_at = store.clock().now();
             let row = account::ActiveModel {
                 id: NotSet,
@@ -113,7 +113,7 @@ impl Store {
         kept: SessionId,
     ) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.on_core("change password", async move {
+        self.in_turn("change password", async move {
             let transaction = store.begin().await?;
             let changed = account::Entity::update_many()
                 .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
@@ -141,7 +141,7 @@ impl Store {
     /// more; failures of the database.
     pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.on_core("delete account", async move {
+        self.in_turn("delete account", async move {
             let transaction = store.begin().await?;
             // The lock waits for rooms that are being made: their rows refer to this one.
             let row = account::Entity::find_by_id(user.0)

@@ -15,6 +15,7 @@ use super::{
     rooms::{Row, SELECT},
     sessions::end_sessions,
     sqlite,
+    turns::Turns,
 };
 use crate::{
     clock::Clock,
@@ -53,6 +54,7 @@ impl Store {
             backend,
             writer: pool.clone(),
             reader: pool,
+            turns: Turns::at_one_connection(),
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));
@@ -70,7 +72,7 @@ impl Store {
     /// [`Error::UserNotFound`]; failures of the database.
     pub async fn sentence(&self, user_name: UserName, sentence: Sentence) -> Result<()> {
         let store = self.clone();
-        self.on_core("change an account", async move {
+        self.in_turn("change an account", async move {
             let transaction = store.begin().await?;
             let (column, value) = match &sentence {
                 Sentence::Disable => {

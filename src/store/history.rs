@@ -1,7 +1,10 @@
 //! The log as it is read: pages of messages, and the heads of rooms.
 
 use grpcchatter_entity::room;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement,
+    Value,
+};
 use uuid::Uuid;
 
 use super::{DbResult, Standing, Store};
@@ -69,10 +72,14 @@ impl From<Row> for Message {
     }
 }
 
+/// What a message takes in a page besides its body and its author's name: ids, times, and their tags.
+const MESSAGE_BYTES: usize = 192;
+
 /// A message keeps its place when its author's account is deleted; the name goes.
-const SELECT: &str = "SELECT m.seq, m.message_id, m.user_id, \
+const COLUMNS: &str = "m.seq, m.message_id, m.user_id, \
      CASE WHEN a.deleted_at IS NULL THEN a.user_name ELSE '' END AS user_name, m.body, m.created_at, \
-     m.client_message_id FROM messages m JOIN accounts a ON a.id = m.user_id";
+     m.client_message_id";
+const TABLES: &str = "messages m JOIN accounts a ON a.id = m.user_id";
 
 impl Store {
     /// Reads the messages from `first` to `last`, both included.
@@ -88,7 +95,8 @@ impl Store {
         .await
     }
 
-    /// Reads a page for a member, whose right is checked in the same call.
+    /// Reads a page for a member, whose right is checked in the same call: up to `size` messages, and no more than fill
+    /// `most_bytes`, but for one that is larger by itself.
     ///
     /// # Errors
     /// As [`Store::standing`].
@@ -97,18 +105,35 @@ impl Store {
         identity: &ChatIdentity,
         direction: Direction,
         size: usize,
+        most_bytes: usize,
     ) -> Result<Page> {
         let (store, identity) = (self.clone(), identity.clone());
         self.on_core("list messages", async move {
             let Standing { room, first_seq, .. } = store.standing_in(store.reader(), &identity).await?;
-            let (condition, from) = match direction {
-                Direction::Before(seq) => ("m.room_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3", seq),
-                Direction::After(seq) => ("m.room_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3", seq),
+            let (side, order, from) = match direction {
+                Direction::Before(seq) => ("<", "DESC", seq),
+                Direction::After(seq) => (">", "ASC", seq),
             };
+            // What a page would take is added up before a body is read: the sizes alone cost next to nothing.
+            let sql = format!(
+                "WITH page AS (SELECT m.seq, octet_length(m.body) + octet_length(a.user_name) + {MESSAGE_BYTES} AS bytes \
+                 FROM {TABLES} WHERE m.room_id = $1 AND m.seq {side} $2 ORDER BY m.seq {order} LIMIT $3), \
+                 added AS (SELECT seq, bytes, SUM(bytes) OVER (ORDER BY seq {order}) AS total, \
+                 COUNT(*) OVER () AS found FROM page) \
+                 SELECT {COLUMNS}, added.found FROM {TABLES} JOIN added ON added.seq = m.seq WHERE m.room_id = $1 \
+                 AND (added.total <= $4 OR added.total = added.bytes) ORDER BY m.seq {order}"
+            );
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let mut messages = store.select(condition, [room.id.0.into(), from.into(), limit.into()]).await?;
-            let more = messages.len() > size;
-            messages.truncate(size);
+            let most = i64::try_from(most_bytes).unwrap_or(i64::MAX);
+            let values = [room.id.0.into(), from.into(), limit.into(), most.into()];
+            let statement = Statement::from_sql_and_values(store.backend(), sql, values);
+            let rows = store.reader().query_all_raw(statement).await?;
+            let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "found"))?;
+            let mut messages = Vec::with_capacity(rows.len());
+            for row in rows.iter().take(size) {
+                messages.push(Message::from(Row::from_query_result(row, "")?));
+            }
+            let more = found > i64::try_from(messages.len()).unwrap_or(i64::MAX);
             if matches!(direction, Direction::Before(_)) {
                 messages.reverse();
             }
@@ -161,8 +186,11 @@ impl Store {
     }
 
     async fn select<const N: usize>(&self, condition: &str, values: [Value; N]) -> DbResult<Vec<Message>> {
-        let statement =
-            Statement::from_sql_and_values(self.backend(), format!("{SELECT} WHERE {condition}"), values);
+        let statement = Statement::from_sql_and_values(
+            self.backend(),
+            format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition}"),
+            values,
+        );
         let rows = Row::find_by_statement(statement).all(self.reader()).await?;
         Ok(rows.into_iter().map(Message::from).collect())
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use grpcchatter_entity::{member, room};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, PaginatorTrait as _,
+    QueryFilter as _, Statement, Value,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -155,16 +156,18 @@ impl Store {
     /// Chat will begin with. `None` where they were banned meanwhile.
     ///
     /// # Errors
-    /// [`Error::RoomNotFound`] where the room went away meanwhile, [`Error::TokenRevoked`] where the session ended.
+    /// [`Error::RoomNotFound`] where the room went away meanwhile, [`Error::TokenRevoked`] where the session ended,
+    /// [`Error::TooManyMemberships`] where they are in `most` other rooms.
     pub async fn join_room(
         &self,
         room: &Room,
         room_epoch: i64,
         caller: &UserIdentity,
+        most: Option<u32>,
     ) -> Result<Option<i64>> {
         let (store, id, code) = (self.clone(), room.id, room.short_code.clone());
         let (user, session) = (caller.user, caller.session);
-        self.on_core("enter a room", async move {
+        self.in_turn("enter a room", async move {
             let sql = "INSERT INTO members (room_id, user_id, joined, banned, epoch, room_epoch, chat_from, last_join) \
                  SELECT id, $2, TRUE, FALSE, 0, $3, last_seq, $4 FROM rooms WHERE id = $1 \
                  ON CONFLICT (room_id, user_id) DO UPDATE SET joined = TRUE, room_epoch = excluded.room_epoch, \
@@ -175,6 +178,15 @@ impl Store {
             let statement = Statement::from_sql_and_values(store.backend(), sql, values);
             let transaction = store.begin().await?;
             store.hold_session(&transaction, user, session.0, now).await?;
+            if let Some(most) = most {
+                let others = member::Entity::find()
+                    .filter(member::Column::UserId.eq(user.0))
+                    .filter(member::Column::RoomId.ne(id.0))
+                    .filter(member::Column::Joined.eq(true));
+                if others.count(&transaction).await? >= u64::from(most) {
+                    return Err(Error::TooManyMemberships { limit: most as usize }.into());
+                }
+            }
             let joined = match transaction.query_one_raw(statement).await? {
                 Some(row) => Some(row.try_get("", "epoch")?),
                 None if room::Entity::find_by_id(id.0).one(&transaction).await?.is_some() => None,
@@ -212,7 +224,7 @@ impl Store {
     /// Where the database fails.
     pub async fn end_membership(&self, room: RoomId, user: UserId, ban: bool) -> Result<bool> {
         let store = self.clone();
-        self.on_core("end a membership", async move {
+        self.in_turn("end a membership", async move {
             let transaction = store.begin().await?;
             let raised = room::Entity::update_many()
                 .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
@@ -253,7 +265,7 @@ impl Store {
     /// Where the database fails.
     pub async fn unban(&self, room: RoomId, user: UserId) -> Result<bool> {
         let store = self.clone();
-        self.on_core("lift a ban", async move {
+        self.in_turn("lift a ban", async move {
             let updated = member::Entity::update_many()
                 .col_expr(member::Column::Banned, Expr::value(false))
                 .filter(member::Column::RoomId.eq(room.0))
@@ -285,6 +297,7 @@ impl Store {
             if store.reader().query_one_raw(statement.clone()).await?.is_none() {
                 return Ok(None);
             }
+            let _turn = store.turns().caller().await?;
             let transaction = store.begin().await?;
             if store.backend() == sea_orm::DbBackend::Postgres {
                 statement.sql.push_str(" FOR UPDATE");

@@ -37,6 +37,7 @@ mod sessions;
 mod setup;
 #[cfg(test)]
 pub(crate) mod temporary;
+mod turns;
 
 pub use accounts::Credentials;
 pub use admin::Sentence;
@@ -48,6 +49,7 @@ pub use members::{Membership, Standing};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 pub use sessions::{NewSession, Refreshed, Session, Turn};
 pub use setup::SetupError;
+use turns::Turns;
 
 /// The result of work inside the store: the caller's fault, or the database's.
 type DbResult<T> = std::result::Result<T, Failure>;
@@ -82,6 +84,8 @@ struct Inner {
     writer: DatabaseConnection,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
     reader: DatabaseConnection,
+    /// Who writes next.
+    turns: Turns,
     /// PostgreSQL: what keeps other servers out. SQLite: none, since DATA_DIR is locked.
     claim: Option<Claim>,
 }
@@ -96,6 +100,9 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 const READERS: u32 = 4;
 const POSTGRES_POOL: u32 = 10;
 
+/// How many of those may write at once, so that there are some left to read with.
+const POSTGRES_WRITERS: usize = 6;
+
 impl Store {
     /// Opens the database, and takes it for this process alone. Must be called on the core runtime, whose `Handle`
     /// it keeps.
@@ -104,19 +111,20 @@ impl Store {
     /// Where the database cannot be reached or opened, or another process has it.
     pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
         let core = Handle::current();
-        let (backend, writer, reader, claim) = match url {
+        let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
                 let writer = Database::connect(sqlite(path.clone(), false)).await?;
                 let reader = Database::connect(sqlite(path.clone(), true)).await?;
-                (DbBackend::Sqlite, writer, reader, None)
+                (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(), None)
             }
             DatabaseUrl::Postgres(url) => {
                 let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
                 let claim = Claim::take(url, &clock).await?;
-                (DbBackend::Postgres, pool.clone(), pool, Some(claim))
+                let turns = Turns::beside_the_log(POSTGRES_WRITERS);
+                (DbBackend::Postgres, pool.clone(), pool, turns, Some(claim))
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, claim })))
+        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, turns, claim })))
     }
 
     /// Says whether the database answers, for /readyz.
@@ -172,6 +180,24 @@ impl Store {
         })
     }
 
+    /// The same for work that writes, once it is its turn.
+    fn in_turn<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> {
+        // On the heap: it is moved from one future into the next.
+        let (store, work) = (self.clone(), Box::pin(work));
+        async move {
+            let turns = store.turns().clone();
+            let in_turn = async move {
+                let _turn = turns.caller().await?;
+                work.await
+            };
+            store.on_core(what, in_turn).await
+        }
+    }
+
     /// The same without an end to patience, for what nobody waits for but an operator.
     async fn at_length<T: Send + 'static>(
         &self,
@@ -186,7 +212,7 @@ impl Store {
         })
     }
 
-    /// Begins a transaction that writes.
+    /// Begins a transaction that writes, in a turn that the caller has.
     async fn begin(&self) -> DbResult<DatabaseTransaction> {
         let options = match self.0.backend {
             DbBackend::Sqlite => TransactionOptions {
@@ -198,11 +224,15 @@ impl Store {
         Ok(self.writer()?.begin_with_options(options).await?)
     }
 
+    fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
     fn reader(&self) -> &DatabaseConnection {
         &self.0.reader
     }
 
-    /// Returns where to write, while this process may.
+    /// Returns where to write, in a turn that the caller has, while this process may.
     fn writer(&self) -> DbResult<&DatabaseConnection> {
         self.may_write()?;
         Ok(&self.0.writer)

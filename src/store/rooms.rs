@@ -5,7 +5,7 @@ use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait as _, FromQueryResult,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -34,6 +34,8 @@ pub struct NewRoom {
     pub password_hash: Option<String>,
     /// Who makes it.
     pub owner: UserId,
+    /// How many rooms its owner may have with it; none: no limit.
+    pub most: Option<u32>,
 }
 
 /// Where a page of [`Store::list_rooms`] goes on: after the room that was active then.
@@ -82,13 +84,14 @@ pub(super) const SELECT: &str = "SELECT r.id, r.short_code, r.name, r.password_h
      r.created_at, r.active_at, r.last_seq, r.epoch FROM rooms r JOIN accounts a ON a.id = r.owner_id";
 
 impl Store {
-    /// Makes a room. `None` where the short code is taken: draw another.
+    /// Makes a room. `None` where the short code is taken: draw another. Rooms that are made at the same moment may go
+    /// beyond the limit by as many.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// [`Error::TooManyRooms`]; failures of the database.
     pub async fn create_room(&self, new: NewRoom) -> Result<Option<Room>> {
         let store = self.clone();
-        self.on_core("create a room", async move {
+        self.in_turn("create a room", async move {
             let now = store.clock().now();
             let row = room::ActiveModel {
                 short_code: Set(new.short_code.as_str().to_owned()),
@@ -105,6 +108,12 @@ impl Store {
             };
             let transaction = store.begin().await?;
             store.hold_account(&transaction, new.owner).await?;
+            if let Some(most) = new.most {
+                let owned = room::Entity::find().filter(room::Column::OwnerId.eq(new.owner.0));
+                if owned.count(&transaction).await? >= u64::from(most) {
+                    return Err(Error::TooManyRooms { limit: most as usize }.into());
+                }
+            }
             match row.insert(&transaction).await.map_err(Failure::from) {
                 Ok(row) => {
                     let made = store.find(&transaction, "r.id = $1", row.id).await?.map(|found| found.room);
@@ -163,7 +172,7 @@ impl Store {
         password_hash: Option<Option<String>>,
     ) -> Result<Option<Room>> {
         let store = self.clone();
-        self.on_core("change a room", async move {
+        self.in_turn("change a room", async move {
             let mut update = room::Entity::update_many().filter(room::Column::Id.eq(id.0));
             if let Some(name) = &name {
                 update = update.col_expr(room::Column::Name, Expr::value(name.as_str()));
@@ -188,7 +197,7 @@ impl Store {
     /// Where the database fails.
     pub async fn delete_room(&self, id: RoomId) -> Result<()> {
         let store = self.clone();
-        self.on_core("delete a room", async move {
+        self.in_turn("delete a room", async move {
             room::Entity::delete_by_id(id.0).exec(store.writer()?).await?;
             Ok(())
         })
@@ -219,6 +228,7 @@ impl Store {
                 .all(store.reader())
                 .await?;
             let Some(last) = seqs.last() else { return Ok(0) };
+            let _turn = store.turns().background().await;
             let swept = message::Entity::delete_many()
                 .filter(message::Column::RoomId.eq(room))
                 .filter(message::Column::Seq.lte(*last))

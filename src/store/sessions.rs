@@ -38,6 +38,8 @@ pub struct NewSession {
     pub refresh_hash: Vec<u8>,
     /// How long it lives unless it is refreshed.
     pub lives: Duration,
+    /// How many sessions its user may have with it: the oldest end. None: no limit.
+    pub most: Option<u32>,
 }
 
 /// A refresh token that a client showed, and its successor.
@@ -71,7 +73,8 @@ pub enum Refreshed {
 
 impl Store {
     /// Opens a session for an account whose password was verified against `verified_hash`, and replaces that
-    /// hash where a newer kind was made.
+    /// hash where a newer kind was made. Returns the rooms whose members must be checked again, since an older session
+    /// ended for it.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] where the account is gone or has another password by now; failures of the
@@ -82,9 +85,9 @@ impl Store {
         verified_hash: String,
         rehashed: Option<String>,
         new: NewSession,
-    ) -> Result<Session> {
+    ) -> Result<(Session, Vec<RoomId>)> {
         let store = self.clone();
-        self.on_core("open session", async move {
+        self.in_turn("open session", async move {
             let transaction = store.begin().await?;
             let row = account::Entity::find_by_id(user.0)
                 .filter(account::Column::PasswordHash.eq(verified_hash))
@@ -113,9 +116,10 @@ impl Store {
             })
             .exec_without_returning(&transaction)
             .await?;
+            let rooms = end_oldest(&transaction, user, &new).await?;
             transaction.commit().await?;
             let refresh_hash = new.refresh_hash;
-            Ok(Session { id: new.id, account, generation: 0, refresh_hash, refreshed_at: now })
+            Ok((Session { id: new.id, account, generation: 0, refresh_hash, refreshed_at: now }, rooms))
         })
         .await
     }
@@ -150,7 +154,7 @@ impl Store {
     /// Failures of the database; what the token led to is in the answer.
     pub async fn refresh_session(&self, turn: Turn) -> Result<Refreshed> {
         let store = self.clone();
-        self.on_core("refresh session", async move {
+        self.in_turn("refresh session", async move {
             let transaction = store.begin().await?;
             let row = session::Entity::find_by_id(turn.session.0).lock_exclusive().one(&transaction).await?;
             let Some(row) = row else { return Ok(Refreshed::Unknown) };
@@ -196,7 +200,7 @@ impl Store {
     /// Failures of the database.
     pub async fn end_session(&self, session: SessionId, user: UserId) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.on_core("end session", async move {
+        self.in_turn("end session", async move {
             let transaction = store.begin().await?;
             let this = session::Column::Id.eq(session.0).and(session::Column::UserId.eq(user.0));
             let rooms = end_sessions(&transaction, user, this).await?;
@@ -225,6 +229,7 @@ impl Store {
                 .await?;
             let mut rooms = Vec::new();
             for user in users {
+                let _turn = store.turns().background().await;
                 let transaction = store.begin().await?;
                 let theirs = session::Column::UserId.eq(user).and(over());
                 rooms.extend(end_sessions(&transaction, UserId(user), theirs).await?);
@@ -235,6 +240,33 @@ impl Store {
         .await
     }
 }
+
+/// Ends the sessions of a user beyond as many as they may have, those first that were refreshed the longest ago.
+async fn end_oldest(
+    transaction: &DatabaseTransaction,
+    user: UserId,
+    new: &NewSession,
+) -> DbResult<Vec<RoomId>> {
+    let Some(most) = new.most else { return Ok(Vec::new()) };
+    let others: Vec<uuid::Uuid> = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .filter(session::Column::UserId.eq(user.0))
+        .filter(session::Column::Id.ne(new.id.0))
+        .order_by_desc(session::Column::RefreshedAt)
+        .into_tuple()
+        .all(transaction)
+        .await?;
+    let kept = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(1);
+    let beyond = others.into_iter().skip(kept).take(AT_ONCE).collect::<Vec<_>>();
+    if beyond.is_empty() {
+        return Ok(Vec::new());
+    }
+    end_sessions(transaction, user, session::Column::Id.is_in(beyond)).await
+}
+
+/// How many sessions one log-in ends at most: where the limit was lowered, the next log-ins end more.
+const AT_ONCE: usize = 1_000;
 
 /// What a refresh token means to the session that it names.
 enum Judgement {

@@ -95,7 +95,7 @@ impl TemporaryStore {
         let owner = UserName::trusted(format!("owner{short_code}1"));
         let owner = self.create_account(owner, HASH.into()).await.unwrap().id;
         let (short_code, name) = (ShortCode::trusted(short_code), RoomName::parse("lounge".into()).unwrap());
-        let new = NewRoom { short_code, name, password_hash: None, owner };
+        let new = NewRoom { short_code, name, password_hash: None, owner, most: None };
         self.create_room(new).await.unwrap().unwrap()
     }
 
@@ -105,10 +105,10 @@ impl TemporaryStore {
         let user = self.create_account(user_name.clone(), HASH.into()).await.unwrap().id;
         let session = SessionId(self.clock().uuid());
         let refresh_hash = session.0.as_bytes().repeat(2);
-        let new = NewSession { id: session, refresh_hash, lives: Duration::from_secs(3_600) };
+        let new = NewSession { id: session, refresh_hash, lives: Duration::from_secs(3_600), most: None };
         self.open_session(user, HASH.into(), None, new).await.unwrap();
         let caller = UserIdentity { user, user_name: user_name.clone(), session };
-        let member_epoch = self.join_room(room, 0, &caller).await.unwrap().unwrap();
+        let member_epoch = self.join_room(room, 0, &caller, None).await.unwrap().unwrap();
         Arc::new(ChatIdentity {
             user,
             user_name,

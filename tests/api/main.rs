@@ -11,6 +11,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod budgets;
 mod canaries;
 mod chat;
 mod claim;

@@ -28,6 +28,10 @@ pub const LISTED: usize = 50;
 /// The most that one page, or the start of a subscription, may ask for.
 pub const MOST_LISTED: usize = 200;
 
+/// A page of messages is no larger than this, but for one message that is by itself: it ends early, and says that there
+/// are more.
+pub const PAGE_BYTES: usize = 256 * 1024;
+
 /// A handle to what is done inside rooms. Clones share everything.
 #[derive(Clone)]
 pub struct Chat {
@@ -101,7 +105,7 @@ impl Chat {
         answer.await.unwrap_or(Err(Error::Internal))
     }
 
-    /// Reads a page of the log.
+    /// Reads a page of the log: up to `size` messages, and [`PAGE_BYTES`].
     ///
     /// # Errors
     /// Where the caller may not be in the room, and failures of the database.
@@ -111,7 +115,7 @@ impl Chat {
         direction: Direction,
         size: usize,
     ) -> Result<Page> {
-        self.store.list_messages(identity, direction, size).await
+        self.store.list_messages(identity, direction, size, PAGE_BYTES).await
     }
 
     /// Returns who is present, the longest first.

@@ -33,6 +33,14 @@ pub(super) fn room(room: &Room) -> v1::ChatRoom {
     }
 }
 
+/// What a room takes in an answer, at most: a name of 128 characters, its owner's of 255, a code, and numbers.
+pub(super) const LARGEST_ROOM: usize = 4 * (128 + 255) + 32 + 64;
+
+/// Returns what a person takes in an answer, about.
+pub(super) fn user_bytes(person: &Person) -> usize {
+    person.user_name.len() + 24
+}
+
 pub(super) fn user(person: &Person) -> v1::User {
     v1::User { user_name: person.user_name.as_ref().to_owned(), online_since: Some(timestamp(person.since)) }
 }

@@ -13,7 +13,7 @@ use crate::{
         chat::{self, Begin, Chat, Seat, Speaker},
         rooms::Key,
     },
-    gateway::{ClientAddress, connection::Peer, grpc::Legacy},
+    gateway::{ClientAddress, connection::Peer, grpc::Legacy, ledger::Reservation, patience::Held},
     model::{ChatIdentity, Error, Result, RoomName, RoomPassword, ShortCode, UserIdentity},
 };
 
@@ -57,6 +57,19 @@ fn member<T>(request: &Request<T>) -> Result<Arc<ChatIdentity>> {
 
 fn seat<T>(request: &Request<T>) -> Result<Seat> {
     extension::<_, Peer>(request).map(|peer| Seat { shard: peer.shard, connection: peer.connection })
+}
+
+/// Waits for the memory of an answer, before it is made.
+async fn reserve<T>(request: &Request<T>, bytes: usize) -> Result<Reservation> {
+    extension::<_, Peer>(request)?.answers.reserve(bytes).await
+}
+
+/// Makes an answer that holds the memory which it needs until it is read.
+fn holding<M: prost::Message>(message: M, mut reservation: Reservation) -> Response<M> {
+    reservation.shrink(message.encoded_len());
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(Held::memory(reservation));
+    response
 }
 
 fn is_legacy<T>(request: &Request<T>) -> bool {
@@ -106,12 +119,11 @@ impl ChatService for Service {
         let v1::ListChatRoomsRequest { page_size, page_token } = request.get_ref();
         let size = convert::page_size(*page_size, ROOMS, MOST_ROOMS)?;
         let after = convert::room_page(page_token)?;
+        let reservation = reserve(&request, size * convert::LARGEST_ROOM).await?;
         let (rooms, next) = self.rooms.list(&caller(&request)?, after, size).await?;
         let next_page_token = next.map(convert::page_token).unwrap_or_default();
-        Ok(Response::new(v1::ListChatRoomsResponse {
-            rooms: rooms.iter().map(convert::room).collect(),
-            next_page_token,
-        }))
+        let rooms = rooms.iter().map(convert::room).collect();
+        Ok(holding(v1::ListChatRoomsResponse { rooms, next_page_token }, reservation))
     }
 
     async fn create_room_token(
@@ -177,9 +189,11 @@ impl ChatService for Service {
         let present = self.chat.users(&member).await?;
         // The original leaves the caller out.
         let is_listed = |user| !is_legacy(&request) || user != member.user;
-        let users =
-            present.iter().filter(|(user, _)| is_listed(*user)).map(|(_, person)| convert::user(person));
-        Ok(Response::new(v1::ListChatRoomUsersResponse { users: users.collect() }))
+        let listed = || present.iter().filter(|(user, _)| is_listed(*user)).map(|(_, person)| person);
+        // They are in memory already: it is the answer that takes more.
+        let reservation = reserve(&request, listed().map(convert::user_bytes).sum()).await?;
+        let users = listed().map(convert::user).collect();
+        Ok(holding(v1::ListChatRoomUsersResponse { users }, reservation))
     }
 
     async fn send_message(
@@ -198,13 +212,16 @@ impl ChatService for Service {
         request: Request<v1::ListMessagesRequest>,
     ) -> Result<Response<v1::ListMessagesResponse>, Status> {
         let size = convert::page_size(request.get_ref().page_size, chat::LISTED, chat::MOST_LISTED)?;
-        let page = self.chat.list_messages(&*member(&request)?, direction(request.get_ref())?, size).await?;
-        Ok(Response::new(v1::ListMessagesResponse {
+        let (member, direction) = (member(&request)?, direction(request.get_ref())?);
+        let reservation = reserve(&request, chat::PAGE_BYTES).await?;
+        let page = self.chat.list_messages(&member, direction, size).await?;
+        let answer = v1::ListMessagesResponse {
             messages: page.messages.iter().map(convert::message).collect(),
             more: page.more,
             first_seq: page.first_seq,
             last_seq: page.last_seq,
-        }))
+        };
+        Ok(holding(answer, reservation))
     }
 
     type SubscribeStream = Empty<Result<v1::SubscribeResponse, Status>>;

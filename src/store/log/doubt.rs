@@ -79,6 +79,7 @@ impl Lane {
 
     /// Looks up the outcome of a commit; none while it is not certain.
     async fn outcome(&self, doubt: &Doubt) -> DbResult<Option<bool>> {
+        let _turn = self.store.turns().log().await;
         let transaction = self.begin().await?;
         if self.store.backend() == DbBackend::Postgres {
             // A commit that is on its way still holds the room: without its lock, "not there" may mean "not yet".

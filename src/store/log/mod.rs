@@ -183,6 +183,11 @@ impl Lane {
         deadline: Instant,
         known: bool,
     ) -> DbResult<Done> {
+        // A store of its own, since the turn outlives what borrows this lane.
+        let store = self.store.clone();
+        let Ok(turn) = timeout_at(deadline, store.turns().log()).await else {
+            return Err(Error::DatabaseUnavailable.into());
+        };
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;
         let (transaction, done, doubt) = prepared.map_err(|_| Error::DatabaseUnavailable)??;
         let Some(doubt) = doubt else {
@@ -202,6 +207,7 @@ impl Lane {
             }
             Err(_) => Error::DatabaseUnavailable.into(),
         };
+        drop(turn);
         if self.was_committed(doubt, deadline).await { Ok(done) } else { Err(failure) }
     }
 

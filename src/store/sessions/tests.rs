@@ -64,8 +64,8 @@ impl Fixture {
 
     async fn session(&self, hash: u8) -> SessionId {
         let id = SessionId(self.store.clock().uuid());
-        let new = NewSession { id, refresh_hash: vec![hash; 32], lives: Duration::from_secs(60) };
-        self.store.open_session(self.user, HASH.into(), None, new).await.unwrap().id
+        let new = NewSession { id, refresh_hash: vec![hash; 32], lives: Duration::from_secs(60), most: None };
+        self.store.open_session(self.user, HASH.into(), None, new).await.unwrap().0.id
     }
 
     async fn members_epochs(&self) -> Vec<i64> {
@@ -142,7 +142,7 @@ async fn a_password_that_changed_meanwhile_opens_nothing(database: TemporaryData
     assert_eq!(changed.unwrap(), fixture.rooms[..1]);
     assert!(fixture.is_alive(kept).await && !fixture.is_alive(other).await);
     let id = SessionId(fixture.store.clock().uuid());
-    let new = NewSession { id, refresh_hash: vec![3; 32], lives: Duration::from_secs(60) };
+    let new = NewSession { id, refresh_hash: vec![3; 32], lives: Duration::from_secs(60), most: None };
     let opened = fixture.store.open_session(fixture.user, HASH.into(), None, new).await;
     assert!(matches!(opened, Err(Error::InvalidCredentials)));
     let deleted = fixture.store.delete_account(fixture.user, HASH.into()).await;

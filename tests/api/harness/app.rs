@@ -130,6 +130,13 @@ pub(crate) fn with_defaults(
         ("REGISTRATIONS_PER_HOUR", "0"),
         ("GUESSES_PER_HOUR", "0"),
         ("MESSAGES_PER_SECOND", "0"),
+        ("READS_PER_SECOND", "0"),
+        ("WRITES_PER_SECOND", "0"),
+        ("CALLS_PER_USER", "0"),
+        ("ANONYMOUS_PER_SECOND", "0"),
+        ("ANONYMOUS_CALLS", "0"),
+        ("ROOMS_PER_USER", "0"),
+        ("SESSIONS_PER_USER", "0"),
     ]
     .into_iter()
     .chain(database.url().map(|url| ("DATABASE_URL", url)))

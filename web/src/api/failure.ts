@@ -68,6 +68,8 @@ const SENTENCES: Record<string, string> = {
   USER_NOT_FOUND: "There is nobody of this name.",
   OWNS_ROOMS: "You still own rooms. Delete them first.",
   RATE_LIMITED: "That was too often. Wait a moment and try again.",
+  TOO_MANY_ROOMS: "You own as many rooms as one account may. Delete one first.",
+  TOO_MANY_MEMBERSHIPS: "You are in as many rooms as one account may be. Leave one first.",
   TOO_MANY_STREAMS: "You are connected too many times. Close another window or device.",
   STORAGE_FULL: "The server has no space left for new messages.",
   OVERLOADED: "The server is too busy.",

@@ -46,7 +46,7 @@ impl Modify for Statuses {
             ] {
                 let Some(call) = call else { continue };
                 let takes_body = call.request_body.is_some();
-                let takes_token = of_path(&method, path) == Some(Access::User);
+                let takes_token = of_path(&method, path).is_some_and(|(access, _)| access == Access::User);
                 for (status, meaning, concerned) in SHARED {
                     let gives = match concerned {
                         Concerned::All => true,

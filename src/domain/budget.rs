@@ -1,0 +1,300 @@
+//! What each caller may spend: so many calls a second, and so many under way at a time.
+//!
+//! Every call is paid for, by the user whose token it carries or else by the network that it comes from. Reads and writes
+//! have buckets of their own; messages have theirs in [`Guard`](super::Guard). Calls on top of those that may be under way
+//! wait for their turn, a bounded number of them, so that an honest client that asks for much at once is slowed down and
+//! not refused. What is kept of each payer is bounded: the buckets that were not touched for longest are forgotten first.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+
+use super::{bucket::Bucket, fading::FadingMap, guard::network};
+use crate::{
+    clock::Clock,
+    model::{Error, Result, UserId},
+};
+
+/// The limits; 0 is none.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetConfig {
+    /// Calls of one user that read (READS_PER_SECOND), in bursts of four times as many.
+    pub reads_per_second: u32,
+    /// Calls of one user that change something, but for messages (WRITES_PER_SECOND), in bursts of four times as many.
+    pub writes_per_second: u32,
+    /// Calls of one user that are under way at a time (CALLS_PER_USER); others wait.
+    pub calls_per_user: u32,
+    /// Calls without an account from one address (ANONYMOUS_PER_SECOND), in bursts of ten times as many.
+    pub anonymous_per_second: u32,
+    /// Such calls that are under way at a time (ANONYMOUS_CALLS); others wait.
+    pub anonymous_calls: u32,
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self {
+            reads_per_second: 100,
+            writes_per_second: 20,
+            calls_per_user: 16,
+            anonymous_per_second: 200,
+            anonymous_calls: 256,
+        }
+    }
+}
+
+impl BudgetConfig {
+    /// No limit at all: for tests of something else.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self {
+        reads_per_second: 0,
+        writes_per_second: 0,
+        calls_per_user: 0,
+        anonymous_per_second: 0,
+        anonymous_calls: 0,
+    };
+}
+
+/// Who pays for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Payer {
+    /// A user, wherever they call from.
+    User(UserId),
+    /// Whoever calls from a network without showing a token: an IPv4 address, or an IPv6 /64.
+    Network(IpAddr),
+}
+
+impl Payer {
+    /// Returns the payer of what an address asks for without a token.
+    pub fn at(address: IpAddr) -> Self {
+        Self::Network(network(address))
+    }
+}
+
+/// What a call costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cost {
+    /// It reads.
+    Read,
+    /// It changes something. It counts as [`WRITE_WEIGHT`] calls under way.
+    Write,
+    /// It opens a stream: a read that is under way no longer than its opening, and streams have a limit of their own.
+    Stream,
+    /// It says something: [`Guard::message`](super::Guard::message) counts it when it is said.
+    Message,
+    /// It asks whether the server is well: apart from the rest of its network, so that a load balancer is answered
+    /// whatever its neighbours do.
+    Probe,
+}
+
+/// How many calls under way a write counts for: one user's writes take a small part of the queue for the database.
+const WRITE_WEIGHT: u32 = 4;
+
+/// How many seconds' worth may come at once: of a user's calls, and of a network's, behind which there may be many people.
+const USER_BURST: u32 = 4;
+const NETWORK_BURST: u32 = 10;
+
+/// How many wait, and for how long: more than a burst of any kind, so that it is the buckets that refuse.
+const USER_WAITING: usize = 512;
+const NETWORK_WAITING: usize = 4 * 1024;
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// When to come again where only other calls under way are in the way.
+const SOON: Duration = Duration::from_secs(1);
+
+/// So many refusals a second are answered at once, in bursts of twice as many; the others after [`HELD_BACK`].
+const REFUSALS_PER_SECOND: u32 = 10;
+const REFUSALS_BURST: u32 = 2;
+
+/// How long the answer to a caller is held back that was refused again and again: one that asks again at once would else
+/// spend the machine on refusals.
+const HELD_BACK: Duration = Duration::from_secs(1);
+
+/// So many answers are held back, each of which costs some kilobytes; beyond, they are given at once.
+const MOST_HELD_BACK: usize = 16 * 1024;
+
+/// A handle to the budgets. Clones share them.
+#[derive(Clone)]
+pub struct Budget(Arc<Inner>);
+
+struct Inner {
+    config: BudgetConfig,
+    clock: Clock,
+    /// When each bucket is empty again, on [`Clock::elapsed`].
+    buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
+    /// The payers that have a call under way or waiting.
+    lines: Mutex<HashMap<Payer, Weak<Line>>>,
+    held_back: AtomicUsize,
+}
+
+/// Which of a payer's buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Purse {
+    Reads,
+    Writes,
+    Probes,
+    Refusals,
+}
+
+/// The calls of one payer.
+struct Line {
+    payer: Payer,
+    under_way: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    inner: Weak<Inner>,
+}
+
+/// A call under way, until this is dropped.
+#[must_use = "the call counts as under way until this is dropped"]
+pub struct Permit {
+    _permit: OwnedSemaphorePermit,
+    // After the permit: it forgets the payer where this was the last call.
+    _line: Arc<Line>,
+}
+
+impl Budget {
+    /// Makes budgets of which nothing is spent yet.
+    pub fn new(config: BudgetConfig, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            clock,
+            buckets: Mutex::new(FadingMap::new()),
+            lines: Mutex::new(HashMap::new()),
+            held_back: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Pays for a call, and waits for its turn. The permit is none where there is no limit.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] where the payer calls too often, or too many of their calls wait already.
+    pub async fn enter(&self, payer: Payer, cost: Cost) -> Result<Option<Permit>> {
+        self.pay(payer, cost)?;
+        let (calls, weight) = match (payer, cost) {
+            // A probe must be answered even where everything else of its network waits.
+            (_, Cost::Probe | Cost::Stream) => return Ok(None),
+            (Payer::User(_), Cost::Write) => (self.0.config.calls_per_user, WRITE_WEIGHT),
+            (Payer::User(_), _) => (self.0.config.calls_per_user, 1),
+            (Payer::Network(_), _) => (self.0.config.anonymous_calls, 1),
+        };
+        if calls == 0 {
+            return Ok(None);
+        }
+        let line = self.line(payer, calls);
+        let weight = weight.min(calls);
+        let permit = match Arc::clone(&line.under_way).try_acquire_many_owned(weight) {
+            Ok(permit) => permit,
+            Err(_) => line.wait(weight).await?,
+        };
+        Ok(Some(Permit { _permit: permit, _line: line }))
+    }
+
+    /// Pays for a call that is over at once, so that it is never under way.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] where the payer calls too often.
+    pub fn pay(&self, payer: Payer, cost: Cost) -> Result<()> {
+        let config = &self.0.config;
+        let (purse, bucket) = match (payer, cost) {
+            (Payer::User(_), Cost::Message) => return Ok(()),
+            (Payer::User(_), Cost::Write) => {
+                (Purse::Writes, Bucket::of(config.writes_per_second, USER_BURST))
+            }
+            (Payer::User(_), _) => (Purse::Reads, Bucket::of(config.reads_per_second, USER_BURST)),
+            (Payer::Network(_), Cost::Probe) => {
+                (Purse::Probes, Bucket::of(config.anonymous_per_second, NETWORK_BURST))
+            }
+            (Payer::Network(_), _) => (Purse::Reads, Bucket::of(config.anonymous_per_second, NETWORK_BURST)),
+        };
+        bucket.map_or(Ok(()), |bucket| self.take(payer, purse, bucket))
+    }
+
+    /// Holds the answer to a refused call back, where its payer was refused too often.
+    pub async fn hold_back(&self, payer: Payer) {
+        let Some(bucket) = Bucket::of(REFUSALS_PER_SECOND, REFUSALS_BURST) else { return };
+        if self.take(payer, Purse::Refusals, bucket).is_ok() {
+            return;
+        }
+        if let Some(_held) = Counted::among(&self.0.held_back, MOST_HELD_BACK) {
+            sleep(HELD_BACK).await;
+        }
+    }
+
+    fn take(&self, payer: Payer, purse: Purse, bucket: Bucket) -> Result<()> {
+        let now = self.0.clock.elapsed();
+        bucket.take(self.0.buckets.lock().entry((payer, purse)), now)
+    }
+
+    fn line(&self, payer: Payer, calls: u32) -> Arc<Line> {
+        let mut lines = self.0.lines.lock();
+        if let Some(line) = lines.get(&payer).and_then(Weak::upgrade) {
+            return line;
+        }
+        let line = Arc::new(Line {
+            payer,
+            under_way: Arc::new(Semaphore::new(calls as usize)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: match payer {
+                Payer::User(_) => USER_WAITING,
+                Payer::Network(_) => NETWORK_WAITING,
+            },
+            inner: Arc::downgrade(&self.0),
+        });
+        lines.insert(payer, Arc::downgrade(&line));
+        line
+    }
+}
+
+impl Line {
+    async fn wait(&self, weight: u32) -> Result<OwnedSemaphorePermit> {
+        let refused = Error::RateLimited { retry_after: SOON };
+        let Some(_waiting) = Counted::among(&self.waiting, self.most_waiting) else { return Err(refused) };
+        let turn = Arc::clone(&self.under_way).acquire_many_owned(weight);
+        match timeout(LONGEST_WAIT, turn).await {
+            Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
+            Err(_) => Err(refused),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        let mut lines = inner.lines.lock();
+        // Another one may have begun meanwhile.
+        if lines.get(&self.payer).is_some_and(|line| line.strong_count() == 0) {
+            lines.remove(&self.payer);
+        }
+    }
+}
+
+/// One of a bounded number.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn among(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+        let more = |count| (count < most).then_some(count + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(count))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::*;
+use crate::model::Timestamp;
+
+const NOON: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const SOMEBODY: Payer = Payer::User(UserId(1));
+
+fn budget(config: BudgetConfig) -> (Budget, Clock) {
+    let clock = Clock::manual(NOON);
+    (Budget::new(config, clock.clone()), clock)
+}
+
+/// Makes a call that is over at once, and returns what it was told.
+fn call(budget: &Budget, payer: Payer, cost: Cost) -> Result<()> {
+    budget.enter(payer, cost).now_or_never().expect("nothing is under way").map(drop)
+}
+
+fn passed(budget: &Budget, payer: Payer, cost: Cost, calls: usize) -> usize {
+    (0..calls).filter(|_| call(budget, payer, cost).is_ok()).count()
+}
+
+#[test]
+fn reads_and_writes_have_buckets_of_their_own() {
+    let (budget, clock) = budget(BudgetConfig::default());
+    assert_eq!(passed(&budget, SOMEBODY, Cost::Write, 1_000), 80);
+    assert_eq!(passed(&budget, SOMEBODY, Cost::Read, 1_000), 400);
+    assert_eq!(passed(&budget, Payer::User(UserId(2)), Cost::Write, 1_000), 80, "somebody else's are theirs");
+    let refused = call(&budget, SOMEBODY, Cost::Write).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(50)));
+    clock.set(NOON + Duration::from_secs(1));
+    assert_eq!(passed(&budget, SOMEBODY, Cost::Write, 1_000), 20);
+    assert_eq!(passed(&budget, SOMEBODY, Cost::Read, 1_000), 100);
+}
+
+#[test]
+fn messages_are_counted_where_they_are_said() {
+    let (budget, _) = budget(BudgetConfig::default());
+    assert_eq!(passed(&budget, SOMEBODY, Cost::Message, 10_000), 10_000);
+}
+
+#[test]
+fn a_network_pays_for_who_shows_no_token_and_its_probes_are_apart() {
+    let (budget, clock) = budget(BudgetConfig::default());
+    let here = Payer::at("2001:db8::1".parse().unwrap());
+    assert_eq!(passed(&budget, here, Cost::Write, 10_000), 2_000);
+    assert_eq!(passed(&budget, here, Cost::Read, 10_000), 0, "it has one bucket for both");
+    assert_eq!(passed(&budget, Payer::at("2001:db8::2".parse().unwrap()), Cost::Read, 1), 0, "the same /64");
+    assert_eq!(passed(&budget, Payer::at("2001:db8:0:1::1".parse().unwrap()), Cost::Read, 1), 1);
+    assert_eq!(passed(&budget, here, Cost::Probe, 1), 1);
+    clock.set(NOON + Duration::from_secs(1));
+    assert_eq!(passed(&budget, here, Cost::Read, 10_000), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_those_under_way_wait_and_only_so_many() {
+    let config = BudgetConfig { reads_per_second: 0, ..BudgetConfig::default() };
+    let (budget, _) = budget(config);
+    let mut under_way = Vec::new();
+    for _ in 0..16 {
+        under_way.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
+    }
+    let mut waiting: Vec<_> = (0..512).map(|_| Box::pin(budget.enter(SOMEBODY, Cost::Read))).collect();
+    assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
+    let refused = budget.enter(SOMEBODY, Cost::Read).await.err().unwrap();
+    assert_eq!(refused.retry_after(), Some(SOON));
+    assert!(budget.enter(Payer::User(UserId(2)), Cost::Read).await.is_ok(), "somebody else does not wait");
+    under_way.pop();
+    let first = waiting[0].as_mut().await.unwrap();
+    // Whoever waits in vain is told to come again.
+    let begun = Instant::now();
+    assert!(waiting[1].as_mut().await.is_err());
+    assert_eq!(begun.elapsed(), LONGEST_WAIT);
+    drop(first);
+}
+
+#[tokio::test]
+async fn four_writes_of_one_user_are_under_way_at_a_time() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let mut under_way = Vec::new();
+    for _ in 0..4 {
+        under_way.push(budget.enter(SOMEBODY, Cost::Write).await.unwrap());
+    }
+    assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_none());
+    under_way.pop();
+    assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_limit_below_the_weight_of_a_write_lets_one_through_at_a_time() {
+    let (budget, _) = budget(BudgetConfig { calls_per_user: 1, ..BudgetConfig::default() });
+    let first = budget.enter(SOMEBODY, Cost::Write).await.unwrap();
+    assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_none());
+    drop(first);
+    assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_payer_without_calls() {
+    let (budget, _) = budget(BudgetConfig::default());
+    for user in 0..1_000 {
+        drop(budget.enter(Payer::User(UserId(user)), Cost::Read).await.unwrap());
+    }
+    assert_eq!(budget.0.lines.lock().len(), 0);
+    let first = budget.enter(SOMEBODY, Cost::Read).await.unwrap();
+    let second = budget.enter(SOMEBODY, Cost::Read).await.unwrap();
+    drop(first);
+    assert_eq!(budget.0.lines.lock().len(), 1);
+    drop(second);
+    assert_eq!(budget.0.lines.lock().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_again_and_again_is_answered_late() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let begun = Instant::now();
+    for _ in 0..20 {
+        budget.hold_back(SOMEBODY).await;
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    budget.hold_back(SOMEBODY).await;
+    assert_eq!(begun.elapsed(), HELD_BACK);
+    budget.hold_back(Payer::User(UserId(2))).await;
+    assert_eq!(begun.elapsed(), HELD_BACK);
+}
+
+/// A bot that sends 50 messages and reads 50 pages a second for a minute, with a client that is slow to notice answers.
+#[test]
+fn honest_use_never_meets_the_limits() {
+    let (budget, clock) = budget(BudgetConfig::default());
+    for tick in 0..3_000_u32 {
+        clock.set(NOON + Duration::from_millis(20) * tick);
+        assert_eq!(passed(&budget, SOMEBODY, Cost::Message, 1), 1);
+        assert_eq!(passed(&budget, SOMEBODY, Cost::Read, 1), 1);
+    }
+    // A person in 500 rooms opens the page on six devices: pages of 50 rooms, then a room each.
+    let person = Payer::User(UserId(2));
+    assert_eq!(passed(&budget, person, Cost::Read, 6 * (500 / 50 + 4)), 84);
+    assert_eq!(passed(&budget, person, Cost::Write, 6 * 2), 12);
+}
+
+#[test]
+fn zero_is_no_limit() {
+    let (budget, _) = budget(BudgetConfig::NONE);
+    for cost in [Cost::Read, Cost::Write, Cost::Stream, Cost::Message, Cost::Probe] {
+        assert_eq!(passed(&budget, SOMEBODY, cost, 10_000), 10_000);
+        assert_eq!(passed(&budget, Payer::at("192.0.2.1".parse().unwrap()), cost, 10_000), 10_000);
+    }
+}

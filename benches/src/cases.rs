@@ -12,6 +12,7 @@ use crate::{report::Row, server::Gateway};
 mod deliver;
 mod doors;
 mod greedy;
+mod harm;
 mod idle;
 mod names;
 mod overhead;
@@ -36,6 +37,8 @@ pub(crate) enum Case {
     Names,
     /// Whether somebody who chats notices greedy clients.
     Greedy,
+    /// Whether one client can harm the others.
+    Harm,
     /// Whether somebody who chats notices 500 log-ins at once.
     Doors,
     /// Whether those who read notice one who does not.
@@ -67,7 +70,7 @@ impl Scale {
 
 impl Case {
     /// All of them, the quickest first.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Start,
         Self::Deliver,
         Self::Write,
@@ -77,6 +80,7 @@ impl Case {
         Self::Slow,
         Self::Greedy,
         Self::Names,
+        Self::Harm,
     ];
 
     /// Returns whether the outcome depends on the database.
@@ -98,6 +102,7 @@ impl Case {
             Self::Names => names::run(gateway, scale),
             Self::Doors => doors::run(gateway, scale).await,
             Self::Slow => slow::run(gateway, scale).await,
+            Self::Harm => harm::run(gateway, scale).await,
             Self::Greedy => greedy::run(gateway, scale).await,
         }
     }

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod cases;
+mod jail;
 mod load;
 mod machine;
 mod peer;

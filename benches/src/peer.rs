@@ -83,10 +83,18 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use grpcchatter_proto::v1::ChatRequest;
     use tokio::task::LocalSet;
 
     use super::*;
-    use crate::load::{grpc::Connection, swarm::Swarm, talker::Talker};
+    use crate::load::{
+        flood::{Flood, Request, by_turns},
+        grpc::Connection,
+        swarm::Swarm,
+        talker::Talker,
+    };
 
     #[tokio::test]
     async fn the_load_client_counts_every_delivery_and_every_answer() {
@@ -107,6 +115,24 @@ mod tests {
                 assert!(swarm.take_latencies().at(0.5) > 0.0);
             })
             .await;
+        server.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_flood_tells_what_is_answered_from_what_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(Peer::Broadcast.serve(listener));
+        let said = ChatRequest { body: "hello".into(), client_message_id: String::new() };
+        // One method is there and answers with a message, the other is not.
+        let calls = ["Chat", "Nothing"].map(|name| Request::call(address, name, "a token", &said));
+        let next = by_turns(calls.to_vec()).unwrap();
+        let flood = Flood { enough: 500, ..Flood::new(2, 8, next) };
+        let run = tokio::task::spawn_blocking(move || flood.run(address, Duration::from_secs(60)));
+        let tally = run.await.unwrap().unwrap();
+        assert!(tally.answered >= 500, "{tally:?}");
+        // They take turns, and at most those that were under way at the end are missing.
+        assert!(tally.refused.abs_diff(tally.answered) <= 2 * 8, "{tally:?}");
         server.abort();
     }
 }

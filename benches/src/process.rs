@@ -103,6 +103,11 @@ impl Process {
         self.started.elapsed()
     }
 
+    /// Returns its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the CPU time used so far by all threads, in user and kernel mode, in seconds.
     ///
     /// # Errors
@@ -122,8 +127,21 @@ impl Process {
     /// # Errors
     /// If the process has gone.
     pub(crate) fn resident(&self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    /// Returns the highest that the resident memory has been, in KB of 1,024 bytes.
+    ///
+    /// # Errors
+    /// If the process has gone.
+    pub(crate) fn highest(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("no {name}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 

@@ -134,6 +134,18 @@ impl Gateway {
         Process::start(&mut self.command(&[]))
     }
 
+    /// Starts it with the limits that it has by default, under a tool where one is named.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) fn start_limited(&self, tool: &[&str]) -> Result<Process> {
+        let mut command = self.command(tool);
+        for name in UNLIMITED {
+            command.env_remove(name);
+        }
+        Process::start(&mut command)
+    }
+
     /// Returns the command that starts it, under a tool where one is named.
     pub(crate) fn command(&self, tool: &[&str]) -> Command {
         let mut command = process::under(tool, &self.program);
@@ -173,7 +185,7 @@ async fn join_rooms(address: SocketAddr) -> Result<Vec<String>> {
 }
 
 /// Registers a user and returns their user token.
-fn sign_in(rest: &mut Rest, name: &str) -> Result<String> {
+pub(crate) fn sign_in(rest: &mut Rest, name: &str) -> Result<String> {
     let account = json!({ "user_name": name, "password": PASSWORD });
     let (status, answer) = rest.post("/register", &account)?;
     ensure!(status == 200, "could not register {name}: {answer}");

@@ -1,27 +1,31 @@
 //! Five hundred log-ins at once: how soon the excess is refused, and whether somebody who chats notices.
 
-use std::{net::SocketAddr, thread, time::Duration};
-
-use anyhow::{Context as _, Result, ensure};
-use futures_util::future::try_join_all;
-use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::Instant,
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    thread,
+    time::Duration,
 };
 
-use super::Scale;
-use crate::{load::victim, quantiles::Quantiles, report::Row, server::Gateway};
+use anyhow::{Context as _, Result};
+use futures_util::future::{join_all, try_join_all};
+use tokio::{net::TcpStream, time::Instant};
 
-const LOG_INS: usize = 500;
+use super::Scale;
+use crate::{
+    load::{grpc::connect_from, log_in::log_in, victim},
+    quantiles::Quantiles,
+    report::Row,
+    server::Gateway,
+};
+
+pub(super) const LOG_INS: usize = 500;
 /// Between two bursts, what the first has queued is answered.
-const BURSTS: u32 = 3;
+pub(super) const BURSTS: u32 = 3;
 
 /// What became of bursts of log-ins.
 #[derive(Debug, Default)]
-struct Answers {
-    refused: Quantiles,
+pub(super) struct Answers {
+    pub(super) refused: Quantiles,
     served: Quantiles,
 }
 
@@ -30,7 +34,7 @@ pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     let server = gateway.start()?;
     let mut quiet = victim::chat(server.address, token, |elapsed| elapsed >= scale.round).await?;
     let address = server.address;
-    let doors = thread::spawn(move || bursts(address));
+    let doors = thread::spawn(move || bursts(address, |_, _| Ipv4Addr::LOCALHOST));
     let mut pressed = victim::chat(server.address, token, |_| doors.is_finished()).await?;
     let Answers { mut refused, mut served } = doors.join().ok().context("the log-ins panicked")??;
     server.stop()?;
@@ -51,19 +55,20 @@ pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     ])
 }
 
-/// Sends the bursts, one after the other, from a thread of their own.
-fn bursts(address: SocketAddr) -> Result<Answers> {
+/// Sends the bursts, one after the other, on a runtime of their own; `from` says where each log-in of each burst comes from.
+pub(super) fn bursts(address: SocketAddr, from: impl Fn(u32, usize) -> Ipv4Addr) -> Result<Answers> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut answers = Answers::default();
-        for _ in 0..BURSTS {
+        for burst in 0..BURSTS {
             // They are there before: what is measured is the door, not the accept loop.
-            let sockets = try_join_all((0..LOG_INS).map(|_| TcpStream::connect(address))).await?;
-            let logins = sockets.into_iter().enumerate().map(|(number, socket)| log_in(socket, number));
-            for (status, took) in try_join_all(logins).await? {
-                match status {
-                    503 => answers.refused.add(took),
-                    _ => answers.served.add(took),
+            let sockets = (0..LOG_INS).map(|number| connect_from(from(burst, number), address));
+            let sockets = try_join_all(sockets).await?;
+            let logins = sockets.into_iter().enumerate().map(|(number, socket)| wrong(socket, number));
+            for (served, took) in join_all(logins).await {
+                match served {
+                    true => answers.served.add(took),
+                    false => answers.refused.add(took),
                 }
             }
         }
@@ -71,21 +76,10 @@ fn bursts(address: SocketAddr) -> Result<Answers> {
     })
 }
 
-/// Returns the status and the time to it.
-async fn log_in(mut socket: TcpStream, number: usize) -> Result<(u16, Duration)> {
-    let body =
-        json!({ "user_name": format!("other{number:03}"), "password": "Benchmark_2_word" }).to_string();
-    let request = format!(
-        "POST /login HTTP/1.1\r\nhost: bench\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len(),
-    );
+/// Logs in with a name that nobody has; returns whether its password was looked at, and the time to the answer.
+async fn wrong(socket: TcpStream, number: usize) -> (bool, Duration) {
     let began = Instant::now();
-    socket.write_all(request.as_bytes()).await?;
-    let mut answer = [0; 12];
-    socket.read_exact(&mut answer).await?;
-    let took = began.elapsed();
-    let status = str::from_utf8(&answer[9..])?.parse()?;
-    ensure!([401, 503].contains(&status), "a login was answered by {status}");
-    Ok((status, took))
+    let answer = log_in(socket, &format!("other{number:03}"), "Benchmark_2_word").await;
+    // Whoever is cut off is refused too.
+    answer.map_or_else(|_| (false, began.elapsed()), |(status, took)| (status == 401, took))
 }

@@ -1,8 +1,13 @@
 //! gRPC calls over the h2 crate.
 
-use std::net::SocketAddr;
+use std::{
+    error::Error,
+    fmt::{self, Display, Formatter},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::{
     RecvStream, SendStream,
@@ -10,7 +15,10 @@ use h2::{
 };
 use http::{HeaderMap, Request};
 use prost::Message;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::AbortHandle,
+};
 
 use super::wire;
 
@@ -22,6 +30,22 @@ pub(crate) struct Connection {
     requests: SendRequest<Bytes>,
     address: SocketAddr,
     driver: AbortHandle,
+}
+
+/// A status other than OK.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// gRPC's number for it.
+    pub(crate) code: String,
+    message: String,
+}
+
+impl Error for Refusal {}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}: {}", self.code, self.message)
+    }
 }
 
 /// One call with both its directions.
@@ -45,7 +69,18 @@ impl Connection {
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn open_with_window(address: SocketAddr, window: u32) -> Result<Self> {
-        let socket = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?, address, window).await
+    }
+
+    /// Connects from another address of this machine.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn open_from(from: Ipv4Addr, address: SocketAddr) -> Result<Self> {
+        Self::over(connect_from(from, address).await?, address, WINDOW).await
+    }
+
+    async fn over(socket: TcpStream, address: SocketAddr, window: u32) -> Result<Self> {
         socket.set_nodelay(true)?;
         let (requests, connection) = client::Builder::new()
             .initial_window_size(window)
@@ -124,9 +159,21 @@ pub(super) async fn receive(body: &mut RecvStream) -> Result<Option<Bytes>> {
 
 /// Returns the failure that headers or trailers tell of, if they do.
 pub(super) fn status(headers: &HeaderMap) -> Result<()> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     match text("grpc-status") {
-        Some(code) if code != "0" => bail!("status {code}: {}", text("grpc-message").unwrap_or_default()),
+        Some(code) if code != "0" => {
+            Err(Refusal { code, message: text("grpc-message").unwrap_or_default() }.into())
+        }
         _ => Ok(()),
     }
+}
+
+/// Connects from another address of this machine.
+///
+/// # Errors
+/// If nothing listens there.
+pub(crate) async fn connect_from(from: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(address).await
 }

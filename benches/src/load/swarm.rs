@@ -1,7 +1,7 @@
 //! Thousands of Subscribe streams that only count, with one pass over the bytes as they come from the socket.
 //!
-//! A general HTTP/2 client would cost more than the server under test. Here the headers are literals (RFC 7541, 6.2.2),
-//! the windows are as large as HTTP/2 allows, and of what comes only the length of each message is read.
+//! A general HTTP/2 client would cost more than the server under test. Here the windows are as large as HTTP/2 allows, and
+//! of what comes only the length of each message is read.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,17 +21,12 @@ use tokio::{
 };
 
 use super::{
+    frames::{self, FIRST_WINDOW, Frame, LARGEST_WINDOW, PREFACE, REFILL, flag, frame, kind, setting},
     stamp,
     wire::{self, Messages},
 };
 use crate::quantiles::Quantiles;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEAD: usize = 9;
-const LARGEST_WINDOW: u32 = (1 << 31) - 1;
-const FIRST_WINDOW: u32 = 65_535;
-/// The connection's window is refilled after this many bytes.
-const REFILL: u32 = 1 << 30;
 const SCRATCH: usize = 256 * 1024;
 /// The field of `SubscribeResponse` that holds a message, as its key on the wire.
 const MESSAGE: u8 = 0x12;
@@ -193,10 +188,9 @@ impl Connection {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let mut out = PREFACE.to_vec();
-        // SETTINGS_INITIAL_WINDOW_SIZE is 4 (RFC 9113, 6.5.2).
-        frame(&mut out, kind::SETTINGS, 0, 0, &[&[0, 4], &LARGEST_WINDOW.to_be_bytes()[..]].concat());
+        frames::settings(&mut out, &[(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
         frame(&mut out, kind::WINDOW_UPDATE, 0, 0, &(LARGEST_WINDOW - FIRST_WINDOW).to_be_bytes());
-        let headers = headers(address, token);
+        let headers = frames::call(address, "/grpcchatter.v1.ChatService/Subscribe", token);
         for stream in 0..streams {
             frame(&mut out, kind::HEADERS, flag::END_HEADERS, 2 * stream + 1, &headers);
             // One empty SubscribeRequest: from now on.
@@ -230,10 +224,7 @@ impl Connection {
 
     fn frames(&mut self, mut bytes: &[u8]) -> Result<()> {
         let now = stamp::now();
-        while let Some(&[a, b, c, kind, flags, w, x, y, z]) = bytes.first_chunk::<HEAD>() {
-            let length = u32::from_be_bytes([0, a, b, c]);
-            let Some(payload) = bytes.get(HEAD..HEAD + length as usize) else { break };
-            let stream = u32::from_be_bytes([w, x, y, z]);
+        while let Some((came @ Frame { kind, flags, stream, payload }, rest)) = Frame::first(bytes) {
             match kind {
                 kind::DATA => self.data(stream, payload, now)?,
                 kind::SETTINGS if flags & flag::ACK == 0 => {
@@ -245,9 +236,8 @@ impl Connection {
                 kind::RST_STREAM | kind::GOAWAY => bail!("the server ended stream {stream}: {payload:?}"),
                 _ => {}
             }
-            let ends = matches!(kind, kind::DATA | kind::HEADERS) && flags & flag::END_STREAM != 0;
-            ensure!(!ends, "stream {stream} ended with a status");
-            bytes = &bytes[HEAD + payload.len()..];
+            ensure!(!came.ends(), "stream {stream} ended with a status");
+            bytes = rest;
         }
         self.rest.clear();
         self.rest.extend_from_slice(bytes);
@@ -268,65 +258,4 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-/// Types of frames (RFC 9113, 6).
-mod kind {
-    pub(super) const DATA: u8 = 0;
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const RST_STREAM: u8 = 3;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const PING: u8 = 6;
-    pub(super) const GOAWAY: u8 = 7;
-    pub(super) const WINDOW_UPDATE: u8 = 8;
-}
-
-mod flag {
-    pub(super) const ACK: u8 = 1;
-    pub(super) const END_STREAM: u8 = 1;
-    pub(super) const END_HEADERS: u8 = 4;
-}
-
-fn frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
-    out.extend_from_slice(&length[1..]);
-    out.extend_from_slice(&[kind, flags]);
-    out.extend_from_slice(&stream.to_be_bytes());
-    out.extend_from_slice(payload);
-}
-
-fn headers(address: SocketAddr, token: &str) -> Vec<u8> {
-    let mut block = Vec::new();
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/grpcchatter.v1.ChatService/Subscribe"),
-        (":authority", &address.to_string()),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-        ("authorization", &format!("Bearer {token}")),
-    ];
-    for (name, value) in fields {
-        block.push(0);
-        string(&mut block, name);
-        string(&mut block, value);
-    }
-    block
-}
-
-/// Writes a string literal without Huffman's code (RFC 7541, 5.2): its length as an integer of a 7-bit prefix.
-fn string(block: &mut Vec<u8>, text: &str) {
-    const PREFIX: usize = 127;
-    match text.len().checked_sub(PREFIX) {
-        None => block.push(u8::try_from(text.len()).unwrap_or(0)),
-        Some(mut more) => {
-            block.push(0x7f);
-            while more >= 0x80 {
-                block.push(u8::try_from(more % 0x80).unwrap_or(0) | 0x80);
-                more /= 0x80;
-            }
-            block.push(u8::try_from(more).unwrap_or(0));
-        }
-    }
-    block.extend_from_slice(text.as_bytes());
 }

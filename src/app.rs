@@ -1,7 +1,8 @@
 //! The only wiring: builds every part from the configuration, and runs them until they are told to stop.
 //!
 //! Code runs in three places: each shard is a thread with a runtime of its own, which serves connections; the core
-//! is a runtime of two workers, which talks to the database; passwords are hashed on the core's blocking threads.
+//! is a runtime of two workers, which talks to the database; passwords are hashed on threads of their own, which go
+//! behind the others.
 //! The end comes in this order: shards, writers, pools, core.
 
 mod admin;
@@ -130,7 +131,7 @@ impl App {
         let log = Log::start(core.handle(), lanes, &publisher);
 
         let tokens = Tokens::new(store.clone(), Keys::new(&secrets), clock.clone(), config.tokens);
-        let passwords = Passwords::new(core.handle().clone(), clock.clone(), shards);
+        let passwords = Passwords::start(clock.clone(), shards).map_err(StartError::Runtime)?;
         core.spawn(expect_bcrypt(store.clone(), passwords.clone()));
         let guard = Guard::new(config.guard, clock.clone());
         let chat = Chat::new(

@@ -2,10 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Guard, Guess, Tokens};
+use super::{Guard, Guess, Tokens, guard::network};
 use crate::{
     clock::Clock,
-    crypto::{Passwords, Verdict},
+    crypto::{Passwords, Payer, Verdict},
     model::{Account, Error, Password, Result, RoomId, SessionId, Timestamp, UserIdentity, UserName},
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };
@@ -64,7 +64,7 @@ impl Accounts {
         password: Password,
         address: IpAddr,
     ) -> Result<Account> {
-        let place = self.passwords.admit()?;
+        let place = self.passwords.admit(Payer::Network(network(address)))?;
         self.guard.register(address)?;
         let hash = place.hash(password.expose()).await?;
         self.store.create_account(user_name, hash).await
@@ -75,8 +75,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
-        let place = self.passwords.admit()?;
+        let payer = Payer::Network(network(address));
+        // The guess first: it may wait for its turn, and a place is not to be held meanwhile.
         let attempt = self.guard.guess(address, Guess::Account(user_name)).await?;
+        let place = self.passwords.admit(payer)?;
         // No account has a name that breaks these bounds, and PostgreSQL refuses to look for U+0000.
         let known = user_name.chars().count() <= 255 && !user_name.contains('\0');
         let found =
@@ -89,7 +91,7 @@ impl Accounts {
         };
         attempt.succeeded();
         let rehashed = match verdict {
-            Verdict::RightNeedsRehash => self.passwords.hash(password).await.ok(),
+            Verdict::RightNeedsRehash => self.passwords.hash(payer, password).await.ok(),
             _ => None,
         };
         let id = SessionId(self.clock.uuid());
@@ -179,7 +181,7 @@ impl Accounts {
         address: IpAddr,
     ) -> Result<()> {
         let verified = self.verify(caller, password, address).await?;
-        let new_hash = self.passwords.hash(new_password.expose()).await?;
+        let new_hash = self.passwords.hash(Payer::Account(caller.user), new_password.expose()).await?;
         let rooms =
             self.store.change_password(caller.user, verified.password_hash, new_hash, caller.session).await?;
         (self.sessions_ended)(rooms);
@@ -205,8 +207,8 @@ impl Accounts {
 
     /// Checks the password of somebody who is logged in: a borrowed device is not enough.
     async fn verify(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<Credentials> {
-        let place = self.passwords.admit()?;
         let attempt = self.guard.guess(address, Guess::Account(caller.user_name.as_str())).await?;
+        let place = self.passwords.admit(Payer::Account(caller.user))?;
         let found = self.credentials(caller).await?;
         match place.verify(password, Some(found.password_hash.clone())).await? {
             Verdict::Right | Verdict::RightNeedsRehash => {

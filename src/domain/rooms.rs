@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    crypto::{Passwords, Verdict},
+    crypto::{Passwords, Payer, Verdict},
     hub::{Event, Hub},
     model::{
         Error, Result, Room, RoomInvitation, RoomName, RoomPassword, ShortCode, Timestamp, UserId,
@@ -87,7 +87,7 @@ impl Rooms {
         name: RoomName,
         password: RoomPassword,
     ) -> Result<Room> {
-        let password_hash = self.hash(&password).await?;
+        let password_hash = self.hash(caller, &password).await?;
         for _ in 0..DRAWS {
             let new = NewRoom {
                 short_code: self.draw_code(),
@@ -117,7 +117,7 @@ impl Rooms {
     ) -> Result<Room> {
         let record = self.owned(caller, code).await?;
         let password_hash = match &password {
-            Some(password) => Some(self.hash(password).await?),
+            Some(password) => Some(self.hash(caller, password).await?),
             None => None,
         };
         let renamed = name.is_some();
@@ -287,8 +287,8 @@ impl Rooms {
             return Ok(());
         }
         let attempt = self.guard.guess(address, Guess::Room(record.room.id)).await?;
-        let given = !password.is_empty();
-        if given && self.passwords.admit()?.verify(password.expose(), hash).await? != Verdict::Wrong {
+        let (given, payer) = (!password.is_empty(), Payer::Account(caller.user));
+        if given && self.passwords.admit(payer)?.verify(password.expose(), hash).await? != Verdict::Wrong {
             attempt.succeeded();
             Ok(())
         } else {
@@ -306,11 +306,11 @@ impl Rooms {
         self.store.user_by_name(user_name).await?.ok_or(Error::UserNotFound)
     }
 
-    async fn hash(&self, password: &RoomPassword) -> Result<Option<String>> {
+    async fn hash(&self, caller: &UserIdentity, password: &RoomPassword) -> Result<Option<String>> {
         if password.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.passwords.hash(password.expose()).await?))
+        Ok(Some(self.passwords.hash(Payer::Account(caller.user), password.expose()).await?))
     }
 
     /// Draws a code without bias: bytes beyond the last multiple of the alphabet's size are passed over.

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
-
 use super::{Accounts, Guard, GuardConfig, LogIn, TokenConfig, Tokens};
 use crate::{
     clock::Clock,
@@ -39,7 +37,7 @@ impl TemporaryDomain {
         let store = TemporaryStore::open(database, clock.clone()).await;
         let keys = Keys::new(&Secret::generate(&clock).into());
         let tokens = Tokens::new(store.clone(), keys, clock.clone(), TokenConfig::default());
-        let passwords = Passwords::new(Handle::current(), clock.clone(), 2);
+        let passwords = Passwords::start(clock.clone(), 2).unwrap();
         let guard = Guard::new(limits, clock.clone());
         let (ended, deleted) = (Arc::new(|_| ()), Arc::new(|| ()));
         let accounts =

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
@@ -20,6 +23,7 @@ on_each_database! {
     a_new_password_ends_the_other_sessions,
     a_deleted_account_is_gone_but_its_name_stays_taken,
     guessing_is_slowed_down_for_known_and_unknown_names_alike,
+    whoever_waits_for_a_guess_holds_no_place_among_the_passwords,
 }
 
 const NEW_PASSWORD: &str = "N3w-passw0rd!";
@@ -160,4 +164,19 @@ async fn guessing_is_slowed_down_for_known_and_unknown_names_alike(database: Tem
     domain.advance(Duration::from_secs(1));
     assert!(log_in(&domain, PASSWORD).await.is_ok());
     assert!(log_in(&domain, PASSWORD).await.is_ok());
+}
+
+/// All of one network, of which one password may be tried at a time.
+async fn whoever_waits_for_a_guess_holds_no_place_among_the_passwords(database: TemporaryDatabase) {
+    let limits = GuardConfig { registrations_per_hour: 0, guesses_per_hour: 1, messages_per_second: 0 };
+    let domain = TemporaryDomain::guarded(database, limits).await;
+    domain.enter("walker1").await;
+    // One more than may wait to be hashed, and fewer than may wait for a guess.
+    let mut waiting: Vec<_> = (0..61).map(|_| Box::pin(log_in(&domain, PASSWORD))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    for log_in in &mut waiting {
+        assert!(log_in.as_mut().poll(&mut context).is_pending());
+    }
+    let (name, password) = (UserName::parse("walker2").unwrap(), Password::parse(PASSWORD).unwrap());
+    domain.accounts.register(name, password, HERE).await.unwrap();
 }

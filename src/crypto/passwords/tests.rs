@@ -1,0 +1,154 @@
+use std::{
+    net::Ipv4Addr,
+    pin::pin,
+    sync::mpsc,
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+
+const HERE: Payer = Payer::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
+const THERE: Payer = Payer::Network(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
+const SOMEBODY: Payer = Payer::Account(UserId(1));
+
+fn passwords() -> Passwords {
+    Passwords::start(Clock::system(), 1).unwrap()
+}
+
+/// Keeps the only thread busy, until what is returned is dropped.
+fn keep_busy(passwords: &Passwords) -> mpsc::Sender<()> {
+    let (busy, until) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    let place = passwords.admit(Payer::Account(UserId(0))).unwrap();
+    let job = move |_: &mut Hasher| {
+        begun.send(()).unwrap();
+        // It ends with an error, when the sender is dropped.
+        let _ = until.recv();
+    };
+    place.pool.shared.submit(place.payer, place.ticket, Box::new(job));
+    has_begun.recv().unwrap();
+    busy
+}
+
+/// Takes places until there is none.
+fn fill(passwords: &Passwords, payer: Payer) -> Vec<Place> {
+    std::iter::from_fn(|| passwords.admit(payer).ok()).collect()
+}
+
+#[tokio::test]
+async fn a_hash_is_a_phc_string_with_owasps_parameters_and_its_own_salt() {
+    let passwords = passwords();
+    let hash = passwords.hash(HERE, "Passw0rd!").await.unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert_ne!(hash, passwords.hash(HERE, "Passw0rd!").await.unwrap());
+    let verify = |password: &'static str| passwords.admit(HERE).unwrap().verify(password, Some(hash.clone()));
+    assert_eq!(verify("Passw0rd!").await.unwrap(), Verdict::Right);
+    assert_eq!(verify("passw0rd!").await.unwrap(), Verdict::Wrong);
+}
+
+#[tokio::test]
+async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt() {
+    let (passwords, theirs) = (passwords(), bcrypt::hash("Passw0rd!", 4).unwrap());
+    passwords.expect_bcrypt(&theirs);
+    let ours = passwords.hash(HERE, "Passw0rd!").await.unwrap();
+    for (password, stored, verdict) in [
+        ("Passw0rd!", Some(&ours), Verdict::Right),
+        ("Passw0rd!", Some(&theirs), Verdict::RightNeedsRehash),
+        ("passw0rd!", Some(&ours), Verdict::Wrong),
+        ("passw0rd!", Some(&theirs), Verdict::Wrong),
+        ("Passw0rd!", None, Verdict::Wrong),
+    ] {
+        let seen = passwords.admit(HERE).unwrap().verify(password, stored.cloned()).await.unwrap();
+        assert_eq!(seen, verdict, "{password} {stored:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_excess_is_refused_at_once() {
+    let passwords = passwords();
+    let taken = fill(&passwords, HERE);
+    assert_eq!(taken.len(), WAITING_OF_NETWORK_PER_WORKER);
+    assert!(matches!(passwords.hash(HERE, "Passw0rd!").await, Err(Error::Overloaded)));
+    drop(taken);
+    assert!(passwords.hash(HERE, "Passw0rd!").await.is_ok());
+}
+
+#[tokio::test]
+async fn one_network_and_one_account_leave_places_to_others() {
+    let passwords = passwords();
+    let (network, account) = (fill(&passwords, HERE), fill(&passwords, SOMEBODY));
+    assert_eq!(network.len(), WAITING_OF_NETWORK_PER_WORKER);
+    assert!(!account.is_empty() && account.len() <= WAITING_OF_ACCOUNT, "{}", account.len());
+    assert!(passwords.hash(THERE, "Passw0rd!").await.is_ok());
+    assert!(passwords.hash(Payer::Account(UserId(2)), "Passw0rd!").await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
+    let passwords = passwords();
+    let busy = keep_busy(&passwords);
+    let mut waiting: Vec<_> =
+        fill(&passwords, HERE).into_iter().map(|place| Box::pin(place.hash("Passw0rd!"))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    for job in &mut waiting {
+        assert!(job.as_mut().poll(&mut context).is_pending());
+    }
+    let others = fill(&passwords, SOMEBODY);
+    assert_eq!(others.len(), WAITING_OF_ACCOUNT);
+    // Two places were free: the others have displaced as many of the newest jobs.
+    let displaced = waiting.split_off(waiting.len() - (WAITING_OF_ACCOUNT - 2));
+    for job in displaced {
+        assert!(matches!(job.await, Err(Error::Overloaded)));
+    }
+    for job in &mut waiting {
+        assert!(job.as_mut().poll(&mut context).is_pending());
+    }
+    // A place that is lost before its job comes tells the same.
+    let mut theirs = fill(&passwords, THERE);
+    assert!(theirs.len() > 1);
+    let others_again = fill(&passwords, Payer::Account(UserId(2)));
+    assert!(!others_again.is_empty());
+    let lost = theirs.pop().unwrap();
+    drop(busy);
+    assert!(matches!(lost.hash("Passw0rd!").await, Err(Error::Overloaded)));
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_frees_its_place_and_costs_no_hash() {
+    let passwords = passwords();
+    let busy = keep_busy(&passwords);
+    let places = fill(&passwords, SOMEBODY);
+    let count = places.len();
+    {
+        let mut context = Context::from_waker(Waker::noop());
+        for place in places {
+            let mut job = pin!(place.run(|_| panic!("nobody waits for it any more")));
+            let polled: Poll<Result<()>> = job.as_mut().poll(&mut context);
+            assert!(polled.is_pending());
+        }
+    }
+    assert_eq!(fill(&passwords, SOMEBODY).len(), count);
+    drop(busy);
+    assert!(passwords.hash(SOMEBODY, "Passw0rd!").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_panic_is_its_callers_alone() {
+    let passwords = passwords();
+    let broken = passwords.admit(HERE).unwrap().run::<()>(|_| panic!("on purpose")).await;
+    assert!(matches!(broken, Err(Error::Internal)), "{broken:?}");
+    assert!(passwords.hash(HERE, "Passw0rd!").await.is_ok());
+}
+
+#[tokio::test]
+async fn the_threads_end_with_the_last_handle() {
+    let passwords = passwords();
+    let shared = Arc::downgrade(&passwords.0.shared);
+    passwords.clone().hash(HERE, "Passw0rd!").await.unwrap();
+    assert!(shared.upgrade().is_some());
+    drop(passwords);
+    // The thread holds what is shared until it has ended.
+    while shared.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
+}

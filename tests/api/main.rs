@@ -32,6 +32,7 @@ mod metrics;
 mod not_text;
 mod one_port;
 mod original;
+mod passwords;
 mod presence;
 mod retention;
 mod revocation;

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -133,6 +134,11 @@ impl Process {
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where Linux tells about it.
+    pub(crate) fn proc(&self) -> PathBuf {
+        Path::new("/proc").join(self.child.id().expect("it runs").to_string())
     }
 
     /// Returns somebody without a token.

@@ -110,7 +110,7 @@ pub const SETTINGS: &[Setting] = &[
         "GUESSES_PER_HOUR",
         "30",
         "COUNT",
-        "wrong passwords from one address; 0 is no limit and turns the growing delays off",
+        "wrong passwords and short codes from one address, and by one account; 0 is no limit and turns the growing delays off",
     ),
     setting(
         "MESSAGES_PER_SECOND",

@@ -12,6 +12,6 @@ mod refresh;
 mod secret;
 
 pub use keys::Keys;
-pub use passwords::{Passwords, Payer, Place, Verdict};
+pub use passwords::{Passwords, Place, Verdict};
 pub use refresh::RefreshToken;
 pub use secret::{Secret, SecretError, Secrets};

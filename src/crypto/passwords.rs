@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -18,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
-    model::{Error, Result, UserId},
+    model::{Error, Payer, Result},
 };
 
 mod hasher;
@@ -39,21 +38,11 @@ const WAITING_OF_NETWORK_PER_WORKER: usize = 30;
 /// How many passwords of one account may wait, whatever they open: more than one person sets at once.
 const WAITING_OF_ACCOUNT: usize = 8;
 
-/// Whose share of the queue a password takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Payer {
-    /// Somebody's who has yet to log in: what one customer of a provider holds.
-    Network(IpAddr),
-    /// Somebody's who has logged in.
-    Account(UserId),
-}
-
-impl Payer {
-    const fn share(self, workers: usize) -> usize {
-        match self {
-            Self::Network(_) => workers * WAITING_OF_NETWORK_PER_WORKER,
-            Self::Account(_) => WAITING_OF_ACCOUNT,
-        }
+/// How many passwords of one payer may wait.
+const fn share(payer: Payer, workers: usize) -> usize {
+    match payer {
+        Payer::Network(_) => workers * WAITING_OF_NETWORK_PER_WORKER,
+        Payer::User(_) => WAITING_OF_ACCOUNT,
     }
 }
 
@@ -110,7 +99,7 @@ impl Passwords {
     /// # Errors
     /// [`Error::Overloaded`] where too many wait, of the payer or in all.
     pub fn admit(&self, payer: Payer) -> Result<Place> {
-        let ticket = self.0.shared.admit(payer, payer.share(self.0.workers)).ok_or(Error::Overloaded)?;
+        let ticket = self.0.shared.admit(payer, share(payer, self.0.workers)).ok_or(Error::Overloaded)?;
         Ok(Place { pool: Arc::clone(&self.0), payer, ticket })
     }
 

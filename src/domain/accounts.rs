@@ -2,11 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Guard, Guess, Tokens, guard::network};
+use super::{Guard, Guess, Tokens};
 use crate::{
     clock::Clock,
-    crypto::{Passwords, Payer, Verdict},
-    model::{Account, Error, Password, Result, RoomId, SessionId, Timestamp, UserIdentity, UserName},
+    crypto::{Passwords, Verdict},
+    model::{Account, Error, Password, Payer, Result, RoomId, SessionId, Timestamp, UserIdentity, UserName},
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };
 
@@ -64,7 +64,7 @@ impl Accounts {
         password: Password,
         address: IpAddr,
     ) -> Result<Account> {
-        let place = self.passwords.admit(Payer::Network(network(address)))?;
+        let place = self.passwords.admit(Payer::at(address))?;
         self.guard.register(address)?;
         let hash = place.hash(password.expose()).await?;
         self.store.create_account(user_name, hash).await
@@ -75,14 +75,14 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
-        let payer = Payer::Network(network(address));
-        // The guess first: it may wait for its turn, and a place is not to be held meanwhile.
-        let attempt = self.guard.guess(address, Guess::Account(user_name)).await?;
+        let (attempt, payer) =
+            (self.guard.guess(address, Guess::Account(user_name)).await?, Payer::at(address));
+        // Whoever waits for a turn takes no place in the queue of passwords.
         let place = self.passwords.admit(payer)?;
-        // No account has a name that breaks these bounds, and PostgreSQL refuses to look for U+0000.
-        let known = user_name.chars().count() <= 255 && !user_name.contains('\0');
-        let found =
-            if known { self.store.find_credentials(UserName::trusted(user_name)).await? } else { None };
+        let found = match UserName::lookup(user_name) {
+            Some(user_name) => self.store.find_credentials(user_name).await?,
+            None => None,
+        };
         let hash = found.as_ref().map(|found| found.password_hash.clone());
         let verdict = place.verify(password, hash).await?;
         let (Some(found), Verdict::Right | Verdict::RightNeedsRehash) = (found, verdict) else {
@@ -181,7 +181,7 @@ impl Accounts {
         address: IpAddr,
     ) -> Result<()> {
         let verified = self.verify(caller, password, address).await?;
-        let new_hash = self.passwords.hash(Payer::Account(caller.user), new_password.expose()).await?;
+        let new_hash = self.passwords.hash(Payer::User(caller.user), new_password.expose()).await?;
         let rooms =
             self.store.change_password(caller.user, verified.password_hash, new_hash, caller.session).await?;
         (self.sessions_ended)(rooms);
@@ -207,8 +207,9 @@ impl Accounts {
 
     /// Checks the password of somebody who is logged in: a borrowed device is not enough.
     async fn verify(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<Credentials> {
-        let attempt = self.guard.guess(address, Guess::Account(caller.user_name.as_str())).await?;
-        let place = self.passwords.admit(Payer::Account(caller.user))?;
+        // Under their session: strangers who guess at the account, here or elsewhere, must not keep them from it.
+        let attempt = self.guard.guess(address, Guess::Own(caller.session)).await?;
+        let place = self.passwords.admit(Payer::User(caller.user))?;
         let found = self.credentials(caller).await?;
         match place.verify(password, Some(found.password_hash.clone())).await? {
             Verdict::Right | Verdict::RightNeedsRehash => {

@@ -7,7 +7,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -21,10 +20,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{bucket::Bucket, fading::FadingMap, guard::network};
+use super::{bucket::Bucket, fading::FadingMap};
 use crate::{
     clock::Clock,
-    model::{Error, Result, UserId},
+    model::{Error, Payer, Result},
 };
 
 /// The limits; 0 is none.
@@ -64,22 +63,6 @@ impl BudgetConfig {
         anonymous_per_second: 0,
         anonymous_calls: 0,
     };
-}
-
-/// Who pays for a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Payer {
-    /// A user, wherever they call from.
-    User(UserId),
-    /// Whoever calls from a network without showing a token: an IPv4 address, or an IPv6 /64.
-    Network(IpAddr),
-}
-
-impl Payer {
-    /// Returns the payer of what an address asks for without a token.
-    pub fn at(address: IpAddr) -> Self {
-        Self::Network(network(address))
-    }
 }
 
 /// What a call costs.

@@ -8,7 +8,7 @@ pub(super) struct FadingMap<K, V> {
     old: HashMap<K, V>,
 }
 
-/// With the largest kind of entry, two generations take some 3 MB.
+/// With the largest kind of entry, two generations take some 7 MB.
 const CAPACITY: usize = 16 * 1024;
 
 impl<K: Eq + Hash, V: Default> FadingMap<K, V> {
@@ -23,6 +23,16 @@ impl<K: Eq + Hash, V: Default> FadingMap<K, V> {
         }
         let old = &mut self.old;
         self.young.entry(key).or_insert_with_key(|key| old.remove(key).unwrap_or_default())
+    }
+
+    /// Returns the entry where there is one. It is touched by nothing but [`Self::entry`].
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// [`Self::get`], to change it.
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
 
     pub(super) fn remove(&mut self, key: &K) {
@@ -44,6 +54,7 @@ mod tests {
             assert!(map.young.len() + map.old.len() <= 2 * CAPACITY);
         }
         assert_eq!(*map.entry(0), 10 * CAPACITY + 1);
+        assert_eq!((map.get(&0), map.get(&1)), (Some(&(10 * CAPACITY + 1)), None));
         assert_eq!(*map.entry(1), 0, "forgotten");
         map.remove(&0);
         assert_eq!(*map.entry(0), 0);

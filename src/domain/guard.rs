@@ -1,44 +1,48 @@
 //! The guard at the door: how often strangers may register and guess, and how fast a user may write.
 //!
-//! Nobody is ever locked out. An address that has used up its hour waits for the hour to pass; an account or a
-//! room that was guessed at answers more slowly, to known and unknown names alike. The state is bounded: what
-//! was not touched for longest is forgotten first.
+//! Nobody is ever locked out, and nobody waits for what others guess. Wrong guesses count for the hour of the network,
+//! and of the account where one is logged in, that they come from; delays belong to a target and a guesser together. So
+//! whoever guesses at an account slows down nobody but themselves:
+//!
+//! - A network from which somebody has logged in to an account before has an hour of its own for it.
+//! - Whoever is logged in tries their own password under their session alone.
+//! - A target at which many networks guess is answered more slowly to each of them, after its first wrong password. The
+//!   right one is let in at once from anywhere that has not guessed wrong.
+//!
+//! Known and unknown names are answered alike. The state is bounded: what was not touched for longest is forgotten first.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::sync::Notify;
 
 use super::{bucket::Bucket, fading::FadingMap};
 use crate::{
     clock::Clock,
-    model::{Error, Result, RoomId, UserId},
+    model::{Network, Result, RoomId, SessionId, UserId},
 };
 
+mod attempt;
 mod delay;
 mod guesses;
 mod hour;
+mod known;
+mod ledger;
 
-use delay::Failures;
-use guesses::{Guesses, Turn};
+pub use attempt::Attempt;
 use hour::Hour;
-
-/// How long a password waits for others of its address to be answered.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// When to come again where only passwords that are being tried are in the way.
-const SOON: Duration = Duration::from_secs(1);
+use ledger::Ledger;
 
 /// The limits; 0 is none.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardConfig {
     /// New accounts, per address (REGISTRATIONS_PER_HOUR).
     pub registrations_per_hour: u32,
-    /// Wrong passwords, per address (GUESSES_PER_HOUR); 0 turns the delays off too.
+    /// Wrong passwords and short codes, per address and per account that is logged in (GUESSES_PER_HOUR); 0 turns the
+    /// delays off too.
     pub guesses_per_hour: u32,
     /// Messages, per user (MESSAGES_PER_SECOND); bursts of four times as many pass.
     pub messages_per_second: u32,
@@ -50,15 +54,19 @@ impl Default for GuardConfig {
     }
 }
 
-/// Whose password is guessed.
+/// What is guessed.
 #[derive(Clone, Copy, Debug)]
 pub enum Guess<'a> {
-    /// An account's, by its name, whether or not there is such an account.
+    /// An account's password, by its name, whether or not there is such an account.
     Account(&'a str),
-    /// A room's.
-    Room(RoomId),
-    /// Nobody's: a short code that no room has was tried.
-    ShortCode(&'a str),
+    /// The password of the caller's own account, in this session.
+    Own(SessionId),
+    /// A room's password, by a user who is not in the room.
+    Room(RoomId, UserId),
+    /// A room's password, by a user who is in the room or owns it, and so needs none.
+    RoomOfMember(RoomId, UserId),
+    /// A short code, by a user.
+    ShortCode(UserId),
 }
 
 /// A handle to the limits. Clones share the counts.
@@ -68,22 +76,12 @@ pub struct Guard(Arc<Inner>);
 struct Inner {
     config: GuardConfig,
     clock: Clock,
-    /// Names are kept as hashes with a random key, so that a long one costs no more than a short one.
-    hasher: RandomState,
-    registrations: Mutex<FadingMap<IpAddr, Hour>>,
-    guesses: Mutex<FadingMap<IpAddr, Guesses>>,
-    /// Wakes those who wait for a turn, whenever a password was answered.
+    registrations: Mutex<FadingMap<Network, Hour>>,
+    ledger: Mutex<Ledger>,
+    /// Wakes those who wait for a turn, whenever a guess was answered.
     answered: Notify,
-    failures: Mutex<FadingMap<Target, Failures>>,
     /// When each user's bucket is empty again, on [`Clock::elapsed`].
     messages: Mutex<FadingMap<UserId, Duration>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Target {
-    Account(u64),
-    Room(RoomId),
-    ShortCode(u64),
 }
 
 impl Guard {
@@ -92,11 +90,9 @@ impl Guard {
         Self(Arc::new(Inner {
             config,
             clock,
-            hasher: RandomState::new(),
             registrations: Mutex::new(FadingMap::new()),
-            guesses: Mutex::new(FadingMap::new()),
+            ledger: Mutex::new(Ledger::new()),
             answered: Notify::new(),
-            failures: Mutex::new(FadingMap::new()),
             messages: Mutex::new(FadingMap::new()),
         }))
     }
@@ -110,57 +106,24 @@ impl Guard {
         if limit == 0 {
             return Ok(());
         }
-        hold(&self.0.registrations).entry(network(address)).take(self.0.clock.elapsed(), limit)
+        hold(&self.0.registrations).entry(Network::of(address)).take(self.0.clock.elapsed(), limit)
     }
 
-    /// Asks whether a password may be tried now, and says how it went afterwards.
+    /// Asks whether a guess may be tried now, and says how it went afterwards.
     ///
     /// No more are tried at once than could be wrong within the hour, so that many at once are as few as many in a row.
     /// Whoever comes on top of them waits until some are answered: behind one address there may be many people who all
     /// know their passwords.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] where the address has guessed wrong too often, or where the account or room was
-    /// guessed at too often; also, for a second, where too many of the address wait.
+    /// [`Error::RateLimited`] where the address, or the caller, has guessed wrong too often, or did so at this account
+    /// or room a moment ago; also, for a second, where too many wait.
     pub async fn guess(&self, address: IpAddr, guess: Guess<'_>) -> Result<Attempt> {
-        let inner = &self.0;
-        let target = match guess {
-            Guess::Account(name) => Target::Account(inner.hasher.hash_one(name)),
-            Guess::Room(room) => Target::Room(room),
-            Guess::ShortCode(code) => Target::ShortCode(inner.hasher.hash_one(code)),
-        };
-        let address = network(address);
-        if inner.config.guesses_per_hour == 0 {
-            return Ok(Attempt { guard: self.clone(), address, target });
+        if self.0.config.guesses_per_hour == 0 {
+            return Ok(Attempt::free(self));
         }
-        // In this order: an address without guesses left must not prolong anybody's delay.
-        self.turn(address).await?;
-        let attempt = Attempt { guard: self.clone(), address, target };
-        hold(&inner.failures).entry(target).wait(inner.clock.elapsed())?;
-        Ok(attempt)
-    }
-
-    /// Takes one of the address's guesses, and waits for it where others that are being tried hold them all.
-    async fn turn(&self, address: IpAddr) -> Result<()> {
-        let begin = || {
-            let (now, limit) = (self.0.clock.elapsed(), self.0.config.guesses_per_hour);
-            hold(&self.0.guesses).entry(address).begin(now, limit)
-        };
-        if begin()? == Turn::Now {
-            return Ok(());
-        }
-        let _waiting = Waiting::of(&self.0, address)?;
-        let waits = async {
-            loop {
-                // Before it asks, so that no answer in between is missed.
-                let answered = self.0.answered.notified();
-                if begin()? == Turn::Now {
-                    return Ok(());
-                }
-                answered.await;
-            }
-        };
-        timeout(LONGEST_WAIT, waits).await.unwrap_or(Err(Error::RateLimited { retry_after: SOON }))
+        let terms = hold(&self.0.ledger).terms(address, guess, self.0.clock.elapsed());
+        Attempt::begin(self, terms).await
     }
 
     /// Counts a message.
@@ -176,71 +139,6 @@ impl Guard {
 
 /// How many seconds' worth of messages may come at once: 200 where 50 a second are allowed.
 const BURST_SECONDS: u32 = 4;
-
-/// Somebody who waits for a turn. Their number is bounded, since each answer wakes them all.
-struct Waiting<'a> {
-    inner: &'a Inner,
-    address: IpAddr,
-}
-
-impl<'a> Waiting<'a> {
-    fn of(inner: &'a Inner, address: IpAddr) -> Result<Self> {
-        if hold(&inner.guesses).entry(address).queue() {
-            Ok(Self { inner, address })
-        } else {
-            Err(Error::RateLimited { retry_after: SOON })
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        hold(&self.inner.guesses).entry(self.address).leave_queue();
-    }
-}
-
-/// A password that is being tried. Dropped without a word, it was not answered and does not count.
-#[must_use = "say whether the password was right"]
-pub struct Attempt {
-    guard: Guard,
-    address: IpAddr,
-    target: Target,
-}
-
-impl Attempt {
-    /// The password was wrong.
-    pub fn failed(self) {
-        let inner = &self.guard.0;
-        if inner.config.guesses_per_hour != 0 {
-            let now = inner.clock.elapsed();
-            hold(&inner.guesses).entry(self.address).count(now);
-            hold(&inner.failures).entry(self.target).add(now);
-        }
-    }
-
-    /// The password was right: the account or room answers at once again.
-    pub fn succeeded(self) {
-        hold(&self.guard.0.failures).remove(&self.target);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        let inner = &self.guard.0;
-        if inner.config.guesses_per_hour != 0 {
-            hold(&inner.guesses).entry(self.address).end();
-            inner.answered.notify_waiters();
-        }
-    }
-}
-
-/// Returns what one customer of a provider holds: an IPv4 address, or an IPv6 /64.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing panics while it counts")

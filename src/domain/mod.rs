@@ -15,7 +15,7 @@ pub(crate) mod temporary;
 mod tokens;
 
 pub use accounts::{AccountDeleted, Accounts, LogIn, SessionsEnded};
-pub use budget::{Budget, BudgetConfig, Cost, Payer, Permit};
+pub use budget::{Budget, BudgetConfig, Cost, Permit};
 pub use chat::Chat;
 pub use guard::{Attempt, Guard, GuardConfig, Guess};
 pub use log::Log;

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    crypto::{Passwords, Payer, Verdict},
+    crypto::{Passwords, Verdict},
     hub::{Event, Hub},
     model::{
-        Error, Result, Room, RoomInvitation, RoomName, RoomPassword, ShortCode, Timestamp, UserId,
-        UserIdentity,
+        Error, Payer, Result, Room, RoomInvitation, RoomName, RoomPassword, ShortCode, Timestamp,
+        UserIdentity, UserName,
     },
-    store::{NewRoom, RoomPage, RoomRecord, Store},
+    store::{FoundRoom, FoundUser, NewRoom, RoomPage, RoomRecord, Store},
 };
 
 /// An invitation lives so long unless its maker says otherwise.
@@ -107,15 +107,17 @@ impl Rooms {
     /// Renames a room, changes its password, or both. A new password ends every chat token but the owner's.
     ///
     /// # Errors
-    /// [`Error::RoomNotFound`], [`Error::NotRoomOwner`], [`Error::Overloaded`]; failures of the database.
+    /// [`Error::RoomNotFound`] for whoever is not in the room, [`Error::NotRoomOwner`], [`Error::RateLimited`],
+    /// [`Error::Overloaded`]; failures of the database.
     pub async fn update(
         &self,
         caller: &UserIdentity,
         code: &ShortCode,
         name: Option<RoomName>,
         password: Option<RoomPassword>,
+        address: IpAddr,
     ) -> Result<Room> {
-        let record = self.owned(caller, code).await?;
+        let record = self.owned(caller, code, address).await?;
         let password_hash = match &password {
             Some(password) => Some(self.hash(caller, password).await?),
             None => None,
@@ -135,9 +137,10 @@ impl Rooms {
     /// Deletes a room and its messages, and ends its streams.
     ///
     /// # Errors
-    /// [`Error::RoomNotFound`], [`Error::NotRoomOwner`]; failures of the database.
-    pub async fn delete(&self, caller: &UserIdentity, code: &ShortCode) -> Result<()> {
-        let record = self.owned(caller, code).await?;
+    /// [`Error::RoomNotFound`] for whoever is not in the room, [`Error::NotRoomOwner`], [`Error::RateLimited`];
+    /// failures of the database.
+    pub async fn delete(&self, caller: &UserIdentity, code: &ShortCode, address: IpAddr) -> Result<()> {
+        let record = self.owned(caller, code, address).await?;
         self.store.delete_room(record.room.id).await?;
         if let Some(room) = self.hub.get(record.room.id) {
             self.hub.forget(record.room.id);
@@ -162,13 +165,14 @@ impl Rooms {
     /// Makes an invitation. Returns the room token with the moment when it ends.
     ///
     /// # Errors
-    /// [`Error::InvalidField`] for a life of nothing or of more than 30 days, [`Error::RoomNotFound`],
-    /// [`Error::NotRoomOwner`]; failures of the database.
+    /// [`Error::InvalidField`] for a life of nothing or of more than 30 days, [`Error::RoomNotFound`] for whoever is not
+    /// in the room, [`Error::NotRoomOwner`], [`Error::RateLimited`]; failures of the database.
     pub async fn invite(
         &self,
         caller: &UserIdentity,
         code: &ShortCode,
         ttl: Option<Duration>,
+        address: IpAddr,
     ) -> Result<(String, Timestamp)> {
         let ttl = ttl.unwrap_or(INVITATION);
         if ttl.as_secs() == 0 || ttl > LONGEST_INVITATION {
@@ -177,48 +181,59 @@ impl Rooms {
                 problem: "an invitation lives 1 second to 30 days",
             });
         }
-        let record = self.owned(caller, code).await?;
+        let record = self.owned(caller, code, address).await?;
         let invitation = RoomInvitation { room: record.room.id, room_epoch: record.epoch };
         Ok(self.tokens.issue_invitation(invitation, ttl))
     }
 
-    /// Puts a user out of a room and ends their streams; with `ban` they may not come back.
+    /// Puts a user out of a room and ends their streams; with `ban` they may not come back. A ban is the same for a name
+    /// that nobody has: it must not tell who is there.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`] where they are not a member (or, with `ban`, not there at all),
-    /// [`Error::InvalidField`] for the owner, [`Error::RoomNotFound`], [`Error::NotRoomOwner`]; failures of the
-    /// database.
+    /// [`Error::UserNotFound`] where they are not a member, unless they are banned; [`Error::InvalidField`] for the
+    /// owner, and what keeps others from it; failures of the database.
     pub async fn remove(
         &self,
         caller: &UserIdentity,
         code: &ShortCode,
         user_name: &str,
         ban: bool,
+        address: IpAddr,
     ) -> Result<()> {
-        let record = self.owned(caller, code).await?;
-        let user = self.user(user_name).await?;
-        if user == record.room.owner {
+        let record = self.owned(caller, code, address).await?;
+        let found = self.user(&record, user_name).await?;
+        let user = found.map(|found| found.user);
+        if user == Some(record.room.owner) {
             return Err(Error::InvalidField {
                 field: "user_name",
                 problem: "the owner cannot be put out of the room",
             });
         }
-        if !self.store.end_membership(record.room.id, user, ban).await? {
+        let is_member = found.and_then(|found| found.membership).is_some_and(|member| member.joined);
+        if !ban && !is_member {
             return Err(Error::UserNotFound);
         }
-        self.hub.leave(record.room.id, user);
+        self.store.end_membership(record.room.id, user, ban).await?;
+        if let Some(user) = user {
+            self.hub.leave(record.room.id, user);
+        }
         self.publisher.recheck(record.room.id).await
     }
 
-    /// Lets a banned user in again.
+    /// Lets a banned user in again. As with the ban, the answer is the same whether or not there is one.
     ///
     /// # Errors
-    /// [`Error::UserNotFound`] where they are not banned, [`Error::RoomNotFound`], [`Error::NotRoomOwner`];
-    /// failures of the database.
-    pub async fn unban(&self, caller: &UserIdentity, code: &ShortCode, user_name: &str) -> Result<()> {
-        let record = self.owned(caller, code).await?;
-        let user = self.user(user_name).await?;
-        if self.store.unban(record.room.id, user).await? { Ok(()) } else { Err(Error::UserNotFound) }
+    /// What keeps others from it, and failures of the database.
+    pub async fn unban(
+        &self,
+        caller: &UserIdentity,
+        code: &ShortCode,
+        user_name: &str,
+        address: IpAddr,
+    ) -> Result<()> {
+        let record = self.owned(caller, code, address).await?;
+        let found = self.user(&record, user_name).await?;
+        self.store.unban(record.room.id, found.map(|found| found.user)).await
     }
 
     /// Enters a room: with its password, with an invitation, or, for members, with the code alone.
@@ -229,9 +244,9 @@ impl Rooms {
     pub async fn join(&self, caller: &UserIdentity, key: Key, address: IpAddr) -> Result<Entered> {
         let record = match key {
             Key::Code(code, password) => {
-                let record = self.find(&code, address).await?;
-                self.check_password(caller, &record, &password, address).await?;
-                record
+                let found = self.find(caller, code, address).await?;
+                self.check_password(caller, &found, &password, address).await?;
+                found.record
             }
             Key::Invitation(token) => {
                 let invitation = self.tokens.read_invitation(&token)?;
@@ -254,63 +269,78 @@ impl Rooms {
     }
 
     /// Finds a room by its code. A code that no room has counts as a guess: rooms without a password could else be
-    /// found by trying.
-    async fn find(&self, code: &ShortCode, address: IpAddr) -> Result<RoomRecord> {
-        let attempt = self.guard.guess(address, Guess::ShortCode(code.as_str())).await?;
-        match self.store.room_by_code(code).await {
-            Err(error @ Error::RoomNotFound(_)) => {
-                attempt.failed();
-                Err(error)
+    /// found by trying. Whoever knows of the room takes no guess, and needs none left.
+    async fn find(&self, caller: &UserIdentity, code: ShortCode, address: IpAddr) -> Result<FoundRoom> {
+        let found = self.store.find_room(&code, caller.user).await?;
+        if let Some(found) = found.as_ref().filter(|found| knows(caller, found) || is_banned(found)) {
+            return Ok(found.clone());
+        }
+        let attempt = self.guard.guess(address, Guess::ShortCode(caller.user)).await?;
+        found.ok_or_else(|| {
+            attempt.failed();
+            Error::RoomNotFound(code)
+        })
+    }
+
+    /// Finds a room that the caller owns. Who is not in the room hears the same as of a code that no room has, after the
+    /// same work, and it counts as the same guess.
+    async fn owned(&self, caller: &UserIdentity, code: &ShortCode, address: IpAddr) -> Result<RoomRecord> {
+        let found = self.store.find_room(code, caller.user).await?;
+        match found.filter(|found| knows(caller, found)) {
+            Some(found) if found.record.room.owner == caller.user => Ok(found.record),
+            Some(_) => Err(Error::NotRoomOwner(code.clone())),
+            None => {
+                self.guard.guess(address, Guess::ShortCode(caller.user)).await?.failed();
+                Err(Error::RoomNotFound(code.clone()))
             }
-            found => found,
         }
     }
 
-    /// Checks a password where one was given; else whether the caller may enter without.
+    /// Checks a password where one was given; else whether the caller may enter without, which is no guess.
     async fn check_password(
         &self,
         caller: &UserIdentity,
-        record: &RoomRecord,
+        found: &FoundRoom,
         password: &RoomPassword,
         address: IpAddr,
     ) -> Result<()> {
-        let membership = self.store.membership(record.room.id, caller.user).await?;
-        if membership.is_some_and(|member| member.banned) {
-            return Err(Error::Banned(record.room.short_code.clone()));
+        let FoundRoom { record, membership } = found;
+        let (room, code, hash) = (record.room.id, &record.room.short_code, record.password_hash.clone());
+        if is_banned(found) {
+            return Err(Error::Banned(code.clone()));
         }
-        let hash = record.password_hash.clone();
-        if password.is_empty() && hash.is_none() {
-            return Ok(());
-        }
+        let is_owner = record.room.owner == caller.user;
         let is_member = membership.is_some_and(|member| member.joined && member.room_epoch == record.epoch);
-        if password.is_empty() && (is_member || record.room.owner == caller.user) {
-            return Ok(());
+        if password.is_empty() {
+            let may_enter = hash.is_none() || is_member || is_owner;
+            return if may_enter { Ok(()) } else { Err(Error::WrongRoomPassword(code.clone())) };
         }
-        let attempt = self.guard.guess(address, Guess::Room(record.room.id)).await?;
-        let (given, payer) = (!password.is_empty(), Payer::Account(caller.user));
-        if given && self.passwords.admit(payer)?.verify(password.expose(), hash).await? != Verdict::Wrong {
+        let needs_none = is_member || is_owner;
+        let guess = if needs_none { Guess::RoomOfMember } else { Guess::Room };
+        let attempt = self.guard.guess(address, guess(room, caller.user)).await?;
+        let place = self.passwords.admit(Payer::User(caller.user))?;
+        if place.verify(password.expose(), hash).await? == Verdict::Wrong {
+            attempt.failed();
+            Err(Error::WrongRoomPassword(code.clone()))
+        } else {
             attempt.succeeded();
             Ok(())
-        } else {
-            attempt.failed();
-            Err(Error::WrongRoomPassword(record.room.short_code.clone()))
         }
     }
 
-    async fn owned(&self, caller: &UserIdentity, code: &ShortCode) -> Result<RoomRecord> {
-        let record = self.store.room_by_code(code).await?;
-        if record.room.owner == caller.user { Ok(record) } else { Err(Error::NotRoomOwner(code.clone())) }
-    }
-
-    async fn user(&self, user_name: &str) -> Result<UserId> {
-        self.store.user_by_name(user_name).await?.ok_or(Error::UserNotFound)
+    /// Finds somebody by their name, with what they are to the room.
+    async fn user(&self, record: &RoomRecord, user_name: &str) -> Result<Option<FoundUser>> {
+        match UserName::lookup(user_name) {
+            Some(user_name) => self.store.find_user(&user_name, record.room.id).await,
+            None => Ok(None),
+        }
     }
 
     async fn hash(&self, caller: &UserIdentity, password: &RoomPassword) -> Result<Option<String>> {
         if password.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.passwords.hash(Payer::Account(caller.user), password.expose()).await?))
+        Ok(Some(self.passwords.hash(Payer::User(caller.user), password.expose()).await?))
     }
 
     /// Draws a code without bias: bytes beyond the last multiple of the alphabet's size are passed over.
@@ -328,4 +358,14 @@ impl Rooms {
         }
         ShortCode::trusted(code)
     }
+}
+
+/// Says whether the caller may know that the room is there: its owner, and its members.
+fn knows(caller: &UserIdentity, found: &FoundRoom) -> bool {
+    let is_member = found.membership.is_some_and(|member| member.joined && !member.banned);
+    is_member || found.record.room.owner == caller.user
+}
+
+fn is_banned(found: &FoundRoom) -> bool {
+    found.membership.is_some_and(|member| member.banned)
 }

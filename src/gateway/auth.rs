@@ -25,8 +25,8 @@ use super::{
     status,
 };
 use crate::{
-    domain::{Budget, Cost, Payer, Permit, Tokens},
-    model::{Error, Result},
+    domain::{Budget, Cost, Permit, Tokens},
+    model::{Error, Payer, Result},
 };
 
 /// The original's name of the header that holds a token.

@@ -20,9 +20,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer_memory::{AnswerMemory, ConnectionMemory},
     first_bytes::{self, Spoken},
     grpc::SideStreams,
-    ledger::{Answers, Ledger},
     listener::Door,
     patience::Patient,
     prefixed::Prefixed,
@@ -66,7 +66,7 @@ pub(super) struct Peer {
     /// Its streams that the hub does not know of.
     pub side_streams: Arc<SideStreams>,
     /// The memory of the answers on it.
-    pub answers: Answers,
+    pub answers: ConnectionMemory,
     /// How fast it takes what is sent, on HTTP/1.1.
     pub sending: SendWatch,
 }
@@ -77,7 +77,7 @@ impl Peer {
         address: IpAddr,
         door: Door,
         shard: usize,
-        answers: Answers,
+        answers: ConnectionMemory,
         retiring: CancellationToken,
     ) -> Self {
         let side_streams = Arc::new(SideStreams::new(retiring));
@@ -151,15 +151,15 @@ pub(super) async fn serve(
     };
     let io = Prefixed::new(first, io);
     let (connection, sending) = (Arc::clone(&peer.connection), peer.sending.clone());
-    let ledger = stack.ledger().clone();
+    let memory = stack.memory().clone();
     let service = stack.for_peer(peer);
     if is_http2 {
-        let serving = http2(ledger).serve_connection(TokioIo::new(io), service);
+        let serving = http2(memory).serve_connection(TokioIo::new(io), service);
         drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
     } else {
         let io = TokioIo::new(Watched::new(io, sending.clone()));
         let serving = http1().serve_connection(io, service);
-        let mut serving = LeftOpen { serving, sending, ledger, look: None };
+        let mut serving = LeftOpen { serving, sending, memory, look: None };
         let shut_down =
             |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().serving).graceful_shutdown();
         if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, shut_down).await {
@@ -176,7 +176,7 @@ type Http1 = http1::Connection<TokioIo<Watched<Prefixed<Transport>>>, PeerServic
 struct LeftOpen {
     serving: Http1,
     sending: SendWatch,
-    ledger: Ledger,
+    memory: AnswerMemory,
     /// When to look next how fast the peer reads.
     look: Option<Pin<Box<Sleep>>>,
 }
@@ -189,7 +189,7 @@ impl Future for LeftOpen {
         if let Poll::Ready(ended) = this.serving.poll_without_shutdown(context) {
             return Poll::Ready(ended);
         }
-        while let Some(deadline) = this.sending.deadline(this.ledger.is_tight()) {
+        while let Some(deadline) = this.sending.deadline(this.memory.is_tight()) {
             // Memory may be tight before that.
             let next = || deadline.min(Instant::now() + LOOK);
             let look = this.look.get_or_insert_with(|| Box::pin(sleep_until(next())));
@@ -326,8 +326,8 @@ fn http1() -> http1::Builder {
 }
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
-fn http2(ledger: Ledger) -> http2::Builder<Patient> {
-    let mut builder = http2::Builder::new(Patient(ledger));
+fn http2(memory: AnswerMemory) -> http2::Builder<Patient> {
+    let mut builder = http2::Builder::new(Patient(memory));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(1_000)

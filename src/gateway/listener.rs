@@ -25,6 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
+    model::Network,
 };
 
 /// How many connections wait in the kernel to be taken.
@@ -241,14 +242,14 @@ struct SeatsInner {
     limits: Limits,
     taken: AtomicUsize,
     /// Guards both counts against being raised over a limit.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<Network, usize>>,
 }
 
 /// One open connection; dropping it makes room for another.
 #[derive(Debug)]
 struct Seat {
     seats: Seats,
-    network: IpAddr,
+    network: Network,
 }
 
 impl Seats {
@@ -269,7 +270,7 @@ impl Seats {
 
     fn take(&self, address: IpAddr) -> Option<Seat> {
         let inner = &self.0;
-        let network = network(address);
+        let network = Network::of(address);
         // Both counts are looked at and raised under one lock: there may be several listeners.
         let mut by_address = inner.by_address.lock();
         if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
@@ -296,14 +297,6 @@ impl Drop for Seat {
                 by_address.remove(&self.network);
             }
         }
-    }
-}
-
-/// Whoever has one address of an IPv6 /64 has them all.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
     }
 }
 

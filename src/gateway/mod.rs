@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod answer_memory;
 mod auth;
 mod body;
 mod connection;
@@ -10,7 +11,6 @@ mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
-mod ledger;
 mod listener;
 mod patience;
 mod prefixed;

@@ -24,8 +24,8 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    answer_memory::{AnswerMemory, Reservation},
     body::{Body, BoxError},
-    ledger::{Ledger, Reservation},
 };
 use crate::domain::Permit;
 
@@ -112,7 +112,7 @@ impl AsRef<[u8]> for HeldBytes {
 
 /// Runs the streams of an HTTP/2 connection, each in a task of its own, for as long as their peers read.
 #[derive(Clone, Debug)]
-pub(super) struct Patient(pub(super) Ledger);
+pub(super) struct Patient(pub(super) AnswerMemory);
 
 impl<F> Executor<F> for Patient
 where
@@ -125,7 +125,7 @@ where
     }
 }
 
-async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>, ledger: Ledger) {
+async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>, memory: AnswerMemory) {
     let mut waiting = None;
     poll_fn(|context| {
         if stream.as_mut().poll(context).is_ready() {
@@ -141,7 +141,7 @@ async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>, ledger: Ledge
         });
         loop {
             std::task::ready!(look.as_mut().poll(context));
-            let end = *since + allowed(u64::from(pieces) * PIECE as u64, ledger.is_tight());
+            let end = *since + allowed(u64::from(pieces) * PIECE as u64, memory.is_tight());
             if look.deadline() >= end {
                 tracing::debug!(pieces, "an answer was reset: it is not read");
                 return Poll::Ready(());
@@ -262,7 +262,7 @@ mod tests {
 
     /// Serves an answer whose peer asks for a piece each time that so long has passed, and returns after how long it was
     /// reset.
-    async fn reset_after(between: Duration, ledger: Ledger) -> Duration {
+    async fn reset_after(between: Duration, memory: AnswerMemory) -> Duration {
         let begun = Instant::now();
         let answer = async move {
             for piece in 1..1_000 {
@@ -270,22 +270,22 @@ mod tests {
                 tokio::time::sleep(between).await;
             }
         };
-        TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(answer), ledger)).await;
+        TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(answer), memory)).await;
         begun.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_a_piece_now_and_then_is_reset_all_the_same() {
-        let (roomy, tight) = (Ledger::new(1 << 26), Ledger::new(1));
+        let (roomy, tight) = (AnswerMemory::new(1 << 26), AnswerMemory::new(1));
         let Ok(_all) = tight.connection(true).reserve(usize::MAX).await else { panic!("no memory") };
         let seconds = Duration::from_secs;
-        for (between, ledger, at_most) in [
+        for (between, memory, at_most) in [
             (seconds(3_600), &roomy, seconds(32)),
             (seconds(20), &roomy, seconds(36)),
             (seconds(3_600), &tight, seconds(7)),
             (seconds(4), &tight, seconds(16)),
         ] {
-            let after = reset_after(between, ledger.clone()).await;
+            let after = reset_after(between, memory.clone()).await;
             assert!(after <= at_most, "{between:?}: {after:?}");
         }
         // 16 KiB each second is fast enough.

@@ -26,12 +26,12 @@ use tower_http::{
 
 use super::{
     ClientAddress, Gauges, MetricsToken, Readiness,
+    answer_memory::{AnswerMemory, ConnectionMemory},
     auth::{Auth, AuthLayer, TOKEN},
     body::Body,
     connection::Peer,
     figures::Counted,
     grpc::{Grpc, Health},
-    ledger::{Answers, Ledger},
     patience::{MayLieUnread, Paced},
     refusal, rest, rest_limits,
     route::{Dialect, Route, normalise},
@@ -40,9 +40,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{Accounts, Budget, Chat, Cost, Payer, Rooms, Tokens},
+    domain::{Accounts, Budget, Chat, Cost, Rooms, Tokens},
     metrics::Levels,
-    model::Error,
+    model::{Error, Payer},
 };
 
 /// What the gateway stands on.
@@ -83,18 +83,18 @@ pub struct Stack {
     service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
     trusted_proxies: Arc<[IpNet]>,
     answers_preflights: bool,
-    ledger: Ledger,
+    memory: AnswerMemory,
 }
 
 impl Stack {
     /// Puts the layers on one another, outermost first, and returns the handle to the services' health.
     pub fn new(parts: Parts) -> (Self, Health) {
         let auth = AuthLayer::new(parts.tokens, parts.budget.clone());
-        let ledger = Ledger::new(parts.answer_memory);
+        let memory = AnswerMemory::new(parts.answer_memory);
         let rest = rest::Rest {
             accounts: parts.accounts,
             readiness: parts.readiness,
-            gauges: with_memory(parts.gauges, ledger.clone()),
+            gauges: with_memory(parts.gauges, memory.clone()),
             metrics_token: parts.metrics_token,
             web_dir: parts.web_dir,
         };
@@ -117,19 +117,19 @@ impl Stack {
             service: BoxCloneSyncService::new(service),
             trusted_proxies: parts.trusted_proxies.into(),
             answers_preflights: !parts.cors_origins.is_empty(),
-            ledger,
+            memory,
         };
         (stack, health)
     }
 
     /// Returns the memory of all answers.
-    pub(super) const fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(super) const fn memory(&self) -> &AnswerMemory {
+        &self.memory
     }
 
     /// Begins to count the answers to a peer.
-    pub(super) fn answers_to(&self, peer: IpAddr) -> Answers {
-        self.ledger.connection(is_trusted(peer, &self.trusted_proxies))
+    pub(super) fn answers_to(&self, peer: IpAddr) -> ConnectionMemory {
+        self.memory.connection(is_trusted(peer, &self.trusted_proxies))
     }
 
     /// Returns the service of one connection.
@@ -139,8 +139,8 @@ impl Stack {
 }
 
 /// Adds to what is told what the gateway itself knows.
-fn with_memory(gauges: Gauges, ledger: Ledger) -> Gauges {
-    Arc::new(move || Levels { answer_bytes: ledger.taken(), ..gauges() })
+fn with_memory(gauges: Gauges, memory: AnswerMemory) -> Gauges {
+    Arc::new(move || Levels { answer_bytes: memory.taken(), ..gauges() })
 }
 
 /// Puts who is calling into every request of a connection.

@@ -6,6 +6,7 @@
 mod error;
 mod identity;
 mod message;
+mod payer;
 mod room;
 mod text;
 mod timestamp;
@@ -13,6 +14,7 @@ mod timestamp;
 pub use error::{Error, ErrorKind, Result};
 pub use identity::{ChatIdentity, Identity, RoomInvitation, SessionId, TokenKind, UserIdentity};
 pub use message::{Line, Message, ResumePoint, StreamId};
+pub use payer::{Network, Payer};
 pub use room::{Epochs, Room, RoomId};
 pub use text::{ClientMessageId, MessageBody, Password, RoomName, RoomPassword, ShortCode, UserName};
 pub use timestamp::Timestamp;

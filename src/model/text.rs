@@ -30,6 +30,12 @@ impl UserName {
         if valid { Ok(Self(text.into())) } else { Err(Error::InvalidUserName) }
     }
 
+    /// Takes a name that somebody typed, to look for it. `None` for what no account can be called, which a database may
+    /// refuse to look for; the rule for new names is not asked, since older accounts need not follow it.
+    pub fn lookup(text: &str) -> Option<Self> {
+        (text.chars().count() <= 255 && !has_nul(text)).then(|| Self(text.into()))
+    }
+
     /// Takes a name from the database or from a verified token, where no rule is checked again: accounts
     /// taken over from elsewhere keep the names that they have.
     pub fn trusted(text: impl Into<Arc<str>>) -> Self {
@@ -274,6 +280,16 @@ mod tests {
         }
         for bad in ["", "abc1", "walker", "walker_1", "walk/er1", "nul\0byte1", &"1".repeat(256)] {
             assert!(UserName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_for_where_an_account_may_have_it() {
+        for name in ["walker1", "", "old_name", &"é".repeat(255)] {
+            assert_eq!(UserName::lookup(name).as_ref().map(UserName::as_str), Some(name));
+        }
+        for name in ["nul\0byte1", &"é".repeat(256)] {
+            assert_eq!(UserName::lookup(name), None, "{name:?}");
         }
     }
 

@@ -135,23 +135,6 @@ impl Store {
         })
     }
 
-    /// Returns what `user` is to the room; `None` where they never entered it.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn membership(&self, room: RoomId, user: UserId) -> Result<Option<Membership>> {
-        let store = self.clone();
-        self.on_core("find a member", async move {
-            let row = member::Entity::find_by_id((room.0, user.0)).one(store.reader()).await?;
-            Ok(row.map(|row| Membership {
-                joined: row.joined,
-                banned: row.banned,
-                room_epoch: row.room_epoch,
-            }))
-        })
-        .await
-    }
-
     /// Enters a user into the room, and returns the membership's epoch: what is said from now on, their first
     /// Chat will begin with. `None` where they were banned meanwhile.
     ///
@@ -218,25 +201,22 @@ impl Store {
     }
 
     /// Ends `user`'s membership and every chat token made from it. With `ban`, they may not come back, whether
-    /// they were a member or not. Says whether anything changed.
+    /// they were a member or not. Says whether anything changed. The work is the same for nobody, so that the time does
+    /// not tell who is there.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn end_membership(&self, room: RoomId, user: UserId, ban: bool) -> Result<bool> {
-        let store = self.clone();
+    pub async fn end_membership(&self, room: RoomId, user: Option<UserId>, ban: bool) -> Result<bool> {
+        let (store, user) = (self.clone(), user.map(|user| user.0));
         self.in_turn("end a membership", async move {
             let transaction = store.begin().await?;
-            let raised = room::Entity::update_many()
-                .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
-                .filter(room::Column::Id.eq(room.0))
-                .exec(&transaction)
-                .await?;
+            let raised = raise_members_epoch(&transaction, room).await?;
             let changed = if ban {
                 let sql = "INSERT INTO members (room_id, user_id, joined, banned, epoch, room_epoch, chat_from, last_join) \
-                     VALUES ($1, $2, FALSE, TRUE, 1, 0, NULL, $3) ON CONFLICT (room_id, user_id) \
-                     DO UPDATE SET joined = FALSE, banned = TRUE, epoch = members.epoch + 1, chat_from = NULL";
-                let values: [Value; 3] = [room.0.into(), user.0.into(), store.clock().now().as_micros().into()];
-                if raised.rows_affected == 0 {
+                     SELECT $1, id, FALSE, TRUE, 1, 0, NULL, $3 FROM accounts WHERE id = $2 \
+                     ON CONFLICT (room_id, user_id) DO UPDATE SET joined = FALSE, banned = TRUE, epoch = members.epoch + 1, chat_from = NULL";
+                let values: [Value; 3] = [room.0.into(), user.into(), store.clock().now().as_micros().into()];
+                if !raised {
                     return Ok(false);
                 }
                 let statement = Statement::from_sql_and_values(store.backend(), sql, values);
@@ -247,7 +227,7 @@ impl Store {
                     .col_expr(member::Column::ChatFrom, Expr::value(None::<i64>))
                     .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
                     .filter(member::Column::RoomId.eq(room.0))
-                    .filter(member::Column::UserId.eq(user.0))
+                    .filter(member::Column::UserId.eq(user))
                     .filter(member::Column::Joined.eq(true))
                     .exec(&transaction)
                     .await?
@@ -259,21 +239,24 @@ impl Store {
         .await
     }
 
-    /// Lets a banned user in again, and says whether they were banned.
+    /// Lets a banned user in again. The work is the same for nobody, and for whoever was not banned.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn unban(&self, room: RoomId, user: UserId) -> Result<bool> {
-        let store = self.clone();
+    pub async fn unban(&self, room: RoomId, user: Option<UserId>) -> Result<()> {
+        let (store, user) = (self.clone(), user.map(|user| user.0));
         self.in_turn("lift a ban", async move {
-            let updated = member::Entity::update_many()
+            let transaction = store.begin().await?;
+            raise_members_epoch(&transaction, room).await?;
+            member::Entity::update_many()
                 .col_expr(member::Column::Banned, Expr::value(false))
                 .filter(member::Column::RoomId.eq(room.0))
-                .filter(member::Column::UserId.eq(user.0))
+                .filter(member::Column::UserId.eq(user))
                 .filter(member::Column::Banned.eq(true))
-                .exec(store.writer()?)
+                .exec(&transaction)
                 .await?;
-            Ok(updated.rows_affected > 0)
+            transaction.commit().await?;
+            Ok(())
         })
         .await
     }
@@ -353,6 +336,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Has the room's open streams checked again, and says whether there is such a room.
+async fn raise_members_epoch(transaction: &impl ConnectionTrait, room: RoomId) -> DbResult<bool> {
+    let raised = room::Entity::update_many()
+        .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
+        .filter(room::Column::Id.eq(room.0))
+        .exec(transaction)
+        .await?;
+    Ok(raised.rows_affected > 0)
 }
 
 /// The memberships and living sessions of some chat tokens, read in two statements.

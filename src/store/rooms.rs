@@ -1,6 +1,6 @@
 //! Rooms: made, found, changed, listed, deleted.
 
-use grpcchatter_entity::{account, message, room};
+use grpcchatter_entity::{message, room};
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
@@ -269,23 +269,6 @@ impl Store {
                 room: RoomId(last.id),
             });
             Ok((rows.into_iter().map(|row| row.into_record().room).collect(), next))
-        })
-        .await
-    }
-
-    /// Finds the id of an account that is not deleted.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn user_by_name(&self, name: &str) -> Result<Option<UserId>> {
-        let (store, name) = (self.clone(), name.to_owned());
-        self.on_core("find a user", async move {
-            let found = account::Entity::find()
-                .filter(account::Column::UserName.eq(name))
-                .filter(account::Column::DeletedAt.is_null())
-                .one(store.reader())
-                .await?;
-            Ok(found.map(|row| UserId(row.id)))
         })
         .await
     }

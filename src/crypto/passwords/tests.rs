@@ -6,10 +6,17 @@ use std::{
 };
 
 use super::*;
+use crate::model::UserId;
 
-const HERE: Payer = Payer::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
-const THERE: Payer = Payer::Network(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
-const SOMEBODY: Payer = Payer::Account(UserId(1));
+const SOMEBODY: Payer = Payer::User(UserId(1));
+
+fn here() -> Payer {
+    Payer::at(Ipv4Addr::LOCALHOST.into())
+}
+
+fn there() -> Payer {
+    Payer::at(Ipv4Addr::new(127, 0, 0, 2).into())
+}
 
 fn passwords() -> Passwords {
     Passwords::start(Clock::system(), 1).unwrap()
@@ -19,7 +26,7 @@ fn passwords() -> Passwords {
 fn keep_busy(passwords: &Passwords) -> mpsc::Sender<()> {
     let (busy, until) = mpsc::channel::<()>();
     let (begun, has_begun) = mpsc::channel();
-    let place = passwords.admit(Payer::Account(UserId(0))).unwrap();
+    let place = passwords.admit(Payer::User(UserId(0))).unwrap();
     let job = move |_: &mut Hasher| {
         begun.send(()).unwrap();
         // It ends with an error, when the sender is dropped.
@@ -38,10 +45,11 @@ fn fill(passwords: &Passwords, payer: Payer) -> Vec<Place> {
 #[tokio::test]
 async fn a_hash_is_a_phc_string_with_owasps_parameters_and_its_own_salt() {
     let passwords = passwords();
-    let hash = passwords.hash(HERE, "Passw0rd!").await.unwrap();
+    let hash = passwords.hash(here(), "Passw0rd!").await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    assert_ne!(hash, passwords.hash(HERE, "Passw0rd!").await.unwrap());
-    let verify = |password: &'static str| passwords.admit(HERE).unwrap().verify(password, Some(hash.clone()));
+    assert_ne!(hash, passwords.hash(here(), "Passw0rd!").await.unwrap());
+    let verify =
+        |password: &'static str| passwords.admit(here()).unwrap().verify(password, Some(hash.clone()));
     assert_eq!(verify("Passw0rd!").await.unwrap(), Verdict::Right);
     assert_eq!(verify("passw0rd!").await.unwrap(), Verdict::Wrong);
 }
@@ -50,7 +58,7 @@ async fn a_hash_is_a_phc_string_with_owasps_parameters_and_its_own_salt() {
 async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt() {
     let (passwords, theirs) = (passwords(), bcrypt::hash("Passw0rd!", 4).unwrap());
     passwords.expect_bcrypt(&theirs);
-    let ours = passwords.hash(HERE, "Passw0rd!").await.unwrap();
+    let ours = passwords.hash(here(), "Passw0rd!").await.unwrap();
     for (password, stored, verdict) in [
         ("Passw0rd!", Some(&ours), Verdict::Right),
         ("Passw0rd!", Some(&theirs), Verdict::RightNeedsRehash),
@@ -58,7 +66,7 @@ async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt
         ("passw0rd!", Some(&theirs), Verdict::Wrong),
         ("Passw0rd!", None, Verdict::Wrong),
     ] {
-        let seen = passwords.admit(HERE).unwrap().verify(password, stored.cloned()).await.unwrap();
+        let seen = passwords.admit(here()).unwrap().verify(password, stored.cloned()).await.unwrap();
         assert_eq!(seen, verdict, "{password} {stored:?}");
     }
 }
@@ -66,21 +74,21 @@ async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt
 #[tokio::test]
 async fn the_excess_is_refused_at_once() {
     let passwords = passwords();
-    let taken = fill(&passwords, HERE);
+    let taken = fill(&passwords, here());
     assert_eq!(taken.len(), WAITING_OF_NETWORK_PER_WORKER);
-    assert!(matches!(passwords.hash(HERE, "Passw0rd!").await, Err(Error::Overloaded)));
+    assert!(matches!(passwords.hash(here(), "Passw0rd!").await, Err(Error::Overloaded)));
     drop(taken);
-    assert!(passwords.hash(HERE, "Passw0rd!").await.is_ok());
+    assert!(passwords.hash(here(), "Passw0rd!").await.is_ok());
 }
 
 #[tokio::test]
 async fn one_network_and_one_account_leave_places_to_others() {
     let passwords = passwords();
-    let (network, account) = (fill(&passwords, HERE), fill(&passwords, SOMEBODY));
+    let (network, account) = (fill(&passwords, here()), fill(&passwords, SOMEBODY));
     assert_eq!(network.len(), WAITING_OF_NETWORK_PER_WORKER);
     assert!(!account.is_empty() && account.len() <= WAITING_OF_ACCOUNT, "{}", account.len());
-    assert!(passwords.hash(THERE, "Passw0rd!").await.is_ok());
-    assert!(passwords.hash(Payer::Account(UserId(2)), "Passw0rd!").await.is_ok());
+    assert!(passwords.hash(there(), "Passw0rd!").await.is_ok());
+    assert!(passwords.hash(Payer::User(UserId(2)), "Passw0rd!").await.is_ok());
 }
 
 #[tokio::test]
@@ -88,7 +96,7 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
     let passwords = passwords();
     let busy = keep_busy(&passwords);
     let mut waiting: Vec<_> =
-        fill(&passwords, HERE).into_iter().map(|place| Box::pin(place.hash("Passw0rd!"))).collect();
+        fill(&passwords, here()).into_iter().map(|place| Box::pin(place.hash("Passw0rd!"))).collect();
     let mut context = Context::from_waker(Waker::noop());
     for job in &mut waiting {
         assert!(job.as_mut().poll(&mut context).is_pending());
@@ -104,9 +112,9 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
         assert!(job.as_mut().poll(&mut context).is_pending());
     }
     // A place that is lost before its job comes tells the same.
-    let mut theirs = fill(&passwords, THERE);
+    let mut theirs = fill(&passwords, there());
     assert!(theirs.len() > 1);
-    let others_again = fill(&passwords, Payer::Account(UserId(2)));
+    let others_again = fill(&passwords, Payer::User(UserId(2)));
     assert!(!others_again.is_empty());
     let lost = theirs.pop().unwrap();
     drop(busy);
@@ -135,16 +143,16 @@ async fn a_caller_that_goes_away_frees_its_place_and_costs_no_hash() {
 #[tokio::test]
 async fn a_panic_is_its_callers_alone() {
     let passwords = passwords();
-    let broken = passwords.admit(HERE).unwrap().run::<()>(|_| panic!("on purpose")).await;
+    let broken = passwords.admit(here()).unwrap().run::<()>(|_| panic!("on purpose")).await;
     assert!(matches!(broken, Err(Error::Internal)), "{broken:?}");
-    assert!(passwords.hash(HERE, "Passw0rd!").await.is_ok());
+    assert!(passwords.hash(here(), "Passw0rd!").await.is_ok());
 }
 
 #[tokio::test]
 async fn the_threads_end_with_the_last_handle() {
     let passwords = passwords();
     let shared = Arc::downgrade(&passwords.0.shared);
-    passwords.clone().hash(HERE, "Passw0rd!").await.unwrap();
+    passwords.clone().hash(here(), "Passw0rd!").await.unwrap();
     assert!(shared.upgrade().is_some());
     drop(passwords);
     // The thread holds what is shared until it has ended.

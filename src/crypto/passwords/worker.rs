@@ -10,11 +10,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    Payer,
     hasher::Hasher,
     queue::{Queue, Ticket},
 };
-use crate::metrics::PASSWORD_QUEUE_SECONDS;
+use crate::{metrics::PASSWORD_QUEUE_SECONDS, model::Payer};
 
 /// How much nicer the threads are than the rest of the process. Beside a thread that wants all of a core, ten steps leave
 /// a tenth of it: chat goes first, and a full queue is still worked off within the deadline of a request. With all

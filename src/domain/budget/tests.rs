@@ -2,7 +2,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::*;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, UserId};
 
 const NOON: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const SOMEBODY: Payer = Payer::User(UserId(1));

@@ -133,7 +133,7 @@ impl Chat {
     /// Where the caller may not be in the room, and failures of the database.
     pub async fn leave(&self, identity: &ChatIdentity) -> Result<()> {
         self.store.standing(identity).await?;
-        self.store.end_membership(identity.room, identity.user, false).await?;
+        self.store.end_membership(identity.room, Some(identity.user), false).await?;
         self.hub.leave(identity.room, identity.user);
         self.publisher.recheck(identity.room).await
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::hour::Hour;
 use crate::model::Result;
 
-/// The passwords that one address tries.
+/// The passwords and short codes that one place, user or session tries.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
     wrong: Hour,
@@ -19,28 +19,32 @@ pub(super) enum Turn {
     Later,
 }
 
+/// When to come again where only passwords that are being tried are in the way.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+
 /// How many may wait for their turn: about as many as find a place in the queue of passwords.
 const MOST_WAITING: u32 = 64;
 
 impl Guesses {
-    /// Begins to try one, unless as many are under way as the hour has left.
-    pub(super) fn begin(&mut self, now: Duration, limit: u32) -> Result<Turn> {
+    /// Says whether one may be tried now: not while as many are under way as the hour has left.
+    pub(super) fn turn(&mut self, now: Duration, limit: u32) -> Result<Turn> {
         let left = self.wrong.left(now, limit)?;
-        if self.under_way >= left {
-            return Ok(Turn::Later);
-        }
+        Ok(if self.under_way < left { Turn::Now } else { Turn::Later })
+    }
+
+    /// Begins to try one.
+    pub(super) const fn begin(&mut self) {
         self.under_way += 1;
-        Ok(Turn::Now)
+    }
+
+    /// Ends one. Where the entry was forgotten meanwhile, nothing is under way.
+    pub(super) const fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// Counts one that was wrong.
     pub(super) fn count(&mut self, now: Duration) {
         self.wrong.add(now);
-    }
-
-    /// Ends one. Where the address was forgotten meanwhile, nothing is under way.
-    pub(super) const fn end(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
     }
 
     pub(super) const fn queue(&mut self) -> bool {

@@ -1,7 +1,12 @@
-use super::*;
-use crate::model::Timestamp;
+use super::{guesses::SOON, *};
+use crate::model::{Error, Timestamp};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+/// Another network.
+fn there(nth: u8) -> IpAddr {
+    IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, nth))
+}
+
 const NOON: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn guard(config: GuardConfig) -> (Guard, Clock) {
@@ -67,7 +72,7 @@ async fn only_wrong_passwords_count_for_an_address() {
         drop(guard.guess(HERE, Guess::Account(&format!("dropped{number}"))).await.unwrap());
     }
     for number in 0..3 {
-        guard.guess(HERE, Guess::Room(RoomId(number))).await.unwrap().failed();
+        guard.guess(HERE, Guess::Room(RoomId(number), UserId(1))).await.unwrap().failed();
     }
     retry_after(guard.guess(HERE, Guess::Account("anybody1")).await);
 }
@@ -77,14 +82,17 @@ async fn no_more_are_tried_at_once_than_could_be_wrong() {
     let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
     let mut attempts = Vec::new();
     for room in 0..3 {
-        attempts.push(guard.guess(HERE, Guess::Room(RoomId(room))).await.unwrap());
+        attempts.push(guard.guess(HERE, Guess::Room(RoomId(room), UserId(1))).await.unwrap());
     }
     // They are never answered: whoever comes on top may come again soon.
-    assert_eq!(retry_after(guard.guess(HERE, Guess::Room(RoomId(9))).await), Duration::from_secs(1));
-    guard.guess("192.0.2.2".parse().unwrap(), Guess::Room(RoomId(9))).await.unwrap().succeeded();
+    assert_eq!(
+        retry_after(guard.guess(HERE, Guess::Room(RoomId(9), UserId(1))).await),
+        Duration::from_secs(1)
+    );
+    guard.guess(there(2), Guess::Room(RoomId(9), UserId(2))).await.unwrap().succeeded();
     let waits = tokio::spawn({
         let guard = guard.clone();
-        async move { guard.guess(HERE, Guess::Room(RoomId(9))).await.map(Attempt::succeeded) }
+        async move { guard.guess(HERE, Guess::Room(RoomId(9), UserId(1))).await.map(Attempt::succeeded) }
     });
     tokio::task::yield_now().await;
     attempts.pop().unwrap().succeeded();
@@ -92,8 +100,8 @@ async fn no_more_are_tried_at_once_than_could_be_wrong() {
     for attempt in attempts {
         attempt.failed();
     }
-    guard.guess(HERE, Guess::Room(RoomId(9))).await.unwrap().failed();
-    let wait = retry_after(guard.guess(HERE, Guess::Room(RoomId(9))).await);
+    guard.guess(HERE, Guess::Room(RoomId(9), UserId(1))).await.unwrap().failed();
+    let wait = retry_after(guard.guess(HERE, Guess::Room(RoomId(9), UserId(1))).await);
     assert!(wait >= Duration::from_secs(3600), "{wait:?}");
 }
 
@@ -196,9 +204,163 @@ async fn zero_is_no_limit() {
 #[tokio::test]
 async fn looking_for_rooms_counts_as_guessing() {
     let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
-    for code in ["aaaaaa", "aaaaab", "aaaaac"] {
-        guard.guess(HERE, Guess::ShortCode(code)).await.unwrap().failed();
+    for user in 0..3 {
+        guard.guess(HERE, Guess::ShortCode(UserId(user))).await.unwrap().failed();
     }
-    retry_after(guard.guess(HERE, Guess::ShortCode("aaaaad")).await);
+    retry_after(guard.guess(HERE, Guess::ShortCode(UserId(9))).await);
     retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
+}
+
+#[tokio::test]
+async fn whoever_changes_addresses_goes_on_counting() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    let seeker = UserId(1);
+    guard.guess(there(1), Guess::ShortCode(seeker)).await.unwrap().failed();
+    guard.guess(there(2), Guess::ShortCode(seeker)).await.unwrap().failed();
+    guard.guess(there(3), Guess::Room(RoomId(1), seeker)).await.unwrap().failed();
+    retry_after(guard.guess(there(4), Guess::ShortCode(seeker)).await);
+    retry_after(guard.guess(there(4), Guess::Room(RoomId(2), seeker)).await);
+    guard.guess(there(4), Guess::ShortCode(UserId(2))).await.unwrap().failed();
+}
+
+/// Guesses wrong as often as one network may within the hour.
+async fn use_up(guard: &Guard, clock: &Clock, from: IpAddr, guess: Guess<'_>) -> u32 {
+    for wrong in 0.. {
+        match guard.guess(from, guess).await {
+            Ok(attempt) => attempt.failed(),
+            Err(Error::RateLimited { retry_after }) if retry_after <= Duration::from_secs(60) => {
+                clock.set(clock.now() + retry_after);
+                guard.guess(from, guess).await.unwrap().failed();
+            }
+            Err(_) => return wrong,
+        }
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn guesses_elsewhere_delay_nobody_here() {
+    let (guard, clock) = guard(GuardConfig::default());
+    let owner = Guess::Account("walker1");
+    for nth in 2..=4 {
+        assert_eq!(use_up(&guard, &clock, there(nth), owner).await, 30);
+        guard.guess(HERE, owner).await.unwrap().succeeded();
+        guard.guess(there(9), Guess::Room(RoomId(1), UserId(1))).await.unwrap().succeeded();
+    }
+    for room in [Guess::Room(RoomId(1), UserId(7)), Guess::Room(RoomId(1), UserId(8))] {
+        use_up(&guard, &clock, there(7), room).await;
+    }
+    guard.guess(HERE, Guess::Room(RoomId(1), UserId(1))).await.unwrap().succeeded();
+}
+
+#[tokio::test]
+async fn a_network_that_is_known_to_an_account_has_an_hour_of_its_own_for_it() {
+    let (guard, clock) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    guard.guess(HERE, Guess::Account("walker1")).await.unwrap().succeeded();
+    for nth in 0..3 {
+        guard.guess(HERE, Guess::Account(&format!("another{nth}"))).await.unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::Account("another9")).await);
+    // It is no more than an hour: the right password is no better known here than anywhere.
+    for _ in 0..3 {
+        guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
+    clock.set(clock.now() + Duration::from_secs(31 * 24 * 60 * 60));
+    guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
+    for nth in 0..2 {
+        guard.guess(HERE, Guess::Account(&format!("another{nth}"))).await.unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::Account("walker1")).await);
+}
+
+#[tokio::test]
+async fn wrong_passwords_at_home_count_for_the_network_too() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 3, ..GuardConfig::default() });
+    guard.guess(HERE, Guess::Account("walker1")).await.unwrap().succeeded();
+    for _ in 0..3 {
+        guard.guess(HERE, Guess::Account("walker1")).await.unwrap().failed();
+    }
+    retry_after(guard.guess(HERE, Guess::Account("another1")).await);
+}
+
+#[tokio::test]
+async fn whoever_is_logged_in_is_kept_from_their_own_password_by_nobody() {
+    let (guard, clock) = guard(GuardConfig::default());
+    let (mine, stolen) = (SessionId(uuid::Uuid::from_u128(1)), SessionId(uuid::Uuid::from_u128(2)));
+    use_up(&guard, &clock, HERE, Guess::Account("walker1")).await;
+    guard.guess(HERE, Guess::Own(mine)).await.unwrap().succeeded();
+    // A session that was carried off tries no more than an hour's, more and more slowly.
+    for _ in 0..5 {
+        guard.guess(HERE, Guess::Own(stolen)).await.unwrap().failed();
+    }
+    assert_eq!(retry_after(guard.guess(there(2), Guess::Own(stolen)).await), Duration::from_secs(1));
+    assert_eq!(use_up(&guard, &clock, there(2), Guess::Own(stolen)).await, 25);
+    guard.guess(HERE, Guess::Own(mine)).await.unwrap().succeeded();
+}
+
+#[tokio::test]
+async fn a_target_of_many_networks_answers_each_more_slowly_and_a_right_password_at_once() {
+    let (guard, clock) = guard(GuardConfig::default());
+    let owner = Guess::Account("walker1");
+    guard.guess(HERE, owner).await.unwrap().succeeded();
+    for nth in 0..20 {
+        for _ in 0..5 {
+            guard.guess(there(100 + nth), owner).await.unwrap().failed();
+        }
+    }
+    // Each of the next has one for nothing.
+    for nth in 0..50 {
+        guard.guess(there(10 + nth), owner).await.unwrap().failed();
+        let wait = retry_after(guard.guess(there(10 + nth), owner).await);
+        assert_eq!(wait, Duration::from_secs(15 * 60));
+    }
+    guard.guess(there(9), owner).await.unwrap().succeeded();
+    // Where the owner has been before, nothing has changed.
+    for _ in 0..5 {
+        guard.guess(HERE, owner).await.unwrap().failed();
+    }
+    assert_eq!(retry_after(guard.guess(HERE, owner).await), Duration::from_secs(1));
+    clock.set(clock.now() + Duration::from_secs(1));
+    guard.guess(HERE, owner).await.unwrap().succeeded();
+    // What was guessed an hour ago is forgotten.
+    clock.set(clock.now() + Duration::from_secs(2 * 60 * 60));
+    for _ in 0..5 {
+        guard.guess(there(10), owner).await.unwrap().failed();
+    }
+}
+
+#[tokio::test]
+async fn a_target_of_many_networks_takes_a_48_for_one() {
+    let (guard, _) = guard(GuardConfig::default());
+    let network = |nth: u16| IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 1, nth, 0, 0, 0, 1));
+    let mut wrong = 0;
+    for nth in 0..1_000 {
+        if let Ok(attempt) = guard.guess(network(nth), Guess::Account("walker1")).await {
+            attempt.failed();
+            wrong += 1;
+        }
+    }
+    assert_eq!(wrong, 101);
+    guard.guess(there(1), Guess::Account("walker1")).await.unwrap().succeeded();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_tried_at_once_at_one_target_than_cost_no_delay() {
+    let (guard, _) = guard(GuardConfig { guesses_per_hour: 1000, ..GuardConfig::default() });
+    let mut trying = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let guard = guard.clone();
+        trying.spawn(async move {
+            let attempt = guard.guess(HERE, Guess::Account("walker1")).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            attempt.failed();
+            Ok(())
+        });
+    }
+    let outcomes: Vec<Result<()>> = trying.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    // Elsewhere nobody noticed, and one that is not answered takes nobody's place.
+    drop(guard.guess(there(2), Guess::Account("walker1")).await.unwrap());
+    guard.guess(there(2), Guess::Account("walker1")).await.unwrap().succeeded();
 }

@@ -1,6 +1,6 @@
 //! The adapter of the chat service: each method reads its request, makes one domain call, writes its answer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use grpcchatter_proto::v1::{self, chat_service_server::ChatService};
 use tokio_stream::{Empty, StreamExt as _};
@@ -13,7 +13,7 @@ use crate::{
         chat::{self, Begin, Chat, Seat, Speaker},
         rooms::Key,
     },
-    gateway::{ClientAddress, connection::Peer, grpc::Legacy, ledger::Reservation, patience::Held},
+    gateway::{ClientAddress, answer_memory::Reservation, connection::Peer, grpc::Legacy, patience::Held},
     model::{ChatIdentity, Error, Result, RoomName, RoomPassword, ShortCode, UserIdentity},
 };
 
@@ -49,6 +49,10 @@ fn extension<T, V: Clone + Send + Sync + 'static>(request: &Request<T>) -> Resul
 
 fn caller<T>(request: &Request<T>) -> Result<UserIdentity> {
     extension(request)
+}
+
+fn address<T>(request: &Request<T>) -> Result<IpAddr> {
+    extension::<_, ClientAddress>(request).map(|ClientAddress(address)| address)
 }
 
 fn member<T>(request: &Request<T>) -> Result<Arc<ChatIdentity>> {
@@ -94,12 +98,12 @@ impl ChatService for Service {
         &self,
         request: Request<v1::UpdateChatRoomRequest>,
     ) -> Result<Response<v1::UpdateChatRoomResponse>, Status> {
-        let caller = caller(&request)?;
+        let (caller, address) = (caller(&request)?, address(&request)?);
         let v1::UpdateChatRoomRequest { short_code, room_name, room_password } = request.into_inner();
         let code = ShortCode::parse(&short_code)?;
         let name = room_name.map(RoomName::parse).transpose()?;
         let password = room_password.map(RoomPassword::parse).transpose()?;
-        let room = self.rooms.update(&caller, &code, name, password).await?;
+        let room = self.rooms.update(&caller, &code, name, password, address).await?;
         Ok(Response::new(v1::UpdateChatRoomResponse { room: Some(convert::room(&room)) }))
     }
 
@@ -108,7 +112,7 @@ impl ChatService for Service {
         request: Request<v1::DeleteChatRoomRequest>,
     ) -> Result<Response<v1::DeleteChatRoomResponse>, Status> {
         let code = ShortCode::parse(&request.get_ref().short_code)?;
-        self.rooms.delete(&caller(&request)?, &code).await?;
+        self.rooms.delete(&caller(&request)?, &code, address(&request)?).await?;
         Ok(Response::new(v1::DeleteChatRoomResponse {}))
     }
 
@@ -132,7 +136,8 @@ impl ChatService for Service {
     ) -> Result<Response<v1::CreateRoomTokenResponse>, Status> {
         let v1::CreateRoomTokenRequest { short_code, ttl } = request.get_ref();
         let code = ShortCode::parse(short_code)?;
-        let (room_token, ends) = self.rooms.invite(&caller(&request)?, &code, convert::ttl(*ttl)?).await?;
+        let (caller, address) = (caller(&request)?, address(&request)?);
+        let (room_token, ends) = self.rooms.invite(&caller, &code, convert::ttl(*ttl)?, address).await?;
         Ok(Response::new(v1::CreateRoomTokenResponse {
             room_token,
             expire_time: Some(convert::timestamp(ends)),
@@ -145,7 +150,7 @@ impl ChatService for Service {
     ) -> Result<Response<v1::RemoveChatRoomUserResponse>, Status> {
         let v1::RemoveChatRoomUserRequest { short_code, user_name, ban } = request.get_ref();
         let code = ShortCode::parse(short_code)?;
-        self.rooms.remove(&caller(&request)?, &code, user_name, *ban).await?;
+        self.rooms.remove(&caller(&request)?, &code, user_name, *ban, address(&request)?).await?;
         Ok(Response::new(v1::RemoveChatRoomUserResponse {}))
     }
 
@@ -155,7 +160,7 @@ impl ChatService for Service {
     ) -> Result<Response<v1::UnbanChatRoomUserResponse>, Status> {
         let v1::UnbanChatRoomUserRequest { short_code, user_name } = request.get_ref();
         let code = ShortCode::parse(short_code)?;
-        self.rooms.unban(&caller(&request)?, &code, user_name).await?;
+        self.rooms.unban(&caller(&request)?, &code, user_name, address(&request)?).await?;
         Ok(Response::new(v1::UnbanChatRoomUserResponse {}))
     }
 
@@ -163,8 +168,7 @@ impl ChatService for Service {
         &self,
         request: Request<v1::JoinChatRoomRequest>,
     ) -> Result<Response<v1::JoinChatRoomResponse>, Status> {
-        let caller = caller(&request)?;
-        let ClientAddress(address) = extension(&request)?;
+        let (caller, address) = (caller(&request)?, address(&request)?);
         let entered = self.rooms.join(&caller, key(request.into_inner())?, address).await?;
         Ok(Response::new(v1::JoinChatRoomResponse {
             token: entered.token,

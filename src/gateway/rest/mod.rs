@@ -65,7 +65,7 @@ pub(super) fn router(rest: Rest) -> Router {
         .with_state(rest)
 }
 
-/// Answers a call with a method that the path does not take; axum adds `Allow`.
+/// ConnectionMemory a call with a method that the path does not take; axum adds `Allow`.
 fn method_not_allowed() -> Response {
     refuse_plainly(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -19,15 +19,15 @@ const UNIT: usize = 1024;
 
 /// The memory that all answers of the process may take. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Ledger {
+pub(super) struct AnswerMemory {
     process: Arc<Semaphore>,
     units: usize,
 }
 
 /// The memory that the answers on one connection may take, out of the process'.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
-    ledger: Ledger,
+pub(super) struct ConnectionMemory {
+    memory: AnswerMemory,
     /// None on the connection of a trusted proxy, which carries many users.
     connection: Option<Arc<Semaphore>>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Reservation {
     connection: Option<OwnedSemaphorePermit>,
 }
 
-impl Ledger {
+impl AnswerMemory {
     /// Counts up to so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let units = (bytes / UNIT).clamp(CONNECTION_BYTES / UNIT, Semaphore::MAX_PERMITS);
@@ -53,9 +53,9 @@ impl Ledger {
     }
 
     /// Begins to count the answers of a connection.
-    pub(super) fn connection(&self, is_shared: bool) -> Answers {
+    pub(super) fn connection(&self, is_shared: bool) -> ConnectionMemory {
         let connection = (!is_shared).then(|| Arc::new(Semaphore::new(CONNECTION_BYTES / UNIT)));
-        Answers { ledger: self.clone(), connection }
+        ConnectionMemory { memory: self.clone(), connection }
     }
 
     /// Returns how many bytes are taken.
@@ -64,7 +64,7 @@ impl Ledger {
     }
 }
 
-impl Answers {
+impl ConnectionMemory {
     /// Waits for so much memory. An answer that is larger than all that a connection may take is counted as that much.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Answers {
             Some(connection) => Some(acquire(connection, units).await?),
             None => None,
         };
-        Ok(Reservation { process: acquire(&self.ledger.process, units).await?, connection })
+        Ok(Reservation { process: acquire(&self.memory.process, units).await?, connection })
     }
 }
 
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn whoever_asks_for_more_than_there_is_waits_until_something_is_read() {
-        let ledger = Ledger::new(8 * MIB);
-        let connections: Vec<_> = (0..3).map(|_| ledger.connection(false)).collect();
+        let memory = AnswerMemory::new(8 * MIB);
+        let connections: Vec<_> = (0..3).map(|_| memory.connection(false)).collect();
         let mut held = Vec::new();
         for connection in &connections[..2] {
             for _ in 0..4 {
@@ -117,7 +117,7 @@ mod tests {
             }
             assert!(connection.reserve(1).now_or_never().is_none(), "the connection has its share");
         }
-        assert_eq!(ledger.taken(), 8 * MIB);
+        assert_eq!(memory.taken(), 8 * MIB);
         let mut waiting = Box::pin(connections[2].reserve(MIB));
         assert!((&mut waiting).now_or_never().is_none(), "the process has no more");
         held[0].shrink(10);
@@ -128,19 +128,19 @@ mod tests {
 
     #[test]
     fn an_answer_of_any_size_can_be_made() {
-        let ledger = Ledger::new(1);
-        let held = ledger.connection(false).reserve(usize::MAX).now_or_never().unwrap().unwrap();
-        assert_eq!(ledger.taken(), CONNECTION_BYTES);
-        assert!(ledger.is_tight());
+        let memory = AnswerMemory::new(1);
+        let held = memory.connection(false).reserve(usize::MAX).now_or_never().unwrap().unwrap();
+        assert_eq!(memory.taken(), CONNECTION_BYTES);
+        assert!(memory.is_tight());
         drop(held);
-        assert_eq!(ledger.taken(), 0);
+        assert_eq!(memory.taken(), 0);
     }
 
     #[test]
     fn a_trusted_proxy_carries_more_than_one_client_may_have() {
-        let ledger = Ledger::new(64 * MIB);
-        let proxy = ledger.connection(true);
+        let memory = AnswerMemory::new(64 * MIB);
+        let proxy = memory.connection(true);
         let held: Vec<_> = (0..10).map(|_| proxy.reserve(MIB).now_or_never().unwrap().unwrap()).collect();
-        assert_eq!(ledger.taken(), held.len() * MIB);
+        assert_eq!(memory.taken(), held.len() * MIB);
     }
 }

@@ -34,7 +34,8 @@ impl Client {
     /// Renames a room of the caller's.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
+    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -49,7 +50,8 @@ impl Client {
     /// Gives a room of the caller's another password, which puts out everybody else until they join again.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
+    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -136,7 +138,8 @@ impl Client {
     /// Makes an invitation to a room of the caller's; for 24 hours where no time is given, at most 30 days.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER).
+    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
+    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -172,10 +175,11 @@ impl Client {
         self.put_out(short_code, user_name, false).await
     }
 
-    /// Puts a user out of a room of the caller's until [`Client::unban_user`].
+    /// Puts a user out of a room of the caller's until [`Client::unban_user`]. They need not be in it, and a name that
+    /// nobody has is no error: the server does not tell which names are taken.
     ///
     /// # Errors
-    /// As [`Client::remove_user`].
+    /// As [`Client::rename_chat_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -197,10 +201,10 @@ impl Client {
         Ok(())
     }
 
-    /// Lets a banned user join again.
+    /// Lets a banned user join again. As with the ban, a name that nobody has is no error.
     ///
     /// # Errors
-    /// As [`Client::remove_user`].
+    /// As [`Client::rename_chat_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {

@@ -374,7 +374,8 @@ export type RemoveChatRoomUserRequest = Message$1<"grpcchatter.v1.RemoveChatRoom
   userName: string;
 
   /**
-   * May not come back, by password or by room token, until UnbanChatRoomUser.
+   * May not come back, by password or by room token, until UnbanChatRoomUser. They need not be a member. Both answer the
+   * same for a name that nobody has.
    *
    * @generated from field: bool ban = 3;
    */
@@ -1059,7 +1060,8 @@ export const RejectionSchema: GenMessage<Rejection> = /*@__PURE__*/
 /**
  * Rooms, and the messages in them.
  *
- * Rooms: a user token.
+ * Rooms: a user token. What is for the owner only is refused to other members with PERMISSION_DENIED, and to whoever
+ * is not in the room with NOT_FOUND, as for a code that no room has.
  *
  * @generated from service grpcchatter.v1.ChatService
  */

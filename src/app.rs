@@ -110,6 +110,8 @@ impl App {
         };
         let (listeners, local_addrs) = bind::bind(sockets, &config.listen, config.metrics.address)?;
         let ips: Vec<_> = local_addrs.iter().map(SocketAddr::ip).collect();
+        // A browser that once knew a made-up certificate as binding could not be let past the next one.
+        let strict_transport = matches!(config.tls, Some(crate::gateway::TlsConfig::Files(_)));
         let tls = config.tls.map(|tls| Tls::open(&tls, &ips, clock.clone())).transpose()?;
         let core = Builder::new_multi_thread()
             .worker_threads(2)
@@ -198,6 +200,7 @@ impl App {
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
             web_dir: config.web_dir,
+            strict_transport,
             clock: clock.clone(),
         });
         Ok(Self {

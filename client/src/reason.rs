@@ -53,6 +53,8 @@ pub const NOT_ROOM_OWNER: &str = "NOT_ROOM_OWNER";
 pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
 /// The caller was banned from the room.
 pub const BANNED: &str = "BANNED";
+/// The call came from a page of another site, which the server's `CORS_ORIGINS` does not name.
+pub const FOREIGN_ORIGIN: &str = "FOREIGN_ORIGIN";
 
 /// No room has this short code.
 pub const ROOM_NOT_FOUND: &str = "ROOM_NOT_FOUND";

@@ -11,7 +11,9 @@ mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
+mod lent;
 mod listener;
+mod origin;
 mod patience;
 mod prefixed;
 mod refusal;

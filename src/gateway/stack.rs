@@ -11,14 +11,13 @@ use std::{
 };
 
 use axum::Router;
-use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, util::BoxCloneSyncService};
 use tower_http::{
-    compression::{Compression, CompressionLayer},
     cors::{AllowOrigin, CorsLayer},
     request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveRequestHeadersLayer,
@@ -32,9 +31,11 @@ use super::{
     connection::Peer,
     figures::Counted,
     grpc::{Grpc, Health},
+    lent::{Lent, lend},
+    origin::{self, Origins},
     patience::{MayLieUnread, Paced},
     refusal, rest, rest_limits,
-    route::{Dialect, Route, normalise},
+    route::{Dialect, Refused, Route, normalise},
     status::refuse,
     trace::{RequestIds, TraceLayer},
 };
@@ -71,19 +72,32 @@ pub struct Parts {
     pub web_dir: Option<PathBuf>,
     /// Bytes of memory for answers that are not read yet.
     pub answer_memory: usize,
+    /// Whether browsers are told to come by TLS alone.
+    pub strict_transport: bool,
     /// Where request ids begin.
     pub clock: Clock,
 }
+
+/// For how long browsers come by TLS alone: renewed by each answer, and over soon enough where TLS is given up.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=2592000");
+
+const NOT_ONE_HOST: Refused = Refused {
+    status: StatusCode::BAD_REQUEST,
+    sentence: "a request names one host: by Host once, or by :authority and the same Host",
+    reason: "INVALID_HOST",
+    header: None,
+};
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// The whole of the gateway behind a connection. Clones share everything.
 #[derive(Clone)]
 pub struct Stack {
-    service: BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>,
+    service: BoxCloneSyncService<Request<Lent>, Response<Body>, Infallible>,
     trusted_proxies: Arc<[IpNet]>,
     answers_preflights: bool,
     memory: AnswerMemory,
+    strict_transport: bool,
 }
 
 impl Stack {
@@ -91,6 +105,7 @@ impl Stack {
     pub fn new(parts: Parts) -> (Self, Health) {
         let auth = AuthLayer::new(parts.tokens, parts.budget.clone());
         let memory = AnswerMemory::new(parts.answer_memory);
+        let trusted_proxies: Arc<[IpNet]> = parts.trusted_proxies.into();
         let rest = rest::Rest {
             accounts: parts.accounts,
             readiness: parts.readiness,
@@ -100,9 +115,10 @@ impl Stack {
         };
         let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
         let steer = Steer {
+            origins: Origins::new(&parts.cors_origins, Arc::clone(&trusted_proxies)),
             grpc: auth.layer(grpc.clone()),
             grpc_web: GrpcWebLayer::new().layer(auth.layer(grpc)),
-            rest: CompressionLayer::new().layer(auth.layer(Rest(rest::router(rest)))),
+            rest: auth.layer(Rest(rest::router(rest))),
             budget: parts.budget,
         };
         let service = ServiceBuilder::new()
@@ -115,9 +131,10 @@ impl Stack {
             .service(steer);
         let stack = Self {
             service: BoxCloneSyncService::new(service),
-            trusted_proxies: parts.trusted_proxies.into(),
+            trusted_proxies,
             answers_preflights: !parts.cors_origins.is_empty(),
             memory,
+            strict_transport: parts.strict_transport,
         };
         (stack, health)
     }
@@ -154,12 +171,19 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Paced>, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (mut request, lender) = lend(request);
+        let strict_transport = self.stack.strict_transport;
         if !self.peer.door.leads_to(request.uri().path()) {
             let counted = Counted::begin(&Route::Rest, &request);
-            let refused = refuse(&Error::PathNotFound).map(Body::from);
+            let mut refused = refuse(&Error::PathNotFound).map(Body::from);
             counted.answer(&refused, Duration::ZERO);
-            return Box::pin(async { Ok(Paced::new(refused)) });
+            drop(request);
+            return Box::pin(async move {
+                lender.settle(&mut refused).await;
+                secure(&mut refused, strict_transport);
+                Ok(Paced::new(refused))
+            });
         }
         // Preflights are answered above what counts.
         let preflight = (self.stack.answers_preflights && request.method() == Verb::OPTIONS)
@@ -170,13 +194,28 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         let answering = self.stack.service.clone().oneshot(request);
         let sending = self.peer.sending.clone();
         Box::pin(async move {
-            let response = answering.await?;
+            let mut response = answering.await?;
             if let Some(preflight) = preflight {
                 preflight.answer(&response, Duration::ZERO);
             }
             sending.exempt(response.extensions().get::<MayLieUnread>().is_some());
+            lender.settle(&mut response).await;
+            secure(&mut response, strict_transport);
             Ok(Paced::new(response))
         })
+    }
+}
+
+/// Says what browsers are to heed in every answer that is not gRPC's.
+fn secure<B>(response: &mut Response<B>, strict_transport: bool) {
+    let headers = response.headers_mut();
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if content_type.is_some_and(|content_type| content_type.starts_with(b"application/grpc")) {
+        return;
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if strict_transport {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }
 }
 
@@ -232,13 +271,14 @@ fn cors(origins: &[String]) -> CorsLayer {
 /// Sends each request to the branch of its dialect. By request, never by connection: a connection carries both.
 #[derive(Clone)]
 struct Steer {
+    origins: Origins,
     grpc: Auth<Grpc>,
     grpc_web: GrpcWebService<Auth<Grpc>>,
-    rest: Compression<Auth<Rest>>,
+    rest: Auth<Rest>,
     budget: Budget,
 }
 
-impl Service<Request<Incoming>> for Steer {
+impl Service<Request<Lent>> for Steer {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -248,9 +288,16 @@ impl Service<Request<Incoming>> for Steer {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Answering {
+    fn call(&mut self, mut request: Request<Lent>) -> Answering {
         let route = request.extensions().get::<Route>().cloned().unwrap_or(Route::Rest);
+        let route = if origin::names_one_host(&request) { route } else { Route::Refused(NOT_ONE_HOST) };
         match route {
+            Route::Rest | Route::Grpc(Dialect::GrpcWeb | Dialect::GrpcWebText, _)
+                if self.origins.is_foreign(&request) =>
+            {
+                let refused = refusal::answer_above(route.dialect(), Error::ForeignOrigin);
+                Box::pin(std::future::ready(Ok(refused)))
+            }
             Route::Refused(refused) => {
                 let is_head = request.method() == Verb::HEAD;
                 let payer = request.extensions().get::<ClientAddress>().map(|client| Payer::at(client.0));
@@ -286,10 +333,7 @@ impl Service<Request<Incoming>> for Steer {
             }
             Route::Rest => {
                 let mut rest = self.rest.clone();
-                let call = move |request| {
-                    let answering = rest.call(request);
-                    async { Ok(answering.await?.map(|body| Body::from(axum::body::Body::new(body)))) }
-                };
+                let call = move |request| rest.call(request);
                 Box::pin(rest_limits::limited(request.map(axum::body::Body::new), call))
             }
         }

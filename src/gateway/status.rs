@@ -146,6 +146,7 @@ mod tests {
             (Error::NotRoomOwner(code()), Code::PermissionDenied, 403, "NOT_ROOM_OWNER"),
             (Error::NotAMember(code()), Code::PermissionDenied, 403, "NOT_A_MEMBER"),
             (Error::Banned(code()), Code::PermissionDenied, 403, "BANNED"),
+            (Error::ForeignOrigin, Code::PermissionDenied, 403, "FOREIGN_ORIGIN"),
             (Error::RoomNotFound(code()), Code::NotFound, 404, "ROOM_NOT_FOUND"),
             (Error::UserNotFound, Code::NotFound, 404, "USER_NOT_FOUND"),
             (Error::PathNotFound, Code::NotFound, 404, "PATH_NOT_FOUND"),

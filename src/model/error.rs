@@ -63,6 +63,8 @@ pub enum Error {
     NotAMember(ShortCode),
     #[error("No permission to access chat room with short code [{0}]: the owner has banned you.")]
     Banned(ShortCode),
+    #[error("a page of another site may not do this: its origin is not among CORS_ORIGINS")]
+    ForeignOrigin,
 
     #[error("Chat room with short code [{0}] not found. Please check the provided short code.")]
     RoomNotFound(ShortCode),
@@ -160,6 +162,7 @@ impl Error {
             Self::NotRoomOwner(_) => (Kind::PermissionDenied, "NOT_ROOM_OWNER"),
             Self::NotAMember(_) => (Kind::PermissionDenied, "NOT_A_MEMBER"),
             Self::Banned(_) => (Kind::PermissionDenied, "BANNED"),
+            Self::ForeignOrigin => (Kind::PermissionDenied, "FOREIGN_ORIGIN"),
             Self::RoomNotFound(_) => (Kind::NotFound, "ROOM_NOT_FOUND"),
             Self::UserNotFound => (Kind::NotFound, "USER_NOT_FOUND"),
             Self::PathNotFound => (Kind::NotFound, "PATH_NOT_FOUND"),

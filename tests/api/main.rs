@@ -20,6 +20,7 @@ mod cors;
 mod degraded;
 mod door;
 mod durability;
+mod edge;
 mod floods;
 mod guesses;
 mod limits;

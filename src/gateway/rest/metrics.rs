@@ -1,18 +1,20 @@
 //! GET /metrics: what the process has counted, for Prometheus.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::State,
+    Extension,
+    extract::{OriginalUri, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
 use sha2::{Digest as _, Sha256};
 
 use super::Rest;
 use crate::{
     gateway::{
         ClientAddress,
+        connection::Peer,
         status::{refuse, refuse_plainly},
     },
     metrics::{self, Levels},
@@ -58,9 +60,12 @@ impl fmt::Debug for MetricsToken {
 )]
 pub(super) async fn show(
     State(rest): State<Rest>,
-    ClientAddress(address): ClientAddress,
+    ClientAddress(claimed): ClientAddress,
+    peer: Option<Extension<Peer>>,
+    OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
+    let peer = peer.map_or(claimed, |Extension(peer)| peer.address);
     match &rest.metrics_token {
         Some(token) => {
             let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -70,11 +75,7 @@ pub(super) async fn show(
                 Some(true) => {}
             }
         }
-        // Whoever comes through a proxy on this machine is from elsewhere.
-        None if !address.is_loopback()
-            || headers.contains_key(header::FORWARDED)
-            || headers.contains_key("x-forwarded-for") =>
-        {
+        None if !is_local(peer, sent_to(&uri, &headers), &headers) => {
             return refuse_plainly(
                 StatusCode::FORBIDDEN,
                 "without METRICS_TOKEN the figures are told on this machine alone",
@@ -85,4 +86,82 @@ pub(super) async fn show(
     }
     let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     ([content_type], metrics::write((rest.gauges)())).into_response()
+}
+
+/// What proxies add, some by default and some where they are told to, beside all that begins with `x-forwarded-`.
+const ADDED_BY_PROXIES: [&str; 10] = [
+    "via",
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-envoy-external-address",
+];
+
+/// Says whether a request was made on this machine, as far as can be told: whoever comes through a proxy on it is from
+/// elsewhere, and so is a page whose site's name was made to lead here, which its Host tells.
+fn is_local(peer: IpAddr, sent_to: Option<&str>, headers: &HeaderMap) -> bool {
+    let is_forwarded = headers
+        .keys()
+        .any(|name| name.as_str().starts_with("x-forwarded-") || ADDED_BY_PROXIES.contains(&name.as_str()));
+    peer.to_canonical().is_loopback() && !is_forwarded && sent_to.is_some_and(is_loopback)
+}
+
+fn sent_to<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    uri.authority().map(Authority::as_str).or_else(host)
+}
+
+/// Says whether a host with or without a port is a name of this machine that no DNS is asked for.
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_figures_are_told_to_this_machine_alone() {
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let local = |peer: &str, host: &str| is_local(peer.parse().unwrap(), Some(host), &HeaderMap::new());
+        for host in
+            ["127.0.0.1", "127.0.0.1:8080", "[::1]", "[::1]:9", "localhost", "LocalHost:8080", "127.3.2.1"]
+        {
+            assert!(
+                local("127.0.0.1", host) && local("::1", host) && local("::ffff:127.0.0.1", host),
+                "{host}"
+            );
+            assert!(!local("192.0.2.1", host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "0.0.0.0",
+            "",
+            "[::2]",
+        ] {
+            assert!(!local("127.0.0.1", host), "{host}");
+        }
+        assert!(!is_local(here, None, &HeaderMap::new()));
+        for name in
+            ADDED_BY_PROXIES.into_iter().chain(["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"])
+        {
+            let headers =
+                HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static("a"))]);
+            assert!(!is_local(here, Some("localhost"), &headers), "{name}");
+        }
+    }
 }

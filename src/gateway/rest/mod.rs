@@ -6,6 +6,7 @@ mod account;
 mod answer;
 mod body;
 mod caller;
+mod document;
 mod folder;
 mod metrics;
 mod openapi;

@@ -6,7 +6,7 @@ mod statuses;
 use std::{fmt::Write as _, sync::LazyLock};
 
 use axum::response::{Html, IntoResponse as _, Response};
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde_json::Value;
 use utoipa::{
     Modify, OpenApi, ToSchema,
@@ -89,8 +89,7 @@ pub(super) async fn page() -> Response {
         LazyLock::new(|| written(&serde_json::from_str(openapi()).unwrap_or_default()));
     let policy =
         "default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let headers = [(CONTENT_SECURITY_POLICY, policy), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, Html(PAGE.as_str())).into_response()
+    ([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE.as_str())).into_response()
 }
 
 /// Writes the document as HTML: a heading for each call, what it takes and what it answers.

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use axum::Router;
+use axum::{Router, routing::get};
 use http::{
-    HeaderName, HeaderValue,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY},
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::folder;
+use super::{document::Document, folder};
 
-static_serve::embed_assets!("web/dist", compress = true, strip_html_ext = true);
+/// The page's files, which build.rs has compressed.
+static FILES: &[Document] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
 /// What the page may do: load its own files, talk to its own origin, and nothing else. Texts that others wrote
 /// cannot become script.
@@ -22,15 +23,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Serves the page's files, or those of a folder in their place. Names are stable, so a browser asks each time and is told by its ETag that nothing
 /// is new.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(web_dir: Option<PathBuf>) -> Router<S> {
-    let files = web_dir.map_or_else(static_router, folder::router);
-    [
-        (CACHE_CONTROL, "no-cache"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ]
-    .into_iter()
-    .fold(files, |router, (name, value)| router.layer(header(name, value)))
+    let files = web_dir.map_or_else(compiled, folder::router);
+    [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")]
+        .into_iter()
+        .fold(files, |router, (name, value)| router.layer(header(name, value)))
+}
+
+fn compiled<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    FILES.iter().fold(Router::new(), |router, file| {
+        router.route(file.path, get(move |headers: HeaderMap| async move { file.answer(&headers) }))
+    })
 }
 
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

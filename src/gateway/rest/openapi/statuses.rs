@@ -14,15 +14,18 @@ enum Concerned {
     All,
     /// Those that read a body.
     WithBody,
+    /// Those that may change something.
+    Changing,
     /// Those that ask for a user token.
     WithToken,
     /// Those of accounts and sessions: they ask the database.
     Stored,
 }
 
-const SHARED: [(&str, &str, Concerned); 9] = [
-    ("400", "the request is not what it should be", Concerned::WithBody),
+const SHARED: [(&str, &str, Concerned); 10] = [
+    ("400", "the request is not what it should be", Concerned::All),
     ("401", "the token is missing or no good", Concerned::WithToken),
+    ("403", "a page of another site may not do this", Concerned::Changing),
     ("408", "it took too long", Concerned::All),
     ("413", "the body is larger than 16 KiB", Concerned::All),
     ("500", "a fault of the server; the log says more, under the answer's x-request-id", Concerned::All),
@@ -51,6 +54,7 @@ impl Modify for Statuses {
                     let gives = match concerned {
                         Concerned::All => true,
                         Concerned::WithBody => takes_body,
+                        Concerned::Changing => method != Method::GET,
                         Concerned::WithToken => takes_token,
                         Concerned::Stored => takes_body || takes_token,
                     };

@@ -14,7 +14,6 @@ async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: Temporar
     assert_eq!(page.status, 200);
     assert!(page.headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
     assert_eq!(page.headers["cache-control"], "no-cache");
-    assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
     assert_eq!(
         page.headers["content-security-policy"],
@@ -32,7 +31,7 @@ async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: Temporar
 async fn the_page_is_sent_in_the_encoding_that_is_asked_for(database: TemporaryDatabase) {
     let server = Server::open(database).await;
     let plain = server.call(Method::GET, "/app.js", None, "").await;
-    for (encoding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd])] {
+    for (encoding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("br", &[])] {
         let request =
             Request::get("/app.js").header("accept-encoding", encoding).body(Body::empty()).unwrap();
         let response = server.router.clone().oneshot(request).await.unwrap();
@@ -59,8 +58,7 @@ async fn a_folder_is_served_in_place_of_the_page_and_as_it_is(database: Temporar
         std::fs::write(folder.path().join("index.html"), text).unwrap();
         let page = get("/").await;
         assert_eq!((page.status, page.body.as_str()), (StatusCode::OK, text));
-        for name in ["content-security-policy", "cache-control", "x-content-type-options", "referrer-policy"]
-        {
+        for name in ["content-security-policy", "cache-control", "referrer-policy"] {
             assert_eq!(page.headers[name], compiled.headers[name], "{name}");
         }
     }

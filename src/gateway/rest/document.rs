@@ -1,0 +1,141 @@
+//! A text that does not change while the program runs, in the encodings that it was compressed to beforehand: no request
+//! compresses anything.
+
+use axum::response::{IntoResponse as _, Response};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+};
+
+/// A text and its encodings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Document {
+    /// Where it is served.
+    pub(super) path: &'static str,
+    pub(super) content_type: &'static str,
+    /// Names the text: another one has another.
+    pub(super) etag: &'static str,
+    pub(super) plain: &'static [u8],
+    /// None where it would not be smaller.
+    pub(super) gzip: Option<&'static [u8]>,
+    /// None where it would not be smaller.
+    pub(super) brotli: Option<&'static [u8]>,
+}
+
+impl Document {
+    /// Answers with the smallest encoding that the caller takes, or that it has it already.
+    pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
+        let (encoding, bytes) = self.chosen(headers);
+        // Each encoding is a representation of its own (RFC 9110, 8.8.3.3).
+        let etag = match encoding {
+            Some(encoding) => format!("\"{}-{encoding}\"", self.etag),
+            None => format!("\"{}\"", self.etag),
+        };
+        let mut response = if is_known(headers, &etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let mut response = ([(CONTENT_TYPE, self.content_type)], bytes).into_response();
+            if let Some(encoding) = encoding {
+                response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+            }
+            response
+        };
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+        if let Ok(etag) = HeaderValue::try_from(etag) {
+            response.headers_mut().insert(ETAG, etag);
+        }
+        response
+    }
+
+    fn chosen(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
+        [("br", self.brotli), ("gzip", self.gzip)]
+            .into_iter()
+            .filter_map(|(encoding, bytes)| Some((encoding, bytes?)))
+            .find(|(encoding, _)| takes(headers, encoding))
+            .map_or((None, self.plain), |(encoding, bytes)| (Some(encoding), bytes))
+    }
+}
+
+/// Says whether the caller takes an encoding: it names it, or `*`, and not with `q=0` (RFC 9110, 12.5.3).
+fn takes(headers: &HeaderMap, encoding: &str) -> bool {
+    let weight = |wanted: &str| {
+        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).find_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            if !parts.next()?.eq_ignore_ascii_case(wanted) {
+                return None;
+            }
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            // What cannot be read is not taken.
+            Some(weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
+        })
+    };
+    weight(encoding).or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
+}
+
+/// Says whether the caller has it: tags are compared weakly (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: Document = Document {
+        path: "/text",
+        content_type: "text/plain",
+        etag: "abc",
+        plain: b"plain",
+        gzip: Some(b"gz"),
+        brotli: Some(b"b"),
+    };
+
+    fn answered(name: &'static str, value: &'static str) -> (u16, String, String) {
+        let headers =
+            HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static(value))]);
+        let answer = TEXT.answer(&headers);
+        let header = |name| answer.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        assert_eq!(header(VARY), "accept-encoding");
+        (answer.status().as_u16(), header(CONTENT_ENCODING), header(ETAG))
+    }
+
+    #[test]
+    fn an_encoding_is_sent_to_whoever_takes_it() {
+        for (accept, encoding) in [
+            ("br", "br"),
+            ("gzip, deflate, br, zstd", "br"),
+            ("GZIP", "gzip"),
+            ("gzip, br;q=0", "gzip"),
+            ("gzip;q=0.5, br; q=0.000", "gzip"),
+            ("*", "br"),
+            ("*, br;q=0", "gzip"),
+            ("*;q=0", ""),
+            ("identity", ""),
+            ("zstd", ""),
+            ("br;q=x", ""),
+            ("", ""),
+            ("brx", ""),
+        ] {
+            assert_eq!(answered("accept-encoding", accept).1, encoding, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_the_caller_has_is_not_sent_again() {
+        for (known, status) in [
+            ("\"abc\"", 304),
+            ("W/\"abc\"", 304),
+            ("\"x\", \"abc\"", 304),
+            ("*", 304),
+            ("\"abc-br\"", 200),
+            ("abc", 200),
+        ] {
+            assert_eq!(answered("if-none-match", known).0, status, "{known}");
+        }
+    }
+}

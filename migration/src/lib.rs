@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_initial;
 mod m0002_original_accounts;
+mod m0003_names_alike;
 
 /// The steps in their order.
 #[derive(Debug)]
@@ -13,6 +14,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_initial::Migration), Box::new(m0002_original_accounts::Migration)]
+        vec![
+            Box::new(m0001_initial::Migration),
+            Box::new(m0002_original_accounts::Migration),
+            Box::new(m0003_names_alike::Migration),
+        ]
     }
 }

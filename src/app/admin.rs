@@ -61,6 +61,7 @@ impl AdminError {
             Self::Refused(
                 Error::UserNameTaken
                 | Error::InvalidUserName
+                | Error::FlawedUserName(_)
                 | Error::InvalidPassword
                 | Error::InvalidShortCode,
             ) => 65,
@@ -194,7 +195,8 @@ impl Admin {
     }
 
     fn sentence(&self, name: &str, sentence: Sentence) -> Result<(), AdminError> {
-        Ok(self.core.block_on(self.store.sentence(UserName::parse(name)?, sentence))?)
+        let name = UserName::lookup(name).ok_or(Error::UserNotFound)?;
+        Ok(self.core.block_on(self.store.sentence(name, sentence))?)
     }
 
     fn hash(&self, password: &Password) -> String {

@@ -24,24 +24,35 @@ pub(super) struct Sweeper {
 impl Sweeper {
     /// Sweeps until it is dropped. What fails is logged by the store, and tried again later.
     pub(super) async fn run(self) {
+        // What an earlier run removed, or what was deleted since its last sweep, may still be in the journal.
+        let mut uncut = true;
         // Nothing stays much longer than it should: what is to be kept for minutes is looked for within seconds.
         let interval =
             self.retention.map_or(INTERVAL, |age| (age / 10).clamp(Duration::from_secs(1), INTERVAL));
         loop {
-            self.sweep().await;
+            uncut |= self.sweep().await;
+            if uncut {
+                uncut = !matches!(self.store.checkpoint().await, Ok(true));
+            }
             sleep(interval).await;
         }
     }
 
-    async fn sweep(&self) {
+    /// Sweeps once, and says whether something was removed.
+    async fn sweep(&self) -> bool {
+        let mut swept = false;
         if let Err(error) = self.accounts.end_expired_sessions().await {
             tracing::debug!(%error, "expired sessions could not be swept up");
         }
-        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {}
+        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {
+            swept = true;
+        }
         if let Some(age) = self.retention
             && let Ok(removed @ 1..) = self.store.expire_messages(self.clock.now() - age, AT_ONCE).await
         {
             tracing::info!(removed, "messages older than RETENTION were removed");
+            swept = true;
         }
+        swept
     }
 }

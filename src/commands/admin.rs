@@ -8,6 +8,7 @@ use std::{
 use grpcchatter::{
     app::{Admin, AdminError},
     config::{Loaded, LogConfig, LogFormat, Place},
+    model::printable,
     telemetry,
 };
 
@@ -69,9 +70,8 @@ pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
                 "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
             }));
         } else {
-            // A name is somebody else's text: it must not move the cursor.
-            let name: String =
-                room.name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            // Names are other people's text.
+            let (owner, name) = (printable(owner), printable(&room.name));
             print(format_args!("{code}\t{owner}\t{}\t{name}", room.last_seq));
         }
     });

@@ -15,7 +15,9 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
-use grpcchatter::config::ConfigError;
+use grpcchatter::{config::ConfigError, model::printable};
+
+use rustix::fs::Mode;
 
 use self::settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs};
 
@@ -135,6 +137,9 @@ pub(crate) fn run() -> ExitCode {
             return if error.use_stderr() { ConfigError::EXIT_CODE.into() } else { ExitCode::SUCCESS };
         }
     };
+    // Whatever a command makes is its owner's alone: the database and its journals hold what was said, hashes and secrets.
+    // Who wants others to read a copy says so with chmod.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let done = match cli.command.unwrap_or(Task::Serve(cli.serve)) {
         Task::Serve(args) => serve::serve(args),
         Task::Migrate(args) => admin::migrate(args),
@@ -172,8 +177,10 @@ fn tell(Failed { error, code }: &Failed) -> ExitCode {
         sentence.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    // Where standard error is closed the exit code still says it.
-    drop(writeln!(io::stderr(), "{sentence}"));
+    // A setting's value may be in it, or a path. Where standard error is closed the exit code still says it.
+    for line in sentence.lines() {
+        drop(writeln!(io::stderr(), "{}", printable(line)));
+    }
     (*code).into()
 }
 

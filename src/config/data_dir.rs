@@ -1,7 +1,7 @@
 //! The data folder: held by one process at a time, and keeper of the secret that was made on the first run.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -66,7 +66,10 @@ impl DataDir {
         let mut options = OpenOptions::new();
         let lock = options.create(true).append(true).mode(0o600).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                keep_from_others(path).map_err(unusable)?;
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(DataDirError::Taken(path.to_owned())),
             Err(TryLockError::Error(cause)) => Err(unusable(cause)),
         }
@@ -108,6 +111,31 @@ impl DataDir {
     }
 }
 
+/// Takes from others what they may do with the database's files, which an older version made for all to read, and says
+/// where they may look into the folder: whoever made it may have meant that.
+fn keep_from_others(folder: &Path) -> io::Result<()> {
+    let mode = std::fs::metadata(folder)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let path = folder.display();
+        tracing::warn!(%path, mode = format_args!("{mode:04o}"), "others on this machine may open the data folder: chmod 700 {path}");
+    }
+    for name in ["grpcchatter.db", "grpcchatter.db-wal", "grpcchatter.db-shm", "lock"] {
+        let path = folder.join(name);
+        let mode = match std::fs::metadata(&path) {
+            Ok(found) => found.permissions().mode() & 0o7777,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        // Who is not its owner may not change it, and is told.
+        if mode & 0o077 != 0
+            && let Err(error) = std::fs::set_permissions(&path, Permissions::from_mode(mode & 0o700))
+        {
+            tracing::warn!(%error, path = %path.display(), "others on this machine may open this file: chmod 600 it");
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +173,19 @@ mod tests {
         assert_eq!(first, kept());
         Secret::parse(first.trim()).unwrap();
         assert_eq!((mode(&path), mode(&path.join("secret"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn files_that_others_could_read_are_taken_from_them() {
+        let folder = Folder::new("modes");
+        let files =
+            ["grpcchatter.db", "grpcchatter.db-wal", "grpcchatter.db-shm"].map(|name| folder.0.join(name));
+        for file in &files {
+            std::fs::write(file, "").unwrap();
+            std::fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+        }
+        DataDir::claim(&folder.0).unwrap();
+        assert_eq!(files.map(|file| mode(&file)), [0o600; 3]);
     }
 
     #[test]

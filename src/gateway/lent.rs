@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::route::{Dialect, Route};
+use super::route::{Content, Dialect};
 
 /// How much of a body that nobody wants is read, and for how long.
 const REST_BYTES: u64 = 256 * 1024;
@@ -52,12 +52,11 @@ pub(super) struct Lender {
 pub(super) fn lend(request: Request<Incoming>) -> (Request<Lent>, Lender) {
     let back = Arc::default();
     let expects = request.headers().get(header::EXPECT);
-    let route = Route::of(&request);
     let lender = Lender {
         back: Arc::clone(&back),
         is_http1: request.version() < Version::HTTP_2,
         waits: expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
-        is_grpc: route.dialect() == Dialect::Grpc,
+        is_grpc: Content::of(request.headers()) == Content::Grpc(Dialect::Grpc),
     };
     (request.map(|body| Lent { body: Some(body), is_asked_for: false, back }), lender)
 }

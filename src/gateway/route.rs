@@ -258,15 +258,18 @@ fn parse_path(path: &str) -> Option<(Call, bool)> {
 
 /// What a content-type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
+    /// gRPC in protobuf, or gRPC-web.
     Grpc(Dialect),
     /// gRPC with a message format that is not protobuf.
     GrpcOther,
+    /// Anything else.
     Other,
 }
 
 impl Content {
-    fn of(headers: &HeaderMap) -> Self {
+    /// Reads it.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let value =
             headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

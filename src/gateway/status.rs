@@ -113,7 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::{ShortCode, TokenKind};
+    use crate::model::{NameFlaw, ShortCode, TokenKind};
 
     /// Every failure with what both dialects say of it, as the API promises.
     fn promised() -> Vec<(Error, Code, u16, &'static str)> {
@@ -121,9 +121,16 @@ mod tests {
         let (service, method) = ("s".to_owned(), "m".to_owned());
         vec![
             (Error::InvalidUserName, Code::InvalidArgument, 400, "INVALID_USER_NAME"),
+            (
+                Error::FlawedUserName(NameFlaw::Character('\u{200b}', "blank")),
+                Code::InvalidArgument,
+                400,
+                "INVALID_USER_NAME",
+            ),
             (Error::InvalidPassword, Code::InvalidArgument, 400, "INVALID_PASSWORD"),
             (Error::InvalidRoomPassword, Code::InvalidArgument, 400, "INVALID_PASSWORD"),
             (Error::InvalidRoomName, Code::InvalidArgument, 400, "INVALID_ROOM_NAME"),
+            (Error::FlawedRoomName(NameFlaw::Blank), Code::InvalidArgument, 400, "INVALID_ROOM_NAME"),
             (Error::InvalidShortCode, Code::InvalidArgument, 400, "INVALID_SHORT_CODE"),
             (Error::InvalidMessage, Code::InvalidArgument, 400, "INVALID_MESSAGE"),
             (Error::MessageTooLong { limit: 1 }, Code::InvalidArgument, 400, "MESSAGE_TOO_LONG"),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{ShortCode, TokenKind};
+use super::{NameFlaw, ShortCode, TokenKind};
 
 /// The result of everything that a caller can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,6 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("user name must must not be empty and have at least 6 characters, including digits")]
     InvalidUserName,
+    #[error("a user name {0}")]
+    FlawedUserName(NameFlaw),
     #[error(
         "password must not be empty and must have at least 6 characters, including 1 uppercase letter, 1 lowercase letter, 1 digit and 1 special character"
     )]
@@ -23,6 +25,8 @@ pub enum Error {
     InvalidRoomPassword,
     #[error("a room's name has at most 128 characters and no U+0000")]
     InvalidRoomName,
+    #[error("a room's name {0}")]
+    FlawedRoomName(NameFlaw),
     #[error("a short code has 1 to 32 characters of a-z, A-Z and 0-9")]
     InvalidShortCode,
     #[error("a message holds no U+0000")]
@@ -142,9 +146,9 @@ impl Error {
     const fn classify(&self) -> (ErrorKind, &'static str) {
         use ErrorKind as Kind;
         match self {
-            Self::InvalidUserName => (Kind::InvalidArgument, "INVALID_USER_NAME"),
+            Self::InvalidUserName | Self::FlawedUserName(_) => (Kind::InvalidArgument, "INVALID_USER_NAME"),
             Self::InvalidPassword | Self::InvalidRoomPassword => (Kind::InvalidArgument, "INVALID_PASSWORD"),
-            Self::InvalidRoomName => (Kind::InvalidArgument, "INVALID_ROOM_NAME"),
+            Self::InvalidRoomName | Self::FlawedRoomName(_) => (Kind::InvalidArgument, "INVALID_ROOM_NAME"),
             Self::InvalidShortCode => (Kind::InvalidArgument, "INVALID_SHORT_CODE"),
             Self::InvalidMessage => (Kind::InvalidArgument, "INVALID_MESSAGE"),
             Self::MessageTooLong { .. } => (Kind::InvalidArgument, "MESSAGE_TOO_LONG"),
@@ -211,10 +215,10 @@ impl Error {
     /// Returns the field of the request that is at fault.
     pub const fn field(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidUserName => Some("user_name"),
+            Self::InvalidUserName | Self::FlawedUserName(_) => Some("user_name"),
             Self::InvalidPassword => Some("password"),
             Self::InvalidRoomPassword => Some("room_password"),
-            Self::InvalidRoomName => Some("room_name"),
+            Self::InvalidRoomName | Self::FlawedRoomName(_) => Some("room_name"),
             Self::InvalidShortCode => Some("short_code"),
             Self::InvalidMessage | Self::MessageTooLong { .. } => Some("body"),
             Self::InvalidClientMessageId => Some("client_message_id"),

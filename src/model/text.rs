@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Error, Result};
+use super::{
+    Error, Result,
+    name::{composed, flaw_of_room_name, flaw_of_user_name},
+};
 
 /// The characters that the original refuses in user names and asks for in passwords.
 const SPECIAL: &str = "!@#$%^&*()_+[]{};':,.<>?/";
@@ -12,22 +15,36 @@ fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// A user name: at least 6 bytes, a digit among them, no special character, at most 255 characters.
+/// A user name: at least 6 bytes, a digit among them, no special character, at most 255 characters. New ones are in NFC, of
+/// one script, and nothing in them is invisible.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Arc<str>);
 
 impl UserName {
-    /// Checks the rule for new user names.
+    /// Checks the rule for new user names. The name is taken in NFC, so that two spellings of one are one; nothing else
+    /// about it is changed, since its owner could not log in with what they typed.
     ///
     /// # Errors
-    /// [`Error::InvalidUserName`] where it is broken.
+    /// [`Error::InvalidUserName`] where the original's rule is broken, else [`Error::FlawedUserName`] where it is not plain.
     pub fn parse(text: &str) -> Result<Self> {
+        let text = &composed(text);
         let valid = text.len() >= 6
             && text.chars().count() <= 255
             && text.bytes().any(|byte| byte.is_ascii_digit())
             && !text.contains(|c| SPECIAL.contains(c))
             && !has_nul(text);
-        if valid { Ok(Self(text.into())) } else { Err(Error::InvalidUserName) }
+        if !valid {
+            return Err(Error::InvalidUserName);
+        }
+        match flaw_of_user_name(text) {
+            Some(flaw) => Err(Error::FlawedUserName(flaw)),
+            None => Ok(Self(text.as_str().into())),
+        }
+    }
+
+    /// Returns the name in NFC, as new names are stored.
+    pub fn composed(&self) -> Self {
+        Self(composed(&self.0).into())
     }
 
     /// Takes a name that somebody typed, to look for it. `None` for what no account can be called, which a database may
@@ -138,12 +155,15 @@ impl RoomName {
     /// Checks the length and the characters.
     ///
     /// # Errors
-    /// [`Error::InvalidRoomName`] where it is too long or holds U+0000.
+    /// [`Error::InvalidRoomName`] where it is too long or holds U+0000, [`Error::FlawedRoomName`] where it holds another
+    /// control or formatting character.
     pub fn parse(text: String) -> Result<Self> {
-        if text.chars().count() <= 128 && !has_nul(&text) {
-            Ok(Self(text))
-        } else {
-            Err(Error::InvalidRoomName)
+        if text.chars().count() > 128 || has_nul(&text) {
+            return Err(Error::InvalidRoomName);
+        }
+        match flaw_of_room_name(&text) {
+            Some(flaw) => Err(Error::FlawedRoomName(flaw)),
+            None => Ok(Self(text)),
         }
     }
 
@@ -279,7 +299,17 @@ mod tests {
             assert!(UserName::parse(good).is_ok(), "{good}");
         }
         for bad in ["", "abc1", "walker", "walker_1", "walk/er1", "nul\0byte1", &"1".repeat(256)] {
-            assert!(UserName::parse(bad).is_err(), "{bad}");
+            assert!(matches!(UserName::parse(bad), Err(Error::InvalidUserName)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn user_names_are_plain_and_in_nfc() {
+        assert_eq!(UserName::parse("cafe\u{301}1").unwrap().as_str(), "caf\u{e9}1");
+        // The Greek question mark is a semicolon in NFC.
+        assert!(matches!(UserName::parse("walker\u{37e}1"), Err(Error::InvalidUserName)));
+        for bad in ["walk\u{200b}er1", "walker1 ", "w\u{430}lker1", "walker1\n"] {
+            assert!(matches!(UserName::parse(bad), Err(Error::FlawedUserName(_))), "{bad:?}");
         }
     }
 

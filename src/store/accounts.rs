@@ -1,11 +1,15 @@
-use grpcchatter_entity::{account, member, room, session};
+use grpcchatter_entity::{
+    account::{self, Likeness},
+    member, room, session,
+};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{Failure, Store, sessions::end_sessions};
+use super::{DbResult, Failure, Store, sessions::end_sessions};
 use crate::model::{Account, Error, Result, Role, RoomId, SessionId, Timestamp, UserId, UserName};
 
 /// An account together with what its password is checked against.
@@ -19,17 +23,20 @@ pub struct Credentials {
 }
 
 impl Store {
-    /// Adds an account. The unique index decides about its name.
+    /// Adds an account. The unique indexes decide about its name.
     ///
     /// # Errors
-    /// [`Error::UserNameTaken`], also by a deleted account; failures of the database.
+    /// [`Error::UserNameTaken`], also by a name that looks the same; failures of the database.
     pub async fn create_account(&self, user_name: UserName, password_hash: String) -> Result<Account> {
         let store = self.clone();
         self.in_turn("create account", async move {
             let created_at = store.clock().now();
+            let likeness = Likeness::of(user_name.as_str());
             let row = account::ActiveModel {
                 id: NotSet,
                 user_name: Set(user_name.as_str().to_owned()),
+                name_skeleton: Set(Some(likeness.skeleton)),
+                name_folded: Set(Some(likeness.folded)),
                 password_hash: Set(password_hash),
                 role: Set(Role::User.as_str().to_owned()),
                 created_at: Set(created_at.as_micros()),
@@ -55,13 +62,8 @@ impl Store {
     pub async fn find_credentials(&self, user_name: UserName) -> Result<Option<Credentials>> {
         let store = self.clone();
         self.on_core("find account", async move {
-            let row = account::Entity::find()
-                .filter(account::Column::UserName.eq(user_name.as_str()))
-                .filter(account::Column::DisabledAt.is_null())
-                .filter(account::Column::DeletedAt.is_null())
-                .one(store.reader())
-                .await?;
-            Ok(row.map(Credentials::from))
+            let row = named(store.reader(), &user_name).await?;
+            Ok(row.filter(|row| row.disabled_at.is_none()).map(Credentials::from))
         })
         .await
     }
@@ -133,8 +135,8 @@ impl Store {
         .await
     }
 
-    /// Deletes an account: its name stays taken, its messages stay without a name, it leaves its rooms and its
-    /// sessions end. Returns the rooms whose members must be checked again.
+    /// Deletes an account: its name is forgotten, its messages stay without one, it leaves its rooms and its sessions
+    /// end. Returns the rooms whose members must be checked again.
     ///
     /// # Errors
     /// [`Error::OwnsRooms`]; [`Error::InvalidCredentials`] where `verified_hash` is not the account's any
@@ -160,6 +162,10 @@ impl Store {
             account::Entity::update_many()
                 .col_expr(account::Column::DeletedAt, Expr::value(store.clock().now().as_micros()))
                 .col_expr(account::Column::PasswordHash, Expr::value(""))
+                // No account can have this name: a colon is a special character.
+                .col_expr(account::Column::UserName, Expr::value(format!("deleted:{}", store.clock().uuid())))
+                .col_expr(account::Column::NameSkeleton, Expr::value(None::<String>))
+                .col_expr(account::Column::NameFolded, Expr::value(None::<String>))
                 .filter(account::Column::Id.eq(user.0))
                 .exec(&transaction)
                 .await?;
@@ -176,6 +182,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// Finds an account that is not deleted by its name: who has it byte for byte, else who has it in NFC. Names from before the
+/// rule, and those taken over from the original, are as they were given.
+pub(super) async fn named(
+    connection: &impl ConnectionTrait,
+    name: &UserName,
+) -> DbResult<Option<account::Model>> {
+    let spellings = [name.clone(), name.composed()];
+    let mut rows = account::Entity::find()
+        .filter(account::Column::UserName.is_in(spellings.iter().map(UserName::as_str)))
+        .filter(account::Column::DeletedAt.is_null())
+        .all(connection)
+        .await?;
+    let exact = rows.iter().position(|row| row.user_name == name.as_str()).unwrap_or(0);
+    Ok((exact < rows.len()).then(|| rows.swap_remove(exact)))
 }
 
 impl From<account::Model> for Credentials {

@@ -11,7 +11,9 @@ use sea_orm::{
 use tokio::runtime::Handle;
 
 use super::{
-    DatabaseUrl, Inner, SetupError, Store, postgres,
+    DatabaseUrl, Inner, SetupError, Store,
+    accounts::named,
+    postgres,
     rooms::{Row, SELECT},
     sessions::end_sessions,
     sqlite,
@@ -81,12 +83,7 @@ impl Store {
                 Sentence::Enable => (account::Column::DisabledAt, Expr::value(None::<i64>)),
                 Sentence::NewPassword(hash) => (account::Column::PasswordHash, Expr::value(hash.clone())),
             };
-            let row = account::Entity::find()
-                .filter(account::Column::UserName.eq(user_name.as_str()))
-                .filter(account::Column::DeletedAt.is_null())
-                .one(&transaction)
-                .await?
-                .ok_or(Error::UserNotFound)?;
+            let row = named(&transaction, &user_name).await?.ok_or(Error::UserNotFound)?;
             account::Entity::update_many()
                 .col_expr(column, value)
                 .filter(account::Column::Id.eq(row.id))

@@ -37,7 +37,8 @@ const ROOM: &str = "SELECT r.id, r.short_code, r.name, r.password_hash, r.owner_
      LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $2 WHERE r.short_code = $1";
 
 const USER: &str = "SELECT a.id, m.joined, m.banned, m.room_epoch AS entered_at FROM accounts a \
-     LEFT JOIN members m ON m.room_id = $2 AND m.user_id = a.id WHERE a.user_name = $1 AND a.deleted_at IS NULL";
+     LEFT JOIN members m ON m.room_id = $2 AND m.user_id = a.id WHERE a.user_name IN ($1, $3) AND a.deleted_at IS NULL \
+     ORDER BY a.user_name = $1 DESC LIMIT 1";
 
 impl Store {
     /// Finds a room by its code, with what `user` is to it.
@@ -63,7 +64,8 @@ impl Store {
     pub async fn find_user(&self, name: &UserName, room: RoomId) -> Result<Option<FoundUser>> {
         let (store, name) = (self.clone(), name.clone());
         self.on_core("find a user", async move {
-            let values = [name.as_str().into(), room.0.into()];
+            // Byte for byte, else as new names are written: see `accounts::named`.
+            let values = [name.as_str().into(), room.0.into(), name.composed().as_str().into()];
             let statement = Statement::from_sql_and_values(store.backend(), USER, values);
             let Some(row) = store.reader().query_one_raw(statement).await? else { return Ok(None) };
             Ok(Some(FoundUser { user: UserId(row.try_get("", "id")?), membership: membership(&row)? }))

@@ -277,6 +277,9 @@ fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(5))
                 .pragma("query_only", if read_only { "1" } else { "0" })
+                // What is deleted is overwritten in the file too. FAST leaves it in pages that become free, and those of a
+                // deleted room are just these.
+                .pragma("secure_delete", "1")
                 .pragma("temp_store", "memory")
                 .pragma("cache_size", "-16384")
         })

@@ -17,7 +17,10 @@ on_each_database! {
     a_body_over_16_kib_is_refused,
     logging_in_gives_a_token_and_a_session,
     wrong_credentials_are_refused_alike,
-    names_are_case_sensitive,
+    names_are_case_sensitive_and_no_two_differ_in_it_alone,
+    new_names_are_plain,
+    a_name_that_looks_like_another_is_taken,
+    both_spellings_of_a_name_are_one,
     refreshing_rotates_the_session,
     the_last_refresh_token_answers_the_same_within_30_seconds,
     two_refreshes_at_once_answer_the_same,
@@ -27,7 +30,7 @@ on_each_database! {
     the_account_is_shown_to_its_owner,
     deleting_an_account_needs_its_password,
     an_account_that_owns_rooms_stays,
-    a_deleted_account_is_gone_and_its_name_stays_taken,
+    a_deleted_account_is_gone_and_its_name_is_free_again,
     two_at_once_register_one_name_and_one_gets_it,
 }
 
@@ -217,12 +220,65 @@ async fn wrong_credentials_are_refused_alike(database: Database) {
     assert_sentence(&nothing, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
 }
 
-async fn names_are_case_sensitive(database: Database) {
+async fn names_are_case_sensitive_and_no_two_differ_in_it_alone(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let shouted = user.name.to_uppercase();
     assert_sentence(&log_in(&app, &shouted, PASSWORD).await, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
-    assert_eq!(register(&app, &shouted, PASSWORD).await.status, 200, "another name");
+    assert_sentence(&register(&app, &shouted, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+}
+
+async fn new_names_are_plain(database: Database) {
+    let app = TestApp::start(&database).await;
+    for (bad, tells) in [
+        ("walk\u{200b}er1", "U+200B"),
+        ("\u{202e}1reklaw", "U+202E"),
+        ("walker1\n", "U+000A"),
+        ("walker1\u{1b}c", "U+001B"),
+        ("walker\u{a0}1", "U+00A0"),
+        ("walker1\u{3164}", "U+3164"),
+        ("walker1\u{e000}", "U+E000"),
+        ("walker1\u{378}", "U+0378"),
+        ("w\u{430}lker1", "U+0430"),
+        ("walker1 ", "no blank at its ends"),
+        ("      1", "no blank at its ends"),
+        ("walk  er1", "no two in a row"),
+    ] {
+        let answer = register(&app, bad, PASSWORD).await;
+        assert_refused(&answer, 400, "INVALID_USER_NAME");
+        let sentence = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(
+            sentence.starts_with("Invalid request body:a user name ") && sentence.contains(tells),
+            "{sentence}"
+        );
+    }
+    for good in ["田中taro1", "Нина-01", "محمد12345", "walker 1", "👍walker9"] {
+        assert_eq!(register(&app, good, PASSWORD).await.status, 200, "{good}");
+    }
+}
+
+async fn a_name_that_looks_like_another_is_taken(database: Database) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(register(&app, "walker1", PASSWORD).await.status, 200);
+    for twin in ["Walker1", "walkerI1", "waIker1", "wa1ker1"] {
+        let answer = register(&app, twin, PASSWORD).await;
+        if twin == "walkerI1" {
+            assert_eq!(answer.status, 200, "another name: {answer:?}");
+        } else {
+            assert_sentence(&answer, 400, "USER_NAME_TAKEN", TAKEN);
+        }
+        assert_eq!(log_in(&app, twin, PASSWORD).await.status == 200, twin == "walkerI1", "{twin}");
+    }
+}
+
+async fn both_spellings_of_a_name_are_one(database: Database) {
+    let app = TestApp::start(&database).await;
+    let answer = register(&app, "cafe\u{301} 1", PASSWORD).await;
+    assert_eq!(answer.json()["user_name"], "caf\u{e9} 1");
+    for spelling in ["cafe\u{301} 1", "caf\u{e9} 1"] {
+        assert_eq!(log_in(&app, spelling, PASSWORD).await.status, 200, "{spelling:?}");
+        assert_sentence(&register(&app, spelling, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+    }
 }
 
 async fn refreshing_rotates_the_session(database: Database) {
@@ -324,7 +380,7 @@ async fn an_account_that_owns_rooms_stays(database: Database) {
     assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200);
 }
 
-async fn a_deleted_account_is_gone_and_its_name_stays_taken(database: Database) {
+async fn a_deleted_account_is_gone_and_its_name_is_free_again(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let answer = user.rest("DELETE", "/account", json!({"password": PASSWORD})).await;
@@ -332,7 +388,9 @@ async fn a_deleted_account_is_gone_and_its_name_stays_taken(database: Database) 
     assert_refused(&user.rest("GET", "/account", Value::Null).await, 401, "TOKEN_REVOKED");
     assert_refused(&refresh(&app, &user.refresh_token).await, 401, "TOKEN_REVOKED");
     assert_sentence(&log_in(&app, &user.name, PASSWORD).await, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
-    assert_sentence(&register(&app, &user.name, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+    // Whoever takes it next is another account: nothing of the old one is theirs.
+    assert_eq!(register(&app, &user.name, PASSWORD).await.status, 200);
+    assert_refused(&refresh(&app, &user.refresh_token).await, 401, "TOKEN_REVOKED");
 }
 
 async fn two_at_once_register_one_name_and_one_gets_it(database: Database) {

@@ -66,9 +66,12 @@ pub(super) async fn register(
     match registered {
         Ok(account) => answer::account(&account),
         // The original answers 400 to a taken name too.
-        Err(error @ (Error::InvalidUserName | Error::InvalidPassword | Error::UserNameTaken)) => {
-            refuse_with(&error, StatusCode::BAD_REQUEST, &invalid_body(&error))
-        }
+        Err(
+            error @ (Error::InvalidUserName
+            | Error::FlawedUserName(_)
+            | Error::InvalidPassword
+            | Error::UserNameTaken),
+        ) => refuse_with(&error, StatusCode::BAD_REQUEST, &invalid_body(&error)),
         Err(error) => refuse(&error),
     }
 }

@@ -66,3 +66,20 @@ export function shade(name: string, shades: number): number {
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   return ((hash ^ (hash >>> 15)) >>> 0) % shades;
 }
+
+/** What a name may hold that readers cannot see, or that moves the rest about; the server takes no new name with it. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0f\u034f]|(?! )\p{Zs}|^ +| +$| {2,}/gu;
+
+/** Cuts a name into what is seen as it is and what has to be spelled out. */
+export function spelled(name: string): { text: string; odd: boolean }[] {
+  const found: { text: string; odd: boolean }[] = [];
+  let from = 0;
+  for (const match of name.matchAll(UNSEEN)) {
+    if (match.index > from) found.push({ text: name.slice(from, match.index), odd: false });
+    const text = [...match[0]].map((c) => `U+${c.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
+    found.push({ text, odd: true });
+    from = match.index + match[0].length;
+  }
+  if (from < name.length) found.push({ text: name.slice(from), odd: false });
+  return found;
+}

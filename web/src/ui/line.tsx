@@ -5,7 +5,7 @@ import type { Unsent } from "../room/outbox";
 import { isEmoji, pieces } from "../text";
 import { clock, full } from "../time";
 import { Icon } from "./icons";
-import { Avatar } from "./parts";
+import { Avatar, Name } from "./parts";
 
 /** A body longer than this, in characters or lines, is folded. */
 const LONG = 1500;
@@ -53,7 +53,7 @@ export class Line extends Component<LineProps> {
         {!own && (head ? <Avatar name={name} /> : <span class="gutter" />)}
         <div class="said">
           <p class={head ? "who" : "sr"}>
-            <bdi class={own ? "sr" : "name"}>{name}</bdi> <time dateTime={new Date(at).toISOString()}>{clock(at)}</time>
+            <Name class={own ? "sr" : "name"} of={name} /> <time dateTime={new Date(at).toISOString()}>{clock(at)}</time>
           </p>
           <div class={isEmoji(body) ? "bubble jumbo" : "bubble"} title={full(at)}>
             <Body text={body} />

@@ -2,7 +2,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { failureOf, sentence } from "../api/failure";
-import { initials, shade } from "../text";
+import { initials, shade, spelled } from "../text";
 import { Icon, type IconName } from "./icons";
 
 const SHADES = 8;
@@ -12,6 +12,23 @@ export function Avatar({ name, large }: { name: string; large?: boolean }): JSX.
     <span class={`avatar shade-${shade(name, SHADES)}${large ? " large" : ""}`} aria-hidden="true">
       {initials(name)}
     </span>
+  );
+}
+
+/** Somebody's name. What nobody would see in an old one is spelled out, so that it passes for no other. */
+export function Name({ of, class: kind = "name" }: { of: string; class?: string }): JSX.Element {
+  return (
+    <bdi class={kind}>
+      {spelled(of).map(({ text, odd }) =>
+        odd ? (
+          <span class="odd" title="This name holds a character that cannot be seen: it may not be whom it looks like.">
+            {text}
+          </span>
+        ) : (
+          text
+        ),
+      )}
+    </bdi>
   );
 }
 

@@ -5,7 +5,7 @@ import { useCell } from "../cell";
 import type { Room } from "../room/room";
 import { removeUser } from "../room/owner";
 import { say } from "../notice";
-import { Avatar, Form, IconButton, Modal } from "./parts";
+import { Avatar, Form, IconButton, Modal, Name } from "./parts";
 
 export function People({ room, owner }: { room: Room; owner: string }): JSX.Element {
   const presence = useCell(room.presence);
@@ -21,7 +21,7 @@ export function People({ room, owner }: { room: Room; owner: string }): JSX.Elem
           <li key={name}>
             <Avatar name={name} />
             <span class="words">
-              <bdi class="name">{name}</bdi>
+              <Name of={name} />
               <Role own={name === room.user} owner={name === owner} />
             </span>
             {owns && name !== room.user && (

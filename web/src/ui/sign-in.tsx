@@ -47,9 +47,11 @@ export function SignIn(): JSX.Element {
   const [password, setPassword] = useState("");
   const submit = () => {
     if (!joining) return session.login(name, password);
-    if (!NAME_RULES.every(([, met]) => met(name))) throw new Failure("refused", "INVALID_USER_NAME");
+    // A phone's keyboard leaves a blank behind each word that it completes.
+    const plain = name.trim();
+    if (!NAME_RULES.every(([, met]) => met(plain))) throw new Failure("refused", "INVALID_USER_NAME");
     if (!PASSWORD_RULES.every(([, met]) => met(password))) throw new Failure("refused", "INVALID_PASSWORD");
-    return session.register(name, password);
+    return session.register(plain, password);
   };
   return (
     <main class="sign-in">

@@ -7,6 +7,7 @@
 
 mod admin;
 mod bind;
+mod readiness;
 mod ready;
 #[cfg(test)]
 mod secrecy;
@@ -34,16 +35,14 @@ use crate::{
     config::{Config, ConnectionConfig, DataDir, Secrets},
     crypto::{Keys, Passwords},
     domain::{Accounts, Budget, Chat, Guard, Log, Publisher, Rooms, Tokens},
-    gateway::{
-        FRAMING, Health, Lifetime, Limits, Listener, Parts, Readiness, Seats, Shard, Shards, Stack, Tls,
-        shards,
-    },
+    gateway::{FRAMING, Health, Lifetime, Limits, Listener, Parts, Seats, Shard, Shards, Stack, Tls, shards},
     hub::{Event, Hub, HubConfig},
     metrics::Levels,
     model::Error,
     store::{DatabaseUrl, Lanes, SetupError, Store},
 };
 pub use admin::{Admin, AdminError};
+use readiness::readiness;
 pub use ready::is_ready;
 pub use start_error::StartError;
 use sweep::Sweeper;
@@ -384,15 +383,6 @@ async fn expect_bcrypt(store: Store, passwords: Passwords) {
     if let Some(hash) = store.find_bcrypt_hash().await.unwrap_or_else(|_| Some(String::new())) {
         passwords.expect_bcrypt(&hash);
     }
-}
-
-fn readiness(store: Store, draining: Arc<AtomicBool>) -> Readiness {
-    Arc::new(move || {
-        let (store, draining) = (store.clone(), Arc::clone(&draining));
-        Box::pin(async move {
-            if draining.load(Ordering::Relaxed) { Err(Error::Draining) } else { store.ping().await }
-        })
-    })
 }
 
 fn limit(limit: Option<u32>) -> Option<usize> {

@@ -11,6 +11,7 @@ mod harness;
 
 mod access;
 mod accounts;
+mod answers;
 mod budgets;
 mod canaries;
 mod chat;

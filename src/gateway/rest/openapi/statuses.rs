@@ -32,7 +32,7 @@ const SHARED: [(&str, &str, Concerned); 10] = [
     ("503", "not now: Retry-After says when", Concerned::Stored),
     ("504", "the body did not arrive in time", Concerned::WithBody),
     ("507", "the server's storage is full", Concerned::Stored),
-    ("429", "too many: Retry-After says when", Concerned::WithBody),
+    ("429", "too many: Retry-After says when", Concerned::All),
 ];
 
 /// Adds them to each call that can give them. What a handler says of a status itself stays.

@@ -642,7 +642,7 @@ export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__P
  */
 export type ListMessagesResponse = Message$1<"grpcchatter.v1.ListMessagesResponse"> & {
   /**
-   * By rising seq.
+   * By rising seq. A page ends at page_size messages or at 256 KiB, whichever comes first: see more.
    *
    * @generated from field: repeated grpcchatter.v1.Message messages = 1;
    */

@@ -6,7 +6,6 @@ use std::{
     net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, Sleep, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ use super::{
     answer_memory::{AnswerMemory, ConnectionMemory},
     first_bytes::{self, Spoken},
     grpc::SideStreams,
+    left_open::LeftOpen,
     listener::Door,
     patience::Patient,
     prefixed::Prefixed,
@@ -45,12 +45,9 @@ const HEADER_READ: Duration = Duration::from_secs(10);
 /// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
-/// How often to look whether a peer reads that may not have to.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// How long, and for how many bytes, a connection that is not served is read on before it is closed.
 const HANGING_UP: Duration = Duration::from_millis(500);
-const UNREAD_BYTES: u64 = 256 * 1024;
+const UNREAD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Who is at the other end, and which shard serves them; in every request's extensions.
 #[derive(Clone, Debug)]
@@ -159,49 +156,10 @@ pub(super) async fn serve(
     } else {
         let io = TokioIo::new(Watched::new(io, sending.clone()));
         let serving = http1().serve_connection(io, service);
-        let mut serving = LeftOpen { serving, sending, memory, look: None };
-        let shut_down =
-            |serving: Pin<&mut LeftOpen>| Pin::new(&mut serving.get_mut().serving).graceful_shutdown();
-        if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, shut_down).await {
-            hang_up(serving.serving.into_parts().io.into_inner().into_inner().into_inner()).await;
+        let mut serving = LeftOpen::new(serving, sending, memory);
+        if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, LeftOpen::shut_down).await {
+            hang_up(serving.into_inner()).await;
         }
-    }
-}
-
-type Http1 = http1::Connection<TokioIo<Watched<Prefixed<Transport>>>, PeerService>;
-
-/// An HTTP/1.1 connection that is left open when all is answered, so that it can be closed with care: an answer that
-/// came before the end of its request is lost to whoever still writes, where the rest is not read. It ends where its peer
-/// does not read what it asked for.
-struct LeftOpen {
-    serving: Http1,
-    sending: SendWatch,
-    memory: AnswerMemory,
-    /// When to look next how fast the peer reads.
-    look: Option<Pin<Box<Sleep>>>,
-}
-
-impl Future for LeftOpen {
-    type Output = hyper::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        let this = &mut *self;
-        if let Poll::Ready(ended) = this.serving.poll_without_shutdown(context) {
-            return Poll::Ready(ended);
-        }
-        while let Some(deadline) = this.sending.deadline(this.memory.is_tight()) {
-            // Memory may be tight before that.
-            let next = || deadline.min(Instant::now() + LOOK);
-            let look = this.look.get_or_insert_with(|| Box::pin(sleep_until(next())));
-            std::task::ready!(look.as_mut().poll(context));
-            if look.deadline() >= deadline {
-                tracing::debug!("a connection is closed: its peer does not read");
-                return Poll::Ready(Ok(()));
-            }
-            look.as_mut().reset(next());
-        }
-        this.look = None;
-        Poll::Pending
     }
 }
 
@@ -321,7 +279,7 @@ fn http1() -> http1::Builder {
         .header_read_timeout(HEADER_READ)
         .max_buf_size(64 * 1024)
         .max_headers(64)
-        .half_close(false);
+        .half_close(true);
     builder
 }
 
@@ -345,6 +303,10 @@ fn http2(memory: AnswerMemory) -> http2::Builder<Patient> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll};
+
+    use tokio::time::{Instant, Sleep};
+
     use super::*;
 
     /// A connection that goes on until it is asked to end, and then for so long.

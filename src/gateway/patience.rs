@@ -69,6 +69,10 @@ enum Turn {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MayLieUnread;
 
+/// Marks an answer, in its extensions, that is a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Streaming;
+
 /// What an answer holds until it is read: it goes with the answer's bytes. In the answer's extensions until its body is
 /// paced. Clones hold the same.
 #[derive(Clone, Default)]

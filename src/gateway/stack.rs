@@ -33,7 +33,7 @@ use super::{
     grpc::{Grpc, Health},
     lent::{Lent, lend},
     origin::{self, Origins},
-    patience::{MayLieUnread, Paced},
+    patience::{MayLieUnread, Paced, Streaming},
     refusal, rest, rest_limits,
     route::{Dialect, Refused, Route, normalise},
     status::refuse,
@@ -193,12 +193,14 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.stack.service.clone().oneshot(request);
         let sending = self.peer.sending.clone();
+        sending.stream(false);
         Box::pin(async move {
             let mut response = answering.await?;
             if let Some(preflight) = preflight {
                 preflight.answer(&response, Duration::ZERO);
             }
             sending.exempt(response.extensions().get::<MayLieUnread>().is_some());
+            sending.stream(response.extensions().get::<Streaming>().is_some());
             lender.settle(&mut response).await;
             secure(&mut response, strict_transport);
             Ok(Paced::new(response))

@@ -1,6 +1,11 @@
 //! HTTP's own rules: whom a request names, which page it comes from, and what is left of it when it is refused.
 
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use grpcchatter_proto::v1::SubscribeRequest;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -8,8 +13,8 @@ use tokio::{
 use tonic::Code;
 
 use crate::harness::{
-    Connection, Database, Dialect, PASSWORD, Refused as _, TestApp, Version, new_name, on_each_database,
-    request, within,
+    Certificate, Connection, Database, Dialect, PASSWORD, Process, Refused as _, TestApp, Version, frame,
+    new_name, on_each_database, request, within,
 };
 
 on_each_database! {
@@ -17,6 +22,11 @@ on_each_database! {
     one_host_is_named,
     a_refused_body_costs_no_connection,
     what_is_not_read_is_announced,
+    a_refused_body_costs_no_stream_of_http2,
+    a_refused_stream_is_answered_at_once,
+    half_a_connection_is_enough_for_an_answer,
+    a_stream_of_http1_ends_with_what_its_client_sends,
+    browsers_are_told_to_stay_with_tls_where_it_is_meant_to_last,
     every_answer_says_that_its_type_is_to_be_believed,
 }
 
@@ -77,25 +87,78 @@ async fn one_host_is_named(database: Database) {
     }
 }
 
-/// The body comes when the answer is made: the connection carries the next request all the same.
-async fn a_refused_body_costs_no_connection(database: Database) {
-    let app = TestApp::start(&database).await;
-    for (path, length) in [("/account", 7), ("/nothing", 70_000), ("/login", 200_000)] {
-        let mut socket = TcpStream::connect(app.address()).await.unwrap();
-        let head = format!("PUT {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
-        socket.write_all(head.as_bytes()).await.unwrap();
-        tokio::task::yield_now().await;
-        socket.write_all(&vec![b'x'; length]).await.unwrap();
-        socket.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
-        let mut answers = String::new();
-        within("two answers", socket.read_to_string(&mut answers)).await.unwrap();
-        assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{path}: {answers}");
-        assert!(answers.contains("HTTP/1.1 200 "), "{path}: {answers}");
+/// Awaits that a figure of a server has reached a count.
+async fn reaches(figures: &mut Connection, name: &str, count: usize) {
+    let counting = async { while counted(figures, name).await < count {} };
+    within(name, counting).await;
+}
+
+async fn counted(figures: &mut Connection, name: &str) -> usize {
+    let told = figures.send(request("GET", "/metrics", &[], "")).await;
+    let mut counts = told.text().lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    counts.next().map_or(0, |count| count.parse().unwrap())
+}
+
+/// Names the figure that counts the answers with a reason.
+fn refusals(reason: &str) -> String {
+    format!("grpcchatter_refusals_total{{reason=\"{reason}\"}}")
+}
+
+/// Writes a body in two parts, as HTTP/1.1 frames it, with its head before the first.
+fn parts(head: &str, length: usize, is_chunked: bool) -> [Vec<u8>; 2] {
+    let (first, second) = (vec![b'x'; length / 2], vec![b'x'; length - length / 2]);
+    let head = format!("{head}\r\nhost: a\r\n");
+    if is_chunked {
+        let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        let begun = [head.as_bytes(), b"transfer-encoding: chunked\r\n\r\n", &chunk(&first)].concat();
+        return [begun, [&chunk(&second)[..], b"0\r\n\r\n"].concat()];
     }
-    let mut h2 = Connection::open(app.address(), Version::H2).await;
-    for _ in 0..3 {
-        let answer = h2.send(request("POST", "/login", &[], vec![b'x'; 200_000])).await;
-        assert_eq!(answer.status, 413);
+    [[format!("{head}content-length: {length}\r\n\r\n").as_bytes(), &first].concat(), second]
+}
+
+/// The rest of the body comes when the answer is made: the connection carries the next request all the same.
+async fn a_refused_body_costs_no_connection(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let mut figures = Connection::open(server.address(), Version::H1).await;
+    let grpc_web =
+        "POST /grpcchatter.v1.ChatService/SendMessage HTTP/1.1\r\ncontent-type: application/grpc-web";
+    let begun_web = "grpc_server_started_total{dialect=\"grpc-web\",grpc_type=\"unary\",\
+                     grpc_service=\"grpcchatter.v1.ChatService\",grpc_method=\"SendMessage\"}";
+    let not_grpc = "POST /grpcchatter.v1.ChatService/SendMessage HTTP/1.1\r\ncontent-type: text/plain";
+    for (head, reason) in [
+        ("PUT /account/password HTTP/1.1", "TOKEN_MISSING"),
+        (grpc_web, ""),
+        ("POST /nothing HTTP/1.1", "PATH_NOT_FOUND"),
+        ("PUT /login HTTP/1.1", "METHOD_NOT_ALLOWED"),
+        (not_grpc, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST /login HTTP/1.1\r\ncontent-type: application/json", "TOO_LARGE"),
+    ] {
+        for (length, is_chunked) in
+            [(8, false), (8, true), (50_000, false), (50_000, true), (200_000, false), (200_000, true)]
+        {
+            if reason == "TOO_LARGE" && length < 200_000 {
+                continue;
+            }
+            // What says that it is too large is not looked at.
+            let is_rest = !head.contains("ChatService");
+            let reason = if is_rest && !is_chunked && length > 100_000 { "TOO_LARGE" } else { reason };
+            // gRPC-web's status is counted with the end of the answer's body.
+            let figure = if reason.is_empty() { begun_web.to_owned() } else { refusals(reason) };
+            let count = counted(&mut figures, &figure).await;
+            let [begun, rest] = parts(head, length, is_chunked);
+            let mut socket = TcpStream::connect(server.address()).await.unwrap();
+            socket.write_all(&begun).await.unwrap();
+            reaches(&mut figures, &figure, count + 1).await;
+            socket.write_all(&rest).await.unwrap();
+            socket.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut answers = String::new();
+            let reading = within("two answers", socket.read_to_string(&mut answers)).await;
+            let told = format!("{head} {length} {is_chunked}: {reading:?} {answers}");
+            assert!(reading.is_ok(), "{told}");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{told}");
+            assert!(answers.contains("HTTP/1.1 200 OK\r\ncontent-type: application/json"), "{told}");
+        }
     }
 }
 
@@ -106,6 +169,158 @@ async fn what_is_not_read_is_announced(database: Database) {
         let answer = told(&app, head.as_bytes()).await;
         assert!(answer.contains("connection: close"), "{answer}");
         assert!(!answer.contains(" 100 "), "{answer}");
+    }
+    // Whoever goes on writing can read all of the answer, too.
+    for is_chunked in [false, true] {
+        let [mut whole, rest] = parts("POST /nothing HTTP/1.1", 300 << 10, is_chunked);
+        whole.extend(rest);
+        let mut socket = TcpStream::connect(app.address()).await.unwrap();
+        let (mut reading, mut writing) = socket.split();
+        let mut answer = String::new();
+        let both = async { tokio::join!(writing.write_all(&whole), reading.read_to_string(&mut answer)) };
+        let (written, read) = within("the answer", both).await;
+        assert!(written.is_ok() && read.is_ok(), "{written:?} {read:?}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("connection: close"), "{answer}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+    }
+}
+
+/// A client of HTTP/2 alone, which sees what ends its streams.
+async fn h2(address: std::net::SocketAddr) -> h2::client::SendRequest<Bytes> {
+    let (client, connection) =
+        h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    client.ready().await.unwrap()
+}
+
+fn h2_post(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
+    let request = http::Request::post(format!("http://a{path}"));
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
+}
+
+async fn a_refused_body_costs_no_stream_of_http2(database: Database) {
+    let app = TestApp::start(&database).await;
+    let mut client = h2(app.address()).await;
+    for length in [200_000, 1_000_000_usize] {
+        let announced = [("content-length", &*length.to_string())];
+        let (answer, mut sending) = client.send_request(h2_post("/login", &announced), false).unwrap();
+        if length == 200_000 {
+            // All of it is asked for, as the windows open.
+            let mut left = length;
+            while left > 0 {
+                sending.reserve_capacity(left);
+                let window = poll_fn(|context| sending.poll_capacity(context));
+                let count = within("a window", window).await.unwrap().unwrap().min(left);
+                left -= count;
+                sending.send_data(vec![b'x'; count].into(), left == 0).unwrap();
+            }
+        }
+        let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
+        assert_eq!(head.status, 413);
+        let mut read = 0;
+        while let Some(data) = within("a body", body.data()).await {
+            read += data.unwrap().len();
+        }
+        assert_eq!(head.headers["content-length"], read.to_string());
+        if length == 1_000_000 {
+            let reset = within("a reset", poll_fn(|context| sending.poll_reset(context))).await.unwrap();
+            assert_eq!(reset, h2::Reason::NO_ERROR);
+        }
+        client = client.ready().await.unwrap();
+    }
+}
+
+/// Its request may never end: nobody waits for that.
+async fn a_refused_stream_is_answered_at_once(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let mut figures = Connection::open(server.address(), Version::H1).await;
+    let (mut client, mut other) = (h2(server.address()).await, h2(server.address()).await);
+    // This one is waited for, from before the stream opens.
+    let (waiting, _request) = other.send_request(h2_post("/nothing", &[]), false).unwrap();
+    reaches(&mut figures, &refusals("PATH_NOT_FOUND"), 1).await;
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let chat = h2_post("/grpcchatter.v1.ChatService/Chat", &grpc);
+    let (answer, _request) = client.send_request(chat, false).unwrap();
+    tokio::select! {
+        biased;
+        answer = within("the answer of the stream", answer) => {
+            assert_eq!(answer.unwrap().headers()["grpc-status"], "16");
+        }
+        _ = waiting => panic!("it came after the answer that waits for its request's end"),
+    }
+}
+
+/// Whoever has asked for all that they want may close their side: they are answered.
+async fn half_a_connection_is_enough_for_an_answer(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let log_in = json!({"user_name": user.name, "password": PASSWORD}).to_string();
+    let log_in = format!(
+        "POST /login HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{log_in}",
+        log_in.len(),
+    );
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let half = async |asked: &str| {
+        let mut socket = TcpStream::connect(app.address()).await.unwrap();
+        socket.write_all(asked.as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        within("an answer", socket.read_to_end(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    for (asked, times) in [(get("/livez"), 30), (get("/openapi.json"), 5), (log_in.clone(), 3)] {
+        for _ in 0..times {
+            let answer = half(&asked).await;
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{asked}: {answer:?}"));
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+        }
+    }
+    // Two requests before the end are two answers, and half a request is none.
+    assert_eq!(half(&get("/livez").repeat(2)).await.matches("HTTP/1.1 200 OK").count(), 2);
+    let cut_off = half(&log_in[..log_in.len() - 1]).await;
+    assert!(!cut_off.contains("HTTP/1.1 200 OK"), "{cut_off}");
+}
+
+/// Unlike an answer, a stream has no end of its own.
+async fn a_stream_of_http1_ends_with_what_its_client_sends(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    for (path, message) in [
+        ("/grpcchatter.v1.ChatService/Subscribe", frame(&SubscribeRequest::default())),
+        ("/grpc.health.v1.Health/Watch", frame(&String::new())),
+    ] {
+        for reads_first in [true, false] {
+            let mut socket = TcpStream::connect(app.address()).await.unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc-web\r\ntoken: {}\r\n\
+                 content-length: {}\r\n\r\n",
+                member.token(),
+                message.len(),
+            );
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(&message).await.unwrap();
+            if reads_first {
+                within("the head", socket.read_u8()).await.unwrap();
+            }
+            socket.shutdown().await.unwrap();
+            within("the end of the stream", socket.read_to_end(&mut Vec::new())).await.unwrap();
+        }
+    }
+}
+
+async fn browsers_are_told_to_stay_with_tls_where_it_is_meant_to_last(database: Database) {
+    let (folder, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [cert, key] = Certificate::trusted().write(files.path());
+    let app = TestApp::on(&database, folder, &[(cert.0, &cert.1), (key.0, &key.1)]).await;
+    for version in [Version::TlsH1, Version::TlsH2] {
+        for path in ["/", "/livez", "/nothing"] {
+            let answer = app.send(version, "GET", path, &[], b"").await;
+            assert_ne!(answer.header("strict-transport-security"), "", "{path}");
+        }
     }
 }
 

@@ -260,9 +260,23 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[("TRUSTED_PROXIES", "127.0.0.2")]).await;
     assert_eq!(get(server.address(), Version::H1, &[]).await.status, 200);
-    for forwarded in [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1")] {
-        let answer = get(server.address(), Version::H1, &[forwarded]).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (403, &"METRICS_NOT_ALLOWED".into()));
+    // What has come through a proxy on this machine is from elsewhere, and so is a page by whose name this machine is found.
+    for not_from_here in [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "for=127.0.0.1"),
+        ("via", "1.1 proxy"),
+        ("x-real-ip", "127.0.0.1"),
+        ("cf-connecting-ip", "127.0.0.1"),
+        ("host", "evil.example"),
+        ("host", "127.0.0.1.evil.example"),
+    ] {
+        let answer = get(server.address(), Version::H1, &[not_from_here]).await;
+        let outcome = (answer.status.as_u16(), &answer.json()["reason"]);
+        assert_eq!(outcome, (403, &"METRICS_NOT_ALLOWED".into()), "{not_from_here:?}");
+    }
+    for host in ["127.0.0.1", "localhost", "localhost:8080", "[::1]", "[::1]:8080"] {
+        assert_eq!(get(server.address(), Version::H1, &[("host", host)]).await.status, 200, "{host}");
     }
     server.kill().await;
     let server = Process::start(&database, &folder, &[("METRICS_TOKEN", "cAnary-metrics")]).await;

@@ -20,7 +20,11 @@ use tonic::Status;
 
 use crate::{
     domain::chat::Subscription,
-    gateway::{body::Body, figures::OpenStream, patience::MayLieUnread},
+    gateway::{
+        body::Body,
+        figures::OpenStream,
+        patience::{MayLieUnread, Streaming},
+    },
     model::Error,
 };
 
@@ -120,6 +124,7 @@ pub(super) fn take(
                 feed.set_deadline(deadline);
             }
             response.extensions_mut().insert(MayLieUnread);
+            response.extensions_mut().insert(Streaming);
             response.map(|_| Body::Feed(Box::new(feed)))
         }
         None => response.map(Body::from),

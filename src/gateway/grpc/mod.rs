@@ -31,6 +31,7 @@ use super::{
     body::Body,
     connection::Peer,
     figures::OpenStream,
+    patience::Streaming,
     refusal,
     route::{Call, Dialect, Method, Route},
 };
@@ -135,10 +136,11 @@ impl Grpc {
             None => Ok(answering.await),
         };
         match answered {
-            Ok(response) => {
+            Ok(mut response) => {
                 let counted = || OpenStream::new(dialect, method, legacy);
                 match side.filter(|_| !response.headers().contains_key("grpc-status")) {
                     Some(side) => {
+                        response.extensions_mut().insert(Streaming);
                         response.map(|body| Body::Side(Box::new(side.stream(body, deadline, counted()))))
                     }
                     None => feed::take(response, deadline, counted),

@@ -1,0 +1,149 @@
+//! The reverse proxies that people put in front of the server, with the configurations of docs/proxies.md.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+use super::{programs, within};
+
+/// Which proxy it is, and how it calls the server where both ways are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpProxyKind {
+    Nginx,
+    Caddy,
+    CaddyHttp2,
+    Haproxy,
+    HaproxyHttp2,
+}
+
+/// A running proxy. It is killed when it is dropped.
+pub(crate) struct HttpProxy {
+    address: SocketAddr,
+    _child: Child,
+    _folder: TempDir,
+}
+
+impl HttpProxy {
+    /// Starts a proxy before a server; none where its program is missing, which `tests/coverage.rs` reports.
+    pub(crate) async fn start(kind: HttpProxyKind, server: SocketAddr) -> Option<Self> {
+        let program = programs::in_path(match kind {
+            HttpProxyKind::Nginx => "nginx",
+            HttpProxyKind::Caddy | HttpProxyKind::CaddyHttp2 => "caddy",
+            HttpProxyKind::Haproxy | HttpProxyKind::HaproxyHttp2 => "haproxy",
+        })?;
+        let folder = tempfile::tempdir().unwrap();
+        let [address, other] = [(); 2].map(|()| free_address());
+        let file = folder.path().join("config");
+        fs::write(&file, kind.config(folder.path(), address, other, server)).unwrap();
+        let said = folder.path().join("said");
+        let log = File::create(&said).unwrap();
+        let mut child = Command::new(program)
+            .args(kind.arguments(&file))
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                if let Some(status) = child.try_wait().unwrap() {
+                    panic!("{kind:?} ended, {status}: {}", fs::read_to_string(&said).unwrap());
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the proxy", listening).await;
+        Some(Self { address, _child: child, _folder: folder })
+    }
+
+    /// Returns where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl HttpProxyKind {
+    fn arguments(self, file: &Path) -> Vec<PathBuf> {
+        let words: &[&str] = match self {
+            Self::Nginx => &["-e", "stderr", "-c"],
+            Self::Caddy | Self::CaddyHttp2 => &["run", "--adapter", "caddyfile", "--config"],
+            Self::Haproxy | Self::HaproxyHttp2 => &["-db", "-f"],
+        };
+        words.iter().map(PathBuf::from).chain([file.to_owned()]).collect()
+    }
+
+    /// Writes what the document says, with a test's addresses, into what a whole configuration has around it.
+    fn config(self, folder: &Path, address: SocketAddr, other: SocketAddr, server: SocketAddr) -> String {
+        let replaced = |text: &str, changes: &[(&str, &str)]| {
+            changes.iter().fold(text.to_owned(), |text, (from, to)| {
+                assert!(text.contains(from), "docs/proxies.md does not say {from:?}: {text}");
+                text.replace(from, to)
+            })
+        };
+        let (address, other, server) = (address.to_string(), other.to_string(), server.to_string());
+        match self {
+            Self::Nginx => {
+                let changes = [
+                    ("127.0.0.1:8080", &*server),
+                    ("listen 80;", &format!("listen {address};")),
+                    ("listen 81 ", &format!("listen {other} ")),
+                ];
+                let blocks = replaced(&documented("nginx"), &changes);
+                let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
+                let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map(|name| format!("{name}_temp_path {}/{name};", folder.display()));
+                format!(
+                    "daemon off; master_process off; {user} pid {}/pid; error_log stderr; events {{}}\n\
+                     http {{ access_log off; {} \n{blocks}}}\n",
+                    folder.display(),
+                    folders.concat(),
+                )
+            }
+            Self::Caddy | Self::CaddyHttp2 => {
+                let site = format!("http://{address} {{");
+                let by_http2 = format!("reverse_proxy h2c://{server} {{");
+                let mut changes = vec![("chat.example {", &*site)];
+                if self == Self::CaddyHttp2 {
+                    changes.push(("reverse_proxy 127.0.0.1:8080 {", &by_http2));
+                }
+                changes.push(("127.0.0.1:8080", &server));
+                format!("{{\n admin off\n auto_https off\n}}\n{}", replaced(&documented("caddy"), &changes))
+            }
+            Self::Haproxy | Self::HaproxyHttp2 => {
+                let bind = format!("bind {address}");
+                let mut changes = vec![("bind :80", &*bind), ("127.0.0.1:8080", &*server)];
+                if self == Self::Haproxy {
+                    // On the connections that the others' calls are on.
+                    changes.push(("    server one", "    http-reuse always\n    server one"));
+                    changes.push((" proto h2", ""));
+                }
+                replaced(&documented("haproxy"), &changes)
+            }
+        }
+    }
+}
+
+/// Returns the blocks of the document in a language.
+fn documented(language: &str) -> String {
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/proxies.md")).unwrap();
+    let fence = format!("```{language}\n");
+    document.split(&fence).skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect()
+}

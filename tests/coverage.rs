@@ -1,7 +1,7 @@
 //! Says, after all other tests, what they have counted, and which of them had to be left out on this machine.
 //!
 //! A test that needs a missing program passes without having looked at anything. This program makes that
-//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1` or `REQUIRE_TMUX=1` says that it must not be.
+//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1`, `REQUIRE_TMUX=1` or `REQUIRE_PROXIES=1` says that it must not be.
 //! With `REQUIRE_COUNTS=1` it is a failure as well where a figure is missing that a whole run has.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
@@ -69,6 +69,11 @@ fn print_counts() -> bool {
     missed
 }
 
+fn proxy(name: &'static str) -> Part {
+    let program = programs::in_path(name.to_ascii_lowercase());
+    Part { name, covers: "calls through that proxy", required_by: "REQUIRE_PROXIES", program }
+}
+
 fn main() -> ExitCode {
     let parts = [
         Part {
@@ -89,6 +94,9 @@ fn main() -> ExitCode {
             required_by: "REQUIRE_TMUX",
             program: programs::in_path("tmux"),
         },
+        proxy("nginx"),
+        proxy("Caddy"),
+        proxy("HAProxy"),
     ];
     let mut missed = print_counts();
     for Part { name, covers, required_by, program } in &parts {

@@ -38,6 +38,7 @@ mod oracles;
 mod original;
 mod passwords;
 mod presence;
+mod proxies;
 mod retention;
 mod revocation;
 mod rooms;

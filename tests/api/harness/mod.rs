@@ -14,6 +14,7 @@ pub(crate) mod flood;
 mod forge;
 mod framing;
 mod http;
+mod http_proxy;
 mod latencies;
 mod log;
 mod methods;
@@ -37,6 +38,7 @@ pub(crate) use self::{
     forge::Token,
     framing::{Frame, Frames, frame},
     http::{Answer, Connection, Version, request},
+    http_proxy::{HttpProxy, HttpProxyKind},
     latencies::Latencies,
     methods::{Kind, METHODS, blamed_on_the_token},
     process::Process,

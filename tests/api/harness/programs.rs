@@ -26,8 +26,12 @@ pub(crate) fn postgres() -> Option<PathBuf> {
         })
 }
 
-/// Returns the program of that name in the folders of PATH.
+/// Returns the program of that name in the folders of PATH, or in the one of root's programs, which other people's PATH may
+/// lack.
 pub(crate) fn in_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = name.as_ref();
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|program| program.is_file())
+    env::split_paths(&env::var_os("PATH")?)
+        .chain(["/usr/sbin".into()])
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }

@@ -83,3 +83,10 @@ export function spelled(name: string): { text: string; odd: boolean }[] {
   if (from < name.length) found.push({ text: name.slice(from), odd: false });
   return found;
 }
+
+/** A name in which nothing is unseen, for labels and for what is read out. */
+export function legible(name: string): string {
+  return spelled(name)
+    .map(({ text, odd }) => (odd ? `[${text}]` : text))
+    .join("");
+}

@@ -1,9 +1,16 @@
 // What others write is text, whatever it looks like.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { Caller } from "./harness/api.mjs";
-import { joinRoom, launch, person, signUp } from "./harness/browser.mjs";
+import { joinRoom, launch, live, logIn, makeRoom, person, signUp, write } from "./harness/browser.mjs";
 import { Server } from "./harness/server.mjs";
+
+/** Gives an account the name that an older version took. */
+function rename(from, to) {
+  const script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE accounts SET user_name = ? WHERE user_name = ?', sys.argv[2:]); c.commit()";
+  execFileSync("python3", ["-c", script, `${server.folder}/data/grpcchatter.db`, to, from]);
+}
 
 const BODIES = [
   "<script>window.ran=1</script>",
@@ -102,4 +109,39 @@ test(`${BODIES.length} bodies are shown as they were written, and nothing runs`,
   });
   assert.match(refused[0], /requires 'TrustedHTML'/);
   assert.equal(refused[1], "require-trusted-types-for");
+});
+
+test("what cannot be seen in an old name is spelled out wherever the name is", async () => {
+  const [ada, walker] = [await person(browser, server), await person(browser, server)];
+  await signUp(ada);
+  const code = await makeRoom(ada, "Night shift");
+  await signUp(walker);
+  const old = `${walker.name}\u200b\u202e `;
+  rename(walker.name, old);
+  const marks = [walker.name, "U+200B", "U+202E", "U+0020"];
+
+  const impostor = await person(browser, server);
+  await logIn(impostor, old);
+  await joinRoom(impostor, code);
+  await write(impostor.page, "it is me");
+
+  const { page } = ada;
+  await live(page);
+  for (const name of [page.locator(".line:has-text('it is me') .name"), page.locator(".people li:has-text('U+200B') .name")]) {
+    await name.waitFor();
+    assert.deepEqual(await name.evaluate((node) => [...node.childNodes].map((part) => part.textContent)), marks);
+    assert.match(await name.locator(".odd").first().getAttribute("title"), /cannot be seen/);
+  }
+  const legible = `${walker.name}[U+200B][U+202E][U+0020]`;
+  await page.getByRole("log").getByText(`${legible}: it is me`).waitFor({ state: "attached" });
+  if (process.env.SCREENSHOTS) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: `${process.env.SCREENSHOTS}/names-${colorScheme}.png` });
+    }
+  }
+  await page.getByRole("button", { name: `Remove or ban ${legible}` }).click();
+  await page.getByRole("button", { name: `Remove ${legible} for now` }).click();
+  await page.getByText(`${legible} was removed.`).waitFor();
+  assert.deepEqual([...ada.problems, ...impostor.problems], []);
 });

@@ -6,7 +6,7 @@ import { say } from "../notice";
 import { unsentOf } from "../room/outboxes";
 import { forgetUser } from "../rooms";
 import { session } from "../session";
-import { Avatar, Field, Form, Modal } from "./parts";
+import { Avatar, Field, Form, Modal, Name } from "./parts";
 import { PASSWORD_RULES, Rules } from "./sign-in";
 
 export function Account({ user, onClose }: { user: string; onClose: () => void }): JSX.Element {
@@ -17,7 +17,7 @@ export function Account({ user, onClose }: { user: string; onClose: () => void }
         <div class="sections">
           <section class="self">
             <Avatar name={user} large />
-            <bdi class="name">{user}</bdi>
+            <Name of={user} />
           </section>
           <section>
             {waiting > 0 && (

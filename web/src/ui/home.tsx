@@ -10,7 +10,7 @@ import { goToRoom, roomHash, route } from "../route";
 import { Account } from "./account";
 import { Invited, JoinRoom, NewRoom } from "./doors";
 import { Icon, Mark } from "./icons";
-import { Avatar } from "./parts";
+import { Avatar, Name } from "./parts";
 import { RoomScreen } from "./room-screen";
 
 type Showing = "new" | "join" | "account" | null;
@@ -63,7 +63,7 @@ export function Home({ user }: { user: string }): JSX.Element {
         <button type="button" class="me" onClick={() => setShowing("account")}>
           <Avatar name={user} />
           <span class="words">
-            <bdi class="name">{user}</bdi>
+            <Name of={user} />
             <span class="role">Account</span>
           </span>
           <Icon name="more" />

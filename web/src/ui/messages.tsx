@@ -10,6 +10,7 @@ import type { Unsent } from "../room/outbox";
 import type { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { roomLink } from "../route";
+import { legible } from "../text";
 import { dayName, dayOf } from "../time";
 import type { ComposerHandle } from "./composer";
 import { Icon } from "./icons";
@@ -321,7 +322,7 @@ function Announcer({ messages, user, ready }: { messages: readonly Message[]; us
     <div class="sr" role="log" aria-live="polite" aria-label="New messages">
       {spoken.map((message) => (
         <p key={message.seq}>
-          {message.user}: {message.body}
+          {legible(message.user)}: {message.body}
         </p>
       ))}
     </div>

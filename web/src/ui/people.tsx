@@ -5,6 +5,7 @@ import { useCell } from "../cell";
 import type { Room } from "../room/room";
 import { removeUser } from "../room/owner";
 import { say } from "../notice";
+import { legible } from "../text";
 import { Avatar, Form, IconButton, Modal, Name } from "./parts";
 
 export function People({ room, owner }: { room: Room; owner: string }): JSX.Element {
@@ -25,31 +26,31 @@ export function People({ room, owner }: { room: Room; owner: string }): JSX.Elem
               <Role own={name === room.user} owner={name === owner} />
             </span>
             {owns && name !== room.user && (
-              <IconButton icon="more" label={`Remove or ban ${name}`} onClick={() => setChosen(name)} />
+              <IconButton icon="more" label={`Remove or ban ${legible(name)}`} onClick={() => setChosen(name)} />
             )}
           </li>
         ))}
       </ul>
       {unlisted > 0 && <p class="quiet">{users.length > 0 ? `and ${unlisted} more` : `${presence.count} people are here`}</p>}
       {chosen !== null && (
-        <Modal title={chosen} onClose={() => setChosen(null)}>
+        <Modal title={legible(chosen)} onClose={() => setChosen(null)}>
           {(close) => (
             <>
               <p>Removed people can come back with the room’s password or an invitation. Banned people cannot, until you let them.</p>
               <Form
-                action={`Remove ${chosen} for now`}
+                action={`Remove ${legible(chosen)} for now`}
                 onSubmit={async () => {
                   await removeUser(room.code, chosen, false);
-                  say(`${chosen} was removed.`);
+                  say(`${legible(chosen)} was removed.`);
                   close();
                 }}
               />
               <Form
-                action={`Ban ${chosen}`}
+                action={`Ban ${legible(chosen)}`}
                 danger
                 onSubmit={async () => {
                   await removeUser(room.code, chosen, true);
-                  say(`${chosen} was banned.`);
+                  say(`${legible(chosen)} was banned.`);
                   close();
                 }}
               />

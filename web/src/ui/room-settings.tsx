@@ -7,6 +7,7 @@ import { changeRoomPassword, deleteRoom, invite, removeUser, renameRoom, unbanUs
 import type { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { goHome, invitationLink, roomLink } from "../route";
+import { legible } from "../text";
 import { full } from "../time";
 import { Icon } from "./icons";
 import { Field, Form, Modal } from "./parts";
@@ -155,7 +156,8 @@ function Members({ room }: Props): JSX.Element {
         onSubmit={async () => {
           if (act === "unban") await unbanUser(room.code, name);
           else await removeUser(room.code, name, act === "ban");
-          say(act === "unban" ? `${name} may come in again.` : `${name} was ${act === "ban" ? "banned" : "removed"}.`);
+          const who = legible(name);
+          say(act === "unban" ? `${who} may come in again.` : `${who} was ${act === "ban" ? "banned" : "removed"}.`);
           setName("");
         }}
       >

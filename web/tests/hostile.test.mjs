@@ -130,6 +130,11 @@ test("what cannot be seen in an old name is spelled out wherever the name is", a
   for (const name of [page.locator(".line:has-text('it is me') .name"), page.locator(".people li:has-text('U+200B') .name")]) {
     await name.waitFor();
     assert.deepEqual(await name.evaluate((node) => [...node.childNodes].map((part) => part.textContent)), marks);
+    const cutOff = await name.evaluate((node) => {
+      const edge = (box) => box.getBoundingClientRect().right;
+      return [...node.querySelectorAll(".odd")].filter((mark) => edge(mark) > edge(node.parentElement)).length;
+    });
+    assert.equal(cutOff, 0, "every mark is in sight");
     assert.match(await name.locator(".odd").first().getAttribute("title"), /cannot be seen/);
   }
   const legible = `${walker.name}[U+200B][U+202E][U+0020]`;

@@ -24,35 +24,29 @@ pub(super) struct Sweeper {
 impl Sweeper {
     /// Sweeps until it is dropped. What fails is logged by the store, and tried again later.
     pub(super) async fn run(self) {
-        // What an earlier run removed, or what was deleted since its last sweep, may still be in the journal.
-        let mut uncut = true;
         // Nothing stays much longer than it should: what is to be kept for minutes is looked for within seconds.
         let interval =
             self.retention.map_or(INTERVAL, |age| (age / 10).clamp(Duration::from_secs(1), INTERVAL));
         loop {
-            uncut |= self.sweep().await;
-            if uncut {
-                uncut = !matches!(self.store.checkpoint().await, Ok(true));
+            self.sweep().await;
+            // The journal holds what callers deleted, too. Where it cannot be cut now, the next sweep does it.
+            if let Ok(false) = self.store.checkpoint().await {
+                tracing::debug!("the journal is being read and could not be cut");
             }
             sleep(interval).await;
         }
     }
 
-    /// Sweeps once, and says whether something was removed.
-    async fn sweep(&self) -> bool {
-        let mut swept = false;
+    /// Sweeps once.
+    async fn sweep(&self) {
         if let Err(error) = self.accounts.end_expired_sessions().await {
             tracing::debug!(%error, "expired sessions could not be swept up");
         }
-        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {
-            swept = true;
-        }
+        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {}
         if let Some(age) = self.retention
             && let Ok(removed @ 1..) = self.store.expire_messages(self.clock.now() - age, AT_ONCE).await
         {
             tracing::info!(removed, "messages older than RETENTION were removed");
-            swept = true;
         }
-        swept
     }
 }

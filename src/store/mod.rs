@@ -29,6 +29,7 @@ mod admin;
 mod claim;
 mod failure;
 mod history;
+mod journal;
 mod log;
 mod lookup;
 mod members;

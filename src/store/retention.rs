@@ -2,10 +2,8 @@
 
 use grpcchatter_entity::{message, room};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbBackend, DbErr, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, RuntimeErr, Statement,
-    sea_query::Expr,
-    sqlx::{self, Row as _},
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Statement, sea_query::Expr,
 };
 
 use super::{DbResult, Store};
@@ -34,40 +32,6 @@ impl Store {
                 }
             }
             Ok(removed)
-        })
-        .await
-    }
-
-    /// Has what was removed leave the journal of SQLite, which holds each page as it was written until it begins anew. The
-    /// pages are copied first while others write; then the journal is cut, where nobody uses it at that moment, and else with
-    /// the next call. Says whether it was cut. PostgreSQL has no such journal
-    /// that a program could cut.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn checkpoint(&self) -> Result<bool> {
-        if self.backend() != DbBackend::Sqlite {
-            return Ok(true);
-        }
-        let store = self.clone();
-        self.at_length("cut the journal", async move {
-            let _turn = store.turns().background().await;
-            let mut connection =
-                store.writer()?.get_sqlite_connection_pool().acquire().await.map_err(sqlx_error)?;
-            // Whoever reads for long, as a backup does, is not waited for: the log would wait too.
-            let mut cut = false;
-            for (statement, checkpoint) in [
-                ("PRAGMA busy_timeout = 0", false),
-                ("PRAGMA wal_checkpoint(PASSIVE)", true),
-                ("PRAGMA wal_checkpoint(TRUNCATE)", true),
-                ("PRAGMA busy_timeout = 5000", false),
-            ] {
-                let row = sqlx::query(statement).fetch_one(&mut *connection).await.map_err(sqlx_error)?;
-                if checkpoint {
-                    cut = row.try_get::<i64, _>(0).map_err(sqlx_error)? == 0;
-                }
-            }
-            Ok(cut)
         })
         .await
     }
@@ -112,8 +76,4 @@ impl Store {
         transaction.commit().await?;
         Ok(removed.rows_affected)
     }
-}
-
-fn sqlx_error(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use grpcchatter_proto::v1::{
     ListMessagesRequest, ResumePoint, subscribe_request::Start, subscribe_response::Event,
 };
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -20,6 +21,7 @@ on_each_database! {
     a_disabled_user_is_out_within_seconds_until_enabled,
     a_reset_password_ends_the_sessions_and_is_the_only_one,
     rooms_are_listed_and_deleted,
+    a_hostile_name_does_nothing_to_the_operators_terminal,
     a_backup_while_messages_are_written_is_whole_and_resets_who_has_more,
     a_database_is_migrated_where_no_server_uses_it,
     a_healthcheck_says_whether_the_server_is_ready,
@@ -112,6 +114,45 @@ async fn rooms_are_listed_and_deleted(database: Database) {
     ended.refused(Code::NotFound, "ROOM_NOT_FOUND");
     assert_eq!(list().await, [row(&kept.short_code, 0)]);
     assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 66);
+}
+
+async fn a_hostile_name_does_nothing_to_the_operators_terminal(database: Database) {
+    const OLD: &str = "walker1\u{1b}[2J\nroot9\t\u{202e}txt";
+    const SHOWN: &str = "walker1<U+001B>[2J<U+000A>root9<U+0009><U+202E>txt";
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let owner = server.user().await;
+    let room = owner.create_room().await;
+    // No such name is taken any more: it is an old one.
+    let operator = match database.url() {
+        Some(_) => database.connect().await,
+        None => sea_orm::Database::connect(format!("sqlite://{}/grpcchatter.db", folder.path().display()))
+            .await
+            .unwrap(),
+    };
+    for statement in [
+        format!("UPDATE accounts SET user_name = '{OLD}' WHERE user_name = '{}'", owner.name),
+        format!("UPDATE rooms SET name = '{OLD}'"),
+    ] {
+        operator.execute_unprepared(&statement).await.unwrap();
+    }
+    operator.close().await.unwrap();
+    let (code, listed, told) = Process::command(&database, &folder, &["room", "list"], "").await;
+    assert_eq!((code, listed), (0, format!("{}\t{SHOWN}\t0\t{SHOWN}\n", room.short_code)), "{told}");
+    let (_, json, _) = Process::command(&database, &folder, &["room", "list", "--json"], "").await;
+    assert!(!json.trim_end().contains(char::is_control), "{json:?}");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["owner"], OLD);
+    // An operator can still name them.
+    for (task, status) in [("disable", 401), ("enable", 200)] {
+        let (code, said, told) = Process::command(&database, &folder, &["user", task, OLD], "").await;
+        assert_eq!((code, log_in(&server, OLD, PASSWORD).await), (0, status), "{told}");
+        assert!(!(said + &told).contains(['\u{1b}', '\u{202e}']));
+    }
+    let reset = ["user", "reset-password", OLD];
+    assert_eq!(Process::command(&database, &folder, &reset, "cAnary-An0ther!").await.0, 0);
+    assert_eq!(log_in(&server, OLD, "cAnary-An0ther!").await, 200);
+    let said = server.kill().await;
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "a name steers the log: {said}");
 }
 
 async fn a_backup_while_messages_are_written_is_whole_and_resets_who_has_more(database: Database) {

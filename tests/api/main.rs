@@ -48,3 +48,4 @@ mod start;
 mod subscribe;
 mod takeover;
 mod tls;
+mod upgrade;

@@ -1,10 +1,13 @@
 //! RETENTION: what is old is removed from the beginning of a log, and whoever wants to go on before it is told.
 
-use crate::harness::{Database, Dialect, Member, TestApp, on_each_database, within};
 use grpcchatter_proto::v1::{
-    ListMessagesRequest, ListMessagesResponse, ResumePoint, subscribe_request::Start,
-    subscribe_response::Event,
+    DeleteChatRoomRequest, ListMessagesRequest, ListMessagesResponse, ResumePoint, UpdateChatRoomRequest,
+    subscribe_request::Start, subscribe_response::Event,
 };
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::{Database, Dialect, Member, PASSWORD, Process, TestApp, on_each_database, within};
 
 on_each_database! {
     old_messages_are_removed_and_numbers_go_on,
@@ -12,6 +15,7 @@ on_each_database! {
     an_open_stream_goes_on_over_the_removal,
     the_first_chat_begins_with_what_is_kept,
     without_it_nothing_is_removed,
+    what_was_deleted_is_in_no_file_of_sqlite,
 }
 
 /// Everything is old at once.
@@ -96,4 +100,51 @@ async fn without_it_nothing_is_removed(database: Database) {
     let member = member.at(app.address());
     member.say("two").await;
     assert_eq!(list(&member).await.messages.first(), Some(&first));
+}
+
+/// Returns those of some texts that a file of SQLite holds.
+fn kept<'a>(folder: &TempDir, texts: &[&'a str]) -> Vec<&'a str> {
+    let files = ["grpcchatter.db", "grpcchatter.db-wal"].map(|name| folder.path().join(name));
+    let files = files.map(|file| std::fs::read(file).unwrap_or_default());
+    let holds = |text: &str| {
+        files
+            .iter()
+            .any(|file| file.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes())))
+    };
+    texts.iter().copied().filter(|text| holds(text)).collect()
+}
+
+async fn what_was_deleted_is_in_no_file_of_sqlite(database: Database) {
+    if database.url().is_some() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let (leaver, owner) = (server.user().await, server.user().await);
+    let room = owner.create_room().await;
+    let (short_code, room_name) = (room.short_code.clone(), Some("a secret garden".to_owned()));
+    owner.call(UpdateChatRoomRequest { short_code, room_name, ..Default::default() }).await.unwrap();
+    let member = leaver.join(&room).await;
+    // One of the bodies takes pages of its own.
+    let bodies = ["under the third stone", &"behind the old wall ".repeat(200)];
+    for body in bodies {
+        member.say(body).await;
+    }
+    let (stays, stayed) = (owner.join(&owner.create_room().await).await, "this stays where it is");
+    stays.say(stayed).await;
+    let gone = [&*leaver.name, "a secret garden", "under the third stone", "behind the old wall"];
+    assert_eq!(kept(&folder, &gone), gone, "what is to go is there");
+    owner.call(DeleteChatRoomRequest { short_code: room.short_code.clone() }).await.unwrap();
+    assert_eq!(leaver.rest("DELETE", "/account", json!({"password": PASSWORD})).await.status, 204);
+    server.kill().await;
+
+    let server = Process::start(&database, &folder, &[]).await;
+    let swept = async {
+        while !kept(&folder, &gone).is_empty() {
+            assert_eq!(server.anonymous().rest("GET", "/readyz", json!(null)).await.status, 200);
+        }
+    };
+    within("the end of what was deleted", swept).await;
+    assert_eq!(kept(&folder, &[stayed]), [stayed]);
+    server.kill().await;
 }

@@ -16,6 +16,7 @@ on_each_database! {
     the_length_of_codes_is_a_setting,
     names_and_passwords_may_be_empty_and_names_need_not_be_unique,
     names_and_passwords_have_limits,
+    names_hold_nothing_that_steers_the_text_around_them,
     the_owner_of_a_new_room_is_not_in_it,
     a_room_is_renamed_and_its_streams_are_told,
     what_is_unset_stays,
@@ -89,6 +90,30 @@ async fn names_and_passwords_have_limits(database: Database) {
         }
         for bad in [format!("{password}x"), "nul\0".to_owned()] {
             user.call(create("", &bad)).await.refused(Code::InvalidArgument, "INVALID_PASSWORD");
+        }
+    }
+}
+
+async fn names_hold_nothing_that_steers_the_text_around_them(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let room = user.create_room().await;
+    for dialect in Dialect::ALL {
+        let user = user.speaking(dialect);
+        for bad in
+            ["a\nb", "a\u{1b}[31mb", "a\u{9b}b", "a\u{202e}b", "a\u{2066}b", "a\u{200b}b", "a\u{2028}b"]
+        {
+            user.call(create(bad, "")).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
+            user.call(rename(&room, bad)).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
+        }
+        // A family of emoji and a word of Persian are held together by what cannot be seen.
+        for good in [
+            "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+        ] {
+            let made = user.call(create(good, "")).await.unwrap().room.unwrap();
+            let renamed = user.call(rename(&room, good)).await.unwrap().room.unwrap();
+            assert_eq!((&*made.room_name, &*renamed.room_name), (good, good), "{dialect:?}");
         }
     }
 }

@@ -16,6 +16,7 @@ on_each_database! {
     a_secret_that_everybody_knows_ends_with_64,
     a_folder_that_cannot_be_written_ends_with_73,
     a_second_server_ends_with_75_and_harms_nothing,
+    its_files_are_its_own_in_a_folder_that_all_may_open,
 }
 
 async fn a_database_of_a_newer_program_ends_with_69(database: Database) {
@@ -125,4 +126,32 @@ async fn a_second_server_ends_with_75_and_harms_nothing(database: Database) {
     assert_eq!(member.call(log).await.unwrap().messages, [before]);
     assert_eq!(member.say("after").await.seq, 2);
     server.kill().await;
+}
+
+async fn its_files_are_its_own_in_a_folder_that_all_may_open(database: Database) {
+    // A setting that is empty counts as unset: the secret is made, but for PostgreSQL, which asks for one.
+    let settings: &[(&str, &str)] = if database.url().is_some() { &[] } else { &[("SECRET", "")] };
+    let (folder, others) = (TempDir::new().unwrap(), "others on this machine may open the data folder");
+    for (folder_mode, warns) in [(0o755, true), (0o700, false)] {
+        allow(folder.path(), folder_mode);
+        let server = Process::start(&database, &folder, settings).await;
+        let member = server.user().await;
+        member.join(&member.create_room().await).await.say("so that there is a journal").await;
+        let mut seen = Vec::new();
+        for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?} is open to others: {mode:o}", entry.path());
+            seen.push(entry.file_name().into_string().unwrap());
+        }
+        seen.sort();
+        let sqlite = ["grpcchatter.db", "grpcchatter.db-shm", "grpcchatter.db-wal", "lock", "secret"];
+        assert_eq!(seen, if database.url().is_some() { &sqlite[3..4] } else { &sqlite[..] });
+        let said = server.kill().await;
+        assert_eq!(said.contains(others), warns, "{said}");
+        assert_eq!(said.contains("chmod 700"), warns, "{said}");
+        // As an older version left them.
+        for name in seen.iter().filter(|name| *name != "secret") {
+            allow(&folder.path().join(name), 0o644);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 on_each_database! {
-    a_name_can_be_taken_once_and_cases_differ,
+    a_name_can_be_taken_once_whatever_its_case,
     wrong_passwords_and_unknown_names_get_the_same_answer,
     a_token_dies_with_its_session,
     the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_the_session,
@@ -21,7 +21,7 @@ on_each_database! {
     an_old_refresh_token_ends_the_session_at_once,
     a_session_slides_with_each_refresh_and_expires_without,
     a_new_password_ends_the_other_sessions,
-    a_deleted_account_is_gone_but_its_name_stays_taken,
+    a_deleted_account_is_gone_and_its_name_is_free_again,
     guessing_is_slowed_down_for_known_and_unknown_names_alike,
     whoever_waits_for_a_guess_holds_no_place_among_the_passwords,
 }
@@ -32,16 +32,14 @@ async fn log_in(domain: &TemporaryDomain, password: &str) -> Result<LogIn> {
     domain.accounts.log_in("walker1", password, HERE).await
 }
 
-async fn a_name_can_be_taken_once_and_cases_differ(database: TemporaryDatabase) {
+async fn a_name_can_be_taken_once_whatever_its_case(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     domain.enter("walker1").await;
-    domain.enter("Walker1").await;
-    let again = domain.accounts.register(
-        UserName::parse("walker1").unwrap(),
-        Password::parse(PASSWORD).unwrap(),
-        HERE,
-    );
-    assert!(matches!(again.await, Err(Error::UserNameTaken)));
+    for taken in ["walker1", "Walker1"] {
+        let (name, password) = (UserName::parse(taken).unwrap(), Password::parse(PASSWORD).unwrap());
+        let again = domain.accounts.register(name, password, HERE).await;
+        assert!(matches!(again, Err(Error::UserNameTaken)), "{taken}");
+    }
 }
 
 async fn wrong_passwords_and_unknown_names_get_the_same_answer(database: TemporaryDatabase) {
@@ -135,7 +133,7 @@ async fn a_new_password_ends_the_other_sessions(database: TemporaryDatabase) {
     assert!(log_in(&domain, NEW_PASSWORD).await.is_ok());
 }
 
-async fn a_deleted_account_is_gone_but_its_name_stays_taken(database: TemporaryDatabase) {
+async fn a_deleted_account_is_gone_and_its_name_is_free_again(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let here = domain.enter("walker1").await;
     let caller = domain.tokens.authenticate_user(&here.token).await.unwrap();

@@ -11,6 +11,8 @@ pub mod clock;
 
 pub mod metrics;
 
+mod fair_queue;
+
 pub mod crypto;
 
 pub mod store;

@@ -122,7 +122,7 @@ pub const SETTINGS: &[Setting] = &[
         "READS_PER_SECOND",
         "100",
         "COUNT",
-        "calls of one user that read, in bursts of four times as many; 0 is no limit",
+        "calls of one user that read, in bursts of four times as many, a list of rooms counting as five; 0 is no limit",
     ),
     setting(
         "WRITES_PER_SECOND",

@@ -1,7 +1,7 @@
 //! Password hashing that costs the caller time, and everybody else nothing.
 //!
 //! As many threads hash as there may be hashes at once, each in memory of its own, which it keeps: `worker`. Whoever
-//! asks takes a place in a bounded queue, which is fair between networks and accounts: `queue`. What a hash is:
+//! asks takes a place in a bounded queue, which is fair between networks and accounts: [`fair_queue`](crate::fair_queue). What a hash is:
 //! `hasher`.
 
 use std::{
@@ -17,16 +17,15 @@ use tokio::sync::oneshot;
 
 use crate::{
     clock::Clock,
+    fair_queue::Ticket,
     model::{Error, Payer, Result},
 };
 
 mod hasher;
-mod queue;
 mod worker;
 
 pub use hasher::Verdict;
 use hasher::{Hasher, Work};
-use queue::Ticket;
 use worker::Shared;
 
 /// How many may wait for each thread. More would wait for longer than a person does.

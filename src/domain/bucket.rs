@@ -17,12 +17,12 @@ impl Bucket {
         Some(Self { each, holds: each * per_second * burst_seconds })
     }
 
-    /// Puts one in, unless the bucket is full.
+    /// Puts `count` in, unless the bucket is full.
     ///
     /// # Errors
     /// [`Error::RateLimited`], with when there is room again.
-    pub(super) fn take(self, empty_at: &mut Duration, now: Duration) -> Result<()> {
-        let next = (*empty_at).max(now) + self.each;
+    pub(super) fn take(self, empty_at: &mut Duration, now: Duration, count: u32) -> Result<()> {
+        let next = (*empty_at).max(now) + self.each * count;
         match (next - now).checked_sub(self.holds) {
             Some(retry_after) if !retry_after.is_zero() => Err(Error::RateLimited { retry_after }),
             _ => {

@@ -70,6 +70,8 @@ impl BudgetConfig {
 pub enum Cost {
     /// It reads.
     Read,
+    /// It reads all of the caller's rooms to sort them: as much as [`LIST_WEIGHT`] reads.
+    List,
     /// It changes something. It counts as [`WRITE_WEIGHT`] calls under way.
     Write,
     /// It opens a stream: a read that is under way no longer than its opening, and streams have a limit of their own.
@@ -83,6 +85,9 @@ pub enum Cost {
 
 /// How many calls under way a write counts for: one user's writes take a small part of the queue for the database.
 const WRITE_WEIGHT: u32 = 4;
+
+/// How many reads a list of rooms costs.
+const LIST_WEIGHT: u32 = 5;
 
 /// How many seconds' worth may come at once: of a user's calls, and of a network's, behind which there may be many people.
 const USER_BURST: u32 = 4;
@@ -201,13 +206,14 @@ impl Budget {
             }
             (Payer::Network(_), _) => (Purse::Reads, Bucket::of(config.anonymous_per_second, NETWORK_BURST)),
         };
-        bucket.map_or(Ok(()), |bucket| self.take(payer, purse, bucket))
+        let count = if cost == Cost::List { LIST_WEIGHT } else { 1 };
+        bucket.map_or(Ok(()), |bucket| self.take(payer, purse, bucket, count))
     }
 
     /// Holds the answer to a refused call back, where its payer was refused too often.
     pub async fn hold_back(&self, payer: Payer) {
         let Some(bucket) = Bucket::of(REFUSALS_PER_SECOND, REFUSALS_BURST) else { return };
-        if self.take(payer, Purse::Refusals, bucket).is_ok() {
+        if self.take(payer, Purse::Refusals, bucket, 1).is_ok() {
             return;
         }
         if let Some(_held) = Counted::among(&self.0.held_back, MOST_HELD_BACK) {
@@ -215,9 +221,9 @@ impl Budget {
         }
     }
 
-    fn take(&self, payer: Payer, purse: Purse, bucket: Bucket) -> Result<()> {
+    fn take(&self, payer: Payer, purse: Purse, bucket: Bucket, count: u32) -> Result<()> {
         let now = self.0.clock.elapsed();
-        bucket.take(self.0.buckets.lock().entry((payer, purse)), now)
+        bucket.take(self.0.buckets.lock().entry((payer, purse)), now, count)
     }
 
     fn line(&self, payer: Payer, calls: u32) -> Arc<Line> {

@@ -133,7 +133,7 @@ impl Guard {
     pub fn message(&self, user: UserId) -> Result<()> {
         let bucket = Bucket::of(self.0.config.messages_per_second, BURST_SECONDS);
         let now = self.0.clock.elapsed();
-        bucket.map_or(Ok(()), |bucket| bucket.take(hold(&self.0.messages).entry(user), now))
+        bucket.map_or(Ok(()), |bucket| bucket.take(hold(&self.0.messages).entry(user), now, 1))
     }
 }
 

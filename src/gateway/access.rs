@@ -51,8 +51,8 @@ pub(super) const fn cost_of_method(method: Method) -> Cost {
         | Method::JoinChatRoom
         | Method::LeaveChatRoom => Cost::Write,
         Method::SendMessage => Cost::Message,
-        Method::ListChatRooms
-        | Method::CreateRoomToken
+        Method::ListChatRooms => Cost::List,
+        Method::CreateRoomToken
         | Method::ListChatRoomUsers
         | Method::ListMessages
         | Method::Reflection

@@ -25,7 +25,7 @@ use super::{
     status,
 };
 use crate::{
-    domain::{Budget, Cost, Permit, Tokens},
+    domain::{Budget, Cost, Permit, Tokens, charged_to},
     model::{Error, Payer, Result},
 };
 
@@ -88,7 +88,7 @@ where
             };
             let response = match gate.admit(&route, &mut request, &mut payer).await {
                 Ok(permit) => {
-                    let mut response = inner.call(request).await?;
+                    let mut response = charged_to(payer, async { inner.call(request).await }).await?;
                     // A stream has limits of its own, and lasts.
                     if let Some(permit) = permit
                         && response.extensions().get::<MayLieUnread>().is_none()
@@ -127,7 +127,7 @@ impl AuthLayer {
                 Ok(identity) => {
                     *payer = Payer::User(identity.user);
                     let permit = self.budget.enter(*payer, cost).await?;
-                    self.tokens.confirm(&identity).await?;
+                    charged_to(*payer, self.tokens.confirm(&identity)).await?;
                     request.extensions_mut().insert(identity);
                     return Ok(permit);
                 }

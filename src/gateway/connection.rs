@@ -27,7 +27,7 @@ use super::{
     patience::Patient,
     prefixed::Prefixed,
     send_watch::{SendWatch, Watched},
-    stack::{PeerService, Stack},
+    stack::Stack,
     tls::{HANDSHAKE_RECORD, Tls},
     transport::Transport,
 };

@@ -61,7 +61,7 @@ impl Store {
     /// Failures of the database.
     pub async fn find_credentials(&self, user_name: UserName) -> Result<Option<Credentials>> {
         let store = self.clone();
-        self.on_core("find account", async move {
+        self.reading("find account", async move {
             let row = named(store.reader(), &user_name).await?;
             Ok(row.filter(|row| row.disabled_at.is_none()).map(Credentials::from))
         })
@@ -90,7 +90,7 @@ impl Store {
     /// Failures of the database.
     pub async fn find_account(&self, user: UserId) -> Result<Option<Credentials>> {
         let store = self.clone();
-        self.on_core("find account", async move {
+        self.reading("find account", async move {
             let row = account::Entity::find_by_id(user.0)
                 .filter(account::Column::DisabledAt.is_null())
                 .filter(account::Column::DeletedAt.is_null())

@@ -56,7 +56,7 @@ impl Store {
             backend,
             writer: pool.clone(),
             reader: pool,
-            turns: Turns::at_one_connection(),
+            turns: Turns::at_one_connection(1),
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));

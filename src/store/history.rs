@@ -108,7 +108,7 @@ impl Store {
         most_bytes: usize,
     ) -> Result<Page> {
         let (store, identity) = (self.clone(), identity.clone());
-        self.on_core("list messages", async move {
+        self.reading("list messages", async move {
             let Standing { room, first_seq, .. } = store.standing_in(store.reader(), &identity).await?;
             let (side, order, from) = match direction {
                 Direction::Before(seq) => ("<", "DESC", seq),
@@ -151,7 +151,7 @@ impl Store {
     /// Where the database fails.
     pub async fn message_id_at(&self, room: RoomId, seq: i64) -> Result<Option<Uuid>> {
         let store = self.clone();
-        self.on_core("check a resume point", async move {
+        self.reading("check a resume point", async move {
             let condition = "m.room_id = $1 AND m.seq = $2";
             let found: Vec<Message> = store.select(condition, [room.0.into(), seq.into()]).await?;
             Ok(found.first().map(|message| message.message_id))

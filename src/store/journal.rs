@@ -21,7 +21,7 @@ impl Store {
         }
         let store = self.clone();
         self.at_length("cut the journal", async move {
-            let _turn = store.turns().background().await;
+            let _turn = store.turns().write(None).await?;
             let mut connection =
                 store.writer()?.get_sqlite_connection_pool().acquire().await.map_err(failed)?;
             // A reader that takes long, as a backup does, is not waited for: the log would wait too.

@@ -47,7 +47,7 @@ impl Store {
     /// Where the database fails.
     pub async fn find_room(&self, code: &ShortCode, user: UserId) -> Result<Option<FoundRoom>> {
         let (store, code) = (self.clone(), code.clone());
-        self.on_core("find a room", async move {
+        self.reading("find a room", async move {
             let values = [code.as_str().into(), user.0.into()];
             let statement = Statement::from_sql_and_values(store.backend(), ROOM, values);
             let Some(row) = store.reader().query_one_raw(statement).await? else { return Ok(None) };
@@ -63,7 +63,7 @@ impl Store {
     /// Where the database fails.
     pub async fn find_user(&self, name: &UserName, room: RoomId) -> Result<Option<FoundUser>> {
         let (store, name) = (self.clone(), name.clone());
-        self.on_core("find a user", async move {
+        self.reading("find a user", async move {
             // Byte for byte, else as new names are written: see `accounts::named`.
             let values = [name.as_str().into(), room.0.into(), name.composed().as_str().into()];
             let statement = Statement::from_sql_and_values(store.backend(), USER, values);

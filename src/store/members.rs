@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{DbResult, Store};
+use super::{DbResult, Store, gate::payer};
 use crate::model::{
     ChatIdentity, Epochs, Error, Result, Room, RoomId, SessionId, ShortCode, Timestamp, UserId, UserIdentity,
 };
@@ -96,7 +96,7 @@ impl Store {
     /// [`Error::RoomNotFound`], [`Error::TokenRevoked`], [`Error::Banned`], [`Error::NotAMember`].
     pub async fn standing(&self, identity: &ChatIdentity) -> Result<Standing> {
         let (store, identity) = (self.clone(), identity.clone());
-        self.on_core("check a chat token", async move { store.standing_in(store.reader(), &identity).await })
+        self.reading("check a chat token", async move { store.standing_in(store.reader(), &identity).await })
             .await
     }
 
@@ -270,6 +270,7 @@ impl Store {
         let store = self.clone();
         let asked = std::sync::Arc::new(());
         let still_asked = std::sync::Arc::downgrade(&asked);
+        let payer = payer();
         let taking = self.on_core("take the start of a chat", async move {
             let mut statement = Statement::from_sql_and_values(
                 store.backend(),
@@ -280,7 +281,7 @@ impl Store {
             if store.reader().query_one_raw(statement.clone()).await?.is_none() {
                 return Ok(None);
             }
-            let _turn = store.turns().caller().await?;
+            let _turn = store.turns().write(payer).await?;
             let transaction = store.begin().await?;
             if store.backend() == sea_orm::DbBackend::Postgres {
                 statement.sql.push_str(" FOR UPDATE");

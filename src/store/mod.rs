@@ -16,7 +16,7 @@ use sea_orm::{
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument as _;
 
 use crate::{
@@ -28,6 +28,7 @@ mod accounts;
 mod admin;
 mod claim;
 mod failure;
+mod gate;
 mod history;
 mod journal;
 mod log;
@@ -45,6 +46,8 @@ pub use accounts::Credentials;
 pub use admin::Sentence;
 use claim::Claim;
 use failure::Failure;
+pub use gate::charged_to;
+use gate::payer;
 pub use history::{Direction, Head, Page};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
@@ -99,12 +102,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a caller waits for the database in all: one that is silent keeps nobody longer than one that is gone.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
+/// How long a caller waits for their turn: less than for the database, so that they hear which of them it was.
+const TURN: Duration = Duration::from_secs(2);
+
 /// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
 const READERS: u32 = 4;
 const POSTGRES_POOL: u32 = 10;
 
-/// How many of those may write at once, so that there are some left to read with.
-const POSTGRES_WRITERS: usize = 6;
+/// How many reads and writes of callers are under way at once: what the server does by itself finds a connection as well.
+const SQLITE_READS: usize = 3;
+const POSTGRES_READS: usize = 5;
+const POSTGRES_WRITES: usize = 3;
 
 impl Store {
     /// Opens the database, and takes it for this process alone. Must be called on the core runtime, whose `Handle`
@@ -118,12 +126,12 @@ impl Store {
             DatabaseUrl::Sqlite(path) => {
                 let writer = Database::connect(sqlite(path.clone(), false)).await?;
                 let reader = Database::connect(sqlite(path.clone(), true)).await?;
-                (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(), None)
+                (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(SQLITE_READS), None)
             }
             DatabaseUrl::Postgres(url) => {
                 let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
                 let claim = Claim::take(url, &clock).await?;
-                let turns = Turns::beside_the_log(POSTGRES_WRITERS);
+                let turns = Turns::beside_the_log(POSTGRES_WRITES, POSTGRES_READS);
                 (DbBackend::Postgres, pool.clone(), pool, turns, Some(claim))
             }
         };
@@ -177,24 +185,42 @@ impl Store {
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> Result<T> {
-        tokio::time::timeout(PATIENCE, self.at_length(what, work)).await.unwrap_or_else(|_| {
+        timeout(PATIENCE, self.at_length(what, work)).await.unwrap_or_else(|_| {
             tracing::warn!(what, "the database does not answer");
             Err(Error::DatabaseUnavailable)
         })
     }
 
-    /// The same for work that writes, once it is its turn.
+    /// The same for work that writes, once it is the turn of whoever is charged for it. The turn lasts as long as the work,
+    /// whether or not the caller still waits.
     fn in_turn<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> {
         // On the heap: it is moved from one future into the next.
-        let (store, work) = (self.clone(), Box::pin(work));
+        let (store, work, payer) = (self.clone(), Box::pin(work), payer());
         async move {
-            let turns = store.turns().clone();
+            let own = store.clone();
             let in_turn = async move {
-                let _turn = turns.caller().await?;
+                let _turn = soon(own.turns().write(payer)).await?;
+                work.await
+            };
+            store.on_core(what, in_turn).await
+        }
+    }
+
+    /// The same for work of a caller that reads.
+    fn reading<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> {
+        let (store, work, payer) = (self.clone(), Box::pin(work), payer());
+        async move {
+            let own = store.clone();
+            let in_turn = async move {
+                let _turn = soon(own.turns().read(payer)).await?;
                 work.await
             };
             store.on_core(what, in_turn).await
@@ -252,6 +278,11 @@ impl Store {
     fn clock(&self) -> &Clock {
         &self.0.clock
     }
+}
+
+/// Waits for a turn, which whoever waits for the database has to have soon.
+async fn soon<T>(turn: impl Future<Output = DbResult<T>>) -> DbResult<T> {
+    timeout(TURN, turn).await.unwrap_or_else(|_| Err(Error::Overloaded.into()))
 }
 
 /// Returns the options of the writer (one connection) or of the readers. The pragmas are set through sqlx's own

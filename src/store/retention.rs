@@ -47,7 +47,7 @@ impl Store {
 
     /// Removes up to `limit` messages of one room. Its row is locked first, as a writer locks it.
     async fn expire_some(&self, room: RoomId, before: Timestamp, limit: u64) -> DbResult<u64> {
-        let _turn = self.turns().background().await;
+        let _turn = self.turns().write(None).await?;
         let transaction = self.begin().await?;
         let locked = room::Entity::find_by_id(room.0).lock_exclusive().one(&transaction).await?;
         let Some(locked) = locked else { return Ok(0) };

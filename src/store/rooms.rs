@@ -144,7 +144,7 @@ impl Store {
     /// [`Error::RoomNotFound`] where there is none.
     pub async fn room_by_code(&self, code: &ShortCode) -> Result<RoomRecord> {
         let (store, code) = (self.clone(), code.clone());
-        self.on_core("find a room", async move {
+        self.reading("find a room", async move {
             let found = store.find(store.reader(), "r.short_code = $1", code.as_str()).await?;
             found.ok_or_else(|| Error::RoomNotFound(code).into())
         })
@@ -157,7 +157,7 @@ impl Store {
     /// Where the database fails.
     pub async fn room_by_id(&self, id: RoomId) -> Result<Option<RoomRecord>> {
         let store = self.clone();
-        self.on_core("find a room", async move { store.find(store.reader(), "r.id = $1", id.0).await }).await
+        self.reading("find a room", async move { store.find(store.reader(), "r.id = $1", id.0).await }).await
     }
 
     /// Changes the name, the password, or both; a new password ends every chat and room token but the owner's.
@@ -228,7 +228,7 @@ impl Store {
                 .all(store.reader())
                 .await?;
             let Some(last) = seqs.last() else { return Ok(0) };
-            let _turn = store.turns().background().await;
+            let _turn = store.turns().write(None).await?;
             let swept = message::Entity::delete_many()
                 .filter(message::Column::RoomId.eq(room))
                 .filter(message::Column::Seq.lte(*last))
@@ -251,12 +251,14 @@ impl Store {
         size: usize,
     ) -> Result<(Vec<Room>, Option<RoomPage>)> {
         let store = self.clone();
-        self.on_core("list rooms", async move {
+        self.reading("list rooms", async move {
             let after = after.unwrap_or(RoomPage { active_at: Timestamp::from_micros(i64::MAX), room: RoomId(i64::MAX) });
+            // All of the caller's rooms are sorted, but only those of the page are read whole.
             let sql = format!(
-                "{SELECT} WHERE (r.owner_id = $1 OR r.id IN (SELECT room_id FROM members WHERE user_id = $1 AND joined)) \
-                 AND (r.active_at < $2 OR (r.active_at = $2 AND r.id < $3)) \
-                 ORDER BY r.active_at DESC, r.id DESC LIMIT $4"
+                "WITH page AS (SELECT id FROM rooms WHERE id IN (SELECT id FROM rooms WHERE owner_id = $1 \
+                 UNION ALL SELECT room_id FROM members WHERE user_id = $1 AND joined) \
+                 AND (active_at < $2 OR (active_at = $2 AND id < $3)) ORDER BY active_at DESC, id DESC LIMIT $4) \
+                 {SELECT} JOIN page ON page.id = r.id ORDER BY r.active_at DESC, r.id DESC"
             );
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
             let values = [user.0.into(), after.active_at.as_micros().into(), after.room.0.into(), limit.into()];

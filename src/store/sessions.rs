@@ -130,7 +130,7 @@ impl Store {
     /// Failures of the database.
     pub async fn session_is_alive(&self, session: SessionId, user: UserId) -> Result<bool> {
         let store = self.clone();
-        self.on_core("find session", async move {
+        self.reading("find session", async move {
             let account_is_alive = Query::select()
                 .column(account::Column::Id)
                 .from(account::Entity)
@@ -148,11 +148,23 @@ impl Store {
         .await
     }
 
+    async fn session_is_there(&self, session: SessionId) -> Result<bool> {
+        let store = self.clone();
+        self.reading("find session", async move {
+            Ok(session::Entity::find_by_id(session.0).one(store.reader()).await?.is_some())
+        })
+        .await
+    }
+
     /// Takes a refresh token's turn.
     ///
     /// # Errors
     /// Failures of the database; what the token led to is in the answer.
     pub async fn refresh_session(&self, turn: Turn) -> Result<Refreshed> {
+        // Most often there is something to write; whoever shows the token of a session that has ended takes no turn.
+        if !self.session_is_there(turn.session).await? {
+            return Ok(Refreshed::Unknown);
+        }
         let store = self.clone();
         self.in_turn("refresh session", async move {
             let transaction = store.begin().await?;
@@ -229,7 +241,7 @@ impl Store {
                 .await?;
             let mut rooms = Vec::new();
             for user in users {
-                let _turn = store.turns().background().await;
+                let _turn = store.turns().write(None).await?;
                 let transaction = store.begin().await?;
                 let theirs = session::Column::UserId.eq(user).and(over());
                 rooms.extend(end_sessions(&transaction, UserId(user), theirs).await?);

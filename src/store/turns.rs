@@ -1,121 +1,101 @@
-//! Whose turn it is to write: the log's, or somebody else's.
+//! Whose turn it is at the database: the log's, or somebody else's.
 //!
-//! SQLite has one connection that writes, and a queue of its pool would serve a thousand new rooms before the next message.
-//! So the log has every second turn: of all other writes only one at a time asks for the connection, and the rest wait in a
-//! queue beside it. That queue is bounded; the excess is refused at once. PostgreSQL's log has connections of its own: there
-//! the queue keeps writes from taking every connection of the pool, which reads need as well.
+//! SQLite has one connection that writes, and the queue of its pool would serve a thousand new rooms before the next
+//! message. So the log has every second turn: of all other writes only one at a time asks for the connection, and the rest
+//! wait behind a gate, each payer in turn. Reads have a gate too, so that one who lists much takes no more of the machine than
+//! anybody else. PostgreSQL's log has connections of its own: there the gates share the pool out between writes and reads.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{
+    DbResult,
+    gate::{Gate, Pass},
 };
+use crate::model::Payer;
 
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+/// So many writes that are not the log's wait for their turn, and so many of one payer.
+const WRITES_WAITING: usize = 64;
+const WRITES_OF_ONE: usize = 16;
 
-use super::DbResult;
-use crate::model::Error;
+/// So many reads wait for their turn, and so many of one payer.
+const READS_WAITING: usize = 1_024;
+const READS_OF_ONE: usize = 64;
 
-/// So many writes that are not the log's wait for their turn; beyond, callers are told to try again.
-const MOST_WAITING: usize = 64;
-
-/// The turns at a database. Clones share them.
-#[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Inner>);
-
+/// The turns at a database.
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Turns {
     /// SQLite's one connection, as a fair lock: the log and one other write are all that ever ask for it.
     connection: Option<Mutex<()>>,
-    /// One permit for each write of others that is under way or asks for the connection.
-    others: Semaphore,
-    waiting: AtomicUsize,
+    writes: Gate,
+    reads: Gate,
 }
 
-/// A turn, which lasts until it is dropped.
+/// A turn to write, which lasts until it is dropped.
 #[derive(Debug)]
 #[must_use = "the turn ends when it is dropped"]
 pub(super) struct Turn<'a> {
     // In this order: the connection is free before the next of the others asks for it.
     _connection: Option<MutexGuard<'a, ()>>,
-    _other: Option<SemaphorePermit<'a>>,
+    _pass: Option<Pass>,
 }
 
 impl Turns {
-    /// One connection that writes, which the log shares.
-    pub(super) fn at_one_connection() -> Self {
-        Self::new(Some(Mutex::new(())), 1)
+    /// One connection that writes, which the log shares, and so many reads at once.
+    pub(super) fn at_one_connection(reads: usize) -> Self {
+        Self::new(Some(Mutex::new(())), 1, reads)
     }
 
-    /// So many writes at once beside a log that has connections of its own.
-    pub(super) fn beside_the_log(at_once: usize) -> Self {
-        Self::new(None, at_once)
+    /// So many writes and reads at once beside a log that has connections of its own.
+    pub(super) fn beside_the_log(writes: usize, reads: usize) -> Self {
+        Self::new(None, writes, reads)
     }
 
-    fn new(connection: Option<Mutex<()>>, others: usize) -> Self {
-        let others = Semaphore::new(others);
-        Self(Arc::new(Inner { connection, others, waiting: AtomicUsize::new(0) }))
+    fn new(connection: Option<Mutex<()>>, writes: usize, reads: usize) -> Self {
+        let writes = Gate::new(writes, WRITES_WAITING, WRITES_OF_ONE);
+        Self { connection, writes, reads: Gate::new(reads, READS_WAITING, READS_OF_ONE) }
     }
 
     /// Waits for the log's turn: behind the write that is under way, and one other that asked before, at most.
     pub(super) async fn log(&self) -> Turn<'_> {
-        Turn { _connection: self.connection().await, _other: None }
+        Turn { _connection: self.connection().await, _pass: None }
     }
 
-    /// Waits for a caller's turn.
+    /// Waits for the turn of a payer to write; none is the server itself.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where too many wait.
-    pub(super) async fn caller(&self) -> DbResult<Turn<'_>> {
-        if let Ok(other) = self.0.others.try_acquire() {
-            return Ok(Turn { _connection: self.connection().await, _other: Some(other) });
-        }
-        let Some(_waiting) = Waiting::among(&self.0.waiting) else {
-            return Err(Error::Overloaded.into());
-        };
-        Ok(self.background().await)
+    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
+    pub(super) async fn write(&self, payer: Option<Payer>) -> DbResult<Turn<'_>> {
+        let pass = self.writes.pass(payer).await?;
+        Ok(Turn { _connection: self.connection().await, _pass: Some(pass) })
     }
 
-    /// Waits for the turn of the server's own housekeeping, which nobody refuses: it asks one write at a time.
-    pub(super) async fn background(&self) -> Turn<'_> {
-        let other = self.0.others.acquire().await.expect("the semaphore is never closed");
-        Turn { _connection: self.connection().await, _other: Some(other) }
+    /// Waits for the turn of a payer to read.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
+    pub(super) async fn read(&self, payer: Option<Payer>) -> DbResult<Pass> {
+        self.reads.pass(payer).await
     }
 
     async fn connection(&self) -> Option<MutexGuard<'_, ()>> {
-        match &self.0.connection {
+        match &self.connection {
             Some(connection) => Some(connection.lock().await),
             None => None,
         }
     }
 }
 
-/// A place in the queue.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn among(count: &'a AtomicUsize) -> Option<Self> {
-        let more = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(count))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
-        pin::pin,
+        pin::{Pin, pin},
         task::{Context, Poll, Waker},
     };
 
     use super::*;
-    use crate::store::Failure;
+    use crate::{model::Error, store::Failure};
 
-    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -128,9 +108,9 @@ mod tests {
 
     #[test]
     fn the_log_is_next_however_many_others_wait() {
-        let turns = Turns::at_one_connection();
-        let under_way = ready(poll(pin!(turns.caller()))).unwrap();
-        let mut others: Vec<_> = (0..MOST_WAITING).map(|_| Box::pin(turns.caller())).collect();
+        let turns = Turns::at_one_connection(1);
+        let under_way = ready(poll(pin!(turns.write(None)))).unwrap();
+        let mut others: Vec<_> = (0..WRITES_OF_ONE).map(|_| Box::pin(turns.write(None))).collect();
         assert!(others.iter_mut().all(|other| poll(other.as_mut()).is_pending()));
         let mut log = pin!(turns.log());
         assert!(poll(log.as_mut()).is_pending());
@@ -149,34 +129,18 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_of_others_is_bounded_and_nobody_is_lost_from_it() {
-        for turns in [Turns::at_one_connection(), Turns::beside_the_log(1)] {
-            let under_way = ready(poll(pin!(turns.caller()))).unwrap();
-            let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| Box::pin(turns.caller())).collect();
-            assert!(waiting.iter_mut().all(|other| poll(other.as_mut()).is_pending()));
-            let refused = ready(poll(pin!(turns.caller()))).unwrap_err();
-            assert!(matches!(refused, Failure::Refused(Error::Overloaded)), "{refused:?}");
-            // Whoever goes away frees a place in the queue.
-            waiting.truncate(1);
-            let mut later = Box::pin(turns.caller());
-            assert!(poll(later.as_mut()).is_pending());
-            drop(under_way);
-            let first = ready(poll(waiting[0].as_mut())).unwrap();
-            drop(first);
-            let _turn = ready(poll(later.as_mut())).unwrap();
-        }
-    }
-
-    #[test]
-    fn housekeeping_is_never_refused() {
-        let turns = Turns::at_one_connection();
-        let under_way = ready(poll(pin!(turns.caller()))).unwrap();
-        let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| Box::pin(turns.caller())).collect();
-        assert!(waiting.iter_mut().all(|other| poll(other.as_mut()).is_pending()));
-        let mut background = pin!(turns.background());
-        assert!(poll(background.as_mut()).is_pending());
-        drop(waiting);
-        drop(under_way);
-        let _turn = ready(poll(background.as_mut()));
+    fn writes_and_reads_of_one_payer_are_bounded_and_the_log_is_in_nobodys_way() {
+        let turns = Turns::beside_the_log(1, 1);
+        let _write = ready(poll(pin!(turns.write(None)))).unwrap();
+        let _read = ready(poll(pin!(turns.read(None)))).unwrap();
+        let mut writes: Vec<_> = (0..WRITES_OF_ONE).map(|_| Box::pin(turns.write(None))).collect();
+        assert!(writes.iter_mut().all(|write| poll(write.as_mut()).is_pending()));
+        let mut reads: Vec<_> = (0..READS_OF_ONE).map(|_| Box::pin(turns.read(None))).collect();
+        assert!(reads.iter_mut().all(|read| poll(read.as_mut()).is_pending()));
+        let refused = ready(poll(pin!(turns.write(None)))).unwrap_err();
+        assert!(matches!(refused, Failure::Refused(Error::Overloaded)), "{refused:?}");
+        let refused = ready(poll(pin!(turns.read(None)))).unwrap_err();
+        assert!(matches!(refused, Failure::Refused(Error::Overloaded)), "{refused:?}");
+        drop(ready(poll(pin!(turns.log()))));
     }
 }

@@ -9,11 +9,12 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{
-    hasher::Hasher,
-    queue::{Queue, Ticket},
+use super::hasher::Hasher;
+use crate::{
+    fair_queue::{FairQueue, Ticket},
+    metrics::PASSWORD_QUEUE_SECONDS,
+    model::Payer,
 };
-use crate::{metrics::PASSWORD_QUEUE_SECONDS, model::Payer};
 
 /// How much nicer the threads are than the rest of the process. Beside a thread that wants all of a core, ten steps leave
 /// a tenth of it: chat goes first, and a full queue is still worked off within the deadline of a request. With all
@@ -34,7 +35,7 @@ pub(super) struct Shared {
 }
 
 struct State {
-    queue: Queue<Payer, (Instant, Job)>,
+    queue: FairQueue<Payer, (Instant, Job)>,
     ended: bool,
 }
 
@@ -47,7 +48,7 @@ enum Next {
 
 impl Shared {
     pub(super) fn new(places: usize) -> Arc<Self> {
-        let state = Mutex::new(State { queue: Queue::new(places), ended: false });
+        let state = Mutex::new(State { queue: FairQueue::new(places), ended: false });
         Arc::new(Self { state, changed: Condvar::new() })
     }
 

@@ -11,10 +11,11 @@ use std::{
 
 /// A place in the queue. Newer places have larger tickets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
+/// See the module. Jobs are anything: what is queued is up to whoever takes it.
 #[derive(Debug)]
-pub(super) struct Queue<P, J> {
+pub(crate) struct FairQueue<P, J> {
     places: usize,
     taken: usize,
     next: Ticket,
@@ -30,8 +31,8 @@ struct Line<J> {
     ready: usize,
 }
 
-impl<P: Copy + Eq + Hash, J> Queue<P, J> {
-    pub(super) fn new(places: usize) -> Self {
+impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
+    pub(crate) fn new(places: usize) -> Self {
         Self { places, taken: 0, next: Ticket(0), lines: HashMap::new(), turns: VecDeque::new() }
     }
 
@@ -39,7 +40,7 @@ impl<P: Copy + Eq + Hash, J> Queue<P, J> {
     /// that place's job is returned as well, if it had one: it will not be done.
     ///
     /// Returns none where there is no place.
-    pub(super) fn admit(&mut self, payer: P, share: usize) -> Option<(Ticket, Option<J>)> {
+    pub(crate) fn admit(&mut self, payer: P, share: usize) -> Option<(Ticket, Option<J>)> {
         let length = self.lines.get(&payer).map_or(0, |line| line.places.len());
         if length >= share {
             return None;
@@ -62,7 +63,7 @@ impl<P: Copy + Eq + Hash, J> Queue<P, J> {
     }
 
     /// Puts a job on its place. Gives it back where the place is another's by now.
-    pub(super) fn submit(&mut self, payer: P, ticket: Ticket, job: J) -> Result<(), J> {
+    pub(crate) fn submit(&mut self, payer: P, ticket: Ticket, job: J) -> Result<(), J> {
         let Some(line) = self.lines.get_mut(&payer) else { return Err(job) };
         match line.places.get_mut(&ticket) {
             Some(place @ None) => *place = Some(job),
@@ -76,7 +77,7 @@ impl<P: Copy + Eq + Hash, J> Queue<P, J> {
     }
 
     /// Takes the next job, which is in nobody's way any more.
-    pub(super) fn take(&mut self) -> Option<J> {
+    pub(crate) fn take(&mut self) -> Option<J> {
         let payer = self.turns.pop_front()?;
         let line = self.lines.get_mut(&payer)?;
         let ticket = line.places.iter().find_map(|(ticket, job)| job.is_some().then_some(*ticket))?;
@@ -93,7 +94,7 @@ impl<P: Copy + Eq + Hash, J> Queue<P, J> {
     }
 
     /// Frees a place, and returns the job that was on it. Does nothing where the job was taken, or the place is another's.
-    pub(super) fn leave(&mut self, payer: P, ticket: Ticket) -> Option<J> {
+    pub(crate) fn leave(&mut self, payer: P, ticket: Ticket) -> Option<J> {
         let line = self.lines.get_mut(&payer)?;
         let job = line.places.remove(&ticket)?;
         self.taken -= 1;
@@ -124,25 +125,25 @@ mod tests {
 
     const SHARE: usize = 8;
 
-    fn queue(places: usize) -> Queue<char, u32> {
-        Queue::new(places)
+    fn queue(places: usize) -> FairQueue<char, u32> {
+        FairQueue::new(places)
     }
 
     /// Takes a place and puts a job on it at once.
-    fn add(queue: &mut Queue<char, u32>, payer: char, job: u32) -> Ticket {
+    fn add(queue: &mut FairQueue<char, u32>, payer: char, job: u32) -> Ticket {
         let (ticket, displaced) = queue.admit(payer, SHARE).unwrap();
         assert_eq!(displaced, None);
         queue.submit(payer, ticket, job).unwrap();
         ticket
     }
 
-    fn rest(queue: &mut Queue<char, u32>) -> Vec<u32> {
+    fn rest(queue: &mut FairQueue<char, u32>) -> Vec<u32> {
         std::iter::from_fn(|| queue.take()).collect()
     }
 
     /// Checks that nothing is left behind by what has come and gone.
     #[track_caller]
-    fn assert_empty(queue: &Queue<char, u32>) {
+    fn assert_empty(queue: &FairQueue<char, u32>) {
         assert_eq!((queue.taken, queue.lines.len(), queue.turns.len()), (0, 0, 0), "{queue:?}");
     }
 

@@ -8,7 +8,6 @@ use sea_orm_migration::{
     prelude::*,
     sea_orm::{DbBackend, Statement, Value},
 };
-use uuid::Uuid;
 
 #[derive(Debug)]
 pub(crate) struct Migration;
@@ -79,7 +78,7 @@ async fn fill(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             let (name, deleted_at): (String, Option<i64>) =
                 (row.try_get("", "user_name")?, row.try_get("", "deleted_at")?);
             let (name, likeness) = match deleted_at {
-                Some(_) => (format!("deleted:{}", Uuid::now_v7()), None),
+                Some(_) => (format!("deleted:{after}"), None),
                 None => (name.clone(), Some(Likeness::of(&name))),
             };
             let (skeleton, folded) = likeness.map(|likeness| (likeness.skeleton, likeness.folded)).unzip();

@@ -137,12 +137,12 @@ async fn a_refused_body_costs_no_connection(database: Database) {
         for (length, is_chunked) in
             [(8, false), (8, true), (50_000, false), (50_000, true), (200_000, false), (200_000, true)]
         {
-            if reason == "TOO_LARGE" && length < 200_000 {
+            if reason == "TOO_LARGE" && length < 50_000 {
                 continue;
             }
             // What says that it is too large is not looked at.
             let is_rest = !head.contains("ChatService");
-            let reason = if is_rest && !is_chunked && length > 100_000 { "TOO_LARGE" } else { reason };
+            let reason = if is_rest && !is_chunked && length > 16 << 10 { "TOO_LARGE" } else { reason };
             // gRPC-web's status is counted with the end of the answer's body.
             let figure = if reason.is_empty() { begun_web.to_owned() } else { refusals(reason) };
             let count = counted(&mut figures, &figure).await;

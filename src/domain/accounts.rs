@@ -6,7 +6,10 @@ use super::{Guard, Guess, Tokens};
 use crate::{
     clock::Clock,
     crypto::{Passwords, Verdict},
-    model::{Account, Error, Password, Payer, Result, RoomId, SessionId, Timestamp, UserIdentity, UserName},
+    model::{
+        Account, Error, Network, Password, Payer, Result, RoomId, SessionId, Timestamp, UserIdentity,
+        UserName,
+    },
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };
 
@@ -64,7 +67,7 @@ impl Accounts {
         password: Password,
         address: IpAddr,
     ) -> Result<Account> {
-        let place = self.passwords.admit(Payer::at(address))?;
+        let place = self.passwords.admit(Payer::Network(Network::of(address).region()))?;
         self.guard.register(address)?;
         let hash = place.hash(password.expose()).await?;
         self.store.create_account(user_name, hash).await
@@ -75,8 +78,10 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
-        let (attempt, payer) =
-            (self.guard.guess(address, Guess::Account(user_name)).await?, Payer::at(address));
+        let (attempt, payer) = (
+            self.guard.guess(address, Guess::Account(user_name)).await?,
+            Payer::Network(Network::of(address).region()),
+        );
         // Whoever waits for a turn takes no place in the queue of passwords.
         let place = self.passwords.admit(payer)?;
         let found = match UserName::lookup(user_name) {

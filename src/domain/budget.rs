@@ -95,7 +95,7 @@ const NETWORK_BURST: u32 = 10;
 
 /// How many wait, and for how long: more than a burst of any kind, so that it is the buckets that refuse.
 const USER_WAITING: usize = 512;
-const NETWORK_WAITING: usize = 4 * 1024;
+const NETWORK_WAITING: usize = 1024;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// When to come again where only other calls under way are in the way.
@@ -110,7 +110,7 @@ const REFUSALS_BURST: u32 = 2;
 const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// So many answers are held back, each of which costs some kilobytes; beyond, they are given at once.
-const MOST_HELD_BACK: usize = 16 * 1024;
+const MOST_HELD_BACK: usize = 4 * 1024;
 
 /// A handle to the budgets. Clones share them.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ struct Inner {
     /// When each bucket is empty again, on [`Clock::elapsed`].
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
     /// The payers that have a call under way or waiting.
-    lines: Mutex<HashMap<Payer, Weak<Line>>>,
+    lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
     held_back: AtomicUsize,
 }
 
@@ -135,9 +135,20 @@ enum Purse {
     Refusals,
 }
 
-/// The calls of one payer.
+/// Which of a payer's calls under way: what one kind waits for is not in the way of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    /// What reads and changes things.
+    Calls,
+    /// What says something.
+    Messages,
+    /// What comes with a body from somebody without a token: who never sends it keeps nobody from reading.
+    Forms,
+}
+
+/// The calls of one kind of one payer.
 struct Line {
-    payer: Payer,
+    of: (Payer, Kind),
     under_way: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: usize,
@@ -170,17 +181,19 @@ impl Budget {
     /// [`Error::RateLimited`] where the payer calls too often, or too many of their calls wait already.
     pub async fn enter(&self, payer: Payer, cost: Cost) -> Result<Option<Permit>> {
         self.pay(payer, cost)?;
-        let (calls, weight) = match (payer, cost) {
+        let (kind, calls, weight) = match (payer, cost) {
             // A probe must be answered even where everything else of its network waits.
             (_, Cost::Probe | Cost::Stream) => return Ok(None),
-            (Payer::User(_), Cost::Write) => (self.0.config.calls_per_user, WRITE_WEIGHT),
-            (Payer::User(_), _) => (self.0.config.calls_per_user, 1),
-            (Payer::Network(_), _) => (self.0.config.anonymous_calls, 1),
+            (Payer::User(_), Cost::Write) => (Kind::Calls, self.0.config.calls_per_user, WRITE_WEIGHT),
+            (Payer::User(_), Cost::Message) => (Kind::Messages, self.0.config.calls_per_user, 1),
+            (Payer::User(_), _) => (Kind::Calls, self.0.config.calls_per_user, 1),
+            (Payer::Network(_), Cost::Write) => (Kind::Forms, self.0.config.anonymous_calls, 1),
+            (Payer::Network(_), _) => (Kind::Calls, self.0.config.anonymous_calls, 1),
         };
         if calls == 0 {
             return Ok(None);
         }
-        let line = self.line(payer, calls);
+        let line = self.line((payer, kind), calls);
         let weight = weight.min(calls);
         let permit = match Arc::clone(&line.under_way).try_acquire_many_owned(weight) {
             Ok(permit) => permit,
@@ -226,22 +239,22 @@ impl Budget {
         bucket.take(self.0.buckets.lock().entry((payer, purse)), now, count)
     }
 
-    fn line(&self, payer: Payer, calls: u32) -> Arc<Line> {
+    fn line(&self, of: (Payer, Kind), calls: u32) -> Arc<Line> {
         let mut lines = self.0.lines.lock();
-        if let Some(line) = lines.get(&payer).and_then(Weak::upgrade) {
+        if let Some(line) = lines.get(&of).and_then(Weak::upgrade) {
             return line;
         }
         let line = Arc::new(Line {
-            payer,
+            of,
             under_way: Arc::new(Semaphore::new(calls as usize)),
             waiting: AtomicUsize::new(0),
-            most_waiting: match payer {
+            most_waiting: match of.0 {
                 Payer::User(_) => USER_WAITING,
                 Payer::Network(_) => NETWORK_WAITING,
             },
             inner: Arc::downgrade(&self.0),
         });
-        lines.insert(payer, Arc::downgrade(&line));
+        lines.insert(of, Arc::downgrade(&line));
         line
     }
 }
@@ -263,8 +276,8 @@ impl Drop for Line {
         let Some(inner) = self.inner.upgrade() else { return };
         let mut lines = inner.lines.lock();
         // Another one may have begun meanwhile.
-        if lines.get(&self.payer).is_some_and(|line| line.strong_count() == 0) {
-            lines.remove(&self.payer);
+        if lines.get(&self.of).is_some_and(|line| line.strong_count() == 0) {
+            lines.remove(&self.of);
         }
     }
 }

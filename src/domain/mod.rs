@@ -26,5 +26,5 @@ pub use tokens::{TokenConfig, Tokens};
 /// What the gateway sees of the modules below, so that it names only the domain.
 pub use crate::{
     hub::{Change, Connection, Event, Feed, Framing, Person},
-    store::{Direction, Page, Receipt, RoomPage, charged_to},
+    store::{Direction, Page, Receipt, RoomPage, charged_to, payer},
 };

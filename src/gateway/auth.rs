@@ -89,9 +89,10 @@ where
             let response = match gate.admit(&route, &mut request, &mut payer).await {
                 Ok(permit) => {
                     let mut response = charged_to(payer, async { inner.call(request).await }).await?;
-                    // A stream has limits of its own, and lasts.
+                    // A stream has limits of its own, and lasts; a refusal may be held back.
                     if let Some(permit) = permit
                         && response.extensions().get::<MayLieUnread>().is_none()
+                        && !status::is_rate_limited(&response)
                     {
                         Held::in_answer(&mut response).hold(permit);
                     }

@@ -42,6 +42,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a peer may take for the head of an HTTP/1.1 request, and between two of them.
 const HEADER_READ: Duration = Duration::from_secs(10);
 
+/// How much of requests that nobody reads yet lies here for each HTTP/2 connection: of a client, and of a trusted proxy, on
+/// whose connection one client must not stop the others.
+const WINDOW: u32 = 128 * 1024;
+const SHARED_WINDOW: u32 = 32 * 1024 * 1024;
+
 /// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
@@ -148,10 +153,10 @@ pub(super) async fn serve(
     };
     let io = Prefixed::new(first, io);
     let (connection, sending) = (Arc::clone(&peer.connection), peer.sending.clone());
-    let memory = stack.memory().clone();
+    let (memory, is_shared) = (stack.memory().clone(), peer.answers.is_shared());
     let service = stack.for_peer(peer);
     if is_http2 {
-        let serving = http2(memory).serve_connection(TokioIo::new(io), service);
+        let serving = http2(memory, is_shared).serve_connection(TokioIo::new(io), service);
         drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
     } else {
         let io = TokioIo::new(Watched::new(io, sending.clone()));
@@ -284,7 +289,7 @@ fn http1() -> http1::Builder {
 }
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
-fn http2(memory: AnswerMemory) -> http2::Builder<Patient> {
+fn http2(memory: AnswerMemory, is_shared: bool) -> http2::Builder<Patient> {
     let mut builder = http2::Builder::new(Patient(memory));
     builder
         .timer(TokioTimer::new())
@@ -293,8 +298,8 @@ fn http2(memory: AnswerMemory) -> http2::Builder<Patient> {
         .max_pending_accept_reset_streams(20)
         .max_header_list_size(16 * 1024)
         .max_frame_size(16 * 1024)
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024)
+        .initial_stream_window_size(32 * 1024)
+        .initial_connection_window_size(if is_shared { SHARED_WINDOW } else { WINDOW })
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));

@@ -281,7 +281,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_a_piece_now_and_then_is_reset_all_the_same() {
         let (roomy, tight) = (AnswerMemory::new(1 << 26), AnswerMemory::new(1));
-        let Ok(_all) = tight.connection(true).reserve(usize::MAX).await else { panic!("no memory") };
+        let Ok(_all) = tight.connection(true).reserve(None, usize::MAX).await else { panic!("no memory") };
         let seconds = Duration::from_secs;
         for (between, memory, at_most) in [
             (seconds(3_600), &roomy, seconds(32)),

@@ -115,7 +115,7 @@ impl Store {
         kept: SessionId,
     ) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.in_turn("change password", async move {
+        self.ending("change password", async move {
             let transaction = store.begin().await?;
             let changed = account::Entity::update_many()
                 .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
@@ -143,7 +143,7 @@ impl Store {
     /// more; failures of the database.
     pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.in_turn("delete account", async move {
+        self.ending("delete account", async move {
             let transaction = store.begin().await?;
             // The lock waits for rooms that are being made: their rows refer to this one.
             let row = account::Entity::find_by_id(user.0)

@@ -22,7 +22,7 @@ pub async fn charged_to<F: Future>(payer: Payer, work: F) -> F::Output {
 }
 
 /// Returns who is charged for what this task does; none for what the server does by itself.
-pub(super) fn payer() -> Option<Payer> {
+pub fn payer() -> Option<Payer> {
     PAYER.try_with(|payer| *payer).ok()
 }
 

@@ -46,8 +46,7 @@ pub use accounts::Credentials;
 pub use admin::Sentence;
 use claim::Claim;
 use failure::Failure;
-pub use gate::charged_to;
-use gate::payer;
+pub use gate::{charged_to, payer};
 pub use history::{Direction, Head, Page};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
@@ -102,8 +101,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a caller waits for the database in all: one that is silent keeps nobody longer than one that is gone.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// How long a caller waits for their turn: less than for the database, so that they hear which of them it was.
-const TURN: Duration = Duration::from_secs(2);
+/// How long a caller waits for their turn. Thousands of streams that come back at once all read.
+const WRITE_TURN: Duration = Duration::from_secs(5);
+const READ_TURN: Duration = Duration::from_secs(20);
 
 /// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
 const READERS: u32 = 4;
@@ -191,22 +191,32 @@ impl Store {
         })
     }
 
-    /// The same for work that writes, once it is the turn of whoever is charged for it. The turn lasts as long as the work,
-    /// whether or not the caller still waits.
+    /// The same for work that writes, once it is the turn of whoever is charged for it. A caller that goes away before that
+    /// gives up its place; after that the turn lasts as long as the work.
     fn in_turn<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> {
         // On the heap: it is moved from one future into the next.
-        let (store, work, payer) = (self.clone(), Box::pin(work), payer());
+        let (store, work) = (self.clone(), Box::pin(work));
         async move {
-            let own = store.clone();
-            let in_turn = async move {
-                let _turn = soon(own.turns().write(payer)).await?;
-                work.await
-            };
-            store.on_core(what, in_turn).await
+            let turn = within(WRITE_TURN, what, store.turns().write(payer())).await?;
+            store.on_core(what, during(turn, work)).await
+        }
+    }
+
+    /// The same for work that ends sessions. It writes to every room that their user is in, so there is one at a time.
+    fn ending<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> {
+        let (store, work) = (self.clone(), Box::pin(work));
+        async move {
+            let ending = within(WRITE_TURN, what, store.turns().end_sessions(payer())).await?;
+            let turn = within(WRITE_TURN, what, store.turns().write(payer())).await?;
+            store.on_core(what, during((turn, ending), work)).await
         }
     }
 
@@ -216,14 +226,10 @@ impl Store {
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> {
-        let (store, work, payer) = (self.clone(), Box::pin(work), payer());
+        let (store, work) = (self.clone(), Box::pin(work));
         async move {
-            let own = store.clone();
-            let in_turn = async move {
-                let _turn = soon(own.turns().read(payer)).await?;
-                work.await
-            };
-            store.on_core(what, in_turn).await
+            let turn = within(READ_TURN, what, store.turns().read(payer())).await?;
+            store.on_core(what, during(turn, work)).await
         }
     }
 
@@ -280,9 +286,21 @@ impl Store {
     }
 }
 
-/// Waits for a turn, which whoever waits for the database has to have soon.
-async fn soon<T>(turn: impl Future<Output = DbResult<T>>) -> DbResult<T> {
-    timeout(TURN, turn).await.unwrap_or_else(|_| Err(Error::Overloaded.into()))
+/// Waits for a turn, for no longer than `patience`.
+async fn within<T>(
+    patience: Duration,
+    what: &'static str,
+    turn: impl Future<Output = DbResult<T>>,
+) -> Result<T> {
+    let turn = timeout(patience, turn).await.unwrap_or_else(|_| Err(Error::Overloaded.into()));
+    turn.map_err(|failure| failure.report(what))
+}
+
+/// Does work, and holds a turn for as long.
+async fn during<T, W: Future>(turn: T, work: W) -> W::Output {
+    let done = work.await;
+    drop(turn);
+    done
 }
 
 /// Returns the options of the writer (one connection) or of the readers. The pragmas are set through sqlx's own

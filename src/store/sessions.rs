@@ -87,7 +87,7 @@ impl Store {
         new: NewSession,
     ) -> Result<(Session, Vec<RoomId>)> {
         let store = self.clone();
-        self.in_turn("open session", async move {
+        self.ending("open session", async move {
             let transaction = store.begin().await?;
             let row = account::Entity::find_by_id(user.0)
                 .filter(account::Column::PasswordHash.eq(verified_hash))
@@ -212,7 +212,7 @@ impl Store {
     /// Failures of the database.
     pub async fn end_session(&self, session: SessionId, user: UserId) -> Result<Vec<RoomId>> {
         let store = self.clone();
-        self.in_turn("end session", async move {
+        self.ending("end session", async move {
             let transaction = store.begin().await?;
             let this = session::Column::Id.eq(session.0).and(session::Column::UserId.eq(user.0));
             let rooms = end_sessions(&transaction, user, this).await?;

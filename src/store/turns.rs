@@ -5,7 +5,9 @@
 //! wait behind a gate, each payer in turn. Reads have a gate too, so that one who lists much takes no more of the machine than
 //! anybody else. PostgreSQL's log has connections of its own: there the gates share the pool out between writes and reads.
 
-use tokio::sync::{Mutex, MutexGuard};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     DbResult,
@@ -18,31 +20,36 @@ const WRITES_WAITING: usize = 64;
 const WRITES_OF_ONE: usize = 16;
 
 /// So many reads wait for their turn, and so many of one payer.
-const READS_WAITING: usize = 1_024;
-const READS_OF_ONE: usize = 64;
+const READS_WAITING: usize = 16 * 1_024;
+const READS_OF_ONE: usize = 512;
+
+/// So many ends of sessions wait, and so many of one payer.
+const ENDS_WAITING: usize = 64;
+const ENDS_OF_ONE: usize = 4;
 
 /// The turns at a database.
 #[derive(Debug)]
 pub(super) struct Turns {
     /// SQLite's one connection, as a fair lock: the log and one other write are all that ever ask for it.
-    connection: Option<Mutex<()>>,
+    connection: Option<Arc<Mutex<()>>>,
     writes: Gate,
     reads: Gate,
+    ends: Gate,
 }
 
 /// A turn to write, which lasts until it is dropped.
 #[derive(Debug)]
 #[must_use = "the turn ends when it is dropped"]
-pub(super) struct Turn<'a> {
+pub(super) struct Turn {
     // In this order: the connection is free before the next of the others asks for it.
-    _connection: Option<MutexGuard<'a, ()>>,
+    _connection: Option<OwnedMutexGuard<()>>,
     _pass: Option<Pass>,
 }
 
 impl Turns {
     /// One connection that writes, which the log shares, and so many reads at once.
     pub(super) fn at_one_connection(reads: usize) -> Self {
-        Self::new(Some(Mutex::new(())), 1, reads)
+        Self::new(Some(Arc::default()), 1, reads)
     }
 
     /// So many writes and reads at once beside a log that has connections of its own.
@@ -50,13 +57,14 @@ impl Turns {
         Self::new(None, writes, reads)
     }
 
-    fn new(connection: Option<Mutex<()>>, writes: usize, reads: usize) -> Self {
+    fn new(connection: Option<Arc<Mutex<()>>>, writes: usize, reads: usize) -> Self {
         let writes = Gate::new(writes, WRITES_WAITING, WRITES_OF_ONE);
-        Self { connection, writes, reads: Gate::new(reads, READS_WAITING, READS_OF_ONE) }
+        let reads = Gate::new(reads, READS_WAITING, READS_OF_ONE);
+        Self { connection, writes, reads, ends: Gate::new(1, ENDS_WAITING, ENDS_OF_ONE) }
     }
 
     /// Waits for the log's turn: behind the write that is under way, and one other that asked before, at most.
-    pub(super) async fn log(&self) -> Turn<'_> {
+    pub(super) async fn log(&self) -> Turn {
         Turn { _connection: self.connection().await, _pass: None }
     }
 
@@ -64,7 +72,7 @@ impl Turns {
     ///
     /// # Errors
     /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
-    pub(super) async fn write(&self, payer: Option<Payer>) -> DbResult<Turn<'_>> {
+    pub(super) async fn write(&self, payer: Option<Payer>) -> DbResult<Turn> {
         let pass = self.writes.pass(payer).await?;
         Ok(Turn { _connection: self.connection().await, _pass: Some(pass) })
     }
@@ -77,9 +85,17 @@ impl Turns {
         self.reads.pass(payer).await
     }
 
-    async fn connection(&self) -> Option<MutexGuard<'_, ()>> {
+    /// Waits until nobody else ends sessions. Two of them that are in the same rooms would wait for each other's locks.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
+    pub(super) async fn end_sessions(&self, payer: Option<Payer>) -> DbResult<Pass> {
+        self.ends.pass(payer).await
+    }
+
+    async fn connection(&self) -> Option<OwnedMutexGuard<()>> {
         match &self.connection {
-            Some(connection) => Some(connection.lock().await),
+            Some(connection) => Some(Arc::clone(connection).lock_owned().await),
             None => None,
         }
     }

@@ -32,6 +32,7 @@ mod matrix;
 mod membership;
 mod messages;
 mod metrics;
+mod names;
 mod not_text;
 mod one_port;
 mod oracles;

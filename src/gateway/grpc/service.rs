@@ -11,6 +11,7 @@ use crate::{
     domain::{
         Direction, Rooms,
         chat::{self, Begin, Chat, Seat, Speaker},
+        payer,
         rooms::Key,
     },
     gateway::{ClientAddress, answer_memory::Reservation, connection::Peer, grpc::Legacy, patience::Held},
@@ -65,7 +66,7 @@ fn seat<T>(request: &Request<T>) -> Result<Seat> {
 
 /// Waits for the memory of an answer, before it is made.
 async fn reserve<T>(request: &Request<T>, bytes: usize) -> Result<Reservation> {
-    extension::<_, Peer>(request)?.answers.reserve(bytes).await
+    extension::<_, Peer>(request)?.answers.reserve(payer(), bytes).await
 }
 
 /// Makes an answer that holds the memory which it needs until it is read.

@@ -183,9 +183,7 @@ impl Lane {
         deadline: Instant,
         known: bool,
     ) -> DbResult<Done> {
-        // A store of its own, since the turn outlives what borrows this lane.
-        let store = self.store.clone();
-        let Ok(turn) = timeout_at(deadline, store.turns().log()).await else {
+        let Ok(turn) = timeout_at(deadline, self.store.turns().log()).await else {
             return Err(Error::DatabaseUnavailable.into());
         };
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;

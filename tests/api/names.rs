@@ -1,0 +1,74 @@
+//! What new user names may be: plain to see, and not to be confused with another's.
+
+use crate::{
+    accounts::{TAKEN, UNAUTHORIZED, assert_refused, assert_sentence, log_in, register},
+    harness::{Database, PASSWORD, TestApp, on_each_database},
+};
+
+on_each_database! {
+    names_are_case_sensitive_and_no_two_differ_in_it_alone,
+    new_names_are_plain,
+    a_name_that_looks_like_another_is_taken,
+    both_spellings_of_a_name_are_one,
+}
+
+async fn names_are_case_sensitive_and_no_two_differ_in_it_alone(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let shouted = user.name.to_uppercase();
+    assert_sentence(&log_in(&app, &shouted, PASSWORD).await, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
+    assert_sentence(&register(&app, &shouted, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+}
+
+async fn new_names_are_plain(database: Database) {
+    let app = TestApp::start(&database).await;
+    for (bad, tells) in [
+        ("walk\u{200b}er1", "U+200B"),
+        ("\u{202e}1reklaw", "U+202E"),
+        ("walker1\n", "U+000A"),
+        ("walker1\u{1b}c", "U+001B"),
+        ("walker\u{a0}1", "U+00A0"),
+        ("walker1\u{3164}", "U+3164"),
+        ("walker1\u{e000}", "U+E000"),
+        ("walker1\u{378}", "U+0378"),
+        ("w\u{430}lker1", "U+0430"),
+        ("walker1 ", "no blank at its ends"),
+        ("      1", "no blank at its ends"),
+        ("walk  er1", "no two in a row"),
+    ] {
+        let answer = register(&app, bad, PASSWORD).await;
+        assert_refused(&answer, 400, "INVALID_USER_NAME");
+        let sentence = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(
+            sentence.starts_with("Invalid request body:a user name ") && sentence.contains(tells),
+            "{sentence}"
+        );
+    }
+    for good in ["田中taro1", "Нина-01", "محمد12345", "walker 1", "👍walker9"] {
+        assert_eq!(register(&app, good, PASSWORD).await.status, 200, "{good}");
+    }
+}
+
+async fn a_name_that_looks_like_another_is_taken(database: Database) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(register(&app, "walker1", PASSWORD).await.status, 200);
+    for twin in ["Walker1", "walkerI1", "waIker1", "wa1ker1"] {
+        let answer = register(&app, twin, PASSWORD).await;
+        if twin == "walkerI1" {
+            assert_eq!(answer.status, 200, "another name: {answer:?}");
+        } else {
+            assert_sentence(&answer, 400, "USER_NAME_TAKEN", TAKEN);
+        }
+        assert_eq!(log_in(&app, twin, PASSWORD).await.status == 200, twin == "walkerI1", "{twin}");
+    }
+}
+
+async fn both_spellings_of_a_name_are_one(database: Database) {
+    let app = TestApp::start(&database).await;
+    let answer = register(&app, "cafe\u{301} 1", PASSWORD).await;
+    assert_eq!(answer.json()["user_name"], "caf\u{e9} 1");
+    for spelling in ["cafe\u{301} 1", "caf\u{e9} 1"] {
+        assert_eq!(log_in(&app, spelling, PASSWORD).await.status, 200, "{spelling:?}");
+        assert_sentence(&register(&app, spelling, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+    }
+}

@@ -15,17 +15,18 @@ use super::{
 };
 use crate::model::Payer;
 
-/// So many writes that are not the log's wait for their turn, and so many of one payer.
-const WRITES_WAITING: usize = 64;
-const WRITES_OF_ONE: usize = 16;
+/// So many writes that are not the log's wait for their turn, and so many of one payer: behind one address there may be many
+/// people, who all renew their sessions when the server comes back.
+const WRITES_WAITING: usize = 1_024;
+const WRITES_OF_ONE: usize = 256;
 
 /// So many reads wait for their turn, and so many of one payer.
 const READS_WAITING: usize = 16 * 1_024;
 const READS_OF_ONE: usize = 512;
 
 /// So many ends of sessions wait, and so many of one payer.
-const ENDS_WAITING: usize = 64;
-const ENDS_OF_ONE: usize = 4;
+const ENDS_WAITING: usize = 256;
+const ENDS_OF_ONE: usize = 64;
 
 /// The turns at a database.
 #[derive(Debug)]

@@ -47,7 +47,7 @@ pub use ready::is_ready;
 pub use start_error::StartError;
 use sweep::Sweeper;
 
-pub use crate::gateway::openapi;
+pub use crate::{gateway::openapi, model::printable};
 
 /// Streams are told to connect again after delays that are spread over this.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);

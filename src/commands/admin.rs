@@ -6,9 +6,8 @@ use std::{
 };
 
 use grpcchatter::{
-    app::{Admin, AdminError},
+    app::{Admin, AdminError, printable},
     config::{Loaded, LogConfig, LogFormat, Place},
-    model::printable,
     telemetry,
 };
 

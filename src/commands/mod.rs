@@ -15,7 +15,7 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
-use grpcchatter::{config::ConfigError, model::printable};
+use grpcchatter::{app::printable, config::ConfigError};
 
 use rustix::fs::Mode;
 

@@ -70,9 +70,9 @@ impl BudgetConfig {
 pub enum Cost {
     /// It reads.
     Read,
-    /// It reads all of the caller's rooms to sort them: as much as [`LIST_WEIGHT`] reads.
+    /// It reads all of the caller's rooms to sort them: as much as five reads.
     List,
-    /// It changes something. It counts as [`WRITE_WEIGHT`] calls under way.
+    /// It changes something. It counts as four calls under way.
     Write,
     /// It opens a stream: a read that is under way no longer than its opening, and streams have a limit of their own.
     Stream,

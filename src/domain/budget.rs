@@ -121,7 +121,7 @@ struct Inner {
     clock: Clock,
     /// When each bucket is empty again, on [`Clock::elapsed`].
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
-    /// The payers that have a call under way or waiting.
+    /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
     held_back: AtomicUsize,
 }

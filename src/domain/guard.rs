@@ -116,8 +116,8 @@ impl Guard {
     /// know their passwords.
     ///
     /// # Errors
-    /// [`Error::RateLimited`](crate::model::Error::RateLimited) where the address, or the caller, has guessed wrong too often, or did so at this account
-    /// or room a moment ago; also, for a second, where too many wait.
+    /// [`Error::RateLimited`](crate::model::Error::RateLimited) where the address, or the caller, has guessed wrong too
+    /// often, or did so at this account or room a moment ago; also, for a second, where too many wait.
     pub async fn guess(&self, address: IpAddr, guess: Guess<'_>) -> Result<Attempt> {
         if self.0.config.guesses_per_hour == 0 {
             return Ok(Attempt::free(self));
@@ -129,7 +129,8 @@ impl Guard {
     /// Counts a message.
     ///
     /// # Errors
-    /// [`Error::RateLimited`](crate::model::Error::RateLimited) where the user writes faster than the limit, beyond a burst.
+    /// [`Error::RateLimited`](crate::model::Error::RateLimited) where the user writes faster than the limit, beyond a
+    /// burst.
     pub fn message(&self, user: UserId) -> Result<()> {
         let bucket = Bucket::of(self.0.config.messages_per_second, BURST_SECONDS);
         let now = self.0.clock.elapsed();

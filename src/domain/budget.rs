@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{bucket::Bucket, fading::FadingMap};
@@ -105,9 +105,12 @@ const SOON: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 10;
 const REFUSALS_BURST: u32 = 2;
 
-/// How long the answer to a caller is held back that was refused again and again: one that asks again at once would else
-/// spend the machine on refusals.
+/// How long the answer to a caller is held back on the whole that was refused again and again: one that asks again at once
+/// would else spend the machine on refusals. The answers come from half of that on to half as long again, so that those
+/// to a thousand calls that were refused together do not come together; and they come in groups, since one at a time would
+/// cost several times as much.
 const HELD_BACK: Duration = Duration::from_secs(1);
+const BETWEEN_GROUPS: Duration = Duration::from_millis(50);
 
 /// So many answers are held back, each of which costs some kilobytes; beyond, they are given at once.
 const MOST_HELD_BACK: usize = 4 * 1024;
@@ -124,6 +127,10 @@ struct Inner {
     /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
     held_back: AtomicUsize,
+    /// What the groups of answers that are held back are counted from.
+    begun: Instant,
+    /// Where the next answer that is held back lies between the shortest time and the longest.
+    spread: AtomicU32,
 }
 
 /// Which of a payer's buckets.
@@ -172,6 +179,8 @@ impl Budget {
             buckets: Mutex::new(FadingMap::new()),
             lines: Mutex::new(HashMap::new()),
             held_back: AtomicUsize::new(0),
+            begun: Instant::now(),
+            spread: AtomicU32::new(0),
         }))
     }
 
@@ -230,8 +239,17 @@ impl Budget {
             return;
         }
         if let Some(_held) = Counted::among(&self.0.held_back, MOST_HELD_BACK) {
-            sleep(HELD_BACK).await;
+            sleep_until(self.release()).await;
         }
+    }
+
+    /// Returns when the next answer that is held back goes out.
+    fn release(&self) -> Instant {
+        // Steps of the golden ratio lie apart from one another, however many there are.
+        let share = self.0.spread.fetch_add(0x9E37_79B9, Ordering::Relaxed);
+        let held = HELD_BACK / 2 + HELD_BACK.mul_f64(f64::from(share) / f64::from(u32::MAX));
+        let groups = (self.0.begun.elapsed() + held).as_millis().div_ceil(BETWEEN_GROUPS.as_millis());
+        self.0.begun + BETWEEN_GROUPS * u32::try_from(groups).unwrap_or(u32::MAX)
     }
 
     fn take(&self, payer: Payer, purse: Purse, bucket: Bucket, count: u32) -> Result<()> {

@@ -290,7 +290,7 @@ fn http1() -> http1::Builder {
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
 fn http2(memory: AnswerMemory, is_shared: bool) -> http2::Builder<Patient> {
-    let mut builder = http2::Builder::new(Patient(memory));
+    let mut builder = http2::Builder::new(Patient::new(memory));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(1_000)

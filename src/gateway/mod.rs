@@ -23,6 +23,7 @@ mod rest_limits;
 mod route;
 mod send_watch;
 mod stack;
+mod start_queue;
 mod status;
 mod tls;
 mod trace;

@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     answer_memory::{AnswerMemory, Reservation},
     body::{Body, BoxError},
+    start_queue::StartQueue,
 };
 use crate::domain::Permit;
 
@@ -115,8 +116,18 @@ impl AsRef<[u8]> for HeldBytes {
 }
 
 /// Runs the streams of an HTTP/2 connection, each in a task of its own, for as long as their peers read.
-#[derive(Clone, Debug)]
-pub(super) struct Patient(pub(super) AnswerMemory);
+#[derive(Clone)]
+pub(super) struct Patient {
+    memory: AnswerMemory,
+    queue: StartQueue,
+}
+
+impl Patient {
+    /// Runs the streams of a connection that has none yet.
+    pub(super) fn new(memory: AnswerMemory) -> Self {
+        Self { memory, queue: StartQueue::default() }
+    }
+}
 
 impl<F> Executor<F> for Patient
 where
@@ -125,7 +136,8 @@ where
     fn execute(&self, stream: F) {
         // In a box of its own: an async function that pins its argument has room for it twice, and this one lasts as long
         // as the stream.
-        tokio::spawn(TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(stream), self.0.clone())));
+        let stream = patiently(Box::pin(stream), self.memory.clone());
+        self.queue.start(TURN.scope(Cell::new(Turn::Ours), stream));
     }
 }
 

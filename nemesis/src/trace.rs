@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_call_in_which_strace_let_go_has_made_nothing_durable() {
-        let detached = DURABLE.replace("<... fdatasync resumed>) = 0", "<... fdatasync resumed> <detached ...>");
+        let detached =
+            DURABLE.replace("<... fdatasync resumed>) = 0", "<... fdatasync resumed> <detached ...>");
         assert_eq!(early(&detached).expect("readable").1, ["a-1"]);
         let after = format!("{DURABLE}7 fsync(9 <detached ...>\n");
         assert_eq!(early(&after).expect("readable"), (1, vec![]));

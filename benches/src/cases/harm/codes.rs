@@ -1,11 +1,6 @@
 //! Short codes that are tried by a call that only an owner may make: what it answers tells which rooms exist.
 
-use std::{
-    cell::{Cell, RefCell},
-    net::SocketAddr,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Duration};
 
 use anyhow::Result;
 use futures_util::future::join_all;
@@ -22,7 +17,7 @@ use super::{
 use crate::{
     cases::Scale,
     load::{
-        flood::{AGAIN, ELSEWHERE, Tally},
+        flood::{AGAIN, ELSEWHERE},
         grpc::{Connection, Refusal},
     },
     report::Row,
@@ -32,7 +27,8 @@ use crate::{
 const UNDER_WAY: usize = 64;
 /// As many codes of an hour may be told about, as in JoinChatRoom.
 const AN_HOUR: f64 = 30.0;
-/// gRPC's number for a limit that is reached.
+/// gRPC's numbers for a room that is not there, and for a limit that is reached.
+const NOT_FOUND: &str = "5";
 const RATE_LIMITED: &str = "8";
 const DEED: Deed = Deed::SendMessage;
 const NAME: &str = "codes through DeleteChatRoom";
@@ -42,12 +38,13 @@ pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<
     let (address, token) = (process.address, cast.attacker.clone());
     let mut before = DEED.quiet(address, cast, scale).await;
     let attack = move || attempts(address, &token, scale.round);
-    let (tally, seen, memory) = scene::beside(&process, cast, &[DEED], attack).await?;
+    let (codes, seen, memory) = scene::beside(&process, cast, &[DEED], attack).await?;
     drop(process);
     let mut rows = vec![
-        Row::new(format!("{NAME}: told about (RATE_LIMITED)"), tally.answered as f64)
-            .beside(tally.refused as f64)
+        Row::new(format!("{NAME}: told about (RATE_LIMITED)"), f64::from(codes.told))
+            .beside(f64::from(codes.limited))
             .at_most(AN_HOUR, AN_HOUR),
+        Row::new(format!("{NAME}: answered otherwise"), f64::from(codes.otherwise)).at_most(0.0, 0.0),
     ];
     for mut during in seen {
         rows.extend(scene::deed_rows(NAME, DEED, &mut before, &mut during, [None, Some(noticed)]));
@@ -56,11 +53,19 @@ pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<
     Ok(rows)
 }
 
-/// Tries codes for so long; what is told about counts as answered.
-fn attempts(address: SocketAddr, token: &str, time: Duration) -> Result<Tally> {
+/// What became of the codes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Codes {
+    told: u32,
+    limited: u32,
+    otherwise: u32,
+}
+
+/// Tries codes for so long.
+fn attempts(address: SocketAddr, token: &str, time: Duration) -> Result<Codes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let tally = Rc::<RefCell<Tally>>::default();
-    let own = Rc::clone(&tally);
+    let codes = Rc::<Cell<Codes>>::default();
+    let own = Rc::clone(&codes);
     runtime.block_on(LocalSet::new().run_until(async move {
         let tried = Cell::new(0);
         let attempts = async {
@@ -74,21 +79,23 @@ fn attempts(address: SocketAddr, token: &str, time: Duration) -> Result<Tally> {
         };
         let _: Result<(), _> = timeout(time, attempts).await;
     }));
-    let tally = *tally.borrow();
-    Ok(tally)
+    Ok(codes.get())
 }
 
-async fn attempt(connection: &Connection, token: &str, tried: &Cell<u32>, tally: &RefCell<Tally>) {
+async fn attempt(connection: &Connection, token: &str, tried: &Cell<u32>, codes: &Cell<Codes>) {
     loop {
         let number = tried.replace(tried.get() + 1);
         let room = DeleteChatRoomRequest { short_code: format!("{number:06}") };
         let path = "/grpcchatter.v1.ChatService/DeleteChatRoom";
         let answer = connection.unary::<DeleteChatRoomResponse>(path, Some(token), &room).await;
+        let mut sum = codes.get();
         match answer.as_ref().map_err(|error| error.downcast_ref::<Refusal>()) {
-            Err(Some(refusal)) if refusal.code == RATE_LIMITED => tally.borrow_mut().refused += 1,
-            Ok(_) | Err(Some(_)) => tally.borrow_mut().answered += 1,
+            Err(Some(refusal)) if refusal.code == NOT_FOUND => sum.told += 1,
+            Err(Some(refusal)) if refusal.code == RATE_LIMITED => sum.limited += 1,
+            Ok(_) | Err(Some(_)) => sum.otherwise += 1,
             // The connection is gone.
             Err(None) => return,
         }
+        codes.set(sum);
     }
 }

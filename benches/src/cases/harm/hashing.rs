@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     cast::{ATTACKER, Cast},
-    scene::{self, Deed, Memory},
+    scene::{self, Deed, Limits, Memory},
 };
 use crate::{
     cases::Scale,
@@ -22,11 +22,7 @@ use crate::{
 };
 
 const NAME: &str = "90 registrations, 480 log-ins";
-/// What the server must live with, in MiB.
-const LITTLE: u32 = 128;
-/// What it may take, in MB.
-const RESIDENT: f64 = 80.0;
-const GOAL: f64 = 60.0;
+const LIMITS: Limits = Limits { mebibytes: 128, highest: |_| [80.0, 60.0], after: |_| [80.0, 60.0] };
 const DEED: Deed = Deed::SendMessage;
 /// Registrations at once, each from an address of its own: ten an hour are allowed from one.
 const REGISTERING: u8 = 30;
@@ -34,22 +30,8 @@ const REGISTERING: u8 = 30;
 const LOGGING_IN: u8 = 8;
 
 pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<Vec<Row>> {
-    let play = async |process: &Process| {
-        let before = DEED.quiet(process.address, cast, scale).await;
-        let (tally, seen, memory) = attack(process, cast, scale).await?;
-        let after = scene::after(process, memory, scale).await;
-        Ok(((before, tally, seen, after), memory))
-    };
-    let ((mut before, tally, seen, after), memory, death) =
-        scene::with_little(gateway, NAME, LITTLE, play).await?;
-    let mut rows = vec![scene::tally_row(NAME, tally)];
-    for mut during in seen {
-        rows.extend(scene::deed_rows(NAME, DEED, &mut before, &mut during, [None, None]));
-    }
-    rows.push(scene::memory_row(NAME, memory).at_most(RESIDENT, GOAL));
-    rows.push(scene::after_row(NAME, memory, after).at_most(RESIDENT, GOAL));
-    rows.push(death);
-    Ok(rows)
+    let attack = async |process: &Process| attack(process, cast, scale).await;
+    scene::on_memory(gateway, cast, scale, NAME, LIMITS, attack).await
 }
 
 async fn attack(process: &Process, cast: &Cast, scale: Scale) -> Result<(Tally, Vec<Seen>, Memory)> {

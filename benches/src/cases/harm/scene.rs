@@ -204,16 +204,60 @@ pub(super) fn memory_row(attack: &str, memory: Memory) -> Row {
 }
 
 /// Returns the row of the memory some time after an attack.
-pub(super) fn after_row(attack: &str, memory: Memory, after: f64) -> Row {
+fn after_row(attack: &str, memory: Memory, after: f64) -> Row {
     Row::new(format!("{attack}: memory some time after, MB (before)"), after).beside(memory.before)
 }
 
 /// Returns the memory some time after an attack; nothing where the server was killed.
-pub(super) async fn after(process: &Process, memory: Memory, scale: Scale) -> f64 {
+async fn after(process: &Process, memory: Memory, scale: Scale) -> f64 {
     if memory.lives {
         sleep(if scale.quick { SOON_AFTER } else { AFTER }).await;
     }
     process.resident().map_or(f64::NAN, |resident| resident / 1024.0)
+}
+
+/// What a server with little memory must live with, and what it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The memory it has, in MiB.
+    pub(super) mebibytes: u32,
+    /// The most it may take during the attack, in MB, and what is better, by what it took before.
+    pub(super) highest: fn(f64) -> [f64; 2],
+    /// The same some time after it.
+    pub(super) after: fn(f64) -> [f64; 2],
+}
+
+/// Plays an attack on the memory of a server that has little, beside somebody who sends messages.
+///
+/// # Errors
+/// If it cannot be played.
+pub(super) async fn on_memory(
+    gateway: &Gateway,
+    cast: &Cast,
+    scale: Scale,
+    name: &str,
+    limits: Limits,
+    attack: impl AsyncFn(&Process) -> Result<(Tally, Vec<Seen>, Memory)>,
+) -> Result<Vec<Row>> {
+    const DEED: Deed = Deed::SendMessage;
+    let play = async |process: &Process| {
+        let before = DEED.quiet(process.address, cast, scale).await;
+        let (tally, seen, memory) = attack(process).await?;
+        let after = after(process, memory, scale).await;
+        Ok(((before, tally, seen, after), memory))
+    };
+    let ((mut before, tally, seen, after), memory, death) =
+        with_little(gateway, name, limits.mebibytes, play).await?;
+    let mut rows = vec![tally_row(name, tally)];
+    for mut during in seen {
+        rows.extend(deed_rows(name, DEED, &mut before, &mut during, [None, None]));
+    }
+    let [floor, goal] = (limits.highest)(memory.before);
+    rows.push(memory_row(name, memory).at_most(floor, goal));
+    let [floor, goal] = (limits.after)(memory.before);
+    rows.push(after_row(name, memory, after).at_most(floor, goal));
+    rows.push(death);
+    Ok(rows)
 }
 
 /// Plays a scene on a server with little memory; where it is killed, once more with all that there is, so as to see how
@@ -221,7 +265,7 @@ pub(super) async fn after(process: &Process, memory: Memory, scale: Scale) -> f6
 ///
 /// # Errors
 /// If the scene cannot be played.
-pub(super) async fn with_little<T>(
+async fn with_little<T>(
     gateway: &Gateway,
     attack: &str,
     mebibytes: u32,

@@ -7,6 +7,7 @@
 
 mod admin;
 mod bind;
+mod heap;
 mod readiness;
 mod ready;
 #[cfg(test)]
@@ -320,6 +321,7 @@ impl App {
         self.core.spawn(async move { publisher.run_poll().await });
         let sweeper = Sweeper { store, accounts, clock: self.clock.clone(), retention: self.retention };
         self.core.spawn(sweeper.run());
+        self.core.spawn(heap::give_back());
     }
 
     fn start_accepting(&mut self, shards: &Shards, stop: &CancellationToken) {

@@ -22,6 +22,7 @@ pub use self::{
         MESSAGES_STORED, PAGES_READ, PASSWORD_QUEUE_SECONDS, QUEUE_SECONDS, REFUSALS, STREAMS_PARKED, write,
     },
     histogram::{Histogram, Unit},
+    process::resident_bytes,
 };
 
 /// As many threads count side by side; more share.

@@ -24,9 +24,9 @@ pub(super) fn write(text: &mut Text) {
         let seconds = booted + started / TICKS_A_SECOND;
         text.gauge("process_start_time_seconds", "when the process began, in Unix time", seconds);
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if let Some(kib) = number_after(&status, "VmRSS:") {
-        text.gauge("process_resident_memory_bytes", "memory in use", kib * 1024.0);
+    let status = status();
+    if let Some(bytes) = resident(&status) {
+        text.gauge("process_resident_memory_bytes", "memory in use", bytes);
     }
     if let Some(kib) = number_after(&status, "VmSize:") {
         text.gauge("process_virtual_memory_bytes", "memory mapped", kib * 1024.0);
@@ -41,6 +41,19 @@ pub(super) fn write(text: &mut Text) {
     if let Some(most) = number_after(&limits, "Max open files") {
         text.gauge("process_max_fds", "the most file descriptors that may be open", most);
     }
+}
+
+/// Returns how much memory the process has in use, in bytes.
+pub fn resident_bytes() -> Option<u64> {
+    resident(&status())
+}
+
+fn status() -> String {
+    fs::read_to_string("/proc/self/status").unwrap_or_default()
+}
+
+fn resident(status: &str) -> Option<u64> {
+    number_after(status, "VmRSS:").map(|kib| kib as u64 * 1024)
 }
 
 fn boot_seconds() -> Option<f64> {

@@ -320,6 +320,11 @@ fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
 
 /// Returns the options of a PostgreSQL pool. The timeouts bound what a frozen peer or a held lock can cost.
 fn postgres(url: &str, connections: u32) -> ConnectOptions {
+    postgres_with(url, connections, "auto")
+}
+
+/// Returns the same, and says when a prepared statement is planned anew (`plan_cache_mode`).
+fn postgres_with(url: &str, connections: u32, planning: &'static str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -329,11 +334,12 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
         .test_before_acquire(false)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
-        .map_sqlx_postgres_opts(|options: PgConnectOptions| {
+        .map_sqlx_postgres_opts(move |options: PgConnectOptions| {
             options.application_name("grpcchatter").options([
                 ("lock_timeout", "1s"),
                 ("statement_timeout", "2s"),
                 ("idle_in_transaction_session_timeout", "5s"),
+                ("plan_cache_mode", planning),
             ])
         });
     options

@@ -20,7 +20,7 @@ use self::{
     rights::Remembered,
     rows::{Read, insert},
 };
-use super::{DatabaseUrl, DbResult, SetupError, Store, postgres};
+use super::{DatabaseUrl, DbResult, SetupError, Store, postgres_with};
 use crate::{
     faults::{self, Fault},
     model::{
@@ -116,11 +116,14 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => url,
         };
+        // The few statements of a lane find their rows by indexes, however many they are: to plan them anew for each batch
+        // would take longer than to run them.
+        let connect = || Database::connect(postgres_with(url, 2, "force_generic_plan"));
         let mut lanes = Vec::new();
         for _ in 0..POSTGRES_LANES {
-            lanes.push(self.lane(Database::connect(postgres(url, 2)).await?, false));
+            lanes.push(self.lane(connect().await?, false));
         }
-        let spare = self.lane(Database::connect(postgres(url, 2)).await?, true);
+        let spare = self.lane(connect().await?, true);
         Ok(Lanes { lanes, spare: Some(spare) })
     }
 

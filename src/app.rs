@@ -72,7 +72,6 @@ pub struct App {
     hub: Hub,
     log: Log,
     publisher: Publisher,
-    accounts: Accounts,
     stack: Arc<Stack>,
     tls: Option<Tls>,
     health: Health,
@@ -161,7 +160,7 @@ impl App {
             tokens.clone(),
             guard,
             clock.clone(),
-            publisher.recheck_later(),
+            publisher.end_streams(),
             {
                 let chat = chat.clone();
                 Arc::new(move || chat.forget_names())
@@ -188,7 +187,7 @@ impl App {
             }
         };
         let (stack, health) = Stack::new(Parts {
-            accounts: accounts.clone(),
+            accounts,
             tokens,
             budget: Budget::new(config.budget, clock.clone()),
             answer_memory: config.connections.answer_memory,
@@ -209,7 +208,6 @@ impl App {
             hub,
             log,
             publisher,
-            accounts,
             stack: Arc::new(stack),
             tls,
             health,
@@ -305,7 +303,6 @@ impl App {
 
     fn start_background(&self) {
         let (hub, publisher) = (self.hub.clone(), self.publisher.clone());
-        let (store, accounts) = (self.store.clone(), self.accounts.clone());
         if let Some(tls) = self.tls.clone() {
             self.core.spawn(async move {
                 let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
@@ -319,7 +316,8 @@ impl App {
         }
         self.core.spawn(async move { hub.run_presence().await });
         self.core.spawn(async move { publisher.run_poll().await });
-        let sweeper = Sweeper { store, accounts, clock: self.clock.clone(), retention: self.retention };
+        let sweeper =
+            Sweeper { store: self.store.clone(), clock: self.clock.clone(), retention: self.retention };
         self.core.spawn(sweeper.run());
         self.core.spawn(heap::give_back());
     }

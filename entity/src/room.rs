@@ -30,7 +30,8 @@ pub struct Model {
     pub first_seq: i64,
     /// Rises with every new password: tokens that say a smaller one are dead.
     pub epoch: i64,
-    /// Rises whenever any member's right to be here ends: what was checked before is checked again.
+    /// Rises whenever a membership ends: what was checked of them before is checked again. Sessions end without it, and
+    /// with them what a deleted account was a member of.
     pub members_epoch: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Sessions: one a log-in. A row is there while the session lives.
+//! Sessions: one a log-in. A row is there while the session lives, and its removal is the end of all that rests on it.
 
 use sea_orm::entity::prelude::*;
 

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::{clock::Clock, domain::Accounts, store::Store};
+use crate::{clock::Clock, store::Store};
 
 /// How often it is looked for.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many messages one transaction removes: of deleted rooms, or old ones.
+/// How many sessions, or messages of deleted rooms, or old ones, one transaction removes.
 const AT_ONCE: u64 = 2_000;
 
 /// Removes expired sessions, the messages of deleted rooms, and those older than RETENTION.
 pub(super) struct Sweeper {
     pub(super) store: Store,
-    pub(super) accounts: Accounts,
     pub(super) clock: Clock,
     /// The age at which messages are removed; none: never.
     pub(super) retention: Option<Duration>,
@@ -39,7 +38,7 @@ impl Sweeper {
 
     /// Sweeps once.
     async fn sweep(&self) {
-        if let Err(error) = self.accounts.end_expired_sessions().await {
+        if let Err(error) = self.store.end_expired_sessions(AT_ONCE).await {
             tracing::debug!(%error, "expired sessions could not be swept up");
         }
         while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {}

@@ -7,15 +7,15 @@ use crate::{
     clock::Clock,
     crypto::{Passwords, Verdict},
     model::{
-        Account, Error, Network, Password, Payer, Result, RoomId, SessionId, Timestamp, UserIdentity,
+        Account, Error, Network, Password, Payer, Result, SessionId, Timestamp, UserId, UserIdentity,
         UserName,
     },
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };
 
-/// Hears which rooms' members must be checked again, as soon as sessions have ended. Open streams notice by their
-/// own poll too; this makes it sooner.
-pub type SessionsEnded = Arc<dyn Fn(Vec<RoomId>) + Send + Sync>;
+/// Hears which sessions of a user have ended, as soon as they have. Open streams notice by their own poll too; this makes
+/// it sooner.
+pub type SessionsEnded = Arc<dyn Fn(UserId, &[SessionId]) + Send + Sync>;
 
 /// Hears that an account was deleted, before its owner does: its name is not told any more.
 pub type AccountDeleted = Arc<dyn Fn() + Send + Sync>;
@@ -107,9 +107,9 @@ impl Accounts {
             lives: self.tokens.session_lives(),
             most: self.tokens.sessions_per_user(),
         };
-        let (session, rooms) =
+        let (session, ended) =
             self.store.open_session(found.account.id, found.password_hash, rehashed, new).await?;
-        (self.sessions_ended)(rooms);
+        (self.sessions_ended)(found.account.id, &ended);
         self.log_in_of(&session)
     }
 
@@ -132,13 +132,13 @@ impl Accounts {
         match self.store.refresh_session(turn).await? {
             Refreshed::Alive(session) => self.log_in_of(&session),
             Refreshed::Unknown => Err(Error::TokenRevoked),
-            Refreshed::Expired(rooms) => {
-                (self.sessions_ended)(rooms);
+            Refreshed::Expired(user) => {
+                (self.sessions_ended)(user, &[shown.session]);
                 Err(Error::TokenExpired)
             }
-            Refreshed::Reused(rooms) => {
+            Refreshed::Reused(user) => {
                 tracing::warn!(session = %shown.session.0, "a used refresh token came back: the session was ended");
-                (self.sessions_ended)(rooms);
+                (self.sessions_ended)(user, &[shown.session]);
                 Err(Error::TokenRevoked)
             }
         }
@@ -149,19 +149,8 @@ impl Accounts {
     /// # Errors
     /// Failures of the database.
     pub async fn log_out(&self, caller: &UserIdentity) -> Result<()> {
-        let rooms = self.store.end_session(caller.session, caller.user).await?;
-        (self.sessions_ended)(rooms);
-        Ok(())
-    }
-
-    /// Ends the sessions whose time is over. Nobody can refresh them any more, but their rows would stay for ever,
-    /// so this is called once an hour.
-    ///
-    /// # Errors
-    /// Failures of the database.
-    pub async fn end_expired_sessions(&self) -> Result<()> {
-        let rooms = self.store.end_expired_sessions().await?;
-        (self.sessions_ended)(rooms);
+        self.store.end_session(caller.session, caller.user).await?;
+        (self.sessions_ended)(caller.user, &[caller.session]);
         Ok(())
     }
 
@@ -187,9 +176,9 @@ impl Accounts {
     ) -> Result<()> {
         let verified = self.verify(caller, password, address).await?;
         let new_hash = self.passwords.hash(Payer::User(caller.user), new_password.expose()).await?;
-        let rooms =
+        let ended =
             self.store.change_password(caller.user, verified.password_hash, new_hash, caller.session).await?;
-        (self.sessions_ended)(rooms);
+        (self.sessions_ended)(caller.user, &ended);
         Ok(())
     }
 
@@ -200,9 +189,9 @@ impl Accounts {
     /// [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn delete(&self, caller: &UserIdentity, password: &str, address: IpAddr) -> Result<()> {
         let verified = self.verify(caller, password, address).await?;
-        let rooms = self.store.delete_account(caller.user, verified.password_hash).await?;
+        let ended = self.store.delete_account(caller.user, verified.password_hash).await?;
         (self.account_deleted)();
-        (self.sessions_ended)(rooms);
+        (self.sessions_ended)(caller.user, &ended);
         Ok(())
     }
 

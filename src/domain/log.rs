@@ -2,8 +2,8 @@
 //!
 //! A handler never writes: it hands a draft to the writer of its room's lane and awaits the answer, so that a
 //! handler that is dropped takes no transaction with it. A batch is what queued during the last commit. What is
-//! committed is told to the hub by the writer itself, in the order of commits. A room that another session of the
-//! database holds goes a way of its own: see [`detour`].
+//! committed is told to the hub by the writer itself, in the order of commits. What
+//! another transaction holds goes a way of its own: see [`detour`].
 
 use std::{
     sync::{
@@ -194,7 +194,8 @@ impl Writer {
     }
 }
 
-/// Appends a batch and tells its outcome. Returns what is not answered yet, since another session holds its room.
+/// Appends a batch and tells its outcome. Returns what is not answered yet, since another
+/// transaction holds its room or session.
 async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told) -> Vec<Job> {
     let begun = Instant::now();
     BATCH_MESSAGES.observe(batch.len() as u64);

@@ -1,7 +1,8 @@
 //! What is committed is told to the streams: in order, each message once, gaps filled from the log.
 //!
-//! Once a second the heads of all rooms with streams are compared with the database. That finds what this process
-//! did not commit itself, what was lost on the way, rights that ended elsewhere, and a log that went back.
+//! Once a second the heads of all rooms with streams are compared with the database, and the sessions of the streams are
+//! looked up. That finds what this process did not commit itself, what was lost on the way, rights that ended elsewhere,
+//! and a log that went back.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     faults::{self, Fault},
     hub::{Gap, Hub, Room},
-    model::{Error, ErrorKind, Line, Result, RoomId},
+    model::{Error, ErrorKind, Line, Result, RoomId, SessionId, UserId},
     store::{Head, Store},
 };
 
@@ -76,14 +77,14 @@ impl Publisher {
         });
     }
 
-    /// Compares the rooms with the database once a second, until it is dropped. Runs once, on the core runtime.
+    /// Compares what is open with the database once a second, until it is dropped. Runs once, on the core runtime.
     pub async fn run_poll(&self) {
         let mut seconds = tokio::time::interval(POLL_INTERVAL);
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             seconds.tick().await;
             if let Err(error) = self.poll().await {
-                tracing::debug!(%error, "the rooms could not be polled");
+                tracing::debug!(%error, "what is open could not be polled");
             }
         }
     }
@@ -93,6 +94,27 @@ impl Publisher {
         if rooms.is_empty() {
             return Ok(());
         }
+        self.poll_sessions(&rooms).await?;
+        self.poll_heads(rooms).await
+    }
+
+    /// Ends the streams whose sessions have ended: elsewhere, by themselves, or while a stream was being opened.
+    async fn poll_sessions(&self, rooms: &[Arc<Room>]) -> Result<()> {
+        let mut streams: HashMap<SessionId, Vec<_>> = HashMap::new();
+        for room in rooms {
+            for (place, identity) in room.streams() {
+                streams.entry(identity.session).or_default().push((room, place));
+            }
+        }
+        for ended in self.store.ended_sessions(streams.keys().copied().collect()).await? {
+            for (room, place) in streams.remove(&ended).unwrap_or_default() {
+                room.end(place, Error::TokenRevoked);
+            }
+        }
+        Ok(())
+    }
+
+    async fn poll_heads(&self, rooms: Vec<Arc<Room>>) -> Result<()> {
         // What is told from here on, the heads may not have yet.
         let told: Vec<_> = rooms.iter().map(|room| room.head()).collect();
         let heads = self.store.heads(rooms.iter().map(|room| room.id()).collect()).await?;
@@ -129,18 +151,18 @@ impl Publisher {
         });
     }
 
-    /// Returns what checks the open streams of rooms in which sessions have ended, without being waited for.
-    pub fn recheck_later(&self) -> SessionsEnded {
-        let publisher = self.clone();
-        Arc::new(move |rooms| {
-            let publisher = publisher.clone();
-            publisher.core.clone().spawn(async move {
-                for room in rooms {
-                    if let Err(error) = publisher.recheck(room).await {
-                        tracing::debug!(%error, "streams could not be checked: the poll comes back to them");
+    /// Returns what ends the open streams of a user's sessions once these have ended. It asks nobody: a stream that is
+    /// being opened at that moment is found by the poll.
+    pub fn end_streams(&self) -> SessionsEnded {
+        let hub = self.hub.clone();
+        Arc::new(move |user: UserId, sessions: &[SessionId]| {
+            for room in hub.permits().rooms(user).into_iter().filter_map(|room| hub.get(room)) {
+                for (place, identity) in room.streams_of(user) {
+                    if sessions.contains(&identity.session) {
+                        room.end(place, Error::TokenRevoked);
                     }
                 }
-            });
+            }
         })
     }
 

@@ -39,7 +39,7 @@ impl TemporaryDomain {
         let tokens = Tokens::new(store.clone(), keys, clock.clone(), TokenConfig::default());
         let passwords = Passwords::start(clock.clone(), 2).unwrap();
         let guard = Guard::new(limits, clock.clone());
-        let (ended, deleted) = (Arc::new(|_| ()), Arc::new(|| ()));
+        let (ended, deleted) = (Arc::new(|_, _: &[_]| ()), Arc::new(|| ()));
         let accounts =
             Accounts::new(store.clone(), passwords, tokens.clone(), guard, clock.clone(), ended, deleted);
         Self { store, clock, tokens, accounts }

@@ -1,8 +1,8 @@
 //! Tokens: made for who may have one, and read back into identities.
 //!
 //! A signature shows that a token was made here; it does not show that it still counts. A user token's session is
-//! looked up on every call. What a chat token or an invitation claims is compared with the room's epochs by
-//! whoever reads the room.
+//! looked up on every call. What a chat token or an invitation claims is compared with the room's epochs, and a chat token's
+//! session is looked up, by whoever reads the room.
 
 use std::time::Duration;
 

@@ -90,7 +90,7 @@ pub(super) fn attach_over(
         checked: Epochs { room: 0, members: 0 },
         start,
         first_seq: 1,
-        permit: hub.permits().take(UserId(1)).expect("no limit"),
+        permit: hub.permits().take(UserId(1), RoomId(1)).expect("no limit"),
         connection,
     };
     hub.attach(room, attach).map(|attached| attached.cursor).map_err(|_| "closed").expect("open")

@@ -170,7 +170,7 @@ impl Hub {
         self.0.framing
     }
 
-    /// Returns the bound on each user's open streams.
+    /// Returns the bound on each user's open streams, which knows where they are.
     pub fn permits(&self) -> &Permits {
         &self.0.permits
     }

@@ -1,22 +1,29 @@
-//! The bound on each user's open streams.
+//! The bound on each user's open streams, and where they are.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::sync::Mutex;
-use crate::model::{Error, Result, UserId};
+use crate::model::{Error, Result, RoomId, UserId};
 
-/// Counts the open streams of each user. Clones share the counts.
+/// The rooms of each user's open streams: one for each stream.
+type Open = Arc<Mutex<HashMap<UserId, Vec<RoomId>>>>;
+
+/// Counts the open streams of each user, and knows where they are. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Permits {
     limit: usize,
-    open: Arc<Mutex<HashMap<UserId, usize>>>,
+    open: Open,
 }
 
 /// One open stream of a user; dropping it makes room for another.
 #[derive(Debug)]
 pub struct Permit {
     user: UserId,
-    open: Arc<Mutex<HashMap<UserId, usize>>>,
+    room: RoomId,
+    open: Open,
 }
 
 impl Permits {
@@ -25,27 +32,34 @@ impl Permits {
         Self { limit, open: Arc::default() }
     }
 
-    /// Takes a permit.
+    /// Takes a permit for a stream in a room.
     ///
     /// # Errors
     /// [`Error::TooManyStreams`] where the user has as many as may be: the new one is refused.
-    pub fn take(&self, user: UserId) -> Result<Permit> {
+    pub fn take(&self, user: UserId, room: RoomId) -> Result<Permit> {
         let mut open = self.open.lock();
-        let count = open.entry(user).or_default();
-        if self.limit > 0 && *count >= self.limit {
+        let rooms = open.entry(user).or_default();
+        if self.limit > 0 && rooms.len() >= self.limit {
             return Err(Error::TooManyStreams { limit: self.limit });
         }
-        *count += 1;
-        Ok(Permit { user, open: Arc::clone(&self.open) })
+        rooms.push(room);
+        Ok(Permit { user, room, open: Arc::clone(&self.open) })
+    }
+
+    /// Returns the rooms in which a user has streams open, each once.
+    pub fn rooms(&self, user: UserId) -> HashSet<RoomId> {
+        self.open.lock().get(&user).into_iter().flatten().copied().collect()
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.open.lock();
-        if let Some(count) = open.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(rooms) = open.get_mut(&self.user) {
+            if let Some(place) = rooms.iter().position(|room| *room == self.room) {
+                rooms.swap_remove(place);
+            }
+            if rooms.is_empty() {
                 open.remove(&self.user);
             }
         }

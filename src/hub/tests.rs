@@ -291,10 +291,10 @@ async fn a_silent_stream_of_a_deleted_room_gives_its_place_back_and_its_connecti
     assert!(poll(&mut stuck).is_pending());
     hub.forget(ROOM);
     room.end_all(&Error::LogReset);
-    assert!(hub.permits().take(UserId(1)).is_err());
+    assert!(hub.permits().take(UserId(1), RoomId(1)).is_err());
     let closing = tokio::time::timeout(Duration::from_secs(65), connection.closing());
     closing.await.expect("closed in time");
-    assert!(hub.permits().take(UserId(1)).is_ok());
+    assert!(hub.permits().take(UserId(1), RoomId(1)).is_ok());
     assert_eq!(hub.served().len(), 1);
     drop(stuck);
     assert!(!room.has_slots());

@@ -23,11 +23,11 @@ pub struct Room {
     pub last_seq: i64,
 }
 
-/// A room's two epochs. While neither has risen, what was checked of a chat token holds.
+/// A room's two epochs. While neither has risen, what was checked of a chat token holds, as long as its session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epochs {
     /// Rises with every new password.
     pub room: i64,
-    /// Rises whenever any member's right to be here ends.
+    /// Rises whenever a membership ends.
     pub members: i64,
 }

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use super::{DbResult, Failure, Store, sessions::end_sessions};
-use crate::model::{Account, Error, Result, Role, RoomId, SessionId, Timestamp, UserId, UserName};
+use crate::model::{Account, Error, Result, Role, SessionId, Timestamp, UserId, UserName};
 
 /// An account together with what its password is checked against.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Store {
     /// [`Error::UserNameTaken`], also by a name that looks the same; failures of the database.
     pub async fn create_account(&self, user_name: UserName, password_hash: String) -> Result<Account> {
         let store = self.clone();
-        self.in_turn("create account", async move {
+        self.writing("create account", async move {
             let created_at = store.clock().now();
             let likeness = Likeness::of(user_name.as_str());
             let row = account::ActiveModel {
@@ -101,8 +101,7 @@ impl Store {
         .await
     }
 
-    /// Replaces a password, and ends every session of the account but `kept`. Returns the rooms whose members
-    /// must be checked again.
+    /// Replaces a password, and ends every session of the account but `kept`. Returns those that have ended.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] where `verified_hash` is not the account's any more; failures of the
@@ -113,9 +112,9 @@ impl Store {
         verified_hash: String,
         new_hash: String,
         kept: SessionId,
-    ) -> Result<Vec<RoomId>> {
+    ) -> Result<Vec<SessionId>> {
         let store = self.clone();
-        self.ending("change password", async move {
+        self.writing("change password", async move {
             let transaction = store.begin().await?;
             let changed = account::Entity::update_many()
                 .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
@@ -128,24 +127,24 @@ impl Store {
                 return Err(Error::InvalidCredentials.into());
             }
             let others = session::Column::UserId.eq(user.0).and(session::Column::Id.ne(kept.0));
-            let rooms = end_sessions(&transaction, user, others).await?;
+            let ended = end_sessions(&transaction, others).await?;
             transaction.commit().await?;
-            Ok(rooms)
+            Ok(ended)
         })
         .await
     }
 
     /// Deletes an account: its name is forgotten, its messages stay without one, it leaves its rooms and its sessions
-    /// end. Returns the rooms whose members must be checked again.
+    /// end. Returns the sessions.
     ///
     /// # Errors
     /// [`Error::OwnsRooms`]; [`Error::InvalidCredentials`] where `verified_hash` is not the account's any
     /// more; failures of the database.
-    pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<RoomId>> {
+    pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<SessionId>> {
         let store = self.clone();
-        self.ending("delete account", async move {
+        self.writing("delete account", async move {
             let transaction = store.begin().await?;
-            // The lock waits for rooms that are being made: their rows refer to this one.
+            // The lock waits for rooms that are being made or entered: their rows refer to this one.
             let row = account::Entity::find_by_id(user.0)
                 .filter(account::Column::DeletedAt.is_null())
                 .lock_exclusive()
@@ -169,7 +168,8 @@ impl Store {
                 .filter(account::Column::Id.eq(user.0))
                 .exec(&transaction)
                 .await?;
-            let rooms = end_sessions(&transaction, user, session::Column::UserId.eq(user.0)).await?;
+            let ended = end_sessions(&transaction, session::Column::UserId.eq(user.0)).await?;
+            // No epoch of a room rises: nothing of this account stands without a session, and it gets no other.
             member::Entity::update_many()
                 .col_expr(member::Column::Joined, Expr::value(false))
                 .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
@@ -178,7 +178,7 @@ impl Store {
                 .exec(&transaction)
                 .await?;
             transaction.commit().await?;
-            Ok(rooms)
+            Ok(ended)
         })
         .await
     }

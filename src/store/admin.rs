@@ -74,7 +74,7 @@ impl Store {
     /// [`Error::UserNotFound`]; failures of the database.
     pub async fn sentence(&self, user_name: UserName, sentence: Sentence) -> Result<()> {
         let store = self.clone();
-        self.in_turn("change an account", async move {
+        self.writing("change an account", async move {
             let transaction = store.begin().await?;
             let (column, value) = match &sentence {
                 Sentence::Disable => {
@@ -91,7 +91,7 @@ impl Store {
                 .await?;
             if !matches!(sentence, Sentence::Enable) {
                 let all = grpcchatter_entity::session::Column::UserId.eq(row.id);
-                end_sessions(&transaction, crate::model::UserId(row.id), all).await?;
+                end_sessions(&transaction, all).await?;
             }
             transaction.commit().await?;
             Ok(())

@@ -150,7 +150,7 @@ impl Store {
     ) -> Result<Option<i64>> {
         let (store, id, code) = (self.clone(), room.id, room.short_code.clone());
         let (user, session) = (caller.user, caller.session);
-        self.in_turn("enter a room", async move {
+        self.writing("enter a room", async move {
             let sql = "INSERT INTO members (room_id, user_id, joined, banned, epoch, room_epoch, chat_from, last_join) \
                  SELECT id, $2, TRUE, FALSE, 0, $3, last_seq, $4 FROM rooms WHERE id = $1 \
                  ON CONFLICT (room_id, user_id) DO UPDATE SET joined = TRUE, room_epoch = excluded.room_epoch, \
@@ -160,7 +160,7 @@ impl Store {
             let values: [Value; 4] = [id.0.into(), user.0.into(), room_epoch.into(), now.as_micros().into()];
             let statement = Statement::from_sql_and_values(store.backend(), sql, values);
             let transaction = store.begin().await?;
-            store.hold_session(&transaction, user, session.0, now).await?;
+            store.hold_account_of(&transaction, user, session, now).await?;
             if let Some(most) = most {
                 let others = member::Entity::find()
                     .filter(member::Column::UserId.eq(user.0))
@@ -181,19 +181,21 @@ impl Store {
         .await
     }
 
-    /// Keeps a session from ending before the transaction does. A session that ends raises the epochs of the rooms
-    /// that its user is in: it must not miss one that is being entered.
-    async fn hold_session(
+    /// Keeps the account of a living session from being deleted before the transaction ends: it must not stay a member.
+    /// The session may end meanwhile: it is the account that enters, and log-out waits for nobody who waits for a room.
+    async fn hold_account_of(
         &self,
         transaction: &sea_orm::DatabaseTransaction,
         user: UserId,
-        session: uuid::Uuid,
+        session: SessionId,
         now: Timestamp,
     ) -> DbResult<()> {
-        let values: [Value; 3] = [session.into(), user.0.into(), now.as_micros().into()];
-        let mut sql = "SELECT id FROM sessions WHERE id = $1 AND user_id = $2 AND expires_at > $3".to_owned();
+        let values: [Value; 3] = [session.0.into(), user.0.into(), now.as_micros().into()];
+        let mut sql = "SELECT a.id FROM accounts a JOIN sessions s ON s.user_id = a.id \
+             WHERE s.id = $1 AND a.id = $2 AND s.expires_at > $3 AND a.deleted_at IS NULL"
+            .to_owned();
         if self.backend() == sea_orm::DbBackend::Postgres {
-            sql.push_str(" FOR SHARE");
+            sql.push_str(" FOR KEY SHARE OF a");
         }
         let alive =
             transaction.query_one_raw(Statement::from_sql_and_values(self.backend(), sql, values)).await?;
@@ -208,7 +210,7 @@ impl Store {
     /// Where the database fails.
     pub async fn end_membership(&self, room: RoomId, user: Option<UserId>, ban: bool) -> Result<bool> {
         let (store, user) = (self.clone(), user.map(|user| user.0));
-        self.in_turn("end a membership", async move {
+        self.writing("end a membership", async move {
             let transaction = store.begin().await?;
             let raised = raise_members_epoch(&transaction, room).await?;
             let changed = if ban {
@@ -245,7 +247,7 @@ impl Store {
     /// Where the database fails.
     pub async fn unban(&self, room: RoomId, user: Option<UserId>) -> Result<()> {
         let (store, user) = (self.clone(), user.map(|user| user.0));
-        self.in_turn("lift a ban", async move {
+        self.writing("lift a ban", async move {
             let transaction = store.begin().await?;
             raise_members_epoch(&transaction, room).await?;
             member::Entity::update_many()
@@ -324,13 +326,16 @@ impl Store {
                 return Ok((identities.iter().enumerate().map(|(at, id)| (at, gone(id))).collect(), None));
             };
             let epochs = Epochs { room: found.epoch, members: found.members_epoch };
-            let rights = Rights::load(&store, connection, &identities).await?;
+            let members = Memberships::load(connection, &identities).await?;
+            let sessions = identities.iter().map(|identity| identity.session);
+            let ended = store.ended_among(connection, sessions).await?;
             let refused = identities
                 .iter()
                 .enumerate()
                 .filter_map(|(at, identity)| {
-                    let checked = rights.check(identity, UserId(found.owner_id), found.epoch);
-                    checked.err().map(|error| (at, error))
+                    let is_alive = !ended.contains(&identity.session);
+                    let owner = UserId(found.owner_id);
+                    members.check(identity, owner, found.epoch, is_alive).err().map(|error| (at, error))
                 })
                 .collect();
             Ok((refused, Some(epochs)))
@@ -349,50 +354,36 @@ async fn raise_members_epoch(transaction: &impl ConnectionTrait, room: RoomId) -
     Ok(raised.rows_affected > 0)
 }
 
-/// The memberships and living sessions of some chat tokens, read in two statements.
-pub(super) struct Rights {
-    members: HashMap<(RoomId, UserId), (bool, bool, i64)>,
-    /// When each session ends.
-    sessions: HashMap<(SessionId, UserId), Timestamp>,
-}
+/// The memberships on which some chat tokens rest.
+pub(super) struct Memberships(HashMap<(RoomId, UserId), (bool, bool, i64)>);
 
-impl Rights {
-    /// Reads what the tokens rest on. Large sets are read in slices, below every database's limit of parameters.
+impl Memberships {
+    /// Reads them. Large sets are read in slices, below every database's limit of parameters.
     pub(super) async fn load(
-        store: &Store,
         connection: &impl ConnectionTrait,
         identities: &[std::sync::Arc<ChatIdentity>],
     ) -> DbResult<Self> {
-        use grpcchatter_entity::session;
-        let mut rights = Self { members: HashMap::new(), sessions: HashMap::new() };
-        let now = store.clock().now().as_micros();
+        let mut members = HashMap::new();
         for some in identities.chunks(1_000) {
             let columns = Expr::tuple([Expr::col(member::Column::RoomId), Expr::col(member::Column::UserId)]);
             let pairs = some.iter().map(|identity| (identity.room.0, identity.user.0));
-            let members = member::Entity::find().filter(columns.in_tuples(pairs)).all(connection).await?;
-            rights.members.extend(members.into_iter().map(|row| {
+            let rows = member::Entity::find().filter(columns.in_tuples(pairs)).all(connection).await?;
+            members.extend(rows.into_iter().map(|row| {
                 ((RoomId(row.room_id), UserId(row.user_id)), (row.joined, row.banned, row.epoch))
             }));
-            let sessions = session::Entity::find()
-                .filter(session::Column::Id.is_in(some.iter().map(|identity| identity.session.0)))
-                .filter(session::Column::ExpiresAt.gt(now))
-                .all(connection)
-                .await?;
-            rights.sessions.extend(sessions.into_iter().map(|row| {
-                ((SessionId(row.id), UserId(row.user_id)), Timestamp::from_micros(row.expires_at))
-            }));
         }
-        Ok(rights)
+        Ok(Self(members))
     }
 
     /// Holds one token against what was read.
-    pub(super) fn check(&self, identity: &ChatIdentity, owner: UserId, epoch: i64) -> Result<()> {
-        let member = self.members.get(&(identity.room, identity.user)).copied();
-        check(identity, owner, epoch, member, self.until(identity).is_some())
-    }
-
-    /// Returns when the session ends on which a token rests, where it is alive.
-    pub(super) fn until(&self, identity: &ChatIdentity) -> Option<Timestamp> {
-        self.sessions.get(&(identity.session, identity.user)).copied()
+    pub(super) fn check(
+        &self,
+        identity: &ChatIdentity,
+        owner: UserId,
+        epoch: i64,
+        session_alive: bool,
+    ) -> Result<()> {
+        let member = self.0.get(&(identity.room, identity.user)).copied();
+        check(identity, owner, epoch, member, session_alive)
     }
 }

@@ -33,6 +33,7 @@ mod history;
 mod journal;
 mod log;
 mod lookup;
+mod many;
 mod members;
 mod retention;
 mod rooms;
@@ -54,7 +55,7 @@ pub use members::{Membership, Standing};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 pub use sessions::{NewSession, Refreshed, Session, Turn};
 pub use setup::SetupError;
-use turns::Turns;
+use turns::{Access, Turns};
 
 /// The result of work inside the store: the caller's fault, or the database's.
 type DbResult<T> = std::result::Result<T, Failure>;
@@ -100,10 +101,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a caller waits for the database in all: one that is silent keeps nobody longer than one that is gone.
 const PATIENCE: Duration = Duration::from_millis(2_500);
-
-/// How long a caller waits for their turn. Thousands of streams that come back at once all read.
-const WRITE_TURN: Duration = Duration::from_secs(5);
-const READ_TURN: Duration = Duration::from_secs(20);
 
 /// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
 const READERS: u32 = 4;
@@ -191,33 +188,13 @@ impl Store {
         })
     }
 
-    /// The same for work that writes, once it is the turn of whoever is charged for it. A caller that goes away before that
-    /// gives up its place; after that the turn lasts as long as the work.
-    fn in_turn<T: Send + 'static>(
+    /// The same for work of a caller that writes.
+    fn writing<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> {
-        // On the heap: it is moved from one future into the next.
-        let (store, work) = (self.clone(), Box::pin(work));
-        async move {
-            let turn = within(WRITE_TURN, what, store.turns().write(payer())).await?;
-            store.on_core(what, during(turn, work)).await
-        }
-    }
-
-    /// The same for work that ends sessions. It writes to every room that their user is in, so there is one at a time.
-    fn ending<T: Send + 'static>(
-        &self,
-        what: &'static str,
-        work: impl Future<Output = DbResult<T>> + Send + 'static,
-    ) -> impl Future<Output = Result<T>> {
-        let (store, work) = (self.clone(), Box::pin(work));
-        async move {
-            let ending = within(WRITE_TURN, what, store.turns().end_sessions(payer())).await?;
-            let turn = within(WRITE_TURN, what, store.turns().write(payer())).await?;
-            store.on_core(what, during((turn, ending), work)).await
-        }
+        self.in_turn(Access::Write, what, work)
     }
 
     /// The same for work of a caller that reads.
@@ -226,10 +203,27 @@ impl Store {
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> {
+        self.in_turn(Access::Read, what, work)
+    }
+
+    /// The same once it is the turn of whoever is charged for it. A caller that goes away before that gives up its place;
+    /// after that the turn lasts as long as the work.
+    fn in_turn<T: Send + 'static>(
+        &self,
+        access: Access,
+        what: &'static str,
+        work: impl Future<Output = DbResult<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> {
+        // On the heap: it is moved from one future into the next.
         let (store, work) = (self.clone(), Box::pin(work));
         async move {
-            let turn = within(READ_TURN, what, store.turns().read(payer())).await?;
-            store.on_core(what, during(turn, work)).await
+            let turn = store.turns().take(access, payer()).await.map_err(|failure| failure.report(what))?;
+            let during = async move {
+                let done = work.await;
+                drop(turn);
+                done
+            };
+            store.on_core(what, during).await
         }
     }
 
@@ -286,23 +280,6 @@ impl Store {
     }
 }
 
-/// Waits for a turn, for no longer than `patience`.
-async fn within<T>(
-    patience: Duration,
-    what: &'static str,
-    turn: impl Future<Output = DbResult<T>>,
-) -> Result<T> {
-    let turn = timeout(patience, turn).await.unwrap_or_else(|_| Err(Error::Overloaded.into()));
-    turn.map_err(|failure| failure.report(what))
-}
-
-/// Does work, and holds a turn for as long.
-async fn during<T, W: Future>(turn: T, work: W) -> W::Output {
-    let done = work.await;
-    drop(turn);
-    done
-}
-
 /// Returns the options of the writer (one connection) or of the readers. The pragmas are set through sqlx's own
 /// options, so that they hold on every connection of the pool.
 fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
@@ -343,6 +320,11 @@ fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
 
 /// Returns the options of a PostgreSQL pool. The timeouts bound what a frozen peer or a held lock can cost.
 fn postgres(url: &str, connections: u32) -> ConnectOptions {
+    postgres_with(url, connections, "auto")
+}
+
+/// Returns the same, and says when a prepared statement is planned anew (`plan_cache_mode`).
+fn postgres_with(url: &str, connections: u32, planning: &'static str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -352,11 +334,12 @@ fn postgres(url: &str, connections: u32) -> ConnectOptions {
         .test_before_acquire(false)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
-        .map_sqlx_postgres_opts(|options: PgConnectOptions| {
+        .map_sqlx_postgres_opts(move |options: PgConnectOptions| {
             options.application_name("grpcchatter").options([
                 ("lock_timeout", "1s"),
                 ("statement_timeout", "2s"),
                 ("idle_in_transaction_session_timeout", "5s"),
+                ("plan_cache_mode", planning),
             ])
         });
     options

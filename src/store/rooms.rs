@@ -91,7 +91,7 @@ impl Store {
     /// [`Error::TooManyRooms`]; failures of the database.
     pub async fn create_room(&self, new: NewRoom) -> Result<Option<Room>> {
         let store = self.clone();
-        self.in_turn("create a room", async move {
+        self.writing("create a room", async move {
             let now = store.clock().now();
             let row = room::ActiveModel {
                 short_code: Set(new.short_code.as_str().to_owned()),
@@ -172,7 +172,7 @@ impl Store {
         password_hash: Option<Option<String>>,
     ) -> Result<Option<Room>> {
         let store = self.clone();
-        self.in_turn("change a room", async move {
+        self.writing("change a room", async move {
             let mut update = room::Entity::update_many().filter(room::Column::Id.eq(id.0));
             if let Some(name) = &name {
                 update = update.col_expr(room::Column::Name, Expr::value(name.as_str()));
@@ -197,7 +197,7 @@ impl Store {
     /// Where the database fails.
     pub async fn delete_room(&self, id: RoomId) -> Result<()> {
         let store = self.clone();
-        self.in_turn("delete a room", async move {
+        self.writing("delete a room", async move {
             room::Entity::delete_by_id(id.0).exec(store.writer()?).await?;
             Ok(())
         })

@@ -1,15 +1,22 @@
-use std::time::Duration;
+//! Sessions: opened, renewed, ended.
+//!
+//! A session lives while its row is there and its time is not over, and that row is all that its end writes: what rests on
+//! it looks it up. A call does so as it comes in, the log under a lock on the row (`log/rights.rs`), open streams once a
+//! second. So an end costs the same in however many rooms its user is, and waits for nobody's room.
 
-use grpcchatter_entity::{account, member, room, session};
+use std::{collections::HashSet, time::Duration};
+
+use grpcchatter_entity::{account, session};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
-    sea_query::{Expr, ExprTrait as _, IntoCondition, Query},
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, Statement, Value,
+    sea_query::{Condition, Expr, ExprTrait as _, IntoCondition, LockType, Query},
 };
+use uuid::Uuid;
 
-use super::{DbResult, Store, accounts::to_account};
-use crate::model::{Account, Error, Result, RoomId, SessionId, Timestamp, UserId};
+use super::{DbResult, Store, accounts::to_account, many};
+use crate::model::{Account, Error, Result, SessionId, Timestamp, UserId};
 
 /// How long the refresh token before the present one answers once more: a client may have lost the answer.
 const REPEAT_WINDOW: Duration = Duration::from_secs(30);
@@ -64,17 +71,15 @@ pub enum Refreshed {
     Alive(Session),
     /// The token is not a session's: it never was, or the session ended before.
     Unknown,
-    /// The session's time was over, or its account's: it has ended now. The rooms' members must be checked again.
-    Expired(Vec<RoomId>),
-    /// The token was used before, so somebody else may have it: the session has ended. The rooms' members must
-    /// be checked again.
-    Reused(Vec<RoomId>),
+    /// The session's time was over, or its account's: this user's session has ended now.
+    Expired(UserId),
+    /// The token was used before, so somebody else may have it: this user's session has ended.
+    Reused(UserId),
 }
 
 impl Store {
     /// Opens a session for an account whose password was verified against `verified_hash`, and replaces that
-    /// hash where a newer kind was made. Returns the rooms whose members must be checked again, since an older session
-    /// ended for it.
+    /// hash where a newer kind was made. Returns it with the older sessions that ended for it.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] where the account is gone or has another password by now; failures of the
@@ -85,15 +90,16 @@ impl Store {
         verified_hash: String,
         rehashed: Option<String>,
         new: NewSession,
-    ) -> Result<(Session, Vec<RoomId>)> {
+    ) -> Result<(Session, Vec<SessionId>)> {
         let store = self.clone();
-        self.ending("open session", async move {
+        self.writing("open session", async move {
             let transaction = store.begin().await?;
             let row = account::Entity::find_by_id(user.0)
                 .filter(account::Column::PasswordHash.eq(verified_hash))
                 .filter(account::Column::DisabledAt.is_null())
                 .filter(account::Column::DeletedAt.is_null())
-                .lock_exclusive()
+                // Whoever enters a room meanwhile holds the account against its deletion, and may wait for the room.
+                .lock(LockType::NoKeyUpdate)
                 .one(&transaction)
                 .await?;
             let account = to_account(row.ok_or(Error::InvalidCredentials)?);
@@ -116,10 +122,10 @@ impl Store {
             })
             .exec_without_returning(&transaction)
             .await?;
-            let rooms = end_oldest(&transaction, user, &new).await?;
+            let ended = end_oldest(&transaction, user, &new).await?;
             transaction.commit().await?;
             let refresh_hash = new.refresh_hash;
-            Ok((Session { id: new.id, account, generation: 0, refresh_hash, refreshed_at: now }, rooms))
+            Ok((Session { id: new.id, account, generation: 0, refresh_hash, refreshed_at: now }, ended))
         })
         .await
     }
@@ -148,6 +154,43 @@ impl Store {
         .await
     }
 
+    /// Returns which of these sessions do not live.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn ended_sessions(&self, sessions: Vec<SessionId>) -> Result<HashSet<SessionId>> {
+        let store = self.clone();
+        self.on_core("check the sessions of open streams", async move {
+            store.ended_among(store.reader(), sessions).await
+        })
+        .await
+    }
+
+    /// [`Store::ended_sessions`] inside other work of the store.
+    pub(super) async fn ended_among(
+        &self,
+        connection: &impl ConnectionTrait,
+        sessions: impl IntoIterator<Item = SessionId>,
+    ) -> DbResult<HashSet<SessionId>> {
+        let asked: HashSet<SessionId> = sessions.into_iter().collect();
+        let asked: Vec<Uuid> = asked.into_iter().map(|session| session.0).collect();
+        let mut ended = HashSet::new();
+        for some in asked.chunks(1_000) {
+            let mut values: Vec<Value> = vec![self.clock().now().as_micros().into()];
+            let asked = many::rows(self.backend(), some.to_vec(), &mut values);
+            // Hardly any have ended: of the others nothing is sent back.
+            let sql = format!(
+                "WITH asked (id) AS ({asked}) SELECT asked.id FROM asked WHERE NOT EXISTS \
+                 (SELECT 1 FROM sessions s WHERE s.id = asked.id AND s.expires_at > $1)"
+            );
+            let statement = Statement::from_sql_and_values(self.backend(), sql, values);
+            for row in connection.query_all_raw(statement).await? {
+                ended.insert(SessionId(row.try_get("", "id")?));
+            }
+        }
+        Ok(ended)
+    }
+
     async fn session_is_there(&self, session: SessionId) -> Result<bool> {
         let store = self.clone();
         self.reading("find session", async move {
@@ -166,7 +209,7 @@ impl Store {
             return Ok(Refreshed::Unknown);
         }
         let store = self.clone();
-        self.in_turn("refresh session", async move {
+        self.writing("refresh session", async move {
             let transaction = store.begin().await?;
             let row = session::Entity::find_by_id(turn.session.0).lock_exclusive().one(&transaction).await?;
             let Some(row) = row else { return Ok(Refreshed::Unknown) };
@@ -196,58 +239,60 @@ impl Store {
                 }
                 Judgement::Again(session) => Ok(Refreshed::Alive(session)),
                 Judgement::End(why) => {
-                    let rooms = end_sessions(&transaction, UserId(row.user_id), this).await?;
+                    end_sessions(&transaction, this).await?;
                     transaction.commit().await?;
-                    Ok(why(rooms))
+                    Ok(why(UserId(row.user_id)))
                 }
             }
         })
         .await
     }
 
-    /// Ends a session; one that has ended already stays so. Returns the rooms whose members must be checked
-    /// again.
+    /// Ends a session; one that has ended already stays so.
     ///
     /// # Errors
     /// Failures of the database.
-    pub async fn end_session(&self, session: SessionId, user: UserId) -> Result<Vec<RoomId>> {
+    pub async fn end_session(&self, session: SessionId, user: UserId) -> Result<()> {
         let store = self.clone();
-        self.ending("end session", async move {
+        self.writing("end session", async move {
             let transaction = store.begin().await?;
             let this = session::Column::Id.eq(session.0).and(session::Column::UserId.eq(user.0));
-            let rooms = end_sessions(&transaction, user, this).await?;
+            end_sessions(&transaction, this).await?;
             transaction.commit().await?;
-            Ok(rooms)
+            Ok(())
         })
         .await
     }
 
-    /// Ends the sessions whose time is over, each user's in a transaction of their own. Returns the rooms whose
-    /// members must be checked again.
+    /// Ends the sessions whose time is over, in transactions of at most `limit` sessions. They have not lived since: their
+    /// rows would stay for ever.
     ///
     /// # Errors
-    /// Failures of the database.
-    pub async fn end_expired_sessions(&self) -> Result<Vec<RoomId>> {
+    /// Failures of the database; what was ended until then stays so.
+    pub async fn end_expired_sessions(&self, limit: u64) -> Result<()> {
         let store = self.clone();
-        self.on_core("end expired sessions", async move {
+        self.at_length("end expired sessions", async move {
             let over = || session::Column::ExpiresAt.lte(store.clock().now().as_micros());
-            let users: Vec<i64> = session::Entity::find()
-                .select_only()
-                .column(session::Column::UserId)
-                .distinct()
-                .filter(over())
-                .into_tuple()
-                .all(store.reader())
-                .await?;
-            let mut rooms = Vec::new();
-            for user in users {
-                let _turn = store.turns().write(None).await?;
-                let transaction = store.begin().await?;
-                let theirs = session::Column::UserId.eq(user).and(over());
-                rooms.extend(end_sessions(&transaction, UserId(user), theirs).await?);
-                transaction.commit().await?;
+            loop {
+                let some: Vec<Uuid> = session::Entity::find()
+                    .select_only()
+                    .column(session::Column::Id)
+                    .filter(over())
+                    .limit(limit)
+                    .into_tuple()
+                    .all(store.reader())
+                    .await?;
+                let is_last = u64::try_from(some.len()).is_ok_and(|found| found < limit);
+                if !some.is_empty() {
+                    let _turn = store.turns().write(None).await?;
+                    let transaction = store.begin().await?;
+                    end_sessions(&transaction, session::Column::Id.is_in(some).and(over())).await?;
+                    transaction.commit().await?;
+                }
+                if is_last {
+                    return Ok(());
+                }
             }
-            Ok(rooms)
         })
         .await
     }
@@ -258,9 +303,9 @@ async fn end_oldest(
     transaction: &DatabaseTransaction,
     user: UserId,
     new: &NewSession,
-) -> DbResult<Vec<RoomId>> {
+) -> DbResult<Vec<SessionId>> {
     let Some(most) = new.most else { return Ok(Vec::new()) };
-    let others: Vec<uuid::Uuid> = session::Entity::find()
+    let others: Vec<Uuid> = session::Entity::find()
         .select_only()
         .column(session::Column::Id)
         .filter(session::Column::UserId.eq(user.0))
@@ -274,7 +319,7 @@ async fn end_oldest(
     if beyond.is_empty() {
         return Ok(Vec::new());
     }
-    end_sessions(transaction, user, session::Column::Id.is_in(beyond)).await
+    end_sessions(transaction, session::Column::Id.is_in(beyond)).await
 }
 
 /// How many sessions one log-in ends at most: where the limit was lowered, the next log-ins end more.
@@ -287,7 +332,7 @@ enum Judgement {
     /// It is the one before, and was replaced a moment ago: the session is this.
     Again(Session),
     /// The session ends, and this is why.
-    End(fn(Vec<RoomId>) -> Refreshed),
+    End(fn(UserId) -> Refreshed),
 }
 
 fn judge(row: &session::Model, account: Account, turn: &Turn, now: Timestamp) -> Judgement {
@@ -308,42 +353,29 @@ fn judge(row: &session::Model, account: Account, turn: &Turn, now: Timestamp) ->
     Judgement::End(Refreshed::Reused)
 }
 
-/// Ends the sessions of `user` that `which` selects, and raises `members_epoch` of every room that the user is
-/// in, so that chat tokens of those sessions, and streams that they opened, are checked again.
+/// Ends the sessions that `which` selects, and returns them. They are locked by rising id, as the log's writers lock those
+/// of their authors, so that the two never wait for each other in a circle. Whoever holds one, for as long as it takes to
+/// commit a batch or to renew it, is waited for.
 ///
-/// The rooms are locked by rising id, as the log's writer does, so that the two never wait for each other.
+/// Where it selects by user, the transaction must hold the account's row, as log-in does: no session is added meanwhile.
 pub(super) async fn end_sessions(
     transaction: &DatabaseTransaction,
-    user: UserId,
     which: impl IntoCondition,
-) -> DbResult<Vec<RoomId>> {
-    let ended = session::Entity::delete_many().filter(which).exec(transaction).await?;
-    if ended.rows_affected == 0 {
-        return Ok(Vec::new());
-    }
-    let entered = Query::select()
-        .column(member::Column::RoomId)
-        .from(member::Entity)
-        .cond_where(member::Column::UserId.eq(user.0))
-        .cond_where(member::Column::Joined.eq(true))
-        .to_owned();
-    let rooms: Vec<i64> = room::Entity::find()
+) -> DbResult<Vec<SessionId>> {
+    let which: Condition = which.into_condition();
+    let ended: Vec<Uuid> = session::Entity::find()
         .select_only()
-        .column(room::Column::Id)
-        .filter(room::Column::Id.in_subquery(entered))
-        .order_by_asc(room::Column::Id)
+        .column(session::Column::Id)
+        .filter(which.clone())
+        .order_by_asc(session::Column::Id)
         .lock_exclusive()
         .into_tuple()
         .all(transaction)
         .await?;
-    if !rooms.is_empty() {
-        room::Entity::update_many()
-            .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
-            .filter(room::Column::Id.is_in(rooms.iter().copied()))
-            .exec(transaction)
-            .await?;
+    if !ended.is_empty() {
+        session::Entity::delete_many().filter(which).exec(transaction).await?;
     }
-    Ok(rooms.into_iter().map(RoomId).collect())
+    Ok(ended.into_iter().map(SessionId).collect())
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use tempfile::TempDir;
 
 use self::postgres::Cluster;
 use super::{DatabaseUrl, Lanes, NewRoom, NewSession, Store};
 use crate::{
     clock::Clock,
-    model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserIdentity, UserName},
+    model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserId, UserIdentity, UserName},
 };
 
 #[path = "../../tests/api/harness/postgres.rs"]
@@ -81,6 +82,11 @@ impl TemporaryStore {
         self.store.lanes(&self.url).await.unwrap()
     }
 
+    /// Opens the same database in the way of another process.
+    pub(crate) async fn beside(&self) -> Store {
+        Store::connect_beside(&self.url, self.store.clock().clone()).await.unwrap()
+    }
+
     /// Closes it, and opens it again, as a server does that starts again.
     pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
@@ -103,10 +109,7 @@ impl TemporaryStore {
     pub(crate) async fn member(&self, user_name: &str, room: &Room) -> Arc<ChatIdentity> {
         let user_name = UserName::trusted(user_name);
         let user = self.create_account(user_name.clone(), HASH.into()).await.unwrap().id;
-        let session = SessionId(self.clock().uuid());
-        let refresh_hash = session.0.as_bytes().repeat(2);
-        let new = NewSession { id: session, refresh_hash, lives: Duration::from_secs(3_600), most: None };
-        self.open_session(user, HASH.into(), None, new).await.unwrap();
+        let session = self.log_in(user).await;
         let caller = UserIdentity { user, user_name: user_name.clone(), session };
         let member_epoch = self.join_room(room, 0, &caller, None).await.unwrap().unwrap();
         Arc::new(ChatIdentity {
@@ -119,6 +122,34 @@ impl TemporaryStore {
             member_epoch,
             expires_at: Timestamp::from_micros(i64::MAX),
         })
+    }
+
+    /// Opens another session for somebody, and returns them with it, in the same room.
+    pub(crate) async fn again(&self, member: &ChatIdentity) -> Arc<ChatIdentity> {
+        Arc::new(ChatIdentity { session: self.log_in(member.user).await, ..member.clone() })
+    }
+
+    /// Opens a session of an hour.
+    pub(crate) async fn log_in(&self, user: UserId) -> SessionId {
+        let id = SessionId(self.clock().uuid());
+        let refresh_hash = id.0.as_bytes().repeat(2);
+        let new = NewSession { id, refresh_hash, lives: Duration::from_secs(3_600), most: None };
+        self.open_session(user, HASH.into(), None, new).await.unwrap().0.id
+    }
+
+    /// Returns once so many transactions wait for locks that others hold. PostgreSQL alone.
+    pub(crate) async fn waiting(&self, count: i64) {
+        let sql = "SELECT count(DISTINCT pid) AS waiting FROM pg_locks WHERE NOT granted \
+                   AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+        let looking = async {
+            loop {
+                let row = self.reader().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+                if row.unwrap().unwrap().try_get::<i64>("", "waiting").unwrap() == count {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), looking).await.expect("they wait");
     }
 }
 

@@ -5,15 +5,18 @@
 //! wait behind a gate, each payer in turn. Reads have a gate too, so that one who lists much takes no more of the machine than
 //! anybody else. PostgreSQL's log has connections of its own: there the gates share the pool out between writes and reads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 
 use super::{
     DbResult,
     gate::{Gate, Pass},
 };
-use crate::model::Payer;
+use crate::model::{Error, Payer};
 
 /// So many writes that are not the log's wait for their turn, and so many of one payer: behind one address there may be many
 /// people, who all renew their sessions when the server comes back.
@@ -24,9 +27,16 @@ const WRITES_OF_ONE: usize = 256;
 const READS_WAITING: usize = 16 * 1_024;
 const READS_OF_ONE: usize = 512;
 
-/// So many ends of sessions wait, and so many of one payer.
-const ENDS_WAITING: usize = 256;
-const ENDS_OF_ONE: usize = 64;
+/// How long a caller waits for a turn. Thousands of streams that come back at once all read.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+const READ_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a caller wants a turn for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
 
 /// The turns at a database.
 #[derive(Debug)]
@@ -35,10 +45,9 @@ pub(super) struct Turns {
     connection: Option<Arc<Mutex<()>>>,
     writes: Gate,
     reads: Gate,
-    ends: Gate,
 }
 
-/// A turn to write, which lasts until it is dropped.
+/// A turn, which lasts until it is dropped.
 #[derive(Debug)]
 #[must_use = "the turn ends when it is dropped"]
 pub(super) struct Turn {
@@ -61,7 +70,19 @@ impl Turns {
     fn new(connection: Option<Arc<Mutex<()>>>, writes: usize, reads: usize) -> Self {
         let writes = Gate::new(writes, WRITES_WAITING, WRITES_OF_ONE);
         let reads = Gate::new(reads, READS_WAITING, READS_OF_ONE);
-        Self { connection, writes, reads, ends: Gate::new(1, ENDS_WAITING, ENDS_OF_ONE) }
+        Self { connection, writes, reads }
+    }
+
+    /// Waits for the turn of a payer, for as long as a caller may.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] where too many wait, or for too long.
+    pub(super) async fn take(&self, access: Access, payer: Option<Payer>) -> DbResult<Turn> {
+        let turn = match access {
+            Access::Read => timeout(READ_PATIENCE, self.read(payer)).await,
+            Access::Write => timeout(WRITE_PATIENCE, self.write(payer)).await,
+        };
+        turn.unwrap_or_else(|_| Err(Error::Overloaded.into()))
     }
 
     /// Waits for the log's turn: behind the write that is under way, and one other that asked before, at most.
@@ -72,26 +93,15 @@ impl Turns {
     /// Waits for the turn of a payer to write; none is the server itself.
     ///
     /// # Errors
-    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
+    /// [`Error::Overloaded`] where too many wait.
     pub(super) async fn write(&self, payer: Option<Payer>) -> DbResult<Turn> {
         let pass = self.writes.pass(payer).await?;
         Ok(Turn { _connection: self.connection().await, _pass: Some(pass) })
     }
 
     /// Waits for the turn of a payer to read.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
-    pub(super) async fn read(&self, payer: Option<Payer>) -> DbResult<Pass> {
-        self.reads.pass(payer).await
-    }
-
-    /// Waits until nobody else ends sessions. Two of them that are in the same rooms would wait for each other's locks.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
-    pub(super) async fn end_sessions(&self, payer: Option<Payer>) -> DbResult<Pass> {
-        self.ends.pass(payer).await
+    async fn read(&self, payer: Option<Payer>) -> DbResult<Turn> {
+        Ok(Turn { _connection: None, _pass: Some(self.reads.pass(payer).await?) })
     }
 
     async fn connection(&self) -> Option<OwnedMutexGuard<()>> {
@@ -110,7 +120,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{model::Error, store::Failure};
+    use crate::store::Failure;
 
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))

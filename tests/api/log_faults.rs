@@ -10,6 +10,7 @@ use grpcchatter_proto::v1::{
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _,
 };
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -20,6 +21,7 @@ use crate::harness::{
 on_postgres! {
     a_room_that_another_session_holds_holds_nobody_else_up,
     messages_wait_behind_one_another_for_a_room_that_is_held,
+    whoever_is_in_a_room_that_is_held_logs_in_and_out_all_the_same,
     a_commit_that_was_cut_off_is_looked_up,
     a_commit_that_stays_unknown_is_unavailable_and_counts_once,
     a_message_that_the_database_refuses_is_refused_alone,
@@ -87,6 +89,21 @@ async fn a_room_that_another_session_holds_holds_nobody_else_up(database: Databa
     seqs.sort_unstable();
     assert_eq!(seqs, [1, 2]);
     assert_eq!(log(&held).await.len(), 2);
+}
+
+async fn whoever_is_in_a_room_that_is_held_logs_in_and_out_all_the_same(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let stream = member.subscribe(None).await.unwrap();
+    let operator = database.connect().await;
+    let transaction = hold(&operator, &member.room).await;
+    let again = user.log_in_again().await;
+    for session in [user, again] {
+        assert_eq!(session.rest("POST", "/logout", Value::Null).await.status, 204);
+    }
+    within("the end of the stream", stream.end()).await.refused(Code::Unauthenticated, "TOKEN_REVOKED");
+    transaction.rollback().await.unwrap();
 }
 
 async fn messages_wait_behind_one_another_for_a_room_that_is_held(database: Database) {

@@ -197,7 +197,7 @@ impl Chat {
         begin: Begin,
         seat: Seat,
     ) -> Result<Opened> {
-        let mut permit = self.hub.permits().take(identity.user)?;
+        let mut permit = self.hub.permits().take(identity.user, identity.room)?;
         loop {
             let room = self.hub.open(identity.room);
             let standing = self.store.standing(&identity).await;

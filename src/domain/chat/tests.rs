@@ -16,6 +16,8 @@ use crate::{
 on_each_database! {
     whoever_reads_no_rejections_is_cut_off,
     no_more_of_an_id_is_told_back_than_an_id_may_have,
+    the_streams_of_a_session_end_with_it_at_once_and_no_others,
+    a_session_that_ended_elsewhere_ends_its_streams,
 }
 
 /// Messages are written as their seq, a rejection as what was rejected.
@@ -29,7 +31,8 @@ const FRAMING: Framing = Framing {
 };
 
 struct Fixture {
-    _store: TemporaryStore,
+    store: TemporaryStore,
+    publisher: Publisher,
     chat: Chat,
     member: Arc<ChatIdentity>,
 }
@@ -46,14 +49,17 @@ impl Fixture {
         let log = Log::start(&Handle::current(), store.lanes().await, &publisher);
         let limits = GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 };
         let guard = Guard::new(limits, clock);
-        let chat = Chat::new(store.clone(), hub, log, publisher, guard, 100);
-        Self { _store: store, chat, member }
+        let chat = Chat::new(store.clone(), hub, log, publisher.clone(), guard, 100);
+        Self { store, publisher, chat, member }
     }
 
     async fn chat(&self) -> (Subscription, Speaker) {
+        self.chat_of(&self.member).await
+    }
+
+    async fn chat_of(&self, member: &Arc<ChatIdentity>) -> (Subscription, Speaker) {
         let seat = Seat { shard: 0, connection: Arc::default() };
-        let (subscription, speaker, _) =
-            self.chat.chat(Arc::clone(&self.member), None, seat, false).await.unwrap();
+        let (subscription, speaker, _) = self.chat.chat(Arc::clone(member), None, seat, false).await.unwrap();
         (subscription, speaker)
     }
 }
@@ -82,4 +88,33 @@ async fn no_more_of_an_id_is_told_back_than_an_id_may_have(database: TemporaryDa
         let Poll::Ready(Some(Ok(frames))) = frames(&mut subscription) else { panic!("not rejected") };
         assert_eq!(&frames[5..], &id.as_bytes()[..echoed]);
     }
+}
+
+async fn the_streams_of_a_session_end_with_it_at_once_and_no_others(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
+    let (user, session) = (fixture.member.user, fixture.member.session);
+    let again = fixture.store.again(&fixture.member).await;
+    let mut streams = [fixture.chat().await, fixture.chat().await, fixture.chat_of(&again).await];
+    fixture.publisher.end_streams()(user, &[session]);
+    let [one, two, other] = streams.each_mut().map(|(subscription, _)| frames(subscription));
+    for ended in [one, two] {
+        assert!(matches!(ended, Poll::Ready(Some(Err(Error::TokenRevoked)))), "{ended:?}");
+    }
+    assert!(other.is_pending(), "{other:?}");
+}
+
+async fn a_session_that_ended_elsewhere_ends_its_streams(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
+    let again = fixture.store.again(&fixture.member).await;
+    let ((mut ended, _speaker), (mut other, _other)) = (fixture.chat().await, fixture.chat_of(&again).await);
+    let beside = fixture.store.beside().await;
+    beside.end_session(fixture.member.session, fixture.member.user).await.unwrap();
+    let end = std::future::poll_fn(|context| ended.poll_frames(context));
+    let end = tokio::select! {
+        end = end => end,
+        () = fixture.publisher.run_poll() => None,
+        () = tokio::time::sleep(Duration::from_secs(30)) => None,
+    };
+    assert!(matches!(end, Some(Err(Error::TokenRevoked))), "{end:?}");
+    assert!(frames(&mut other).is_pending());
 }

@@ -1,7 +1,8 @@
-//! The way around rooms that another session of the database holds: an operator's transaction, a frozen server's.
+//! The way around what another transaction holds: a room, by an operator's or a frozen server's; an author's session, by
+//! its end or its renewal.
 //!
-//! A lane passes over such a room, so that its other rooms go on. The room's messages go to the one writer that waits
-//! for locks, and whatever comes for the room meanwhile goes behind them, so that its order stays.
+//! A lane passes over it, so that its other rooms go on. The messages go to the one writer that waits for locks, and
+//! whatever comes for their room meanwhile goes behind them, so that its order stays.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -60,7 +61,7 @@ impl Detour {
         rest
     }
 
-    /// Takes messages whose room is held. Where too many wait already, they are refused.
+    /// Takes messages whose room or session is held. Where too many wait already, they are refused.
     pub(super) fn take(&self, jobs: Vec<Job>, deadline: Instant, told: &Told) {
         for job in jobs {
             let room = job.draft.identity.room;

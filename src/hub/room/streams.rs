@@ -196,6 +196,11 @@ impl Room {
         self.places(|_| true)
     }
 
+    /// Returns the streams that are a user's.
+    pub fn streams_of(&self, user: UserId) -> Vec<(Place, Arc<ChatIdentity>)> {
+        self.places(|slot| slot.identity.user == user)
+    }
+
     /// Returns the streams whose right was checked at other epochs than these.
     pub fn to_be_checked(&self, epochs: Epochs) -> Vec<(Place, Arc<ChatIdentity>)> {
         self.places(|slot| slot.checked != epochs)

@@ -15,8 +15,12 @@ use sea_orm::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use self::{doubt::Doubt, rights::Remembered, rows::insert};
-use super::{DatabaseUrl, DbResult, SetupError, Store, postgres};
+use self::{
+    doubt::Doubt,
+    rights::Remembered,
+    rows::{Read, insert},
+};
+use super::{DatabaseUrl, DbResult, SetupError, Store, postgres_with};
 use crate::{
     faults::{self, Fault},
     model::{
@@ -59,8 +63,8 @@ pub struct Receipt {
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub struct Appended {
-    /// An answer for each draft, in the order of the drafts; none where another session holds its room, so that
-    /// the spare lane must wait for it.
+    /// An answer for each draft, in the order of the drafts; none where another transaction holds its room or
+    /// its author's session, so that the spare lane must wait for it.
     pub receipts: Vec<Option<Result<Receipt>>>,
     /// The new lines of each room, by rising seq: to be published.
     pub rooms: Vec<(RoomId, Vec<Line>)>,
@@ -68,9 +72,9 @@ pub struct Appended {
 
 /// The writers of the log.
 pub struct Lanes {
-    /// Each writes the rooms that are its own, and passes over those that another session holds.
+    /// Each writes the rooms that are its own, and passes over what another transaction holds.
     pub lanes: Vec<Lane>,
-    /// Waits for rooms that another session holds, for as long as a connection's `lock_timeout`. Nobody else writes
+    /// Waits for what another transaction holds, for as long as a connection's `lock_timeout`. Nobody else writes
     /// to SQLite, so there it is not needed.
     pub spare: Option<Lane>,
 }
@@ -79,9 +83,9 @@ pub struct Lanes {
 pub struct Lane {
     store: Store,
     writer: DatabaseConnection,
-    /// Whether it waits for rooms that another session holds.
+    /// Whether it waits for rooms and sessions that another transaction holds.
     waits: bool,
-    /// What was found to stand, while the room's epochs are the same.
+    /// Which memberships were found to stand, while the room's epochs are the same.
     rights: HashMap<RoomId, Remembered>,
     /// Commits whose outcome was still unknown when their messages had to be answered. Their rooms are written again
     /// only once it is known.
@@ -93,7 +97,7 @@ pub struct Lane {
 struct Done {
     answers: Vec<(usize, Result<Receipt>)>,
     rooms: Vec<(RoomId, Vec<Line>)>,
-    /// Those whose rooms another session holds.
+    /// Those whose rooms or sessions another transaction holds.
     busy: Vec<usize>,
     /// Second copies of a message in the batch: the next transaction finds the first.
     again: Vec<usize>,
@@ -112,11 +116,14 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => url,
         };
+        // The few statements of a lane find their rows by indexes, however many they are: to plan them anew for each batch
+        // would take longer than to run them.
+        let connect = || Database::connect(postgres_with(url, 2, "force_generic_plan"));
         let mut lanes = Vec::new();
         for _ in 0..POSTGRES_LANES {
-            lanes.push(self.lane(Database::connect(postgres(url, 2)).await?, false));
+            lanes.push(self.lane(connect().await?, false));
         }
-        let spare = self.lane(Database::connect(postgres(url, 2)).await?, true);
+        let spare = self.lane(connect().await?, true);
         Ok(Lanes { lanes, spare: Some(spare) })
     }
 
@@ -242,7 +249,7 @@ impl Lane {
         }
     }
 
-    /// Locks the rooms, checks who may say what, and writes it down.
+    /// Locks the rooms and the sessions, checks who may say what, and writes it down.
     async fn fill(
         &mut self,
         transaction: &DatabaseTransaction,
@@ -251,8 +258,9 @@ impl Lane {
         known: bool,
     ) -> DbResult<Done> {
         let mut done = Done::default();
-        let locked = self.lock(transaction, drafts, batch).await?;
-        let mut allowed = self.check_rights(transaction, drafts, batch, &locked, &mut done).await?;
+        let how = if self.waits { Read::LockingAll } else { Read::LockingFree };
+        let ground = self.read(transaction, batch.iter().map(|&place| &drafts[place]), how).await?;
+        let mut allowed = self.check_rights(transaction, drafts, batch, &ground, &mut done).await?;
         if known {
             self.answer_known(transaction, drafts, &mut allowed, &mut done).await?;
         }
@@ -260,7 +268,7 @@ impl Lane {
         let mut fresh: HashMap<RoomId, Vec<Line>> = HashMap::new();
         for place in allowed {
             let draft = &drafts[place];
-            let room = &locked[&draft.identity.room];
+            let room = &ground.rooms[&draft.identity.room];
             let lines = fresh.entry(draft.identity.room).or_default();
             let seq = room.last_seq + 1 + i64::try_from(lines.len()).unwrap_or(i64::MAX);
             let message = self.message(draft, faults::sequence(room.id, seq), now);

@@ -1,23 +1,24 @@
 //! The statements of an append.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use grpcchatter_entity::message;
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
     FromQueryResult, Statement, Value,
 };
+use uuid::Uuid;
 
 use super::{Draft, Lane};
 use crate::{
     faults::{self, Fault},
-    model::{Line, RoomId, Timestamp},
-    store::DbResult,
+    model::{Line, RoomId, SessionId, Timestamp},
+    store::{DbResult, many},
 };
 
-/// A locked room.
+/// A room's row.
 #[derive(Debug, FromQueryResult)]
-pub(super) struct Locked {
+pub(super) struct RoomRow {
     pub(super) id: i64,
     pub(super) last_seq: i64,
     pub(super) owner_id: i64,
@@ -25,32 +26,94 @@ pub(super) struct Locked {
     pub(super) members_epoch: i64,
 }
 
+/// What a batch rests on.
+#[derive(Debug, Default)]
+pub(super) struct Ground {
+    pub(super) rooms: HashMap<RoomId, RoomRow>,
+    /// The sessions that do not live, or are held by another transaction.
+    missing: HashSet<SessionId>,
+}
+
+impl Ground {
+    /// Says whether a session, which was asked for, lives.
+    pub(super) fn is_alive(&self, session: SessionId) -> bool {
+        !self.missing.contains(&session)
+    }
+}
+
+/// How rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// As they are at this moment.
+    Plainly,
+    /// Locked until the transaction ends; those that another one holds are left out.
+    LockingFree,
+    /// Locked until the transaction ends; those that another one holds are waited for (`lock_timeout`).
+    LockingAll,
+}
+
 impl Lane {
-    /// Locks the rooms of the batch, by rising id. On PostgreSQL a room that another transaction holds is passed
-    /// over, but by the spare lane, which waits for it (`lock_timeout`).
-    pub(super) async fn lock(
+    /// Reads the rooms and sessions of some drafts, each by rising id. SQLite locks all or nothing, when a transaction
+    /// begins.
+    ///
+    /// It is one statement, for the sake of the way to the database and back. The rooms come first in it: sessions that are
+    /// locked while a room is waited for would keep their users from ending them. What a locking query returns is what its
+    /// locks found, and not what its snapshot did; and a session counts as living where that query returns it, which is to
+    /// say, locks it.
+    pub(super) async fn read(
         &self,
         transaction: &DatabaseTransaction,
-        drafts: &[Draft],
-        batch: &[usize],
-    ) -> DbResult<HashMap<RoomId, Locked>> {
-        let mut ids: Vec<i64> = batch.iter().map(|&place| drafts[place].identity.room.0).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let places = placeholders(1, ids.len());
+        drafts: impl Iterator<Item = &Draft>,
+        how: Read,
+    ) -> DbResult<Ground> {
+        let backend = self.store.backend();
+        let (mut rooms, mut sessions): (Vec<i64>, Vec<Uuid>) =
+            drafts.map(|draft| (draft.identity.room.0, draft.identity.session.0)).unzip();
+        rooms.sort_unstable();
+        rooms.dedup();
+        sessions.sort_unstable();
+        sessions.dedup();
+        let mut values: Vec<Value> = vec![self.store.clock().now().as_micros().into()];
+        let rooms = many::among("id", backend, rooms, &mut values);
+        let asked = many::rows(backend, sessions, &mut values);
+        let (lock_rooms, lock_sessions) = match how {
+            Read::LockingFree if backend == DbBackend::Postgres => {
+                ("FOR UPDATE SKIP LOCKED", "FOR KEY SHARE SKIP LOCKED")
+            }
+            Read::LockingAll if backend == DbBackend::Postgres => ("FOR UPDATE", "FOR KEY SHARE"),
+            _ => ("", ""),
+        };
+        let these = match lock_sessions {
+            // The few that are asked about are looked up in all that live.
+            "" => String::new(),
+            lock => format!("AND id IN (SELECT id FROM asked) ORDER BY id {lock}"),
+        };
         let mut sql = format!(
-            "SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms WHERE id IN ({places}) ORDER BY id"
+            "WITH asked (id) AS ({asked}), \
+             found AS (SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms \
+             WHERE {rooms} ORDER BY id {lock_rooms}), \
+             living AS (SELECT id FROM sessions WHERE expires_at > $1 {these}) \
+             SELECT id, last_seq, owner_id, epoch, members_epoch, NULL AS missing FROM found \
+             UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, asked.id FROM asked \
+             WHERE NOT EXISTS (SELECT 1 FROM living WHERE living.id = asked.id)"
         );
         if faults::is_first(Fault::GapAfterRestart) {
             sql = sql.replacen("last_seq", "last_seq + 1 AS last_seq", 1);
         }
-        if self.store.backend() == DbBackend::Postgres {
-            sql.push_str(if self.waits { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
+        let statement = Statement::from_sql_and_values(backend, sql, values);
+        let mut ground = Ground::default();
+        for row in transaction.query_all_raw(statement).await? {
+            match row.try_get("", "missing")? {
+                Some(session) => {
+                    ground.missing.insert(SessionId(session));
+                }
+                None => {
+                    let room = RoomRow::from_query_result(&row, "")?;
+                    ground.rooms.insert(RoomId(room.id), room);
+                }
+            }
         }
-        let values: Vec<Value> = ids.into_iter().map(Value::from).collect();
-        let statement = Statement::from_sql_and_values(self.store.backend(), sql, values);
-        let rows = Locked::find_by_statement(statement).all(transaction).await?;
-        Ok(rows.into_iter().map(|row| (RoomId(row.id), row)).collect())
+        Ok(ground)
     }
 
     pub(super) async fn update_heads(
@@ -104,10 +167,4 @@ pub(super) async fn insert(
 /// Returns what a line says.
 fn said<'l>(line: &'l Line, lines: &'l [Line]) -> &'l str {
     if faults::is_nth(Fault::BodyMixedUp, 50) { &lines[0].message.body } else { &line.message.body }
-}
-
-/// Returns `$first, …` for `count` values.
-pub(super) fn placeholders(first: usize, count: usize) -> String {
-    let names: Vec<String> = (first..first + count).map(|nth| format!("${nth}")).collect();
-    names.join(", ")
 }

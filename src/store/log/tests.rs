@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use grpcchatter_entity::session;
 use proptest::{
     collection::vec,
     option,
@@ -9,7 +10,7 @@ use proptest::{
     prop_assert, prop_assert_eq, prop_oneof,
     test_runner::TestRunner,
 };
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::{
 on_each_database! {
     of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused,
     a_right_is_not_remembered_beyond_the_end_of_its_session,
+    what_another_process_has_ended_says_nothing_more,
 }
 
 fn deadline() -> Instant {
@@ -94,6 +96,80 @@ async fn a_right_is_not_remembered_beyond_the_end_of_its_session(database: Tempo
     }
 }
 
+fn is_revoked(receipt: &Option<Result<Receipt>>) -> bool {
+    matches!(receipt, Some(Err(Error::TokenRevoked)))
+}
+
+fn is_stored(receipt: &Option<Result<Receipt>>) -> bool {
+    matches!(receipt, Some(Ok(_)))
+}
+
+async fn what_another_process_has_ended_says_nothing_more(database: TemporaryDatabase) {
+    let store = TemporaryStore::open(database, Clock::system()).await;
+    let room = store.room("aaaaaa").await;
+    let member = store.member("walker1", &room).await;
+    let again = store.again(&member).await;
+    let mut lane = only_lane(&store).await;
+    let drafts = [draft(&member, None, "from here"), draft(&again, None, "from there")];
+    let receipts = lane.append(&drafts, deadline()).await.receipts;
+    assert!(receipts.iter().all(is_stored), "{receipts:?}");
+    store.beside().await.end_session(member.session, member.user).await.unwrap();
+    let receipts = lane.append(&drafts, deadline()).await.receipts;
+    assert!(is_revoked(&receipts[0]) && is_stored(&receipts[1]), "{receipts:?}");
+}
+
+/// Whichever is first, the other waits for it: no message is committed after the end of its session.
+#[tokio::test]
+async fn a_batch_and_the_end_of_a_session_in_it_are_one_after_the_other() {
+    let Some(database) = TemporaryDatabase::postgres().await else { return };
+    let store = TemporaryStore::open(database, Clock::system()).await;
+    let room = store.room("aaaaaa").await;
+    let member = store.member("walker1", &room).await;
+    let drafts = [draft(&member, None, "the last word")];
+    let mut lane = only_lane(&store).await;
+    let (batch, _, doubt) = lane.prepare(&drafts, &[0], false).await.unwrap();
+    assert!(doubt.is_some(), "there is something to commit");
+
+    let ending = tokio::spawn({
+        let (store, member) = (store.beside().await, Arc::clone(&member));
+        async move { store.end_session(member.session, member.user).await }
+    });
+    store.waiting(1).await;
+    assert!(!ending.is_finished() && store.session_is_alive(member.session, member.user).await.unwrap());
+    batch.commit().await.unwrap();
+    ending.await.unwrap().unwrap();
+    assert_eq!(store.messages(room.id, 0, i64::MAX).await.unwrap().len(), 1);
+    let receipts = lane.append(&drafts, deadline()).await.receipts;
+    assert!(is_revoked(&receipts[0]), "{receipts:?}");
+}
+
+/// Nobody else's messages wait for an end that another process is about to commit, or gives up.
+#[tokio::test]
+async fn a_session_that_is_being_ended_is_passed_over_until_its_end_is_known() {
+    let Some(database) = TemporaryDatabase::postgres().await else { return };
+    let store = TemporaryStore::open(database, Clock::system()).await;
+    let room = store.room("aaaaaa").await;
+    let (member, other) = (store.member("walker1", &room).await, store.member("walker2", &room).await);
+    let drafts = [draft(&member, None, "is this stored?"), draft(&other, None, "this is")];
+    let Lanes { mut lanes, spare } = store.lanes().await;
+    let mut spare = spare.unwrap();
+    let beside = store.beside().await;
+    for commits in [false, true] {
+        let ending = beside.begin().await.unwrap();
+        let this = session::Entity::delete_by_id(member.session.0).exec(&ending).await.unwrap();
+        assert_eq!(this.rows_affected, 1);
+        let receipts = lanes[0].append(&drafts, deadline()).await.receipts;
+        assert!(receipts[0].is_none() && is_stored(&receipts[1]), "{receipts:?}");
+        let (appended, ()) = tokio::join!(spare.append(&drafts[..1], deadline()), async {
+            store.waiting(1).await;
+            let ended = if commits { ending.commit().await } else { ending.rollback().await };
+            ended.unwrap();
+        });
+        let receipt = &appended.receipts[0];
+        assert!(if commits { is_revoked(receipt) } else { is_stored(receipt) }, "{receipt:?}");
+    }
+}
+
 /// What may happen to a log.
 #[derive(Clone, Debug)]
 enum Act {
@@ -101,6 +177,10 @@ enum Act {
     Append(Vec<(usize, Option<u8>, u8)>),
     /// The server starts again.
     Restart,
+    /// Somebody's session ends.
+    LogOut(usize),
+    /// Somebody gets another session.
+    LogIn(usize),
     /// What is older than this batch, of those that are kept, is removed.
     Expire(usize),
 }
@@ -111,6 +191,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         6 => vec(draft, 1..8).prop_map(Act::Append),
         1 => Just(Act::Restart),
+        1 => (0..2_usize).prop_map(Act::LogOut),
+        2 => (0..2_usize).prop_map(Act::LogIn),
         2 => (0..6_usize).prop_map(Act::Expire),
     ];
     vec(act, 1..12)
@@ -130,6 +212,8 @@ struct Entry {
 struct World {
     room: Room,
     authors: Vec<Arc<ChatIdentity>>,
+    /// Whose session has ended.
+    gone: [bool; 2],
     /// What is kept.
     log: Vec<Entry>,
     last: Option<(i64, Uuid)>,
@@ -143,7 +227,7 @@ impl World {
         for nth in 0..2 {
             authors.push(store.member(&format!("walker{nth}{code}"), &room).await);
         }
-        Self { room, authors, log: Vec::new(), last: None, first_seq: 1 }
+        Self { room, authors, gone: [false; 2], log: Vec::new(), last: None, first_seq: 1 }
     }
 
     async fn append(
@@ -160,7 +244,11 @@ impl World {
         let Appended { receipts, rooms } = lane.append(&drafts, deadline()).await;
         let mut told = rooms.into_iter().flat_map(|(_, lines)| lines).map(|line| line.message.message_id);
         for (&(author, id, body), receipt) in batch.iter().zip(receipts) {
-            let receipt = receipt.expect("nobody else holds the room");
+            let receipt = receipt.expect("nobody else holds the room or the session");
+            if self.gone[author] {
+                prop_assert!(matches!(receipt, Err(Error::TokenRevoked)), "{receipt:?}");
+                continue;
+            }
             let known =
                 self.log.iter().find(|entry| id.is_some() && (entry.author, entry.id) == (author, id));
             match (known, receipt) {
@@ -191,6 +279,17 @@ impl World {
         }
         prop_assert_eq!(told.next(), None, "and nothing else");
         Ok(())
+    }
+
+    async fn log_out(&mut self, store: &TemporaryStore, author: usize) {
+        let identity = &self.authors[author];
+        store.end_session(identity.session, identity.user).await.unwrap();
+        self.gone[author] = true;
+    }
+
+    async fn log_in(&mut self, store: &TemporaryStore, author: usize) {
+        self.authors[author] = store.again(&self.authors[author]).await;
+        self.gone[author] = false;
     }
 
     async fn expire(&mut self, store: &TemporaryStore, batch: usize) {
@@ -268,6 +367,8 @@ fn is_what_was_appended(runtime: &Runtime, database: TemporaryDatabase) {
                         store.reopen().await;
                         lane = only_lane(&store).await;
                     }
+                    Act::LogOut(author) => world.log_out(&store, author).await,
+                    Act::LogIn(author) => world.log_in(&store, author).await,
                     Act::Expire(batch) => world.expire(&store, batch).await,
                 }
                 world.compare(&store).await?;

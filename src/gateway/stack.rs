@@ -113,7 +113,7 @@ impl Stack {
             metrics_token: parts.metrics_token,
             web_dir: parts.web_dir,
         };
-        let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
+        let (grpc, health) = Grpc::new(parts.rooms, parts.chat, parts.budget.clone());
         let steer = Steer {
             origins: Origins::new(&parts.cors_origins, Arc::clone(&trusted_proxies)),
             grpc: auth.layer(grpc.clone()),

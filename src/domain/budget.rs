@@ -5,6 +5,8 @@
 //! wait for their turn, a bounded number of them, so that an honest client that asks for much at once is slowed down and
 //! not refused. What is kept of each payer is bounded: the buckets that were not touched for longest are forgotten first.
 
+mod held_back;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -20,6 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::held_back::HeldBack;
 use super::{bucket::Bucket, fading::FadingMap};
 use crate::{
     clock::Clock,
@@ -105,12 +108,8 @@ const SOON: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 10;
 const REFUSALS_BURST: u32 = 2;
 
-/// How long the answer to a caller is held back that was refused again and again: one that asks again at once would else
-/// spend the machine on refusals.
+/// How long the answer to a caller is held back that was refused again and again.
 const HELD_BACK: Duration = Duration::from_secs(1);
-
-/// So many answers are held back, each of which costs some kilobytes; beyond, they are given at once.
-const MOST_HELD_BACK: usize = 4 * 1024;
 
 /// A handle to the budgets. Clones share them.
 #[derive(Clone)]
@@ -123,7 +122,7 @@ struct Inner {
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
     /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
-    held_back: AtomicUsize,
+    held_back: HeldBack,
 }
 
 /// Which of a payer's buckets.
@@ -171,7 +170,7 @@ impl Budget {
             clock,
             buckets: Mutex::new(FadingMap::new()),
             lines: Mutex::new(HashMap::new()),
-            held_back: AtomicUsize::new(0),
+            held_back: HeldBack::default(),
         }))
     }
 
@@ -223,13 +222,14 @@ impl Budget {
         bucket.map_or(Ok(()), |bucket| self.take(payer, purse, bucket, count))
     }
 
-    /// Holds the answer to a refused call back, where its payer was refused too often.
+    /// Holds the answer to a refused call back, where its payer was refused too often. A bounded number of them are held at a
+    /// time, of one payer and of all; the others are given at once.
     pub async fn hold_back(&self, payer: Payer) {
         let Some(bucket) = Bucket::of(REFUSALS_PER_SECOND, REFUSALS_BURST) else { return };
         if self.take(payer, Purse::Refusals, bucket, 1).is_ok() {
             return;
         }
-        if let Some(_held) = Counted::among(&self.0.held_back, MOST_HELD_BACK) {
+        if let Some(_held) = self.0.held_back.hold(payer) {
             sleep(HELD_BACK).await;
         }
     }

@@ -1,7 +1,7 @@
 //! What each caller may spend: calls, rooms, sessions, turns at the database. Who goes beyond is told when to come
 //! again, in their dialect, and nobody else notices. Honest use never meets the limits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grpcchatter_proto::v1::{
     CreateChatRoomRequest, ListChatRoomsRequest, ListMessagesRequest, SendMessageRequest,
@@ -21,6 +21,7 @@ on_each_database! {
     who_calls_too_often_is_told_when_to_come_again_in_their_dialect,
     who_shows_no_token_pays_for_their_network,
     a_refused_call_is_paid_for_too,
+    who_is_refused_again_and_again_is_answered_late_in_every_dialect,
     each_request_inside_a_side_stream_is_paid_for,
     what_is_asked_beside_the_rooms_has_a_few_kilobytes,
     probes_are_answered_when_their_network_has_spent_its_share,
@@ -113,6 +114,34 @@ async fn a_refused_call_is_paid_for_too(database: Database) {
     ] {
         let mut connection = from([127, 0, 0, host], &app).await;
         assert!(refused_of(&mut connection, 20, method, path).await >= 5, "{method} {path}");
+    }
+}
+
+/// The wait is the rule here, so it is measured; it cannot be shorter than what is looked for on any machine.
+async fn who_is_refused_again_and_again_is_answered_late_in_every_dialect(database: Database) {
+    let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
+    let mut refused = JoinSet::new();
+    for (host, path, content_type) in [
+        (2, "/account", ""),
+        (3, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc"),
+        (4, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web+proto"),
+        (5, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web-text+proto"),
+        // What is refused above the layer that others are refused in.
+        (6, "/grpcchatter.v1.ChatService/ListMessages", "text/plain"),
+    ] {
+        let mut connection = from([127, 0, 0, host], &app).await;
+        refused.spawn(async move {
+            let begun = Instant::now();
+            // Ten are paid for, and twenty refusals more are answered at once; meanwhile ten drain each second.
+            for _ in 0..45 {
+                let headers = [("content-type", content_type), ("te", "trailers")];
+                connection.send(request("POST", path, &headers, "")).await;
+            }
+            (begun.elapsed(), path, content_type)
+        });
+    }
+    for (took, path, content_type) in refused.join_all().await {
+        assert!(took >= Duration::from_secs(1), "{path} {content_type}: {took:?}");
     }
 }
 

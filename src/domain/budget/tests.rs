@@ -125,6 +125,29 @@ async fn who_is_refused_again_and_again_is_answered_late() {
     assert_eq!(begun.elapsed(), HELD_BACK);
 }
 
+/// Returns how many of so many refusals of a payer are held back at once, beside those already held.
+fn held<'a>(budget: &'a Budget, payer: Payer, refusals: usize) -> Vec<impl Future<Output = ()> + use<'a>> {
+    let mut refusals: Vec<_> = (0..refusals).map(|_| Box::pin(budget.hold_back(payer))).collect();
+    refusals.retain_mut(|refusal| refusal.now_or_never().is_none());
+    refusals
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_payer_cannot_take_the_places_of_refusals_that_others_are_held_back_in() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let first = held(&budget, SOMEBODY, 10_000);
+    assert_eq!(first.len(), 64);
+    let mut others: Vec<_> = (2..65).flat_map(|user| held(&budget, Payer::User(UserId(user)), 100)).collect();
+    assert_eq!(others.len(), 63 * 64);
+    assert_eq!(held(&budget, Payer::User(UserId(65)), 100).len(), 0, "all have a bound too");
+    drop(first);
+    assert_eq!(held(&budget, Payer::User(UserId(65)), 100).len(), 64);
+    for refusal in others.drain(..) {
+        refusal.await;
+    }
+    assert_eq!(budget.0.held_back.payers(), 0, "nothing is kept of anybody");
+}
+
 /// A bot that sends 50 messages and reads 50 pages a second for a minute, with a client that is slow to notice answers.
 #[test]
 fn honest_use_never_meets_the_limits() {

@@ -52,9 +52,10 @@ export function failureOf(thrown: unknown): Failure {
 const SENTENCES: Record<string, string> = {
   INVALID_CREDENTIALS: "This name and password do not fit together.",
   USER_NAME_TAKEN: "This name, or one that looks like it, is taken. Try another one.",
-  INVALID_USER_NAME: "A name needs at least 6 characters, a digit, no special or invisible characters, and letters of one script.",
+  INVALID_USER_NAME:
+    "A name needs at least 6 characters, a digit, no special, invisible or unusual characters, and letters of one script.",
   INVALID_PASSWORD: "A password needs at least 6 characters: upper and lower case, a digit and a special character.",
-  INVALID_ROOM_NAME: "A room's name has at most 128 characters, none of them invisible.",
+  INVALID_ROOM_NAME: "A room's name has at most 128 characters, none of them invisible, and not blanks alone.",
   INVALID_SHORT_CODE: "This is not the code of a room.",
   INVALID_MESSAGE: "The server cannot store this text.",
   MESSAGE_TOO_LONG: "The message is too long for this server.",

@@ -5,6 +5,8 @@
 //! wait for their turn, a bounded number of them, so that an honest client that asks for much at once is slowed down and
 //! not refused. What is kept of each payer is bounded: the buckets that were not touched for longest are forgotten first.
 
+mod held_back;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -20,6 +22,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use self::held_back::HeldBack;
 use super::{bucket::Bucket, fading::FadingMap};
 use crate::{
     clock::Clock,
@@ -105,15 +108,11 @@ const SOON: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 10;
 const REFUSALS_BURST: u32 = 2;
 
-/// How long the answer to a caller is held back on the whole that was refused again and again: one that asks again at once
-/// would else spend the machine on refusals. The answers come from half of that on to half as long again, so that those
-/// to a thousand calls that were refused together do not come together; and they come in groups, since one at a time would
-/// cost several times as much.
+/// How long the answer to a caller is held back on the whole that was refused again and again. The answers come from half of
+/// that on to half as long again, so that those to a thousand calls that were refused together do not come together; and they
+/// come in groups, since one at a time would cost several times as much.
 const HELD_BACK: Duration = Duration::from_secs(1);
 const BETWEEN_GROUPS: Duration = Duration::from_millis(50);
-
-/// So many answers are held back, each of which costs some kilobytes; beyond, they are given at once.
-const MOST_HELD_BACK: usize = 4 * 1024;
 
 /// A handle to the budgets. Clones share them.
 #[derive(Clone)]
@@ -126,7 +125,7 @@ struct Inner {
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
     /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
-    held_back: AtomicUsize,
+    held_back: HeldBack,
     /// What the groups of answers that are held back are counted from.
     begun: Instant,
     /// Where the next answer that is held back lies between the shortest time and the longest.
@@ -178,7 +177,7 @@ impl Budget {
             clock,
             buckets: Mutex::new(FadingMap::new()),
             lines: Mutex::new(HashMap::new()),
-            held_back: AtomicUsize::new(0),
+            held_back: HeldBack::default(),
             begun: Instant::now(),
             spread: AtomicU32::new(0),
         }))
@@ -232,13 +231,14 @@ impl Budget {
         bucket.map_or(Ok(()), |bucket| self.take(payer, purse, bucket, count))
     }
 
-    /// Holds the answer to a refused call back, where its payer was refused too often.
+    /// Holds the answer to a refused call back, where its payer was refused too often. A bounded number of them are held at a
+    /// time, of one payer and of all; the others are given at once.
     pub async fn hold_back(&self, payer: Payer) {
         let Some(bucket) = Bucket::of(REFUSALS_PER_SECOND, REFUSALS_BURST) else { return };
         if self.take(payer, Purse::Refusals, bucket, 1).is_ok() {
             return;
         }
-        if let Some(_held) = Counted::among(&self.0.held_back, MOST_HELD_BACK) {
+        if let Some(_held) = self.0.held_back.hold(payer) {
             sleep_until(self.release()).await;
         }
     }

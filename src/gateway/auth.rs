@@ -20,7 +20,7 @@ use super::{
     access::{self, Access},
     body::Body,
     patience::{Held, MayLieUnread},
-    refusal,
+    refusal::{self, TooOften},
     route::{Call, Route},
     status,
 };
@@ -86,7 +86,7 @@ where
                 Some(ClientAddress(address)) => Payer::at(*address),
                 None => return Ok(refusal::answer(route.dialect(), Error::Internal)),
             };
-            let response = match gate.admit(&route, &mut request, &mut payer).await {
+            let mut response = match gate.admit(&route, &mut request, &mut payer).await {
                 Ok(permit) => {
                     let mut response = charged_to(payer, async { inner.call(request).await }).await?;
                     // A stream has limits of its own, and lasts; a refusal may be held back.
@@ -105,7 +105,7 @@ where
                 }
             };
             if status::is_rate_limited(&response) {
-                gate.budget.hold_back(payer).await;
+                response.extensions_mut().insert(TooOften(payer));
             }
             Ok(response)
         })

@@ -4,7 +4,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use hyper::server::conn::http1;
@@ -13,14 +12,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     answer_memory::AnswerMemory,
+    least_rate::LOOK,
     prefixed::Prefixed,
     send_watch::{SendWatch, Watched},
     stack::PeerService,
     transport::Transport,
 };
-
-/// How often to look whether a peer reads that may not have to.
-const LOOK: Duration = Duration::from_secs(5);
 
 type Http1 = http1::Connection<TokioIo<Watched<Prefixed<Transport>>>, PeerService>;
 

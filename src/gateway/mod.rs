@@ -11,6 +11,7 @@ mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
+mod least_rate;
 mod left_open;
 mod lent;
 mod listener;

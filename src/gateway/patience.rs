@@ -2,7 +2,7 @@
 //!
 //! hyper takes a piece of a body and holds it until the peer's window has room for more; it asks for the next one only
 //! then. So whose turn it is can be told from the body, but not waited for there: what is waited for is the task that
-//! hyper makes of each stream, which is run by [`Patient`]. Where the peer reads more slowly than [`allowed`] the task is
+//! hyper makes of each stream, which is run by [`Patient`]. Where the peer is too far [`Behind`] the least rate the task is
 //! dropped, and the stream is reset. A timer is made for those alone that have to be waited for.
 //!
 //! Streams of rooms are left to the hub, which sets them aside. On HTTP/1.1 it is the socket that is watched:
@@ -14,7 +14,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
@@ -26,22 +25,10 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     answer_memory::{AnswerMemory, Reservation},
     body::{Body, BoxError},
+    least_rate::{Behind, LOOK},
     start_queue::StartQueue,
 };
 use crate::domain::Permit;
-
-/// How long a peer may read nothing of an answer, and how long while the memory of answers is tight.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PATIENCE_WHEN_TIGHT: Duration = Duration::from_secs(5);
-
-/// What a peer has to read each second on top of that: less than the slowest link that anybody chats over.
-const LEAST_RATE: u64 = 8 * 1024;
-
-/// How long a peer may take for so many bytes of an answer.
-pub(super) fn allowed(bytes: u64, is_tight: bool) -> Duration {
-    let patience = if is_tight { PATIENCE_WHEN_TIGHT } else { PATIENCE };
-    patience + Duration::from_millis(1_000 * bytes / LEAST_RATE)
-}
 
 /// A piece is as large as a frame of HTTP/2.
 const PIECE: usize = 16 * 1024;
@@ -62,8 +49,8 @@ tokio::task_local! {
 enum Turn {
     /// The answer is being made.
     Ours,
-    /// So many pieces were given, and another one is not asked for.
-    Theirs(u32),
+    /// A piece was given, and another one is not asked for. So many bytes were taken before it.
+    Theirs(u64),
 }
 
 /// Marks an answer, in its extensions, that is left to somebody else when it is not read.
@@ -142,30 +129,32 @@ where
 }
 
 async fn patiently(mut stream: Pin<Box<impl Future<Output = ()>>>, memory: AnswerMemory) {
-    let mut waiting = None;
+    let (mut behind, mut counted) = (Behind::default(), 0);
+    let mut look = None;
     poll_fn(|context| {
         if stream.as_mut().poll(context).is_ready() {
             return Poll::Ready(());
         }
-        let Turn::Theirs(pieces) = TURN.with(Cell::get) else {
-            waiting = None;
+        let Turn::Theirs(taken) = TURN.with(Cell::get) else {
+            behind.ours();
+            look = None;
             return Poll::Pending;
         };
-        let (since, look) = waiting.get_or_insert_with(|| {
-            let now = Instant::now();
-            (now, Box::pin(sleep_until(now + PATIENCE_WHEN_TIGHT)))
-        });
-        loop {
+        behind.took(taken - counted);
+        counted = taken;
+        behind.theirs();
+        while let Some(end) = behind.deadline(memory.is_tight()) {
+            // Memory may be tight before that.
+            let next = || end.min(Instant::now() + LOOK);
+            let look = look.get_or_insert_with(|| Box::pin(sleep_until(next())));
             std::task::ready!(look.as_mut().poll(context));
-            let end = *since + allowed(u64::from(pieces) * PIECE as u64, memory.is_tight());
             if look.deadline() >= end {
-                tracing::debug!(pieces, "an answer was reset: it is not read");
+                tracing::debug!(taken, "an answer was reset: it is not read");
                 return Poll::Ready(());
             }
-            // Memory may be tight by then.
-            let next = end.min(look.deadline() + PATIENCE_WHEN_TIGHT);
-            look.as_mut().reset(next);
+            look.as_mut().reset(next());
         }
+        Poll::Pending
     })
     .await;
 }
@@ -175,8 +164,8 @@ pub(super) struct Paced {
     body: Body,
     /// What is left of the last frame.
     rest: Bytes,
-    /// How many pieces were given; none where nobody counts.
-    pieces: Option<u32>,
+    /// How many bytes were given; none where nobody counts.
+    given: Option<u64>,
     held: Held,
 }
 
@@ -186,14 +175,14 @@ impl Paced {
         let is_counted = response.extensions().get::<MayLieUnread>().is_none();
         let held = response.extensions_mut().remove::<Held>().unwrap_or_default();
         // Without a task that waits, as on HTTP/1.1, there is no turn to tell.
-        let pieces = (is_counted && TURN.try_with(|_| ()).is_ok()).then_some(0);
-        response.map(|body| Self { body, rest: Bytes::new(), pieces, held })
+        let given = (is_counted && TURN.try_with(|_| ()).is_ok()).then_some(0);
+        response.map(|body| Self { body, rest: Bytes::new(), given, held })
     }
 
     fn give(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(pieces) = &mut self.pieces {
-            *pieces += 1;
-            is_turn(Turn::Theirs(*pieces));
+        if let Some(given) = &mut self.given {
+            is_turn(Turn::Theirs(*given));
+            *given += frame.data_ref().map_or(0, Bytes::len) as u64;
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -232,7 +221,7 @@ impl HttpBody for Paced {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if this.pieces.is_none() {
+        if this.given.is_none() {
             let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
             return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|bytes| this.tied(bytes)))));
         }
@@ -274,6 +263,8 @@ impl HttpBody for Paced {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Serves an answer whose peer asks for a piece each time that so long has passed, and returns after how long it was
@@ -281,8 +272,8 @@ mod tests {
     async fn reset_after(between: Duration, memory: AnswerMemory) -> Duration {
         let begun = Instant::now();
         let answer = async move {
-            for piece in 1..1_000 {
-                is_turn(Turn::Theirs(piece));
+            for piece in 0..999 {
+                is_turn(Turn::Theirs(piece * PIECE as u64));
                 tokio::time::sleep(between).await;
             }
         };
@@ -306,6 +297,25 @@ mod tests {
         }
         // 16 KiB each second is fast enough.
         assert_eq!(reset_after(seconds(1), roomy).await, seconds(999));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_saves_up_no_time_by_reading_fast_and_an_idle_stream_is_never_late() {
+        let begun = Instant::now();
+        let hour = Duration::from_secs(3_600);
+        let answer = async {
+            for piece in 0..500 {
+                is_turn(Turn::Theirs(piece * PIECE as u64));
+                tokio::task::yield_now().await;
+            }
+            is_turn(Turn::Ours);
+            tokio::time::sleep(hour).await;
+            is_turn(Turn::Theirs(500 * PIECE as u64));
+            std::future::pending::<()>().await;
+        };
+        let memory = AnswerMemory::new(1 << 26);
+        TURN.scope(Cell::new(Turn::Ours), patiently(Box::pin(answer), memory)).await;
+        assert_eq!(begun.elapsed(), hour + Duration::from_secs(30));
     }
 
     #[test]

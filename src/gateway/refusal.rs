@@ -8,9 +8,14 @@ use super::{
     route::{Dialect, Refused},
     status,
 };
-use crate::model::Error;
+use crate::model::{Error, Payer};
 
-/// ConnectionMemory a call with a failure, as gRPC status or as JSON. What speaks gRPC-web is translated above.
+/// Marks an answer, in its extensions, as the refusal of a payer who calls too often. It may be held back, once nothing else
+/// of the call is left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TooOften(pub(super) Payer);
+
+/// Answers a call with a failure, as gRPC status or as JSON. What speaks gRPC-web is translated above.
 pub(super) fn answer(dialect: Dialect, error: Error) -> Response<Body> {
     match dialect {
         Dialect::Rest => status::refuse(&error).map(Body::from),
@@ -20,7 +25,7 @@ pub(super) fn answer(dialect: Dialect, error: Error) -> Response<Body> {
     }
 }
 
-/// ConnectionMemory above the translation of gRPC-web, where a status without messages is the same but for its name.
+/// Answers above the translation of gRPC-web, where a status without messages is the same but for its name.
 pub(super) fn answer_above(dialect: Dialect, error: Error) -> Response<Body> {
     let mut response = answer(dialect, error);
     let content_type = match dialect {
@@ -32,7 +37,7 @@ pub(super) fn answer_above(dialect: Dialect, error: Error) -> Response<Body> {
     response
 }
 
-/// ConnectionMemory what HTTP itself refuses.
+/// Answers what HTTP itself refuses.
 pub(super) fn http(refused: Refused) -> Response<Body> {
     let mut response = status::refuse_plainly(refused.status, refused.sentence, refused.reason);
     if let Some((name, value)) = refused.header {

@@ -1,7 +1,8 @@
 //! How fast the peer of an HTTP/1.1 connection takes what it asked for, and whether it is still there.
 //!
 //! HTTP/1.1 has one answer at a time, all of which may lie in hyper's buffer while the socket takes nothing. So it is the
-//! socket that is watched: once it takes no more, the peer has to read at a least rate, or the connection is closed.
+//! socket that is watched: while it takes no more, the peer has to read at a least rate ([`Behind`]), or the connection is
+//! closed.
 //!
 //! A peer that has asked for all it wants may close its side before it is answered: it is answered all the same, and hyper
 //! does not look. To somebody who left, a stream would go on until the next write fails: there the end of what the peer
@@ -20,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::patience::allowed;
+use super::least_rate::Behind;
 
 /// What is known of a connection's sending. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -28,10 +29,8 @@ pub(super) struct SendWatch(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Since when the socket has not taken all that there is.
-    blocked: Option<Instant>,
-    /// What it has taken since.
-    sent: u64,
+    /// How far the peer is behind: it is its turn while the socket has not taken all that there is.
+    behind: Behind,
     /// Whether the answer is left to somebody else when it is not read.
     is_exempt: bool,
     /// Whether the answer is a stream, which ends with what its peer sends.
@@ -43,7 +42,12 @@ struct State {
 impl SendWatch {
     /// Says whether the answer that begins is left to somebody else when it is not read.
     pub(super) fn exempt(&self, is_exempt: bool) {
-        self.0.lock().is_exempt = is_exempt;
+        let mut state = self.0.lock();
+        if state.is_exempt && !is_exempt {
+            // What it did not read meanwhile was not looked at.
+            state.behind.forgive();
+        }
+        state.is_exempt = is_exempt;
     }
 
     /// Says whether the answer that begins is a stream, which is nobody's once its peer has closed.
@@ -58,7 +62,7 @@ impl SendWatch {
     /// Says whether the peer's end may be told: hyper forgets what the socket has not taken by then.
     fn poll_sent(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.blocked.is_none() {
+        if !state.behind.is_theirs() {
             return Poll::Ready(());
         }
         state.reader = Some(context.waker().clone());
@@ -68,25 +72,39 @@ impl SendWatch {
     /// Returns by when the peer must have read more; none where it is not its turn.
     pub(super) fn deadline(&self, is_tight: bool) -> Option<Instant> {
         let state = self.0.lock();
-        let since = state.blocked.filter(|_| !state.is_exempt)?;
-        Some(since + allowed(state.sent, is_tight))
+        state.behind.deadline(is_tight).filter(|_| !state.is_exempt)
     }
 
     fn wrote(&self, offered: usize, taken: &Poll<io::Result<usize>>) {
         let mut state = self.0.lock();
         match taken {
-            Poll::Pending => {
-                state.blocked.get_or_insert_with(Instant::now);
-            }
-            Poll::Ready(Ok(count)) if *count >= offered => {
-                state.blocked = None;
-                state.sent = 0;
-                if let Some(reader) = state.reader.take() {
-                    reader.wake();
+            Poll::Pending => state.behind.theirs(),
+            Poll::Ready(Ok(count)) => {
+                state.behind.took(*count as u64);
+                if *count >= offered {
+                    state.sent_all();
                 }
             }
-            Poll::Ready(Ok(count)) => state.sent += *count as u64,
             Poll::Ready(Err(_)) => {}
+        }
+    }
+
+    /// Counts what was written and lies in TLS.
+    fn flushed(&self, done: &Poll<io::Result<()>>) {
+        let mut state = self.0.lock();
+        match done {
+            Poll::Pending => state.behind.theirs(),
+            Poll::Ready(Ok(())) => state.sent_all(),
+            Poll::Ready(Err(_)) => {}
+        }
+    }
+}
+
+impl State {
+    fn sent_all(&mut self) {
+        self.behind.ours();
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
         }
     }
 }
@@ -174,7 +192,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look(context)?;
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.watch.flushed(&flushed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -200,12 +220,84 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
         time::advance,
     };
 
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Offers buffers of a kilobyte to a peer that takes each of them whole, so long after it was offered. Returns when the
+    /// peer was late.
+    async fn late_after(each: Duration) -> Option<Duration> {
+        const BUFFER: [u8; 1024] = [0; 1024];
+        let (mut peer, ours) = duplex(BUFFER.len());
+        let (begun, watch) = (Instant::now(), SendWatch::default());
+        let mut ours = Watched::new(ours, watch.clone());
+        ours.write_all(&BUFFER).await.unwrap();
+        for _ in 0..1_000 {
+            let mut writing = Box::pin(ours.write_all(&BUFFER));
+            assert!((&mut writing).now_or_never().is_none());
+            advance(each).await;
+            if watch.deadline(false).is_some_and(|deadline| deadline <= Instant::now()) {
+                return Some(begun.elapsed());
+            }
+            peer.read_exact(&mut BUFFER.clone()).await.unwrap();
+            writing.await.unwrap();
+            assert_eq!(watch.deadline(false), None, "all of it was taken");
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_each_buffer_whole_but_drips_is_late() {
+        assert_eq!(late_after(SECOND * 5).await, Some(SECOND * 35));
+        assert_eq!(late_after(SECOND).await, Some(SECOND * 35));
+        assert_eq!(late_after(SECOND / 8).await, None, "8 KiB each second");
+    }
+
+    /// Takes whatever is written, and sends it when it is told to, as TLS does.
+    struct Buffering {
+        sends: bool,
+    }
+
+    impl AsyncWrite for Buffering {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.sends { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Buffering {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_tls_has_not_sent_is_not_taken() {
+        let watch = SendWatch::default();
+        let mut ours = Watched::new(Buffering { sends: false }, watch.clone());
+        ours.write_all(&[0; 1024]).await.unwrap();
+        assert!(ours.flush().now_or_never().is_none());
+        assert_eq!(watch.deadline(false), Some(Instant::now() + SECOND * 30));
+        advance(SECOND * 10).await;
+        assert!(ours.flush().now_or_never().is_none());
+        assert_eq!(watch.deadline(false), Some(Instant::now() + SECOND * 20));
+        ours.io.sends = true;
+        ours.flush().await.unwrap();
+        assert_eq!(watch.deadline(false), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_has_a_deadline_until_all_is_taken() {

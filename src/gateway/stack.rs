@@ -34,7 +34,8 @@ use super::{
     lent::{Lent, lend},
     origin::{self, Origins},
     patience::{MayLieUnread, Paced, Streaming},
-    refusal, rest, rest_limits,
+    refusal::{self, TooOften},
+    rest, rest_limits,
     route::{Dialect, Refused, Route, normalise},
     status::refuse,
     trace::{RequestIds, TraceLayer},
@@ -97,6 +98,7 @@ pub struct Stack {
     trusted_proxies: Arc<[IpNet]>,
     answers_preflights: bool,
     memory: AnswerMemory,
+    budget: Budget,
     strict_transport: bool,
 }
 
@@ -113,13 +115,13 @@ impl Stack {
             metrics_token: parts.metrics_token,
             web_dir: parts.web_dir,
         };
-        let (grpc, health) = Grpc::new(parts.rooms, parts.chat);
+        let (grpc, health) = Grpc::new(parts.rooms, parts.chat, parts.budget.clone());
         let steer = Steer {
             origins: Origins::new(&parts.cors_origins, Arc::clone(&trusted_proxies)),
             grpc: auth.layer(grpc.clone()),
             grpc_web: GrpcWebLayer::new().layer(auth.layer(grpc)),
             rest: auth.layer(Rest(rest::router(rest))),
-            budget: parts.budget,
+            budget: parts.budget.clone(),
         };
         let service = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(RequestIds::new(&parts.clock)))
@@ -134,6 +136,7 @@ impl Stack {
             trusted_proxies,
             answers_preflights: !parts.cors_origins.is_empty(),
             memory,
+            budget: parts.budget,
             strict_transport: parts.strict_transport,
         };
         (stack, health)
@@ -192,7 +195,7 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         request.extensions_mut().insert(ClientAddress(address));
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.stack.service.clone().oneshot(request);
-        let sending = self.peer.sending.clone();
+        let (sending, budget) = (self.peer.sending.clone(), self.stack.budget.clone());
         sending.stream(false);
         Box::pin(async move {
             let mut response = answering.await?;
@@ -202,6 +205,10 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
             sending.exempt(response.extensions().get::<MayLieUnread>().is_some());
             sending.stream(response.extensions().get::<Streaming>().is_some());
             lender.settle(&mut response).await;
+            // Here, where the request and what the layers made of it are gone: what is held costs little.
+            if let Some(TooOften(payer)) = response.extensions_mut().remove() {
+                budget.hold_back(payer).await;
+            }
             secure(&mut response, strict_transport);
             Ok(Paced::new(response))
         })
@@ -310,8 +317,8 @@ impl Service<Request<Lent>> for Steer {
                     if let Some(payer) = payer
                         && let Err(error) = budget.pay(payer, Cost::Read)
                     {
-                        budget.hold_back(payer).await;
                         response = refusal::answer(Dialect::Rest, error);
+                        response.extensions_mut().insert(TooOften(payer));
                     }
                     if is_head {
                         *response.body_mut() = Body::default();

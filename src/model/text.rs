@@ -16,7 +16,7 @@ fn has_nul(text: &str) -> bool {
 }
 
 /// A user name: at least 6 bytes, a digit among them, no special character, at most 255 characters. New ones are in NFC, of
-/// one script, and nothing in them is invisible.
+/// one script, and nothing in them is invisible or out of use.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Arc<str>);
 
@@ -147,7 +147,7 @@ impl RoomPassword {
     }
 }
 
-/// A room's name: 0 to 128 characters.
+/// A room's name: 0 to 128 characters, one of which can be seen where there are any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomName(String);
 
@@ -156,7 +156,7 @@ impl RoomName {
     ///
     /// # Errors
     /// [`Error::InvalidRoomName`] where it is too long or holds U+0000, [`Error::FlawedRoomName`] where it holds another
-    /// control or formatting character.
+    /// control or formatting character, or shows nothing.
     pub fn parse(text: String) -> Result<Self> {
         if text.chars().count() > 128 || has_nul(&text) {
             return Err(Error::InvalidRoomName);

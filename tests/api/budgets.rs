@@ -1,14 +1,16 @@
 //! What each caller may spend: calls, rooms, sessions, turns at the database. Who goes beyond is told when to come
 //! again, in their dialect, and nobody else notices. Honest use never meets the limits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grpcchatter_proto::v1::{
     CreateChatRoomRequest, ListChatRoomsRequest, ListMessagesRequest, SendMessageRequest,
 };
+use http::uri::PathAndQuery;
 use serde_json::json;
 use tokio::{net::TcpSocket, task::JoinSet};
-use tonic::Code;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
@@ -19,6 +21,9 @@ on_each_database! {
     who_calls_too_often_is_told_when_to_come_again_in_their_dialect,
     who_shows_no_token_pays_for_their_network,
     a_refused_call_is_paid_for_too,
+    who_is_refused_again_and_again_is_answered_late_in_every_dialect,
+    each_request_inside_a_side_stream_is_paid_for,
+    what_is_asked_beside_the_rooms_has_a_few_kilobytes,
     probes_are_answered_when_their_network_has_spent_its_share,
     a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_the_limits,
     five_thousand_streams_that_come_back_at_once_are_all_taken,
@@ -110,6 +115,97 @@ async fn a_refused_call_is_paid_for_too(database: Database) {
         let mut connection = from([127, 0, 0, host], &app).await;
         assert!(refused_of(&mut connection, 20, method, path).await >= 5, "{method} {path}");
     }
+}
+
+/// The wait is the rule here, so it is measured; it cannot be shorter than what is looked for on any machine.
+async fn who_is_refused_again_and_again_is_answered_late_in_every_dialect(database: Database) {
+    let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
+    let mut refused = JoinSet::new();
+    for (host, path, content_type) in [
+        (2, "/account", ""),
+        (3, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc"),
+        (4, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web+proto"),
+        (5, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web-text+proto"),
+        // What is refused above the layer that others are refused in.
+        (6, "/grpcchatter.v1.ChatService/ListMessages", "text/plain"),
+    ] {
+        let mut connection = from([127, 0, 0, host], &app).await;
+        refused.spawn(async move {
+            let begun = Instant::now();
+            // Ten are paid for, and twenty refusals more are answered at once; meanwhile ten drain each second.
+            for _ in 0..45 {
+                let headers = [("content-type", content_type), ("te", "trailers")];
+                connection.send(request("POST", path, &headers, "")).await;
+            }
+            (begun.elapsed(), path, content_type)
+        });
+    }
+    for (took, path, content_type) in refused.join_all().await {
+        assert!(took >= Duration::from_secs(1), "{path} {content_type}: {took:?}");
+    }
+}
+
+/// The message of `ServerReflectionRequest` that asks for all services.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListServices {
+    #[prost(string, tag = "7")]
+    list_services: String,
+}
+
+/// Where reflection answers.
+const REFLECTION: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// Sends these requests on one stream of reflection. Returns how many were answered, and how the stream ended.
+async fn reflected(app: &TestApp, path: &'static str, requests: Vec<ListServices>) -> (usize, Status) {
+    let codec = ProstCodec::<ListServices, ()>::default();
+    let asked = Request::new(tokio_stream::iter(requests));
+    let mut grpc = app.anonymous().ready().await.unwrap();
+    let answer = grpc.streaming(asked, PathAndQuery::from_static(path), codec);
+    let mut answers = match within("the head of the answers", answer).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return (0, status),
+    };
+    let mut answered = 0;
+    loop {
+        match within("an answer or an end", answers.message()).await {
+            Ok(Some(())) => answered += 1,
+            Ok(None) => return (answered, Status::ok("")),
+            Err(status) => return (answered, status),
+        }
+    }
+}
+
+async fn each_request_inside_a_side_stream_is_paid_for(database: Database) {
+    let list = || ListServices { list_services: "*".to_owned() };
+    for path in REFLECTION {
+        let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "2")]).await;
+        let (answered, end) = reflected(&app, path, vec![list(); 5]).await;
+        assert_eq!((answered, end.code()), (5, Code::Ok), "{end:?}");
+        let (answered, end) = reflected(&app, path, vec![list(); 1_000]).await;
+        assert!(answered < 100, "{answered} requests were answered");
+        let delay = end.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert!(delay.is_some_and(|delay| delay <= Duration::from_secs(1)), "{delay:?}");
+        Err::<(), _>(end).refused(Code::ResourceExhausted, "RATE_LIMITED");
+    }
+}
+
+async fn what_is_asked_beside_the_rooms_has_a_few_kilobytes(database: Database) {
+    let app = TestApp::start(&database).await;
+    let large = "x".repeat(5_000);
+    for path in REFLECTION {
+        let (_, end) = reflected(&app, path, vec![ListServices { list_services: large.clone() }]).await;
+        Err::<(), _>(end).refused(Code::ResourceExhausted, "TOO_LARGE");
+    }
+    let watched = app.anonymous().watch(&large).await.map(drop);
+    watched.refused(Code::ResourceExhausted, "TOO_LARGE");
+    let mut connection = Connection::open(app.address(), Version::H2).await;
+    let checked = Dialect::Native.call(&mut connection, "/grpc.health.v1.Health/Check", &[], &large).await;
+    checked.refused(Code::ResourceExhausted, "TOO_LARGE");
+    let unknown = app.anonymous().watch("nobody").await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound, "what the health service says itself is told as it is");
 }
 
 async fn probes_are_answered_when_their_network_has_spent_its_share(database: Database) {

@@ -1,8 +1,11 @@
 //! What new user names may be: plain to see, and not to be confused with another's.
 
+use grpcchatter_proto::v1::{CreateChatRoomRequest, UpdateChatRoomRequest};
+use tonic::Code;
+
 use crate::{
     accounts::{TAKEN, UNAUTHORIZED, assert_refused, assert_sentence, log_in, register},
-    harness::{Database, PASSWORD, TestApp, on_each_database},
+    harness::{Database, PASSWORD, Refused as _, TestApp, on_each_database},
 };
 
 on_each_database! {
@@ -10,6 +13,7 @@ on_each_database! {
     new_names_are_plain,
     a_name_that_looks_like_another_is_taken,
     both_spellings_of_a_name_are_one,
+    a_room_s_new_name_shows_something,
 }
 
 async fn names_are_case_sensitive_and_no_two_differ_in_it_alone(database: Database) {
@@ -35,6 +39,11 @@ async fn new_names_are_plain(database: Database) {
         ("walker1 ", "no blank at its ends"),
         ("      1", "no blank at its ends"),
         ("walk  er1", "no two in a row"),
+        ("wal\u{138}er1", "out of use: leave out U+0138"),
+        ("walke\u{a783}1", "out of use: leave out U+A783"),
+        ("walk\u{250}r1", "phonetic or technical sign: leave out U+0250"),
+        ("\u{1d00}dministrator1", "phonetic or technical sign: leave out U+1D00"),
+        ("★walker1", "symbol but emoji and those of ASCII: leave out U+2605"),
     ] {
         let answer = register(&app, bad, PASSWORD).await;
         assert_refused(&answer, 400, "INVALID_USER_NAME");
@@ -44,7 +53,9 @@ async fn new_names_are_plain(database: Database) {
             "{sentence}"
         );
     }
-    for good in ["田中taro1", "Нина-01", "محمد12345", "walker 1", "👍walker9"] {
+    for good in
+        ["田中taro1", "Нина-01", "محمد12345", "walker 1", "👍walker9", "O’Brien1", "น้ำฝน01", "ᓄᓇᕗᑦ001"]
+    {
         assert_eq!(register(&app, good, PASSWORD).await.status, 200, "{good}");
     }
 }
@@ -52,7 +63,7 @@ async fn new_names_are_plain(database: Database) {
 async fn a_name_that_looks_like_another_is_taken(database: Database) {
     let app = TestApp::start(&database).await;
     assert_eq!(register(&app, "walker1", PASSWORD).await.status, 200);
-    for twin in ["Walker1", "walkerI1", "waIker1", "wa1ker1"] {
+    for twin in ["Walker1", "walkerI1", "waIker1", "wa1ker1", "vvalker1", "VValker1", "ｗalker1"] {
         let answer = register(&app, twin, PASSWORD).await;
         if twin == "walkerI1" {
             assert_eq!(answer.status, 200, "another name: {answer:?}");
@@ -70,5 +81,35 @@ async fn both_spellings_of_a_name_are_one(database: Database) {
     for spelling in ["cafe\u{301} 1", "caf\u{e9} 1"] {
         assert_eq!(log_in(&app, spelling, PASSWORD).await.status, 200, "{spelling:?}");
         assert_sentence(&register(&app, spelling, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
+    }
+}
+
+/// Both where it is made and where it is renamed; and one that is there keeps its name.
+async fn a_room_s_new_name_shows_something(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let create = |name: &str| CreateChatRoomRequest { room_name: name.to_owned(), ..Default::default() };
+    let room = user.call(create("Tom’s room 👍")).await.unwrap().room.unwrap();
+    for (name, tells) in [
+        ("   ", "U+0020"),
+        ("\u{3164}", "U+3164"),
+        ("\u{2800}", "U+2800"),
+        ("\u{34f}", "U+034F"),
+        (" \u{a0}", "U+0020"),
+    ] {
+        let rename = UpdateChatRoomRequest {
+            short_code: room.short_code.clone(),
+            room_name: Some(name.to_owned()),
+            room_password: None,
+        };
+        for refused in [user.call(create(name)).await.map(drop), user.call(rename).await.map(drop)] {
+            let sentence = refused.as_ref().unwrap_err().message().to_owned();
+            assert!(sentence.starts_with("a room's name shows something: "), "{sentence}");
+            assert!(sentence.contains(tells), "{sentence}");
+            refused.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
+        }
+    }
+    for name in ["", ".", "mixed смесь", "ж\u{3164}"] {
+        user.call(create(name)).await.unwrap();
     }
 }

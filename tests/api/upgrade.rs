@@ -15,7 +15,7 @@ on_each_database! {
 const BEFORE: u32 = 2;
 
 /// The old accounts, by rising id, and whether each is the first of its looks.
-const OLD: [(&str, bool); 7] = [
+const OLD: [(&str, bool); 8] = [
     ("Walker1", true),
     ("walker1", false),
     ("w\u{430}lker1", false),
@@ -23,6 +23,8 @@ const OLD: [(&str, bool); 7] = [
     ("cafe\u{301} 1", true),
     ("caf\u{e9} 1", false),
     ("grace1906", true),
+    // A new one may not be called so.
+    ("\u{1d00}dele1815", true),
 ];
 
 async fn old_database(database: &Database, folder: &TempDir) -> DatabaseConnection {

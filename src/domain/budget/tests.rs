@@ -1,7 +1,10 @@
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use super::*;
+use super::{
+    held_back::{MOST, MOST_OF_ONE},
+    *,
+};
 use crate::model::{Timestamp, UserId};
 
 const NOON: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -144,6 +147,30 @@ async fn calls_that_are_refused_together_are_not_answered_together() {
     // A twentieth of them in each group, or nearly.
     let groups: Vec<usize> = held.chunk_by(|one, next| one == next).map(<[_]>::len).collect();
     assert!(groups.len() >= 20 && groups.iter().all(|group| *group < 80), "{groups:?}");
+}
+
+/// Returns how many of so many refusals of a payer are held back at once, beside those already held.
+fn held<'a>(budget: &'a Budget, payer: Payer, refusals: usize) -> Vec<impl Future<Output = ()> + use<'a>> {
+    let mut refusals: Vec<_> = (0..refusals).map(|_| Box::pin(budget.hold_back(payer))).collect();
+    refusals.retain_mut(|refusal| refusal.now_or_never().is_none());
+    refusals
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_payer_cannot_take_the_places_of_refusals_that_others_are_held_back_in() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let (all, of_one) = (MOST as usize, MOST_OF_ONE as usize);
+    let first = held(&budget, SOMEBODY, 2 * all);
+    assert_eq!(first.len(), of_one);
+    let second = held(&budget, Payer::User(UserId(2)), 2 * all);
+    assert_eq!(second.len(), all - of_one);
+    assert_eq!(held(&budget, Payer::User(UserId(3)), 100).len(), 0, "all have a bound too");
+    drop(first);
+    let third = held(&budget, Payer::User(UserId(3)), 2 * all);
+    assert_eq!(third.len(), of_one);
+    drop(third);
+    futures_util::future::join_all(second).await;
+    assert_eq!(budget.0.held_back.payers(), 0, "nothing is kept of anybody");
 }
 
 /// A bot that sends 50 messages and reads 50 pages a second for a minute, with a client that is slow to notice answers.

@@ -5,6 +5,7 @@ mod deadline;
 mod feed;
 pub(super) mod frames;
 mod service;
+mod side_requests;
 mod side_stream;
 
 use std::{
@@ -21,13 +22,17 @@ use tonic::{Code, Status, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
-use self::side_stream::Opening;
 pub(super) use self::{
     feed::FeedBody,
     service::Service,
     side_stream::{SideStream, SideStreams},
 };
+use self::{
+    side_requests::{MAX_SIDE_REQUEST_BYTES, Paying},
+    side_stream::Opening,
+};
 use super::{
+    access,
     body::Body,
     connection::Peer,
     figures::OpenStream,
@@ -36,7 +41,7 @@ use super::{
     route::{Call, Dialect, Method, Route},
 };
 use crate::{
-    domain::{Rooms, chat::Chat},
+    domain::{Budget, Rooms, chat::Chat, payer},
     model::{Error, Result},
 };
 
@@ -58,6 +63,7 @@ struct Services {
     health: Erased,
     reflection: Erased,
     reflection_alpha: Erased,
+    budget: Budget,
 }
 
 /// Says whether the services are up, to those who ask `grpc.health.v1`. Clones share the state.
@@ -75,8 +81,9 @@ impl Health {
 }
 
 impl Grpc {
-    /// Makes the services of these, and the handle to their health.
-    pub(super) fn new(rooms: Rooms, chat: Chat) -> (Self, Health) {
+    /// Makes the services of these, and the handle to their health. What is asked inside a stream is paid for out of
+    /// `budget`.
+    pub(super) fn new(rooms: Rooms, chat: Chat, budget: Budget) -> (Self, Health) {
         let (reporter, health) = tonic_health::server::health_reporter();
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -87,13 +94,14 @@ impl Grpc {
             ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
         let services = Services {
             chat,
-            health: BoxCloneSyncService::new(health),
+            health: BoxCloneSyncService::new(health.max_decoding_message_size(MAX_SIDE_REQUEST_BYTES)),
             reflection: BoxCloneSyncService::new(
                 reflection().build_v1().expect("the descriptors are the compiler's own"),
             ),
             reflection_alpha: BoxCloneSyncService::new(
                 reflection().build_v1alpha().expect("the descriptors are the compiler's own"),
             ),
+            budget,
         };
         (Self(Arc::new(services)), Health(reporter))
     }
@@ -108,18 +116,15 @@ impl Grpc {
             Ok(asked) => asked.map(|after| Instant::now() + after),
             Err(error) => return refusal::answer(dialect, error),
         };
-        let side = match open_aside(method, &request) {
+        let side = match self.open_aside(method, &mut request) {
             Ok(side) => side,
             Err(error) => return refusal::answer(dialect, error),
         };
-        if let Some(side) = &side {
-            request = request.map(|body| side.bound(body));
-        }
         let answering = async {
             match method {
-                Method::HealthCheck | Method::HealthWatch => serve(&self.0.health, request).await,
-                Method::Reflection => serve(&self.0.reflection, request).await,
-                Method::ReflectionAlpha => serve(&self.0.reflection_alpha, request).await,
+                Method::HealthCheck | Method::HealthWatch => translate(serve(&self.0.health, request).await),
+                Method::Reflection => translate(serve(&self.0.reflection, request).await),
+                Method::ReflectionAlpha => translate(serve(&self.0.reflection_alpha, request).await),
                 _ => {
                     if legacy {
                         request.extensions_mut().insert(Legacy);
@@ -135,6 +140,9 @@ impl Grpc {
             Some(until) => timeout_at(until, answering).await,
             None => Ok(answering.await),
         };
+        if let Some(error) = side.as_ref().and_then(Opening::refused) {
+            return refusal::answer(dialect, error);
+        }
         match answered {
             Ok(mut response) => {
                 let counted = || OpenStream::new(dialect, method, legacy);
@@ -148,6 +156,24 @@ impl Grpc {
             }
             Err(_) => refusal::answer(dialect, Error::DeadlineExceeded),
         }
+    }
+
+    /// Takes a place for a stream that is not a room's, and has what is asked in it paid for.
+    fn open_aside(
+        &self,
+        method: Method,
+        request: &mut Request<tonic::body::Body>,
+    ) -> Result<Option<Opening>> {
+        if !matches!(method, Method::HealthWatch | Method::Reflection | Method::ReflectionAlpha) {
+            return Ok(None);
+        }
+        let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
+        let side = peer.side_streams.open()?;
+        let (budget, payer) = (self.0.budget.clone(), payer().ok_or(Error::Internal)?);
+        let paying = Paying { budget, payer, cost: access::cost_of_method(method) };
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = side.bound(body, paying);
+        Ok(Some(side))
     }
 }
 
@@ -167,15 +193,6 @@ impl tower::Service<Request<tonic::body::Body>> for Grpc {
     }
 }
 
-/// Takes a place for a stream that is not a room's.
-fn open_aside(method: Method, request: &Request<tonic::body::Body>) -> Result<Option<Opening>> {
-    if !matches!(method, Method::HealthWatch | Method::Reflection | Method::ReflectionAlpha) {
-        return Ok(None);
-    }
-    let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
-    peer.side_streams.open().map(Some)
-}
-
 async fn serve(service: &Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
     let Ok(response) = service.clone().oneshot(request).await;
     response
@@ -188,7 +205,9 @@ fn canonical(method: Method) -> Uri {
 /// Says in our words what tonic refuses by itself: too large a request, and one that is not what it should be.
 fn translate(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
     let refused = Status::from_header_map(response.headers());
-    match refused.filter(|status| status.code() != Code::Ok && status.details().is_empty()) {
+    // That there is no such service is what tonic's health service itself has to say.
+    let is_tonics = |status: &Status| !matches!(status.code(), Code::Ok | Code::NotFound);
+    match refused.filter(|status| is_tonics(status) && status.details().is_empty()) {
         Some(status) => Status::from(from_tonic(&status)).into_http(),
         None => response,
     }

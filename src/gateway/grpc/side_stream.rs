@@ -17,7 +17,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use tonic::{Code, Status, body::Body};
 
-use super::feed::trailers;
+use super::{
+    feed::trailers,
+    side_requests::{Paying, Refused, SideRequests},
+};
 use crate::{
     gateway::figures::OpenStream,
     model::{Error, Result},
@@ -49,7 +52,7 @@ impl SideStreams {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| Error::TooManyStreams { limit: MOST })?;
         let (ending, over) = (self.ending.clone(), CancellationToken::new().drop_guard());
-        Ok(Opening { ending, place, over })
+        Ok(Opening { ending, place, over, refused: Refused::default() })
     }
 }
 
@@ -58,16 +61,20 @@ pub(super) struct Opening {
     ending: CancellationToken,
     place: OwnedSemaphorePermit,
     over: DropGuard,
+    refused: Refused,
 }
 
 impl Opening {
     /// Ends the request when the stream does: the task behind reflection waits for more of it, and holds the stream open
-    /// for as long.
-    pub(super) fn bound(&self, request: Body) -> Body {
-        Body::new(UntilOver {
-            request: Some(request),
-            over: Box::pin(self.over.token().clone().cancelled_owned()),
-        })
+    /// for as long. And has what is asked in it paid for.
+    pub(super) fn bound(&self, request: Body, paying: Paying) -> Body {
+        let over = self.over.token().clone().cancelled_owned();
+        Body::new(SideRequests::new(request, over, paying, self.refused.clone()))
+    }
+
+    /// Says what was refused before the stream began.
+    pub(super) fn refused(&self) -> Option<Error> {
+        self.refused.get()
     }
 
     /// Makes the body of the answer.
@@ -77,6 +84,7 @@ impl Opening {
             ending: Box::pin(self.ending.cancelled_owned()),
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
             counted,
+            refused: self.refused,
             _held: (self.place, self.over),
         }
     }
@@ -88,6 +96,8 @@ pub(crate) struct SideStream {
     ending: Pin<Box<WaitForCancellationFutureOwned>>,
     deadline: Option<Pin<Box<Sleep>>>,
     counted: OpenStream,
+    /// Why the requests in it have ended.
+    refused: Refused,
     /// The place among others, and the end of the request.
     _held: (OwnedSemaphorePermit, DropGuard),
 }
@@ -123,6 +133,9 @@ impl HttpBody for SideStream {
         match std::task::ready!(Pin::new(answer).poll_frame(context)) {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
+                    if let Some(error) = this.refused.get() {
+                        return this.end(error);
+                    }
                     let status = Status::from_header_map(trailers);
                     this.answer = None;
                     this.counted.end(status.map_or(Code::Ok, |status| status.code()));
@@ -143,28 +156,5 @@ impl HttpBody for SideStream {
 
     fn is_end_stream(&self) -> bool {
         self.answer.is_none()
-    }
-}
-
-/// A request that ends when its answer has.
-struct UntilOver {
-    request: Option<Body>,
-    over: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl HttpBody for UntilOver {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        if this.over.as_mut().poll(context).is_ready() {
-            this.request = None;
-        }
-        let Some(request) = &mut this.request else { return Poll::Ready(None) };
-        Pin::new(request).poll_frame(context)
     }
 }

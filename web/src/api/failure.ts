@@ -52,9 +52,10 @@ export function failureOf(thrown: unknown): Failure {
 const SENTENCES: Record<string, string> = {
   INVALID_CREDENTIALS: "This name and password do not fit together.",
   USER_NAME_TAKEN: "This name, or one that looks like it, is taken. Try another one.",
-  INVALID_USER_NAME: "A name needs at least 6 characters, a digit, no special or invisible characters, and letters of one script.",
+  INVALID_USER_NAME:
+    "A name needs at least 6 characters, a digit, no special, invisible or unusual characters, and letters of one script.",
   INVALID_PASSWORD: "A password needs at least 6 characters: upper and lower case, a digit and a special character.",
-  INVALID_ROOM_NAME: "A room's name has at most 128 characters, none of them invisible.",
+  INVALID_ROOM_NAME: "A room's name has at most 128 characters, none of them invisible, and not blanks alone.",
   INVALID_SHORT_CODE: "This is not the code of a room.",
   INVALID_MESSAGE: "The server cannot store this text.",
   MESSAGE_TOO_LONG: "The message is too long for this server.",
@@ -63,6 +64,7 @@ const SENTENCES: Record<string, string> = {
   WRONG_ROOM_PASSWORD: "The room asks for a password, and this was not it.",
   NOT_ROOM_OWNER: "Only the owner of the room may do this.",
   NOT_A_MEMBER: "You are not a member of this room any more.",
+  FOREIGN_ORIGIN: "This page comes from another address than the server, which does not let it in.",
   BANNED: "The owner has banned you from this room.",
   ROOM_NOT_FOUND: "There is no room with this code.",
   USER_NOT_FOUND: "There is nobody of this name.",
@@ -74,8 +76,10 @@ const SENTENCES: Record<string, string> = {
   STORAGE_FULL: "The server has no space left for new messages.",
   OVERLOADED: "The server is too busy.",
   DATABASE_UNAVAILABLE: "The server cannot reach its database.",
+  DEADLINE_EXCEEDED: "The server took too long.",
   INTERNAL: "Something went wrong in the server.",
   TOKEN_INVALID: "This invitation is not valid.",
+  TOKEN_WRONG_KIND: "This invitation is not valid.",
   TOKEN_EXPIRED: "This invitation has expired. Ask for a new one.",
   TOKEN_REVOKED: "This invitation is not valid any more. Ask for a new one.",
 };

@@ -7,6 +7,7 @@ const source = `
   export { createGrpcWebTransport } from "@connectrpc/connect-web";
   export { ChatService } from "../../src/gen/grpcchatter/v1/chat_pb";
   export { uuidv7 } from "../../src/uuid";
+  export * as failure from "../../src/api/failure";
   export * as text from "../../src/text";
   export * as window from "../../src/ui/window";
   export { Log } from "../../src/room/log";

@@ -20,7 +20,8 @@ macro_rules! special {
 pub(in super::super) fn user_name() -> Schema {
     text(
         "At least 6 bytes and a digit; no special character. No control, formatting or invisible character, no blank but \
-         U+0020, none at an end and no two in a row; letters of one script (UTS 39, highly restrictive). Taken in NFC.",
+         U+0020, none at an end and no two in a row; letters of one script (UTS 39, highly restrictive), none that is \
+         phonetic or out of use; no symbol but emoji and those of ASCII. Taken in NFC.",
         255,
         &[concat!("^[^", special!(), r"\u0000-\u001f\u007f-\u00a0\u00ad]*$"), "^[^ ]( ?[^ ])*$", "[0-9]"],
     )

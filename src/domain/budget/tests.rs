@@ -48,7 +48,7 @@ fn a_network_pays_for_who_shows_no_token_and_its_probes_are_apart() {
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 0, "it has one bucket for both");
     assert_eq!(passed(&budget, Payer::at("2001:db8::2".parse().unwrap()), Cost::Read, 1), 0, "the same /64");
     assert_eq!(passed(&budget, Payer::at("2001:db8:0:1::1".parse().unwrap()), Cost::Read, 1), 1);
-    assert_eq!(passed(&budget, here, Cost::Probe, 1), 1);
+    assert_eq!(passed(&budget, here, Cost::Probe, 10_000), 2_000, "and another for them");
     clock.set(NOON + Duration::from_secs(1));
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 200);
 }
@@ -88,6 +88,34 @@ async fn four_writes_of_one_user_are_under_way_at_a_time() {
 }
 
 #[tokio::test]
+async fn messages_wait_for_no_other_calls_of_their_user() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let mut under_way = Vec::new();
+    for _ in 0..16 {
+        under_way.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
+    }
+    let mut waiting = Box::pin(budget.enter(SOMEBODY, Cost::Write));
+    assert!((&mut waiting).now_or_never().is_none());
+    for _ in 0..16 {
+        let message = budget.enter(SOMEBODY, Cost::Message).now_or_never().expect("it does not wait");
+        under_way.push(message.unwrap());
+    }
+    assert!(budget.enter(SOMEBODY, Cost::Message).now_or_never().is_none(), "but for one another");
+}
+
+#[tokio::test]
+async fn forms_that_never_come_keep_nobody_of_their_network_from_reading() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let here = Payer::at("192.0.2.1".parse().unwrap());
+    let mut under_way = Vec::new();
+    for _ in 0..256 {
+        under_way.push(budget.enter(here, Cost::Write).await.unwrap());
+    }
+    assert!(budget.enter(here, Cost::Write).now_or_never().is_none());
+    assert!(budget.enter(here, Cost::Read).now_or_never().is_some());
+}
+
+#[tokio::test]
 async fn a_limit_below_the_weight_of_a_write_lets_one_through_at_a_time() {
     let (budget, _) = budget(BudgetConfig { calls_per_user: 1, ..BudgetConfig::default() });
     let first = budget.enter(SOMEBODY, Cost::Write).await.unwrap();
@@ -123,6 +151,19 @@ async fn who_is_refused_again_and_again_is_answered_late() {
     assert_eq!(begun.elapsed(), HELD_BACK);
     budget.hold_back(Payer::User(UserId(2))).await;
     assert_eq!(begun.elapsed(), HELD_BACK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_answers_are_held_back_and_no_more() {
+    let (budget, _) = budget(BudgetConfig::default());
+    for _ in 0..20 {
+        budget.hold_back(SOMEBODY).await;
+    }
+    let mut held: Vec<_> = (0..MOST_HELD_BACK).map(|_| Box::pin(budget.hold_back(SOMEBODY))).collect();
+    assert!(held.iter_mut().all(|answer| answer.now_or_never().is_none()));
+    assert!(budget.hold_back(SOMEBODY).now_or_never().is_some(), "it is given at once");
+    drop(held.pop());
+    assert!(budget.hold_back(SOMEBODY).now_or_never().is_none());
 }
 
 /// A bot that sends 50 messages and reads 50 pages a second for a minute, with a client that is slow to notice answers.

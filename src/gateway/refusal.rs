@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::Error;
 
-/// ConnectionMemory a call with a failure, as gRPC status or as JSON. What speaks gRPC-web is translated above.
+/// Answers a call with a failure, as gRPC status or as JSON. What speaks gRPC-web is translated above.
 pub(super) fn answer(dialect: Dialect, error: Error) -> Response<Body> {
     match dialect {
         Dialect::Rest => status::refuse(&error).map(Body::from),
@@ -20,7 +20,7 @@ pub(super) fn answer(dialect: Dialect, error: Error) -> Response<Body> {
     }
 }
 
-/// ConnectionMemory above the translation of gRPC-web, where a status without messages is the same but for its name.
+/// Answers above the translation of gRPC-web, where a status without messages is the same but for its name.
 pub(super) fn answer_above(dialect: Dialect, error: Error) -> Response<Body> {
     let mut response = answer(dialect, error);
     let content_type = match dialect {
@@ -32,7 +32,7 @@ pub(super) fn answer_above(dialect: Dialect, error: Error) -> Response<Body> {
     response
 }
 
-/// ConnectionMemory what HTTP itself refuses.
+/// Answers what HTTP itself refuses.
 pub(super) fn http(refused: Refused) -> Response<Body> {
     let mut response = status::refuse_plainly(refused.status, refused.sentence, refused.reason);
     if let Some((name, value)) = refused.header {

@@ -65,12 +65,12 @@ struct Refusal<'a> {
     reason: &'a str,
 }
 
-/// ConnectionMemory a REST call with a failure.
+/// Answers a REST call with a failure.
 pub(crate) fn refuse(error: &Error) -> Response {
     refuse_with(error, table(error.kind()).1, &error.to_string())
 }
 
-/// ConnectionMemory a REST call with a failure in other words, or with another status, than the tables say: some of the
+/// Answers a REST call with a failure in other words, or with another status, than the tables say: some of the
 /// original's answers are kept.
 pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> Response {
     let mut response = refuse_plainly(status, sentence, error.reason());
@@ -83,7 +83,7 @@ pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> 
     response
 }
 
-/// ConnectionMemory a REST call that HTTP itself refuses, such as a method that a path does not take.
+/// Answers a REST call that HTTP itself refuses, such as a method that a path does not take.
 pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &'static str) -> Response {
     REFUSALS.increment([reason]);
     (status, Json(Refusal { error: sentence, reason })).into_response()

@@ -65,7 +65,7 @@ pub(super) fn log_in(done: LogIn) -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 
-/// ConnectionMemory a failure as the tables say.
+/// Answers a failure as the tables say.
 pub(super) fn or_refusal<T>(result: Result<T>, answer: impl FnOnce(T) -> Response) -> Response {
     result.map_or_else(|error| refuse(&error), answer)
 }

@@ -66,7 +66,7 @@ pub(super) fn router(rest: Rest) -> Router {
         .with_state(rest)
 }
 
-/// ConnectionMemory a call with a method that the path does not take; axum adds `Allow`.
+/// Answers a call with a method that the path does not take; axum adds `Allow`.
 fn method_not_allowed() -> Response {
     refuse_plainly(
         StatusCode::METHOD_NOT_ALLOWED,

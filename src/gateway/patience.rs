@@ -318,6 +318,37 @@ mod tests {
         assert_eq!(begun.elapsed(), hour + Duration::from_secs(30));
     }
 
+    #[tokio::test]
+    async fn memory_is_taken_until_the_last_of_an_answers_bytes_is_gone() {
+        const LENGTH: usize = 100_000;
+        let memory = AnswerMemory::new(1 << 26);
+        let connection = memory.connection(true);
+        let given = async || {
+            let reservation = connection.reserve(None, LENGTH).await.unwrap();
+            let body = Body::from(axum::body::Body::from(vec![b'x'; LENGTH]));
+            let mut response = Response::new(body);
+            *Held::in_answer(&mut response) = Held::memory(reservation);
+            // As hyper does: it takes the frames, and has no use for the body then.
+            let mut body = Box::pin(Paced::new(response).into_body());
+            let mut pieces = Vec::new();
+            while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+                pieces.push(frame.unwrap().into_data().unwrap());
+            }
+            pieces
+        };
+        for is_http2 in [false, true] {
+            let mut pieces = match is_http2 {
+                true => TURN.scope(Cell::new(Turn::Ours), given()).await,
+                false => given().await,
+            };
+            let last = pieces.pop();
+            drop(pieces);
+            assert!(memory.taken() >= LENGTH, "the last piece lies somewhere");
+            drop(last);
+            assert_eq!(memory.taken(), 0);
+        }
+    }
+
     #[test]
     fn an_answer_comes_in_pieces_of_which_none_is_tiny() {
         for length in [SMALL + 1, PIECE, PIECE + 1, PIECE + END, PIECE + END + 1, PIECE + 2 * END, 100_000] {

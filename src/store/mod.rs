@@ -41,6 +41,8 @@ mod sessions;
 mod setup;
 #[cfg(test)]
 pub(crate) mod temporary;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use accounts::Credentials;

@@ -12,6 +12,7 @@ on_each_database! {
     names_are_case_sensitive_and_no_two_differ_in_it_alone,
     new_names_are_plain,
     a_name_that_looks_like_another_is_taken,
+    capitals_make_no_other_name,
     both_spellings_of_a_name_are_one,
     a_room_s_new_name_shows_something,
 }
@@ -71,6 +72,15 @@ async fn a_name_that_looks_like_another_is_taken(database: Database) {
             assert_sentence(&answer, 400, "USER_NAME_TAKEN", TAKEN);
         }
         assert_eq!(log_in(&app, twin, PASSWORD).await.status == 200, twin == "walkerI1", "{twin}");
+    }
+}
+
+/// `m` looks like `rn`, and `M` like neither.
+async fn capitals_make_no_other_name(database: Database) {
+    let app = TestApp::start(&database).await;
+    assert_eq!(register(&app, "marmot1", PASSWORD).await.status, 200);
+    for twin in ["Marmot1", "MARMOT1", "rnarmot1"] {
+        assert_sentence(&register(&app, twin, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
     }
 }
 

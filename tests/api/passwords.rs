@@ -16,12 +16,13 @@ use tokio::{net::TcpSocket, sync::Notify, task::JoinSet};
 use tonic_types::StatusExt as _;
 
 use crate::harness::{
-    Answer, Caller, Connection, DEADLINE, Database, PASSWORD, Process, TestApp, Version, on_each_database,
-    report, request, within,
+    Answer, Caller, Connection, DEADLINE, Database, PASSWORD, Process, TestApp, Version, new_name,
+    on_each_database, report, request, within,
 };
 
 on_each_database! {
     an_address_that_fills_the_queue_keeps_no_other_out,
+    a_customer_with_many_networks_keeps_no_other_out,
     an_account_that_sets_many_room_passwords_keeps_no_other_out,
 }
 
@@ -101,6 +102,41 @@ async fn an_address_that_fills_the_queue_keeps_no_other_out(database: Database) 
     }
     report("log-ins beside an address that fills the queue", &format!("{let_in} of 26 let in"));
     flood.shutdown().await;
+}
+
+/// An IPv6 customer may have 65,536 networks.
+async fn a_customer_with_many_networks_keeps_no_other_out(database: Database) {
+    let app = TestApp::with(&database, &[("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let user = app.user().await;
+    let from = |path: &str, name: &str, client: &str| {
+        let body = json!({"user_name": name, "password": PASSWORD}).to_string();
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", client)];
+        request("POST", path, &headers, body.into_bytes())
+    };
+    for path in ["/login", "/register"] {
+        let (mut flood, pressure) = (JoinSet::new(), Pressure::default());
+        for network in 0..crowd() {
+            let (address, user, pressure) = (app.address(), user.name.clone(), pressure.clone());
+            flood.spawn(async move {
+                let client = format!("2001:db8:0:{network:x}::1");
+                let mut connection = Connection::open(address, Version::H1).await;
+                loop {
+                    let name = if path == "/login" { user.clone() } else { new_name() };
+                    let answer = connection.send(from(path, &name, &client)).await;
+                    if answer.status == 503 {
+                        pressure.refused().await;
+                    }
+                }
+            });
+        }
+        for others in 0..10 {
+            pressure.is_full().await;
+            let mut connection = Connection::open(app.address(), Version::H1).await;
+            let answer = connection.send(from("/login", &user.name, "192.0.2.1")).await;
+            assert_eq!(answer.status, 200, "{path}, after {others} others: {answer:?}");
+        }
+        flood.shutdown().await;
+    }
 }
 
 async fn an_account_that_sets_many_room_passwords_keeps_no_other_out(database: Database) {

@@ -51,7 +51,7 @@ fn a_network_pays_for_who_shows_no_token_and_its_probes_are_apart() {
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 0, "it has one bucket for both");
     assert_eq!(passed(&budget, Payer::at("2001:db8::2".parse().unwrap()), Cost::Read, 1), 0, "the same /64");
     assert_eq!(passed(&budget, Payer::at("2001:db8:0:1::1".parse().unwrap()), Cost::Read, 1), 1);
-    assert_eq!(passed(&budget, here, Cost::Probe, 1), 1);
+    assert_eq!(passed(&budget, here, Cost::Probe, 10_000), 2_000, "and another for them");
     clock.set(NOON + Duration::from_secs(1));
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 200);
 }
@@ -88,6 +88,34 @@ async fn four_writes_of_one_user_are_under_way_at_a_time() {
     assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_none());
     under_way.pop();
     assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn messages_wait_for_no_other_calls_of_their_user() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let mut under_way = Vec::new();
+    for _ in 0..16 {
+        under_way.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
+    }
+    let mut waiting = Box::pin(budget.enter(SOMEBODY, Cost::Write));
+    assert!((&mut waiting).now_or_never().is_none());
+    for _ in 0..16 {
+        let message = budget.enter(SOMEBODY, Cost::Message).now_or_never().expect("it does not wait");
+        under_way.push(message.unwrap());
+    }
+    assert!(budget.enter(SOMEBODY, Cost::Message).now_or_never().is_none(), "but for one another");
+}
+
+#[tokio::test]
+async fn forms_that_never_come_keep_nobody_of_their_network_from_reading() {
+    let (budget, _) = budget(BudgetConfig::default());
+    let here = Payer::at("192.0.2.1".parse().unwrap());
+    let mut under_way = Vec::new();
+    for _ in 0..256 {
+        under_way.push(budget.enter(here, Cost::Write).await.unwrap());
+    }
+    assert!(budget.enter(here, Cost::Write).now_or_never().is_none());
+    assert!(budget.enter(here, Cost::Read).now_or_never().is_some());
 }
 
 #[tokio::test]

@@ -84,6 +84,8 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::*;
 
     const TEXT: Document = Document {
@@ -122,6 +124,15 @@ mod tests {
             ("brx", ""),
         ] {
             assert_eq!(answered("accept-encoding", accept).1, encoding, "{accept}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_answer_has_bytes_that_were_made_for_it() {
+        for (accept, text) in [("br", TEXT.brotli), ("gzip", TEXT.gzip), ("identity", Some(TEXT.plain))] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
+            let body = TEXT.answer(&headers).into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.as_ptr(), text.unwrap().as_ptr(), "{accept}");
         }
     }
 

@@ -27,6 +27,7 @@ mod report;
 mod rpc;
 mod streams;
 mod tls;
+mod unread;
 mod victim;
 
 pub(crate) use self::{
@@ -48,6 +49,7 @@ pub(crate) use self::{
     rpc::{Rpc, SUBSCRIBE},
     streams::{Chat, Subscription},
     tls::{Certificate, connect},
+    unread::{Unread, fill, length},
     victim::Victim,
 };
 

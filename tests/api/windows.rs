@@ -1,0 +1,59 @@
+//! How much of requests that nobody reads yet the server takes: little of a client, and on a proxy's connection so much that
+//! one client does not stop the others.
+
+use futures_util::FutureExt as _;
+use grpcchatter_proto::v1::SendMessageRequest;
+
+use crate::harness::{Database, Rpc as _, TestApp, Unread, fill, frame, on_each_database, within};
+
+on_each_database! {
+    a_connection_has_a_small_window_for_requests_that_nobody_reads,
+    one_client_of_a_proxy_stops_no_other_on_its_connection,
+}
+
+/// The window of a stream, and of a connection.
+const STREAM: usize = 32 * 1024;
+const CONNECTION: usize = 128 * 1024;
+
+/// A form that has begun.
+type Form = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);
+
+/// Begins forms, of which the first never comes: the others wait for it. Fills their windows, and returns what each took.
+async fn filled(unread: &mut Unread, count: usize, headers: &[(&str, &str)]) -> (Vec<Form>, Vec<usize>) {
+    let mut forms = vec![unread.post("/login", headers).await];
+    for _ in 0..count {
+        forms.push(unread.post("/login", headers).await);
+    }
+    // Their heads have gone out, and the windows are known.
+    unread.is_answered().await;
+    let sizes = forms[1..].iter_mut().map(|(_, body)| fill(body)).collect();
+    (forms, sizes)
+}
+
+async fn a_connection_has_a_small_window_for_requests_that_nobody_reads(database: Database) {
+    let app = TestApp::with(&database, &[("ANONYMOUS_CALLS", "1")]).await;
+    let mut unread = Unread::on(app.address()).await;
+    let (_forms, sizes) = filled(&mut unread, 20, &[]).await;
+    assert!(sizes.iter().all(|size| *size <= STREAM), "{sizes:?}");
+    let all: usize = sizes.iter().sum();
+    assert!((1..=CONNECTION).contains(&all), "{all}: {sizes:?}");
+}
+
+async fn one_client_of_a_proxy_stops_no_other_on_its_connection(database: Database) {
+    let settings = [("ANONYMOUS_CALLS", "1"), ("TRUSTED_PROXIES", "127.0.0.0/8")];
+    let app = TestApp::with(&database, &settings).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room_with("").await).await;
+    let mut proxy = Unread::on(app.address()).await;
+    let (mut forms, sizes) = filled(&mut proxy, 100, &[("x-forwarded-for", "192.0.2.1")]).await;
+    let headers =
+        [("content-type", "application/grpc"), ("token", member.token()), ("x-forwarded-for", "192.0.2.2")];
+    let (answer, mut body) = proxy.post(SendMessageRequest::PATH, &headers).await;
+    let message = SendMessageRequest { body: "x".repeat(4_000), ..Default::default() };
+    body.send_data(frame(&message), true).unwrap();
+    let answer = within("an answer", answer).await.unwrap();
+    assert!(!answer.headers().contains_key("grpc-status"), "{answer:?}");
+    for (answer, _) in &mut forms {
+        assert!(answer.now_or_never().is_none(), "a form was answered before the message: {sizes:?}");
+    }
+}

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use crate::model::Payer;
 
 /// So many of one payer's answers are held back, and of all payers' together. Beyond, they are given at once: what is held
-/// costs some kilobytes, and nobody is to take all of the places. One payer has enough for three connections that are full:
+/// costs some kilobytes, and nobody is to take all of the places. One payer has enough for four connections that are full:
 /// what is answered at once comes back at once.
-pub(super) const MOST_OF_ONE: u32 = 3 * 1024;
-pub(super) const MOST: u32 = 4 * 1024;
+pub(super) const MOST_OF_ONE: u32 = 4 * 1024;
+pub(super) const MOST: u32 = 8 * 1024;
 
 /// How many answers are held back, and whose.
 #[derive(Debug, Default)]

@@ -167,10 +167,11 @@ impl App {
             },
         );
         let draining = Arc::new(AtomicBool::new(false));
-        let seats = Seats::new(Limits {
+        let limits = Limits {
             max: limit(config.connections.max),
             max_per_address: limit(config.connections.max_per_address),
-        });
+        };
+        let seats = Seats::new(limits, config.trusted_proxies.clone());
         let gauges = {
             let (hub, log, seats) = (hub.clone(), log.clone(), seats.clone());
             let (tls, draining) = (tls.clone(), Arc::clone(&draining));

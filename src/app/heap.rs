@@ -1,8 +1,8 @@
 //! Memory that was freed goes back to the system.
 //!
 //! glibc gives back what lies at the end of a heap, so that one block that stays keeps all that was freed before it. What a
-//! burst of calls has taken would stay with the process for good. So the heaps are trimmed when a burst is over. Other C
-//! libraries give memory back by themselves.
+//! burst of calls has taken would stay with the process for good. So the heaps are trimmed when a burst is over, and now and
+//! then for as long as more is in use than there once was. Other C libraries give memory back by themselves.
 
 use std::time::Duration;
 
@@ -19,40 +19,73 @@ const WORTH_IT: u64 = 8 * 1024 * 1024;
 /// A process whose memory grows by less between two looks is not in the middle of a burst.
 const STEADY: u64 = 1024 * 1024;
 
-/// Trims the heaps after each burst, until it is dropped. Ends where the system does not tell how much memory is in use.
+/// What is worth another look soon, where so much was given back.
+const GAVE: u64 = 1024 * 1024;
+
+/// So many looks pass at most between two times that the heaps are trimmed: what is in use cannot be given back, and when
+/// it was freed cannot be seen from outside.
+const MOST_LOOKS: u32 = 12;
+
+/// Trims the heaps while there is something to give back, until it is dropped. Ends where the system does not tell how much
+/// memory is in use.
 pub(super) async fn give_back() {
     let Some(resident) = resident_bytes() else { return };
-    let mut seen = Seen { left: resident, last: resident };
+    let mut seen = Seen::new(resident);
     loop {
         sleep(LOOK).await;
-        let Some(resident) = resident_bytes() else { return };
-        if !seen.is_burst_over(resident) {
+        let Some(before) = resident_bytes() else { return };
+        if !seen.is_time(before) {
             continue;
         }
         if spawn_blocking(trim).await.is_err() {
             return;
         }
-        let left = resident_bytes().unwrap_or(resident);
-        tracing::debug!(before = resident, after = left, "memory was given back");
-        seen = Seen { left, last: left };
+        let after = resident_bytes().unwrap_or(before);
+        tracing::debug!(before, after, "memory was given back");
+        seen.trimmed(before, after);
     }
 }
 
 /// What was seen of the process' memory, in bytes.
 struct Seen {
-    /// What was left when the heaps were trimmed last, or since.
-    left: u64,
-    /// At the last look.
+    /// The least there was.
+    least: u64,
+    /// At the last look, or when the heaps had been trimmed.
     last: u64,
+    /// How many looks are to pass before the heaps are trimmed again, and how many were to pass the last time.
+    pass: u32,
+    pause: u32,
 }
 
 impl Seen {
-    /// Says whether the memory has grown enough, and grows no more.
-    fn is_burst_over(&mut self, resident: u64) -> bool {
-        let is_steady = resident <= self.last + STEADY;
+    const fn new(resident: u64) -> Self {
+        Self { least: resident, last: resident, pass: 0, pause: 0 }
+    }
+
+    /// Says whether to trim the heaps: there is more in use than there once was, and it does not grow.
+    fn is_time(&mut self, resident: u64) -> bool {
+        let grows = resident > self.last + STEADY;
         self.last = resident;
-        self.left = self.left.min(resident);
-        is_steady && resident >= self.left + WORTH_IT
+        self.least = self.least.min(resident);
+        if grows {
+            (self.pass, self.pause) = (0, 0);
+            return false;
+        }
+        if resident < self.least + WORTH_IT {
+            return false;
+        }
+        let is_time = self.pass == 0;
+        self.pass = self.pass.saturating_sub(1);
+        is_time
+    }
+
+    /// Notes what came of it: the less was given back, the later is the next time.
+    fn trimmed(&mut self, before: u64, after: u64) {
+        self.last = after;
+        self.least = self.least.min(after);
+        let gave = before.saturating_sub(after) >= GAVE;
+        self.pause = if gave { 0 } else { (2 * self.pause + 1).min(MOST_LOOKS - 1) };
+        self.pass = self.pause;
     }
 }
 
@@ -73,24 +106,27 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn heaps_are_trimmed_once_after_a_burst() {
-        let mut seen = Seen { left: 20 * MIB, last: 20 * MIB };
-        for (resident, is_over) in [
-            (21, false),
-            // It grows.
-            (60, false),
-            (90, false),
-            (90, true),
-        ] {
-            assert_eq!(seen.is_burst_over(resident * MIB), is_over, "{resident} MiB");
+    fn heaps_are_trimmed_after_a_burst_and_now_and_then_while_much_is_in_use() {
+        let mut seen = Seen::new(20 * MIB);
+        // It grows, and no more.
+        for (resident, is_time) in [(21, false), (60, false), (90, false), (90, true)] {
+            assert_eq!(seen.is_time(resident * MIB), is_time, "{resident} MiB");
         }
-        // What is left is in use: it is nothing to give back.
-        seen = Seen { left: 85 * MIB, last: 85 * MIB };
-        assert!(!seen.is_burst_over(86 * MIB));
-        // Less than it was: growth counts from there.
-        assert!(!seen.is_burst_over(30 * MIB));
-        assert!(!seen.is_burst_over(40 * MIB));
-        assert!(seen.is_burst_over(40 * MIB));
+        // All of it is in use: the next times are further and further apart.
+        let mut looks = Vec::new();
+        for _ in 0..6 {
+            seen.trimmed(90 * MIB, 90 * MIB);
+            looks.push((1..).find(|_| seen.is_time(90 * MIB)).unwrap());
+        }
+        assert_eq!(looks, [2, 4, 8, 12, 12, 12]);
+        // It was freed meanwhile.
+        seen.trimmed(90 * MIB, 40 * MIB);
+        assert!(seen.is_time(40 * MIB), "there may be more");
+        seen.trimmed(40 * MIB, 22 * MIB);
+        assert!(!seen.is_time(22 * MIB), "it is not worth it");
+        // The next burst is not waited with.
+        assert!(!seen.is_time(70 * MIB));
+        assert!(seen.is_time(70 * MIB));
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -9,8 +9,9 @@ use crate::{clock::Clock, store::Store};
 /// How often it is looked for.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many sessions, or messages of deleted rooms, or old ones, one transaction removes.
-const AT_ONCE: u64 = 2_000;
+/// How many sessions, or messages of deleted rooms, or old ones, one transaction removes: on SQLite everybody waits for it, so
+/// that it is to last some milliseconds.
+const AT_ONCE: u64 = 200;
 
 /// Removes expired sessions, the messages of deleted rooms, and those older than RETENTION.
 pub(super) struct Sweeper {

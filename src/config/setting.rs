@@ -146,7 +146,7 @@ pub const SETTINGS: &[Setting] = &[
         "ANONYMOUS_CALLS",
         "256",
         "COUNT",
-        "calls without a token from one address under way at a time; others wait; 0 is no limit",
+        "calls without a token from one address under way at a time, and a quarter as many with a body; others wait; 0 is no limit",
     ),
     setting(
         "ROOMS_PER_USER",

@@ -99,7 +99,15 @@ const NETWORK_BURST: u32 = 10;
 /// How many wait, and for how long: more than a burst of any kind, so that it is the buckets that refuse.
 const USER_WAITING: usize = 512;
 const NETWORK_WAITING: usize = 1024;
+
+/// How many wait in the process. Each costs some kilobytes, and as much again as has come of a body that nobody reads yet.
+/// When half of the places are taken, few are for one line: so many payers find some who have none.
+const MOST_WAITING: usize = 2 * 1024;
+const WAITING_WHEN_TIGHT: usize = 16;
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Which part of a network's calls under way may be forms: their bodies are held while they come.
+const FORMS: u32 = 4;
 
 /// When to come again where only other calls under way are in the way.
 const SOON: Duration = Duration::from_secs(1);
@@ -125,6 +133,7 @@ struct Inner {
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
     /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
+    waiting: AtomicUsize,
     held_back: HeldBack,
     /// What the groups of answers that are held back are counted from.
     begun: Instant,
@@ -177,6 +186,7 @@ impl Budget {
             clock,
             buckets: Mutex::new(FadingMap::new()),
             lines: Mutex::new(HashMap::new()),
+            waiting: AtomicUsize::new(0),
             held_back: HeldBack::default(),
             begun: Instant::now(),
             spread: AtomicU32::new(0),
@@ -195,7 +205,9 @@ impl Budget {
             (Payer::User(_), Cost::Write) => (Kind::Calls, self.0.config.calls_per_user, WRITE_WEIGHT),
             (Payer::User(_), Cost::Message) => (Kind::Messages, self.0.config.calls_per_user, 1),
             (Payer::User(_), _) => (Kind::Calls, self.0.config.calls_per_user, 1),
-            (Payer::Network(_), Cost::Write) => (Kind::Forms, self.0.config.anonymous_calls, 1),
+            (Payer::Network(_), Cost::Write) => {
+                (Kind::Forms, self.0.config.anonymous_calls.div_ceil(FORMS), 1)
+            }
             (Payer::Network(_), _) => (Kind::Calls, self.0.config.anonymous_calls, 1),
         };
         if calls == 0 {
@@ -205,7 +217,7 @@ impl Budget {
         let weight = weight.min(calls);
         let permit = match Arc::clone(&line.under_way).try_acquire_many_owned(weight) {
             Ok(permit) => permit,
-            Err(_) => line.wait(weight).await?,
+            Err(_) => line.wait(weight, &self.0.waiting).await?,
         };
         Ok(Some(Permit { _permit: permit, _line: line }))
     }
@@ -278,9 +290,16 @@ impl Budget {
 }
 
 impl Line {
-    async fn wait(&self, weight: u32) -> Result<OwnedSemaphorePermit> {
+    /// Waits for a call's turn; `all` are those that wait in the process.
+    async fn wait(&self, weight: u32, all: &AtomicUsize) -> Result<OwnedSemaphorePermit> {
         let refused = Error::RateLimited { retry_after: SOON };
-        let Some(_waiting) = Counted::among(&self.waiting, self.most_waiting) else { return Err(refused) };
+        let is_tight = all.load(Ordering::Relaxed) >= MOST_WAITING / 2;
+        let most = if is_tight { WAITING_WHEN_TIGHT } else { self.most_waiting };
+        let (Some(_place), Some(_among_all)) =
+            (Counted::among(&self.waiting, most), Counted::among(all, MOST_WAITING))
+        else {
+            return Err(refused);
+        };
         let turn = Arc::clone(&self.under_way).acquire_many_owned(weight);
         match timeout(LONGEST_WAIT, turn).await {
             Ok(turn) => Ok(turn.expect("the semaphore is never closed")),

@@ -43,9 +43,12 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER_READ: Duration = Duration::from_secs(10);
 
 /// How much of requests that nobody reads yet lies here for each HTTP/2 connection: of a client, and of a trusted proxy, on
-/// whose connection one client must not stop the others.
-const WINDOW: u32 = 128 * 1024;
+/// whose connection one client must not stop the others. HTTP/2 begins with the former, and knows no way to less.
+const WINDOW: u32 = 64 * 1024 - 1;
 const SHARED_WINDOW: u32 = 32 * 1024 * 1024;
+
+/// The same of one request: some messages of the longest kind.
+const STREAM_WINDOW: u32 = 16 * 1024;
 
 /// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
@@ -298,7 +301,7 @@ fn http2(memory: AnswerMemory, is_shared: bool) -> http2::Builder<Patient> {
         .max_pending_accept_reset_streams(20)
         .max_header_list_size(16 * 1024)
         .max_frame_size(16 * 1024)
-        .initial_stream_window_size(32 * 1024)
+        .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(if is_shared { SHARED_WINDOW } else { WINDOW })
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(Duration::from_secs(20))

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
@@ -19,7 +20,7 @@ use tracing::Instrument as _;
 
 use super::{
     connection::{self, Lifetime, Peer},
-    stack::Stack,
+    stack::{Stack, is_trusted},
     tls::Tls,
 };
 use crate::{
@@ -50,6 +51,9 @@ pub struct Limits {
     /// From one address; of IPv6, from one /64.
     pub max_per_address: Option<usize>,
 }
+
+/// Which part of the connections from one address may be taken when half of all are: so a few addresses cannot hold all.
+const WHEN_TIGHT: usize = 8;
 
 /// What may be asked for at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +244,7 @@ pub struct Seats(Arc<SeatsInner>);
 #[derive(Debug)]
 struct SeatsInner {
     limits: Limits,
+    trusted_proxies: Vec<IpNet>,
     taken: AtomicUsize,
     /// Guards both counts against being raised over a limit.
     by_address: Mutex<HashMap<Network, usize>>,
@@ -253,9 +258,11 @@ struct Seat {
 }
 
 impl Seats {
-    /// Counts from zero.
-    pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(SeatsInner { limits, taken: AtomicUsize::new(0), by_address: Mutex::default() }))
+    /// Counts from zero. Trusted proxies, behind each of which there are many people, may have as many when there are few
+    /// left.
+    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
+        let (taken, by_address) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(SeatsInner { limits, trusted_proxies, taken, by_address }))
     }
 
     /// Says whether no connection is open.
@@ -276,8 +283,11 @@ impl Seats {
         if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
             return None;
         }
+        let is_tight = inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max / 2);
+        let is_tight = is_tight && !is_trusted(address, &inner.trusted_proxies);
+        let of_one = |max: usize| if is_tight { max.div_ceil(WHEN_TIGHT) } else { max };
         let count = by_address.entry(network).or_default();
-        if inner.limits.max_per_address.is_some_and(|max| *count >= max) {
+        if inner.limits.max_per_address.is_some_and(|max| *count >= of_one(max)) {
             return None;
         }
         *count += 1;
@@ -306,21 +316,40 @@ mod tests {
 
     #[test]
     fn the_newcomer_over_the_limit_is_refused_and_the_others_stay() {
-        let seats = Seats::new(Limits { max: Some(3), max_per_address: Some(2) });
+        let seats = Seats::new(Limits { max: Some(6), max_per_address: Some(2) }, vec![]);
         let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = seats.take(here).expect("a seat");
         let _second = seats.take(here).expect("a seat");
         assert!(seats.take(here).is_none());
         let _third = seats.take(there).expect("a seat");
-        assert!(seats.take(there).is_none());
         drop(first);
         assert!(seats.take(here).is_some());
         assert!(!seats.are_free());
     }
 
     #[test]
+    fn a_few_addresses_do_not_hold_all_connections() {
+        let proxies = vec!["198.51.100.0/24".parse().unwrap()];
+        let seats = Seats::new(Limits { max: Some(100), max_per_address: Some(32) }, proxies);
+        let mut taken = Vec::new();
+        let mut take_all = |address: String| {
+            let address = address.parse().unwrap();
+            let before = taken.len();
+            taken.extend(std::iter::from_fn(|| seats.take(address)));
+            taken.len() - before
+        };
+        assert_eq!([1, 2].map(|host| take_all(format!("192.0.2.{host}"))), [32, 18]);
+        // Half are taken.
+        assert_eq!(take_all("192.0.2.3".into()), 4);
+        assert_eq!(take_all("198.51.100.1".into()), 32, "behind it there are many people");
+        let others: usize = (4..100).map(|host| take_all(format!("192.0.2.{host}"))).sum();
+        assert_eq!(others, 100 - 32 - 18 - 4 - 32);
+        assert_eq!(take_all("198.51.100.2".into()), 0);
+    }
+
+    #[test]
     fn one_ipv6_network_is_one_address() {
-        let seats = Seats::new(Limits { max: None, max_per_address: Some(1) });
+        let seats = Seats::new(Limits { max: None, max_per_address: Some(1) }, vec![]);
         let _seat = seats.take("2001:db8::1".parse().unwrap()).expect("a seat");
         assert!(seats.take("2001:db8::2".parse().unwrap()).is_none());
         assert!(seats.take("2001:db8:0:1::2".parse().unwrap()).is_some());

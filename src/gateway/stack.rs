@@ -242,7 +242,8 @@ fn client<B>(request: &Request<B>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     read.map(|address| address.to_canonical()).find(|address| !is_trusted(*address, trusted)).unwrap_or(peer)
 }
 
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+/// Says whether an address is a trusted proxy's.
+pub(super) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address.to_canonical()))
 }
 

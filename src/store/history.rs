@@ -88,11 +88,21 @@ impl Store {
     /// Where the database fails.
     pub async fn messages(&self, room: RoomId, first: i64, last: i64) -> Result<Vec<Message>> {
         let store = self.clone();
-        self.on_core("read the log", async move {
-            let condition = "m.room_id = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq";
-            store.select(condition, [room.0.into(), first.into(), last.into()]).await
-        })
-        .await
+        self.on_core("read the log", async move { store.between(room, first, last).await }).await
+    }
+
+    /// The same for a stream, once it is the turn of whoever is charged for it.
+    ///
+    /// # Errors
+    /// As [`Self::messages`], and [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
+    pub async fn page(&self, room: RoomId, first: i64, last: i64) -> Result<Vec<Message>> {
+        let store = self.clone();
+        self.reading("read the log", async move { store.between(room, first, last).await }).await
+    }
+
+    async fn between(&self, room: RoomId, first: i64, last: i64) -> DbResult<Vec<Message>> {
+        let condition = "m.room_id = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq";
+        self.select(condition, [room.0.into(), first.into(), last.into()]).await
     }
 
     /// Reads a page for a member, whose right is checked in the same call: up to `size` messages, and no more than fill

@@ -310,7 +310,8 @@ fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
                 // deleted room are just these.
                 .pragma("secure_delete", "1")
                 .pragma("temp_store", "memory")
-                .pragma("cache_size", "-16384")
+                // The page cache of the system lies behind it.
+                .pragma("cache_size", if read_only { "-4096" } else { "-8192" })
         })
         // Where the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin
         // the next one inside it: what is committed there is not. Such a connection is replaced.

@@ -12,8 +12,8 @@ on_each_database! {
 }
 
 /// The window of a stream, and of a connection.
-const STREAM: usize = 32 * 1024;
-const CONNECTION: usize = 128 * 1024;
+const STREAM: usize = 16 * 1024;
+const CONNECTION: usize = 64 * 1024;
 
 /// A form that has begun.
 type Form = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);

@@ -79,6 +79,31 @@ async fn calls_beyond_those_under_way_wait_and_only_so_many() {
 }
 
 #[tokio::test]
+async fn those_that_wait_are_bounded_in_the_process_and_a_few_have_not_all_the_places() {
+    let config = BudgetConfig { reads_per_second: 0, ..BudgetConfig::default() };
+    let (budget, _) = budget(config);
+    let mut under_way = Vec::new();
+    let mut wait = |user: i64| {
+        let payer = Payer::User(UserId(user));
+        while let Some(entered) = budget.enter(payer, Cost::Read).now_or_never() {
+            let Ok(entered) = entered else { return Vec::new() };
+            under_way.push(entered);
+        }
+        let mut waiting: Vec<_> = (0..600).map(|_| Box::pin(budget.enter(payer, Cost::Read))).collect();
+        waiting.retain_mut(|call| call.now_or_never().is_none());
+        waiting
+    };
+    let greedy = [wait(1), wait(2)];
+    assert!(greedy.iter().all(|waiting| waiting.len() == USER_WAITING));
+    let many: Vec<_> = (3..3 + 64).map(&mut wait).collect();
+    assert!(many.iter().all(|waiting| waiting.len() == WAITING_WHEN_TIGHT));
+    assert_eq!(wait(100).len(), 0, "all have a bound too");
+    drop(greedy);
+    drop(many);
+    assert_eq!(wait(101).len(), USER_WAITING);
+}
+
+#[tokio::test]
 async fn four_writes_of_one_user_are_under_way_at_a_time() {
     let (budget, _) = budget(BudgetConfig::default());
     let mut under_way = Vec::new();
@@ -111,7 +136,7 @@ async fn forms_that_never_come_keep_nobody_of_their_network_from_reading() {
     let (budget, _) = budget(BudgetConfig::default());
     let here = Payer::at("192.0.2.1".parse().unwrap());
     let mut under_way = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..64 {
         under_way.push(budget.enter(here, Cost::Write).await.unwrap());
     }
     assert!(budget.enter(here, Cost::Write).now_or_never().is_none());

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::History;
 use crate::{
     hub::{Chunk, Cursor, Event, Step, frame_event},
-    model::Result,
+    model::{Payer, Result},
+    store::{charged_to, payer},
 };
 
 type Reading = Pin<Box<dyn Future<Output = Result<Chunk>> + Send>>;
@@ -27,6 +28,8 @@ pub struct Subscription {
     reading: Option<Reading>,
     /// What ends with the stream.
     held: Option<Box<dyn Send>>,
+    /// Who is charged for what is read.
+    payer: Option<Payer>,
 }
 
 impl Subscription {
@@ -36,7 +39,7 @@ impl Subscription {
         prelude: Option<Bytes>,
         catching_up: Option<i64>,
     ) -> Self {
-        Self { cursor, history, prelude, catching_up, reading: None, held: None }
+        Self { cursor, history, prelude, catching_up, reading: None, held: None, payer: payer() }
     }
 
     /// Holds something that is to end with the stream.
@@ -83,6 +86,10 @@ impl Subscription {
 
     fn read(&mut self, seq: i64) {
         let (history, room, feed) = (self.history.clone(), self.cursor.room().clone(), self.cursor.feed());
-        self.reading = Some(Box::pin(async move { history.chunk(&room, feed, seq).await }));
+        let reading = async move { history.chunk(&room, feed, seq).await };
+        self.reading = Some(match self.payer {
+            Some(payer) => Box::pin(charged_to(payer, reading)),
+            None => Box::pin(reading),
+        });
     }
 }

@@ -171,7 +171,8 @@ impl App {
             max: limit(config.connections.max),
             max_per_address: limit(config.connections.max_per_address),
         };
-        let seats = Seats::new(limits, config.trusted_proxies.clone());
+        let budget = Budget::new(config.budget, clock.clone());
+        let seats = Seats::new(limits, config.trusted_proxies.clone(), budget.clone());
         let gauges = {
             let (hub, log, seats) = (hub.clone(), log.clone(), seats.clone());
             let (tls, draining) = (tls.clone(), Arc::clone(&draining));
@@ -190,7 +191,7 @@ impl App {
         let (stack, health) = Stack::new(Parts {
             accounts,
             tokens,
-            budget: Budget::new(config.budget, clock.clone()),
+            budget,
             answer_memory: config.connections.answer_memory,
             rooms,
             chat,

@@ -29,6 +29,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
         let code = error.exit_code();
         Failed::new(error, code)
     };
+    raise_file_limit();
     let sockets = systemd::sockets().map_err(|error| Failed::new(error, 75))?;
     let app = App::build_on(config, sockets).map_err(failed)?;
     let (addresses, tls) = (app.local_addrs().to_vec(), app.tls().cloned());
@@ -52,6 +53,20 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
         systemd::notify(State::Stopping);
     };
     app.run(shutdown).map_err(failed)
+}
+
+/// Takes as many file descriptors as the system lets the server have: each connection needs one, and many shells start
+/// programs with a thousand.
+fn raise_file_limit() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+        }
+    }
 }
 
 /// Says on standard output where to go: a line for people, and for scripts that let the system choose a port.

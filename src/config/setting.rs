@@ -140,7 +140,7 @@ pub const SETTINGS: &[Setting] = &[
         "ANONYMOUS_PER_SECOND",
         "200",
         "COUNT",
-        "calls without a token from one address, in bursts of ten times as many; 0 is no limit",
+        "calls without a token from one address, in bursts of ten times as many, and as many new connections; 0 is no limit",
     ),
     setting(
         "ANONYMOUS_CALLS",

@@ -38,7 +38,8 @@ pub struct BudgetConfig {
     pub writes_per_second: u32,
     /// Calls of one user that are under way at a time (CALLS_PER_USER); others wait.
     pub calls_per_user: u32,
-    /// Calls without an account from one address (ANONYMOUS_PER_SECOND), in bursts of ten times as many.
+    /// Calls without an account from one address (ANONYMOUS_PER_SECOND), in bursts of ten times as many; and as many new
+    /// connections.
     pub anonymous_per_second: u32,
     /// Such calls that are under way at a time (ANONYMOUS_CALLS); others wait.
     pub anonymous_calls: u32,
@@ -81,6 +82,8 @@ pub enum Cost {
     Stream,
     /// It says something: [`Guard::message`](super::Guard::message) counts it when it is said.
     Message,
+    /// It opens a connection, which no call on it pays for.
+    Connection,
     /// It asks whether the server is well: apart from the rest of its network, so that a load balancer is answered
     /// whatever its neighbours do.
     Probe,
@@ -98,7 +101,7 @@ const NETWORK_BURST: u32 = 10;
 
 /// How many wait, and for how long: more than a burst of any kind, so that it is the buckets that refuse.
 const USER_WAITING: usize = 512;
-const NETWORK_WAITING: usize = 1024;
+const NETWORK_WAITING: usize = 512;
 
 /// How many wait in the process. Each costs some kilobytes, and as much again as has come of a body that nobody reads yet.
 /// When half of the places are taken, few are for one line: so many payers find some who have none.
@@ -147,6 +150,7 @@ enum Purse {
     Reads,
     Writes,
     Probes,
+    Connections,
     Refusals,
 }
 
@@ -201,7 +205,7 @@ impl Budget {
         self.pay(payer, cost)?;
         let (kind, calls, weight) = match (payer, cost) {
             // A probe must be answered even where everything else of its network waits.
-            (_, Cost::Probe | Cost::Stream) => return Ok(None),
+            (_, Cost::Probe | Cost::Stream | Cost::Connection) => return Ok(None),
             (Payer::User(_), Cost::Write) => (Kind::Calls, self.0.config.calls_per_user, WRITE_WEIGHT),
             (Payer::User(_), Cost::Message) => (Kind::Messages, self.0.config.calls_per_user, 1),
             (Payer::User(_), _) => (Kind::Calls, self.0.config.calls_per_user, 1),
@@ -234,6 +238,9 @@ impl Budget {
                 (Purse::Writes, Bucket::of(config.writes_per_second, USER_BURST))
             }
             (Payer::User(_), _) => (Purse::Reads, Bucket::of(config.reads_per_second, USER_BURST)),
+            (Payer::Network(_), Cost::Connection) => {
+                (Purse::Connections, Bucket::of(config.anonymous_per_second, NETWORK_BURST))
+            }
             (Payer::Network(_), Cost::Probe) => {
                 (Purse::Probes, Bucket::of(config.anonymous_per_second, NETWORK_BURST))
             }

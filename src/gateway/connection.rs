@@ -47,7 +47,11 @@ const HEADER_READ: Duration = Duration::from_secs(10);
 const WINDOW: u32 = 64 * 1024 - 1;
 const SHARED_WINDOW: u32 = 32 * 1024 * 1024;
 
-/// The same of one request: some messages of the longest kind.
+/// How many requests an HTTP/2 connection may have at a time: on a proxy's more than one client has under way and waiting.
+const STREAMS: u32 = 1_000;
+const SHARED_STREAMS: u32 = 4_000;
+
+/// How much of one request lies here unread: some messages of the longest kind.
 const STREAM_WINDOW: u32 = 16 * 1024;
 
 /// How long the streams of a connection may go on after it was asked to come again.
@@ -296,7 +300,7 @@ fn http2(memory: AnswerMemory, is_shared: bool) -> http2::Builder<Patient> {
     let mut builder = http2::Builder::new(Patient::new(memory));
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(1_000)
+        .max_concurrent_streams(if is_shared { SHARED_STREAMS } else { STREAMS })
         .max_local_error_reset_streams(256)
         .max_pending_accept_reset_streams(20)
         .max_header_list_size(16 * 1024)

@@ -25,8 +25,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    domain::{Budget, Cost},
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
-    model::Network,
+    model::{Network, Payer},
 };
 
 /// How many connections wait in the kernel to be taken.
@@ -84,7 +85,6 @@ pub struct Listener {
 }
 
 /// A connection on its way to its shard.
-#[derive(Debug)]
 struct Accepted {
     socket: std::net::TcpStream,
     address: IpAddr,
@@ -238,31 +238,30 @@ fn jittered(age: Duration, clock: &Clock) -> Duration {
 }
 
 /// Counts open connections. Clones share the counts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Seats(Arc<SeatsInner>);
 
-#[derive(Debug)]
 struct SeatsInner {
     limits: Limits,
     trusted_proxies: Vec<IpNet>,
+    budget: Budget,
     taken: AtomicUsize,
     /// Guards both counts against being raised over a limit.
     by_address: Mutex<HashMap<Network, usize>>,
 }
 
 /// One open connection; dropping it makes room for another.
-#[derive(Debug)]
 struct Seat {
     seats: Seats,
     network: Network,
 }
 
 impl Seats {
-    /// Counts from zero. Trusted proxies, behind each of which there are many people, may have as many when there are few
-    /// left.
-    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
+    /// Counts from zero. New connections are paid for out of `budget`, since a handshake costs more than many calls. Trusted
+    /// proxies, behind each of which there are many people, pay for none, and may have as many when there are few left.
+    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>, budget: Budget) -> Self {
         let (taken, by_address) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(SeatsInner { limits, trusted_proxies, taken, by_address }))
+        Self(Arc::new(SeatsInner { limits, trusted_proxies, budget, taken, by_address }))
     }
 
     /// Says whether no connection is open.
@@ -278,13 +277,17 @@ impl Seats {
     fn take(&self, address: IpAddr) -> Option<Seat> {
         let inner = &self.0;
         let network = Network::of(address);
+        let is_trusted = is_trusted(address, &inner.trusted_proxies);
+        if !is_trusted && inner.budget.pay(Payer::Network(network), Cost::Connection).is_err() {
+            return None;
+        }
         // Both counts are looked at and raised under one lock: there may be several listeners.
         let mut by_address = inner.by_address.lock();
         if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
             return None;
         }
         let is_tight = inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max / 2);
-        let is_tight = is_tight && !is_trusted(address, &inner.trusted_proxies);
+        let is_tight = is_tight && !is_trusted;
         let of_one = |max: usize| if is_tight { max.div_ceil(WHEN_TIGHT) } else { max };
         let count = by_address.entry(network).or_default();
         if inner.limits.max_per_address.is_some_and(|max| *count >= of_one(max)) {
@@ -313,10 +316,26 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{domain::BudgetConfig, model::Timestamp};
+
+    fn seats(max: Option<usize>, max_per_address: Option<usize>, proxies: Vec<IpNet>) -> Seats {
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let budget = Budget::new(BudgetConfig { anonymous_per_second: 10, ..BudgetConfig::default() }, clock);
+        Seats::new(Limits { max, max_per_address }, proxies, budget)
+    }
+
+    #[test]
+    fn new_connections_are_paid_for() {
+        let seats = seats(None, None, vec!["198.51.100.0/24".parse().unwrap()]);
+        let come = |address: &str| (0..500).filter_map(|_| seats.take(address.parse().unwrap())).count();
+        assert_eq!(come("192.0.2.1"), 100, "ten seconds' worth, however soon they end");
+        assert_eq!(come("192.0.2.2"), 100);
+        assert_eq!(come("198.51.100.1"), 500, "behind it there are many people");
+    }
 
     #[test]
     fn the_newcomer_over_the_limit_is_refused_and_the_others_stay() {
-        let seats = Seats::new(Limits { max: Some(6), max_per_address: Some(2) }, vec![]);
+        let seats = seats(Some(6), Some(2), vec![]);
         let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = seats.take(here).expect("a seat");
         let _second = seats.take(here).expect("a seat");
@@ -330,7 +349,7 @@ mod tests {
     #[test]
     fn a_few_addresses_do_not_hold_all_connections() {
         let proxies = vec!["198.51.100.0/24".parse().unwrap()];
-        let seats = Seats::new(Limits { max: Some(100), max_per_address: Some(32) }, proxies);
+        let seats = seats(Some(100), Some(32), proxies);
         let mut taken = Vec::new();
         let mut take_all = |address: String| {
             let address = address.parse().unwrap();
@@ -349,7 +368,7 @@ mod tests {
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let seats = Seats::new(Limits { max: None, max_per_address: Some(1) }, vec![]);
+        let seats = seats(None, Some(1), vec![]);
         let _seat = seats.take("2001:db8::1".parse().unwrap()).expect("a seat");
         assert!(seats.take("2001:db8::2".parse().unwrap()).is_none());
         assert!(seats.take("2001:db8:0:1::2".parse().unwrap()).is_some());

@@ -52,6 +52,7 @@ fn a_network_pays_for_who_shows_no_token_and_its_probes_are_apart() {
     assert_eq!(passed(&budget, Payer::at("2001:db8::2".parse().unwrap()), Cost::Read, 1), 0, "the same /64");
     assert_eq!(passed(&budget, Payer::at("2001:db8:0:1::1".parse().unwrap()), Cost::Read, 1), 1);
     assert_eq!(passed(&budget, here, Cost::Probe, 10_000), 2_000, "and another for them");
+    assert_eq!(passed(&budget, here, Cost::Connection, 10_000), 2_000, "and one for connections");
     clock.set(NOON + Duration::from_secs(1));
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 200);
 }
@@ -245,7 +246,9 @@ fn honest_use_never_meets_the_limits() {
 #[test]
 fn zero_is_no_limit() {
     let (budget, _) = budget(BudgetConfig::NONE);
-    for cost in [Cost::Read, Cost::List, Cost::Write, Cost::Stream, Cost::Message, Cost::Probe] {
+    for cost in
+        [Cost::Read, Cost::List, Cost::Write, Cost::Stream, Cost::Message, Cost::Probe, Cost::Connection]
+    {
         assert_eq!(passed(&budget, SOMEBODY, cost, 10_000), 10_000);
         assert_eq!(passed(&budget, Payer::at("192.0.2.1".parse().unwrap()), cost, 10_000), 10_000);
     }

@@ -28,8 +28,9 @@ pub use hasher::Verdict;
 use hasher::{Hasher, Work};
 use worker::Shared;
 
-/// How many may wait for each thread. More would wait for longer than a person does.
+/// How many may wait for each thread, of networks and of accounts. More would wait for longer than a person does.
 const WAITING_PER_WORKER: usize = 32;
+const ACCOUNTS_WAITING_PER_WORKER: usize = 16;
 
 /// How many of them may be of one network: behind one address there may be many people.
 const WAITING_OF_NETWORK_PER_WORKER: usize = 30;
@@ -71,7 +72,7 @@ impl Passwords {
     /// Where a thread cannot be started.
     pub fn start(clock: Clock, workers: usize) -> io::Result<Self> {
         let workers = workers.max(1);
-        let shared = Shared::new(workers * WAITING_PER_WORKER);
+        let shared = Shared::new(workers * WAITING_PER_WORKER, workers * ACCOUNTS_WAITING_PER_WORKER);
         // Made before the threads are, so that those of a start that fails end as well.
         let inner = Inner { clock, workers, shared, bcrypt_cost: AtomicU32::new(0) };
         for index in 0..workers {

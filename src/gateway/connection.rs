@@ -43,8 +43,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER_READ: Duration = Duration::from_secs(10);
 
 /// How much of requests that nobody reads yet lies here for each HTTP/2 connection: of a client, and of a trusted proxy, on
-/// whose connection one client must not stop the others. HTTP/2 begins with the former, and knows no way to less.
-const WINDOW: u32 = 64 * 1024 - 1;
+/// whose connection one client must not stop the others. h2 closes a connection on which small frames that nobody has read
+/// yet take half of it, each counted as 256 bytes: so 512 calls may come at once.
+const WINDOW: u32 = 256 * 1024;
 const SHARED_WINDOW: u32 = 32 * 1024 * 1024;
 
 /// How many requests an HTTP/2 connection may have at a time: on a proxy's more than one client has under way and waiting.

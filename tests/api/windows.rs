@@ -13,7 +13,7 @@ on_each_database! {
 
 /// The window of a stream, and of a connection.
 const STREAM: usize = 16 * 1024;
-const CONNECTION: usize = 64 * 1024;
+const CONNECTION: usize = 256 * 1024;
 
 /// A form that has begun.
 type Form = (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>);

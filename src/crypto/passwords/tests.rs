@@ -1,3 +1,4 @@
+use futures_util::FutureExt as _;
 use std::{
     net::Ipv4Addr,
     pin::pin,
@@ -92,6 +93,29 @@ async fn one_network_and_one_account_leave_places_to_others() {
 }
 
 #[tokio::test]
+async fn however_many_accounts_wait_networks_find_their_places() {
+    let passwords = passwords();
+    let busy = keep_busy(&passwords);
+    // A line that grows takes places of longer ones.
+    let mut jobs = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    for user in 1..100 {
+        for place in fill(&passwords, Payer::User(UserId(user))) {
+            let mut job = Box::pin(place.hash("Passw0rd!"));
+            assert!(job.as_mut().poll(&mut context).is_pending());
+            jobs.push(job);
+        }
+    }
+    assert_eq!(fill(&passwords, here()).len(), WAITING_OF_NETWORK_PER_WORKER);
+    // And they are served in turn.
+    let log_in = passwords.hash(here(), "Passw0rd!");
+    drop(busy);
+    log_in.await.unwrap();
+    let served = jobs.iter_mut().filter_map(|job| job.now_or_never()).filter(Result::is_ok).count();
+    assert!(served <= 2, "{served}");
+}
+
+#[tokio::test]
 async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
     let passwords = passwords();
     let busy = keep_busy(&passwords);
@@ -101,10 +125,10 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
     for job in &mut waiting {
         assert!(job.as_mut().poll(&mut context).is_pending());
     }
-    let others = fill(&passwords, SOMEBODY);
-    assert_eq!(others.len(), WAITING_OF_ACCOUNT);
+    let mut others = fill(&passwords, there());
     // Two places were free: the others have displaced as many of the newest jobs.
-    let displaced = waiting.split_off(waiting.len() - (WAITING_OF_ACCOUNT - 2));
+    assert!(others.len() > 2, "{}", others.len());
+    let displaced = waiting.split_off(waiting.len() - (others.len() - 2));
     for job in displaced {
         assert!(matches!(job.await, Err(Error::Overloaded)));
     }
@@ -112,11 +136,9 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
         assert!(job.as_mut().poll(&mut context).is_pending());
     }
     // A place that is lost before its job comes tells the same.
-    let mut theirs = fill(&passwords, there());
-    assert!(theirs.len() > 1);
-    let others_again = fill(&passwords, Payer::User(UserId(2)));
-    assert!(!others_again.is_empty());
-    let lost = theirs.pop().unwrap();
+    let others_again = fill(&passwords, Payer::at(Ipv4Addr::new(127, 0, 0, 3).into()));
+    assert!(others_again.len() > 1, "{}", others_again.len());
+    let lost = others.pop().unwrap();
     drop(busy);
     assert!(matches!(lost.hash("Passw0rd!").await, Err(Error::Overloaded)));
 }

@@ -35,8 +35,33 @@ pub(super) struct Shared {
 }
 
 struct State {
-    queue: FairQueue<Payer, (Instant, Job)>,
+    queues: Queues,
     ended: bool,
+}
+
+/// Networks and accounts wait apart, and are served in turn: however many accounts set passwords of rooms, somebody else
+/// finds a place to log in.
+struct Queues {
+    networks: FairQueue<Payer, (Instant, Job)>,
+    accounts: FairQueue<Payer, (Instant, Job)>,
+    /// Whose turn it is, where both have somebody.
+    accounts_next: bool,
+}
+
+impl Queues {
+    const fn of(&mut self, payer: Payer) -> &mut FairQueue<Payer, (Instant, Job)> {
+        match payer {
+            Payer::Network(_) => &mut self.networks,
+            Payer::User(_) => &mut self.accounts,
+        }
+    }
+
+    fn take(&mut self) -> Option<(Instant, Job)> {
+        let Self { networks, accounts, accounts_next } = self;
+        let (first, second) = if *accounts_next { (accounts, networks) } else { (networks, accounts) };
+        *accounts_next = !*accounts_next;
+        first.take().or_else(|| second.take())
+    }
 }
 
 /// What a thread does next.
@@ -47,8 +72,11 @@ enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(places: usize) -> Arc<Self> {
-        let state = Mutex::new(State { queue: FairQueue::new(places), ended: false });
+    /// So many places for networks, and for accounts.
+    pub(super) fn new(networks: usize, accounts: usize) -> Arc<Self> {
+        let (networks, accounts) = (FairQueue::new(networks), FairQueue::new(accounts));
+        let queues = Queues { networks, accounts, accounts_next: false };
+        let state = Mutex::new(State { queues, ended: false });
         Arc::new(Self { state, changed: Condvar::new() })
     }
 
@@ -68,13 +96,13 @@ impl Shared {
     /// Takes a place, where there is one.
     pub(super) fn admit(&self, payer: Payer, share: usize) -> Option<Ticket> {
         // What is displaced answers its caller when it is dropped, after the lock.
-        let admitted = self.state.lock().queue.admit(payer, share);
+        let admitted = self.state.lock().queues.of(payer).admit(payer, share);
         admitted.map(|(ticket, _displaced)| ticket)
     }
 
     /// Puts a job on its place. Drops it where the place is another's by now.
     pub(super) fn submit(&self, payer: Payer, ticket: Ticket, job: Job) {
-        let submitted = self.state.lock().queue.submit(payer, ticket, (Instant::now(), job));
+        let submitted = self.state.lock().queues.of(payer).submit(payer, ticket, (Instant::now(), job));
         if submitted.is_ok() {
             self.changed.notify_one();
         }
@@ -82,7 +110,7 @@ impl Shared {
 
     /// Frees a place, unless its job has begun.
     pub(super) fn leave(&self, payer: Payer, ticket: Ticket) {
-        let left = self.state.lock().queue.leave(payer, ticket);
+        let left = self.state.lock().queues.of(payer).leave(payer, ticket);
         drop(left);
     }
 
@@ -109,7 +137,7 @@ impl Shared {
             if state.ended {
                 return Next::End;
             }
-            if let Some((since, job)) = state.queue.take() {
+            if let Some((since, job)) = state.queues.take() {
                 return Next::Job(since, job);
             }
             match patience {

@@ -2,13 +2,15 @@
 //! one client does not stop the others.
 
 use futures_util::FutureExt as _;
-use grpcchatter_proto::v1::SendMessageRequest;
+use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest};
+use tokio::task::JoinSet;
 
 use crate::harness::{Database, Rpc as _, TestApp, Unread, fill, frame, on_each_database, within};
 
 on_each_database! {
     a_connection_has_a_small_window_for_requests_that_nobody_reads,
     one_client_of_a_proxy_stops_no_other_on_its_connection,
+    five_hundred_calls_at_once_on_one_connection_are_all_answered,
 }
 
 /// The window of a stream, and of a connection.
@@ -55,5 +57,19 @@ async fn one_client_of_a_proxy_stops_no_other_on_its_connection(database: Databa
     assert!(!answer.headers().contains_key("grpc-status"), "{answer:?}");
     for (answer, _) in &mut forms {
         assert!(answer.now_or_never().is_none(), "a form was answered before the message: {sizes:?}");
+    }
+}
+
+async fn five_hundred_calls_at_once_on_one_connection_are_all_answered(database: Database) {
+    let app = TestApp::start(&database).await;
+    let member = app.user().await;
+    let member = member.join(&member.create_room().await).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..500 {
+        let caller = member.with_token(member.token());
+        calls.spawn(async move { caller.call(ListMessagesRequest::default()).await.map(drop) });
+    }
+    for answered in calls.join_all().await {
+        answered.unwrap();
     }
 }

@@ -97,10 +97,10 @@ impl Fault {
             }
             Self::ClockJumps => {
                 let jump = ["+1h", "-1h", "+1d", "-1d"][nth % 4];
-                fs::write(round.server.folder().join(CLOCK), jump)?;
+                set_clock(round, jump)?;
                 // Meanwhile a token may be of the future, and is refused then.
                 sleep(SPELL).await;
-                Ok(fs::write(round.server.folder().join(CLOCK), "+0")?)
+                set_clock(round, "+0")
             }
             Self::LittleMemory => stopped::want_memory(round).await,
             Self::StoppedReaders => stopped::stop_reading(round, long).await,
@@ -203,6 +203,13 @@ async fn fill_the_disk(round: &mut Round) -> Result<()> {
 pub(super) fn libfaketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten();
     folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
+}
+
+/// Sets the server's clock. The file is replaced as a whole: libfaketime ends a process that finds it empty.
+fn set_clock(round: &Round, offset: &str) -> Result<()> {
+    let (next, clock) = (round.server.folder().join("next-clock"), round.server.folder().join(CLOCK));
+    fs::write(&next, offset)?;
+    Ok(fs::rename(next, clock)?)
 }
 
 /// Returns the settings under which the server reads its clock from a file: the time of day alone.

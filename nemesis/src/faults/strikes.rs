@@ -44,6 +44,9 @@ pub(super) const KEPT: &str = "5s";
 /// Where the clock's file is, in the server's folder.
 const CLOCK: &str = "clock";
 
+/// After so many commits every answer is to a message that was stored while the trace was on.
+const WARM_UP: usize = 8;
+
 impl Fault {
     /// Does it once, and undoes it.
     pub(super) async fn strike(self, round: &mut Round, nth: usize, long: bool) -> Result<()> {
@@ -88,7 +91,7 @@ impl Fault {
             Self::AckAfterSync => {
                 let trace = Trace::attach(round.server.pid()?, round.server.folder(), CALLS).await?;
                 sleep(if long { 5 * SPELL } else { SPELL }).await;
-                let (told, early) = early(&trace.detach().await?)?;
+                let (told, early) = early(&trace.detach().await?, WARM_UP)?;
                 round.outcome.count("answers after their fdatasync", told);
                 for id in early {
                     round.blame(format!("{id} was told before its fdatasync had ended"));

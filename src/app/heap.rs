@@ -10,20 +10,20 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::metrics::resident_bytes;
 
-/// How often it is looked at.
+/// How often the memory is looked at.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// So much is worth the milliseconds for which the heaps are locked.
+/// How far the memory has to be above its lowest: trimming locks the heaps for some milliseconds.
 const WORTH_IT: u64 = 8 * 1024 * 1024;
 
 /// A process whose memory grows by less between two looks is not in the middle of a burst.
 const STEADY: u64 = 1024 * 1024;
 
-/// What is worth another look soon, where so much was given back.
+/// Where at least this much was given back, the next look trims again.
 const GAVE: u64 = 1024 * 1024;
 
-/// So many looks pass at most between two times that the heaps are trimmed: what is in use cannot be given back, and when
-/// it was freed cannot be seen from outside.
+/// After how many looks the heaps are trimmed again at the latest. Memory in use cannot be given back, and from outside
+/// nobody sees when it is freed.
 const MOST_LOOKS: u32 = 12;
 
 /// Trims the heaps while there is something to give back, until it is dropped. Ends where the system does not tell how much

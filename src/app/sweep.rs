@@ -9,8 +9,8 @@ use crate::{clock::Clock, store::Store};
 /// How often it is looked for.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many sessions, or messages of deleted rooms, or old ones, one transaction removes: on SQLite everybody waits for it, so
-/// that it is to last some milliseconds.
+/// How many sessions or messages one transaction removes. On SQLite everybody who writes waits for it, so it has to last no
+/// more than some milliseconds.
 const AT_ONCE: u64 = 200;
 
 /// Removes expired sessions, the messages of deleted rooms, and those older than RETENTION.
@@ -42,7 +42,9 @@ impl Sweeper {
         if let Err(error) = self.store.end_expired_sessions(AT_ONCE).await {
             tracing::debug!(%error, "expired sessions could not be swept up");
         }
-        while let Ok(1..) = self.store.sweep_messages(AT_ONCE).await {}
+        if let Err(error) = self.store.sweep_messages(AT_ONCE).await {
+            tracing::debug!(%error, "messages of deleted rooms could not be removed");
+        }
         if let Some(age) = self.retention
             && let Ok(removed @ 1..) = self.store.expire_messages(self.clock.now() - age, AT_ONCE).await
         {

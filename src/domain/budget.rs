@@ -99,15 +99,15 @@ const LIST_WEIGHT: u32 = 5;
 const USER_BURST: u32 = 4;
 const NETWORK_BURST: u32 = 10;
 
-/// How many wait, and for how long: more than a burst of any kind, so that it is the buckets that refuse.
+/// How many calls of one kind of a payer wait, and for how long.
 const USER_WAITING: usize = 512;
 const NETWORK_WAITING: usize = 512;
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How many wait in the process. Each costs some kilobytes, and as much again as has come of a body that nobody reads yet.
-/// When half of the places are taken, few are for one line: so many payers find some who have none.
+/// How many calls wait in the process. Each takes some kilobytes, and up to a stream's window of body that is not read yet.
+/// When half of the places are taken, one kind of a payer's calls may have few of them, so that there are some for others.
 const MOST_WAITING: usize = 2 * 1024;
 const WAITING_WHEN_TIGHT: usize = 16;
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Which part of a network's calls under way may be forms: their bodies are held while they come.
 const FORMS: u32 = 4;
@@ -119,9 +119,9 @@ const SOON: Duration = Duration::from_secs(1);
 const REFUSALS_PER_SECOND: u32 = 10;
 const REFUSALS_BURST: u32 = 2;
 
-/// How long the answer to a caller is held back on the whole that was refused again and again. The answers come from half of
-/// that on to half as long again, so that those to a thousand calls that were refused together do not come together; and they
-/// come in groups, since one at a time would cost several times as much.
+/// How long the answer to a refused call is held back on average. Each is held between half and one and a half times as long,
+/// so that a thousand calls that were refused together are not answered together. They are answered in groups, since one at a
+/// time would cost several times as much.
 const HELD_BACK: Duration = Duration::from_secs(1);
 const BETWEEN_GROUPS: Duration = Duration::from_millis(50);
 
@@ -136,6 +136,7 @@ struct Inner {
     buckets: Mutex<FadingMap<(Payer, Purse), Duration>>,
     /// Which kinds of call each payer has under way or waiting.
     lines: Mutex<HashMap<(Payer, Kind), Weak<Line>>>,
+    /// How many calls wait, of all payers.
     waiting: AtomicUsize,
     held_back: HeldBack,
     /// What the groups of answers that are held back are counted from.

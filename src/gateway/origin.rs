@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method as Verb, Request, header, uri::Authority};
 use ipnet::IpNet;
 
-use super::connection::Peer;
+use super::{connection::Peer, stack::is_trusted};
 
 /// The pages that may call.
 #[derive(Clone, Debug)]
@@ -59,8 +59,7 @@ impl Origins {
     }
 
     fn forwarded_host<'a, B>(&self, request: &'a Request<B>) -> Option<&'a str> {
-        let peer = request.extensions().get::<Peer>()?.address.to_canonical();
-        let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
+        let is_trusted = is_trusted(request.extensions().get::<Peer>()?.address, &self.trusted_proxies);
         // The last is what the trusted proxy itself has seen.
         let named = request.headers().get_all("x-forwarded-host").iter().next_back()?.to_str().ok()?;
         is_trusted.then(|| named.rsplit(',').next().unwrap_or(named).trim())

@@ -1,4 +1,5 @@
-//! Old messages: removed from the beginning of a room's log, never from its middle.
+//! Messages that are removed: those of deleted rooms, and old ones, from the beginning of a room's log and never from its
+//! middle.
 
 use grpcchatter_entity::{message, room};
 use sea_orm::{
@@ -34,6 +35,62 @@ impl Store {
             Ok(removed)
         })
         .await
+    }
+
+    /// Removes the messages of rooms that were deleted, in transactions of at most `limit` messages. Returns how many it
+    /// removed.
+    ///
+    /// # Errors
+    /// Where the database fails; what was removed until then stays removed.
+    pub async fn sweep_messages(&self, limit: u64) -> Result<u64> {
+        let store = self.clone();
+        self.at_length("remove messages of deleted rooms", async move {
+            let mut removed = 0;
+            for room in store.deleted_rooms().await? {
+                loop {
+                    let some = store.sweep_some(room, limit).await?;
+                    removed += some;
+                    if some < limit {
+                        break;
+                    }
+                }
+            }
+            Ok(removed)
+        })
+        .await
+    }
+
+    /// Returns the deleted rooms that messages still belong to. It goes from room to room in the index, and not through
+    /// the messages.
+    async fn deleted_rooms(&self) -> DbResult<Vec<RoomId>> {
+        let sql = "WITH RECURSIVE walk (id) AS (SELECT MIN(room_id) FROM messages UNION ALL \
+                   SELECT (SELECT MIN(m.room_id) FROM messages m WHERE m.room_id > walk.id) FROM walk \
+                   WHERE walk.id IS NOT NULL) \
+                   SELECT id FROM walk WHERE id IS NOT NULL \
+                   AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.id = walk.id)";
+        let rows = self.reader().query_all_raw(Statement::from_string(self.backend(), sql)).await?;
+        rows.iter().map(|row| Ok(RoomId(row.try_get("", "id")?))).collect()
+    }
+
+    /// Removes up to `limit` messages of a deleted room, to which nobody writes.
+    async fn sweep_some(&self, room: RoomId, limit: u64) -> DbResult<u64> {
+        let seqs: Vec<i64> = message::Entity::find()
+            .select_only()
+            .column(message::Column::Seq)
+            .filter(message::Column::RoomId.eq(room.0))
+            .order_by_asc(message::Column::Seq)
+            .limit(limit)
+            .into_tuple()
+            .all(self.reader())
+            .await?;
+        let Some(last) = seqs.last() else { return Ok(0) };
+        let _turn = self.turns().write(None).await?;
+        let removed = message::Entity::delete_many()
+            .filter(message::Column::RoomId.eq(room.0))
+            .filter(message::Column::Seq.lte(*last))
+            .exec(self.writer()?)
+            .await?;
+        Ok(removed.rows_affected)
     }
 
     /// Returns the rooms whose oldest message was stored before a moment.

@@ -1,11 +1,11 @@
 //! Rooms: made, found, changed, listed, deleted.
 
-use grpcchatter_entity::{message, room};
+use grpcchatter_entity::room;
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait as _, FromQueryResult,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    PaginatorTrait as _, QueryFilter as _, Statement,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -200,41 +200,6 @@ impl Store {
         self.writing("delete a room", async move {
             room::Entity::delete_by_id(id.0).exec(store.writer()?).await?;
             Ok(())
-        })
-        .await
-    }
-
-    /// Removes up to `limit` messages of rooms that are no more, and says how many it removed.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn sweep_messages(&self, limit: u64) -> Result<u64> {
-        let store = self.clone();
-        self.on_core("sweep up messages", async move {
-            let orphan = Statement::from_string(
-                store.backend(),
-                "SELECT DISTINCT m.room_id FROM messages m LEFT JOIN rooms r ON r.id = m.room_id \
-                 WHERE r.id IS NULL LIMIT 1",
-            );
-            let Some(row) = store.reader().query_one_raw(orphan).await? else { return Ok(0) };
-            let room: i64 = row.try_get("", "room_id")?;
-            let seqs: Vec<i64> = message::Entity::find()
-                .select_only()
-                .column(message::Column::Seq)
-                .filter(message::Column::RoomId.eq(room))
-                .order_by_asc(message::Column::Seq)
-                .limit(limit)
-                .into_tuple()
-                .all(store.reader())
-                .await?;
-            let Some(last) = seqs.last() else { return Ok(0) };
-            let _turn = store.turns().write(None).await?;
-            let swept = message::Entity::delete_many()
-                .filter(message::Column::RoomId.eq(room))
-                .filter(message::Column::Seq.lte(*last))
-                .exec(store.writer()?)
-                .await?;
-            Ok(swept.rows_affected)
         })
         .await
     }

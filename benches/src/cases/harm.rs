@@ -31,7 +31,7 @@ pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     let mut rows = writes::run(gateway, &cast, scale).await?;
     rows.extend(unread::run(gateway, &cast, scale).await?);
     rows.extend(page::run(gateway, &cast, scale).await?);
-    // Before any log-ins: so many of them end the session that it is done with.
+    // It comes before the log-ins: a hundred of them end the session whose token it uses.
     rows.extend(codes::run(gateway, &cast, scale).await?);
     rows.extend(log_ins::burst(gateway, &cast, scale).await?);
     rows.extend(log_ins::owner(gateway, &cast, scale).await?);

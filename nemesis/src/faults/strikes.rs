@@ -44,7 +44,7 @@ pub(super) const KEPT: &str = "5s";
 /// Where the clock's file is, in the server's folder.
 const CLOCK: &str = "clock";
 
-/// After so many commits every answer is to a message that was stored while the trace was on.
+/// How many commits the trace ignores at first: their answers may belong to messages that were stored before it began.
 const WARM_UP: usize = 8;
 
 impl Fault {

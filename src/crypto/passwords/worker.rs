@@ -72,7 +72,7 @@ enum Next {
 }
 
 impl Shared {
-    /// So many places for networks, and for accounts.
+    /// Makes a queue for each kind of payer, with so many places.
     pub(super) fn new(networks: usize, accounts: usize) -> Arc<Self> {
         let (networks, accounts) = (FairQueue::new(networks), FairQueue::new(accounts));
         let queues = Queues { networks, accounts, accounts_next: false };

@@ -67,14 +67,17 @@ async fn a_long_log_is_removed_in_small_transactions_to_its_end(database: Tempor
 
 async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others(database: TemporaryDatabase) {
     let store = TemporaryStore::open(database, Clock::system()).await;
-    let (gone, kept_room) =
-        (room_with(&store, "aaaaaa", &[1; 25]).await, room_with(&store, "bbbbbb", &[1; 5]).await);
-    store.delete_room(gone).await.unwrap();
-    let mut swept = Vec::new();
-    while let some @ 1.. = store.sweep_messages(10).await.unwrap() {
-        swept.push(some);
+    let first = room_with(&store, "aaaaaa", &[1; 5]).await;
+    let gone = room_with(&store, "bbbbbb", &[1; 25]).await;
+    let kept_room = room_with(&store, "cccccc", &[1; 5]).await;
+    let last = room_with(&store, "dddddd", &[1; 20]).await;
+    assert_eq!(store.sweep_messages(10).await.unwrap(), 0);
+    for room in [first, gone, last] {
+        store.delete_room(room).await.unwrap();
     }
-    assert_eq!(swept, [10, 10, 5]);
+    assert_eq!(store.sweep_some(gone, 10).await.unwrap(), 10, "one transaction removes no more");
+    assert_eq!(store.sweep_messages(10).await.unwrap(), 5 + 15 + 20);
+    assert_eq!(store.sweep_messages(10).await.unwrap(), 0);
     assert!(store.messages(gone, 0, i64::MAX).await.unwrap().is_empty());
     assert_eq!(kept(&store, kept_room).await.1, vec![1, 2, 3, 4, 5]);
 }

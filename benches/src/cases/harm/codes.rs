@@ -25,7 +25,7 @@ use crate::{
 };
 
 const UNDER_WAY: usize = 64;
-/// As many codes of an hour may be told about, as in JoinChatRoom.
+/// How many wrong codes an hour are answered by NOT_FOUND, as in JoinChatRoom.
 const AN_HOUR: f64 = 30.0;
 /// gRPC's numbers for a room that is not there, and for a limit that is reached.
 const NOT_FOUND: &str = "5";
@@ -41,7 +41,7 @@ pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<
     let (codes, seen, memory) = scene::beside(&process, cast, &[DEED], attack).await?;
     drop(process);
     let mut rows = vec![
-        Row::new(format!("{NAME}: told about (RATE_LIMITED)"), f64::from(codes.told))
+        Row::new(format!("{NAME}: answered by NOT_FOUND (RATE_LIMITED)"), f64::from(codes.not_found))
             .beside(f64::from(codes.limited))
             .at_most(AN_HOUR, AN_HOUR),
         Row::new(format!("{NAME}: answered otherwise"), f64::from(codes.otherwise)).at_most(0.0, 0.0),
@@ -56,7 +56,7 @@ pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<
 /// What became of the codes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Codes {
-    told: u32,
+    not_found: u32,
     limited: u32,
     otherwise: u32,
 }
@@ -90,7 +90,7 @@ async fn attempt(connection: &Connection, token: &str, tried: &Cell<u32>, codes:
         let answer = connection.unary::<DeleteChatRoomResponse>(path, Some(token), &room).await;
         let mut sum = codes.get();
         match answer.as_ref().map_err(|error| error.downcast_ref::<Refusal>()) {
-            Err(Some(refusal)) if refusal.code == NOT_FOUND => sum.told += 1,
+            Err(Some(refusal)) if refusal.code == NOT_FOUND => sum.not_found += 1,
             Err(Some(refusal)) if refusal.code == RATE_LIMITED => sum.limited += 1,
             Ok(_) | Err(Some(_)) => sum.otherwise += 1,
             // The connection is gone.

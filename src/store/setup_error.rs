@@ -69,7 +69,7 @@ pub enum SetupError {
     },
     /// A setting would lose what was acknowledged.
     #[error(
-        "PostgreSQL at {address} has {setting} = off: what it acknowledged is lost when its machine fails; set \
+        "PostgreSQL at {address} has {setting} = {found}: what it acknowledged is lost when its machine fails; set \
          {setting} = on in postgresql.conf, and reload it"
     )]
     Setting {

@@ -45,6 +45,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// database notices that its connection is closed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How soon a lost lock must be back for nobody to be told.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -72,6 +75,12 @@ async fn keep(
     loop {
         sleep(INTERVAL).await;
         if matches!(timeout(ANSWER, holds(&mut connection)).await, Ok(Ok(true))) {
+            continue;
+        }
+        // Where the connection alone was cut, it is back before anybody notices.
+        if let Ok(Ok(Some(again))) = timeout(AT_ONCE, acquire(&options, &name)).await {
+            tracing::info!("the lock on the database was lost with its connection, and taken again at once");
+            connection = again;
             continue;
         }
         tracing::warn!(

@@ -6,7 +6,7 @@ use sea_orm::sqlx::{
     self, Connection as _, Row as _,
     postgres::{PgConnection, PgRow},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{PostgresUrl, Unfit};
 use crate::store::SetupError;
@@ -14,8 +14,12 @@ use crate::store::SetupError;
 /// The oldest PostgreSQL that the statements are written for, as `server_version_num` tells it.
 const OLDEST: i32 = 150_000;
 
-/// How long the first connection may take.
+/// How long the first look may take, and how long of it a server may be starting.
 const PATIENCE: Duration = Duration::from_secs(5);
+const STARTING: Duration = Duration::from_secs(2);
+
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 const LOOK: &str = "SELECT current_setting('server_version_num')::int4 AS number, \
      current_setting('server_version') AS version, current_setting('server_encoding') AS encoding, \
@@ -29,7 +33,7 @@ const LOOK: &str = "SELECT current_setting('server_version_num')::int4 AS number
 /// What is wrong, and what to do.
 pub(in crate::store) async fn check(url: &PostgresUrl) -> Result<PgConnection, SetupError> {
     let looking = async {
-        let mut connection = PgConnection::connect_with(url.options()).await?;
+        let mut connection = connect(url).await?;
         let row = sqlx::raw_sql(LOOK).fetch_one(&mut connection).await?;
         Ok((connection, row))
     };
@@ -39,6 +43,25 @@ pub(in crate::store) async fn check(url: &PostgresUrl) -> Result<PgConnection, S
     let found = Found::read(&row).map_err(|error| unreachable(url, &error))?;
     found.check(url)?;
     Ok(connection)
+}
+
+/// Connects. A server that is being started with the machine is waited for a moment.
+async fn connect(url: &PostgresUrl) -> Result<PgConnection, sqlx::Error> {
+    let until = Instant::now() + STARTING;
+    loop {
+        match PgConnection::connect_with(url.options()).await {
+            Err(error) if is_starting(&error) && Instant::now() < until => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
 }
 
 /// Says why there is no connection, and what to do.

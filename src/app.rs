@@ -261,7 +261,7 @@ impl App {
             tracing::info!(addresses = ?self.local_addrs, "serving");
             let outcome = tokio::select! {
                 () = shutdown => Ok(()),
-                () = self.store.taken() => Err(SetupError::Taken.into()),
+                taken = self.store.taken() => Err(taken.into()),
             };
             self.drain(&lifetime, &stop_accepting).await;
             outcome
@@ -373,7 +373,7 @@ impl App {
 
 async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupError> {
     let store = Store::connect(url, clock).await?;
-    let deployment = store.migrate().await?;
+    let deployment = store.migrate(url).await?;
     tracing::info!(deployment, "the database is ready");
     let lanes = store.lanes(url).await?;
     Ok((store, lanes))

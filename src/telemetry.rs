@@ -50,6 +50,8 @@ where
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let most = match metadata.target().split("::").next() {
         Some(name) if name.starts_with(OWN) => Level::TRACE,
+        // A pool says of every try that it failed; the store says it once, with its cause.
+        Some("sqlx_core") if metadata.target().starts_with("sqlx_core::pool") => return false,
         Some("h2" | "hyper" | "hyper_util" | "rustls" | "tokio_rustls") => Level::ERROR,
         _ => Level::INFO,
     };

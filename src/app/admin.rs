@@ -182,7 +182,7 @@ impl Admin {
         let _held = DataDir::claim(&config.data_dir).map_err(StartError::from)?;
         let migrated = core()?.block_on(async {
             let store = Store::connect(&config.database, Clock::system()).await?;
-            store.migrate().await?;
+            store.migrate(&config.database).await?;
             store.close().await;
             Ok(())
         });

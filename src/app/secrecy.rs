@@ -16,7 +16,7 @@ use crate::{
     model::{
         ClientMessageId, Line, Message, MessageBody, Password, RoomPassword, SessionId, Timestamp, UserId,
     },
-    store::DatabaseUrl,
+    store::{DatabaseUrl, PostgresUrl},
 };
 
 const SECRET: &str = "cAnary-secret-of-more-than-thirty-two-bytes";
@@ -62,7 +62,7 @@ fn nothing_that_holds_a_secret_shows_it() {
         ("a secret", format!("{:?}", Secret::generate(&Clock::system()))),
         ("the secrets", format!("{secrets:?}")),
         ("a refresh token", format!("{token:?}")),
-        ("the database's address", format!("{:?}", DatabaseUrl::Postgres(url.to_owned()))),
+        ("the database's address", format!("{:?}", DatabaseUrl::Postgres(PostgresUrl::parse(url).unwrap()))),
         ("the database's file", format!("{:?}", DatabaseUrl::Sqlite(PathBuf::from("chat.db")))),
         ("the figures' token", format!("{:?}", MetricsToken::new("cAnary"))),
         ("the settings", format!("{config:?}")),

@@ -1,3 +1,5 @@
+//! Why the server cannot start or go on.
+
 use std::{io, net::SocketAddr};
 
 use crate::{config::DataDirError, gateway::TlsError, store::SetupError};

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
-use crate::store::DatabaseUrl;
+use crate::store::{DatabaseUrl, PostgresUrl};
 
 /// A value, or what is wrong with the text.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -157,7 +157,7 @@ pub(super) fn database(text: &str) -> Parsed<DatabaseUrl> {
             Ok(DatabaseUrl::Sqlite(PathBuf::from(file)))
         }
         "postgres" | "postgresql" if rest.len() > 2 && rest.starts_with("//") => {
-            Ok(DatabaseUrl::Postgres(text.to_owned()))
+            PostgresUrl::parse(text).map(DatabaseUrl::Postgres).map_err(str::to_owned)
         }
         _ => Err("is no database of a known kind; write it as sqlite://FILE or \
                   postgres://USER:PASSWORD@HOST:PORT/NAME"

@@ -43,8 +43,10 @@ impl Store {
                 disabled_at: Set(None),
                 deleted_at: Set(None),
             };
-            match account::Entity::insert(row).exec(store.writer()?).await.map_err(Failure::from) {
+            let transaction = store.begin().await?;
+            match account::Entity::insert(row).exec(&transaction).await.map_err(Failure::from) {
                 Ok(inserted) => {
+                    transaction.commit().await?;
                     let id = UserId(inserted.last_insert_id);
                     Ok(Account { id, user_name, role: Role::User, created_at })
                 }

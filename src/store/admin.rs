@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use grpcchatter_entity::account;
-use grpcchatter_migration::{Migrator, MigratorTrait as _};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, Database, DbBackend, EntityTrait as _, FromQueryResult as _,
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult as _,
     QueryFilter as _, Statement, sea_query::Expr,
 };
 use tokio::runtime::Handle;
@@ -13,7 +12,8 @@ use tokio::runtime::Handle;
 use super::{
     DatabaseUrl, Inner, SetupError, Store,
     accounts::named,
-    postgres,
+    pool::Trust,
+    postgres::{self, session::SERVING},
     rooms::{Row, SELECT},
     sessions::end_sessions,
     sqlite,
@@ -41,14 +41,20 @@ impl Store {
     /// # Errors
     /// Where it is not there, or its schema is another version's.
     pub async fn connect_beside(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
+        let trust = Trust::default();
         let (backend, pool) = match url {
             DatabaseUrl::Sqlite(path) => {
                 if !path.is_file() {
                     return Err(SetupError::Absent(path.clone()));
                 }
-                (DbBackend::Sqlite, Database::connect(sqlite(path.clone(), false)).await?)
+                (DbBackend::Sqlite, sqlite::pool(path.clone(), false).await?)
             }
-            DatabaseUrl::Postgres(url) => (DbBackend::Postgres, Database::connect(postgres(url, 2)).await?),
+            DatabaseUrl::Postgres(url) => {
+                let look = postgres::server::check(url).await?;
+                let pool = postgres::pool(url, 2, SERVING, &trust).await?;
+                postgres::close(look).await;
+                (DbBackend::Postgres, pool)
+            }
         };
         let inner = Inner {
             core: Handle::current(),
@@ -56,14 +62,14 @@ impl Store {
             backend,
             writer: pool.clone(),
             reader: pool,
+            trust,
             turns: Turns::at_one_connection(1),
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));
         store.refuse_newer().await?;
-        let pending = Migrator::get_pending_migrations(&store.0.writer).await?;
-        match pending.first() {
-            Some(step) => Err(SetupError::Older(step.name().to_owned())),
+        match store.pending().await? {
+            Some(step) => Err(SetupError::Older(step)),
             None => Ok(store),
         }
     }

@@ -8,13 +8,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
-    sqlx::{
-        Connection as _,
-        postgres::PgConnectOptions,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
-    },
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    Statement, TransactionOptions,
 };
 use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument as _;
@@ -35,10 +30,14 @@ mod log;
 mod lookup;
 mod many;
 mod members;
+mod pool;
+mod postgres;
 mod retention;
 mod rooms;
 mod sessions;
 mod setup;
+mod setup_error;
+mod sqlite;
 #[cfg(test)]
 pub(crate) mod temporary;
 #[cfg(test)]
@@ -54,9 +53,12 @@ pub use history::{Direction, Head, Page};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
 pub use members::{Membership, Standing};
+use pool::{Pool, Trust};
+use postgres::session::SERVING;
+pub use postgres::{PostgresUrl, Unfit};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 pub use sessions::{NewSession, Refreshed, Session, Turn};
-pub use setup::SetupError;
+pub use setup_error::SetupError;
 use turns::{Access, Turns};
 
 /// The result of work inside the store: the caller's fault, or the database's.
@@ -67,15 +69,15 @@ type DbResult<T> = std::result::Result<T, Failure>;
 pub enum DatabaseUrl {
     /// A file, made where it is missing.
     Sqlite(PathBuf),
-    /// A connection string; it may hold a password, so it is never printed.
-    Postgres(String),
+    /// A server.
+    Postgres(PostgresUrl),
 }
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "Sqlite({})", path.display()),
-            Self::Postgres(_) => f.write_str("Postgres(…)"),
+            Self::Postgres(url) => write!(f, "Postgres({url})"),
         }
     }
 }
@@ -89,23 +91,21 @@ struct Inner {
     clock: Clock,
     backend: DbBackend,
     /// SQLite: exactly one connection. PostgreSQL: the pool that serves everything but the log's lanes.
-    writer: DatabaseConnection,
+    writer: Pool,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
-    reader: DatabaseConnection,
+    reader: Pool,
+    /// Which connections to PostgreSQL are believed in, the lanes' as well.
+    trust: Trust,
     /// Who writes next.
     turns: Turns,
-    /// PostgreSQL: what keeps other servers out. SQLite: none, since DATA_DIR is locked.
+    /// What keeps other servers out; none for an operator beside one.
     claim: Option<Claim>,
 }
-
-/// How long a caller waits for a connection of a pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a caller waits for the database in all: one that is silent keeps nobody longer than one that is gone.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// How many readers SQLite gets, and how many connections PostgreSQL's pool has.
-const READERS: u32 = 4;
+/// How many connections PostgreSQL's pool has.
 const POSTGRES_POOL: u32 = 10;
 
 /// How many reads and writes of callers are under way at once: what the server does by itself finds a connection as well.
@@ -121,37 +121,55 @@ impl Store {
     /// Where the database cannot be reached or opened, or another process has it.
     pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
         let core = Handle::current();
+        let trust = Trust::default();
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
-                let writer = Database::connect(sqlite(path.clone(), false)).await?;
-                let reader = Database::connect(sqlite(path.clone(), true)).await?;
-                (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(SQLITE_READS), None)
+                let claim = Claim::take_file(path)?;
+                let writer = sqlite::pool(path.clone(), false).await?;
+                let reader = sqlite::pool(path.clone(), true).await?;
+                (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(SQLITE_READS), claim)
             }
             DatabaseUrl::Postgres(url) => {
-                let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
+                let look = postgres::server::check(url).await?;
                 let claim = Claim::take(url, &clock).await?;
+                postgres::close(look).await;
+                let pool = postgres::pool(url, POSTGRES_POOL, SERVING, &trust).await?;
                 let turns = Turns::beside_the_log(POSTGRES_WRITES, POSTGRES_READS);
-                (DbBackend::Postgres, pool.clone(), pool, turns, Some(claim))
+                (DbBackend::Postgres, pool.clone(), pool, turns, claim)
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, turns, claim })))
+        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, trust, turns, claim: Some(claim) })))
     }
 
-    /// Says whether the database answers, for /readyz.
+    /// Says whether the database answers, and this process may write to it, for /readyz.
     ///
     /// # Errors
     /// [`Error::DatabaseUnavailable`] where it does not.
     pub async fn ping(&self) -> Result<()> {
         let store = self.clone();
         self.on_core("ping", async move {
-            store.reader().execute_unprepared("SELECT 1").await?;
-            Ok(())
+            store.may_write()?;
+            let asked = match store.backend() {
+                DbBackend::Postgres => {
+                    "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS no"
+                }
+                _ => "SELECT FALSE AS no",
+            };
+            let row = store.reader().query_one_raw(Statement::from_string(store.backend(), asked)).await?;
+            match row.map(|row| row.try_get::<bool>("", "no")).transpose()? {
+                Some(false) => Ok(()),
+                Some(true) | None => {
+                    tracing::warn!("the database takes no writes: new connections are opened");
+                    store.trust().withdraw();
+                    Err(Error::DatabaseUnavailable.into())
+                }
+            }
         })
         .await
     }
 
-    /// Ends once another process has taken the database, which happens only where this one's lock was lost.
-    pub async fn taken(&self) {
+    /// Ends once another process may have taken the database, which happens only where this one's lock was lost. Says why.
+    pub async fn taken(&self) -> SetupError {
         match &self.0.claim {
             Some(claim) => claim.taken().await,
             None => std::future::pending().await,
@@ -162,10 +180,10 @@ impl Store {
     pub async fn close(&self) {
         let store = self.clone();
         let closing = self.0.core.spawn(async move {
-            if let Err(error) = store.0.reader.close_by_ref().await {
+            if let Err(error) = store.0.reader.bare().close_by_ref().await {
                 tracing::warn!(%error, "the readers could not be closed");
             }
-            if let Err(error) = store.0.writer.close_by_ref().await {
+            if let Err(error) = store.0.writer.bare().close_by_ref().await {
                 tracing::warn!(%error, "the writer could not be closed");
             }
             if let Some(claim) = &store.0.claim {
@@ -235,8 +253,9 @@ impl Store {
         what: &'static str,
         work: impl Future<Output = DbResult<T>> + Send + 'static,
     ) -> Result<T> {
-        let task =
-            self.0.core.spawn(work.map(move |done| done.map_err(|f| f.report(what))).in_current_span());
+        let store = self.clone();
+        let reported = work.map(move |done| done.map_err(|failure| store.report(failure, what)));
+        let task = self.0.core.spawn(reported.in_current_span());
         task.await.unwrap_or_else(|error| {
             tracing::error!(%error, what, "a task of the store panicked");
             Err(Error::Internal)
@@ -250,23 +269,38 @@ impl Store {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..Default::default()
             },
-            _ => TransactionOptions { access_mode: Some(AccessMode::ReadWrite), ..Default::default() },
+            _ => TransactionOptions::default(),
         };
-        Ok(self.writer()?.begin_with_options(options).await?)
+        self.may_write()?;
+        Ok(self.0.writer.begin(options).await?)
     }
 
     fn turns(&self) -> &Turns {
         &self.0.turns
     }
 
-    fn reader(&self) -> &DatabaseConnection {
+    fn reader(&self) -> &Pool {
         &self.0.reader
     }
 
-    /// Returns where to write, in a turn that the caller has, while this process may.
+    /// Returns where SQLite is written, in a turn that the caller has, while this process may. On PostgreSQL a statement
+    /// outside a transaction could meet a dead connection, and not be tried again: see [`Self::begin`].
     fn writer(&self) -> DbResult<&DatabaseConnection> {
         self.may_write()?;
-        Ok(&self.0.writer)
+        Ok(self.0.writer.bare())
+    }
+
+    fn trust(&self) -> &Trust {
+        &self.0.trust
+    }
+
+    /// Logs a failure, and returns what the caller hears. Where the server takes no writes, connections are opened anew: the
+    /// address may lead to another by now.
+    fn report(&self, failure: Failure, what: &'static str) -> Error {
+        if failure.is_read_only() {
+            self.trust().withdraw();
+        }
+        failure.report(what)
     }
 
     fn may_write(&self) -> DbResult<()> {
@@ -280,70 +314,4 @@ impl Store {
     fn clock(&self) -> &Clock {
         &self.0.clock
     }
-}
-
-/// Returns the options of the writer (one connection) or of the readers. The pragmas are set through sqlx's own
-/// options, so that they hold on every connection of the pool.
-fn sqlite(path: PathBuf, read_only: bool) -> ConnectOptions {
-    let mut options = ConnectOptions::new("sqlite::memory:");
-    options
-        .max_connections(if read_only { READERS } else { 1 })
-        .min_connections(1)
-        .acquire_timeout(if read_only { ACQUIRE_TIMEOUT } else { Duration::from_secs(5) })
-        .idle_timeout(None::<Duration>)
-        .max_lifetime(None::<Duration>)
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .map_sqlx_sqlite_opts(move |options| {
-            options
-                .filename(&path)
-                .in_memory(false)
-                .shared_cache(false)
-                .create_if_missing(!read_only)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(5))
-                .pragma("query_only", if read_only { "1" } else { "0" })
-                // What is deleted is overwritten in the file too. FAST leaves it in pages that become free, and those of a
-                // deleted room are just these.
-                .pragma("secure_delete", "1")
-                .pragma("temp_store", "memory")
-                // The page cache of the system lies behind it.
-                .pragma("cache_size", if read_only { "-4096" } else { "-8192" })
-        })
-        // Where the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin
-        // the next one inside it: what is committed there is not. Such a connection is replaced.
-        .map_sqlx_sqlite_pool_opts(|pool| {
-            pool.before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
-        });
-    options
-}
-
-/// Returns the options of a PostgreSQL pool. The timeouts bound what a frozen peer or a held lock can cost.
-fn postgres(url: &str, connections: u32) -> ConnectOptions {
-    postgres_with(url, connections, "auto")
-}
-
-/// Returns the same, and says when a prepared statement is planned anew (`plan_cache_mode`).
-fn postgres_with(url: &str, connections: u32, planning: &'static str) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .connect_timeout(ACQUIRE_TIMEOUT)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .map_sqlx_postgres_opts(move |options: PgConnectOptions| {
-            options.application_name("grpcchatter").options([
-                ("lock_timeout", "1s"),
-                ("statement_timeout", "2s"),
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("plan_cache_mode", planning),
-            ])
-        });
-    options
 }

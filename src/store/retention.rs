@@ -85,11 +85,13 @@ impl Store {
             .await?;
         let Some(last) = seqs.last() else { return Ok(0) };
         let _turn = self.turns().write(None).await?;
+        let transaction = self.begin().await?;
         let removed = message::Entity::delete_many()
             .filter(message::Column::RoomId.eq(room.0))
             .filter(message::Column::Seq.lte(*last))
-            .exec(self.writer()?)
+            .exec(&transaction)
             .await?;
+        transaction.commit().await?;
         Ok(removed.rows_affected)
     }
 

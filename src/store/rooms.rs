@@ -185,8 +185,11 @@ impl Store {
             } else if name.is_none() {
                 update = update.col_expr(room::Column::Id, Expr::col(room::Column::Id));
             }
-            update.exec(store.writer()?).await?;
-            Ok(store.find(store.writer()?, "r.id = $1", id.0).await?.map(|found| found.room))
+            let transaction = store.begin().await?;
+            update.exec(&transaction).await?;
+            let found = store.find(&transaction, "r.id = $1", id.0).await?;
+            transaction.commit().await?;
+            Ok(found.map(|found| found.room))
         })
         .await
     }
@@ -198,7 +201,9 @@ impl Store {
     pub async fn delete_room(&self, id: RoomId) -> Result<()> {
         let store = self.clone();
         self.writing("delete a room", async move {
-            room::Entity::delete_by_id(id.0).exec(store.writer()?).await?;
+            let transaction = store.begin().await?;
+            room::Entity::delete_by_id(id.0).exec(&transaction).await?;
+            transaction.commit().await?;
             Ok(())
         })
         .await

@@ -1,4 +1,6 @@
-use std::{collections::HashSet, path::PathBuf};
+//! Brings a database to this program's version, and looks at what it is.
+
+use std::collections::HashSet;
 
 use grpcchatter_entity::meta;
 use grpcchatter_migration::{Migrator, MigratorTrait as _};
@@ -6,60 +8,14 @@ use sea_orm::{
     ActiveValue::Set, ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, EntityTrait as _, Statement,
 };
 
-use super::Store;
+use super::{
+    DatabaseUrl, SetupError, Store,
+    failure::is_refused,
+    pool::Trust,
+    postgres::{self, session::MIGRATING},
+    setup_error::cause,
+};
 use crate::faults::{self, Fault};
-
-/// Why a database cannot be served from.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// A newer program has migrated it.
-    #[error("the database was migrated by a newer version of this program (step {0}); start that version")]
-    Newer(String),
-    /// A pragma did not take.
-    #[error(
-        "SQLite keeps {pragma} = {found}, but a durable log needs {wanted}; move DATA_DIR to a local file system"
-    )]
-    Pragma {
-        /// Which.
-        pragma: &'static str,
-        /// What it is.
-        found: String,
-        /// What it must be.
-        wanted: &'static str,
-    },
-    /// There is none, where one is to be used and not made.
-    #[error("there is no database at {}; start the server, or set DATA_DIR to where it runs", .0.display())]
-    Absent(PathBuf),
-    /// Its schema lacks a step.
-    #[error(
-        "its schema is an older version's (it lacks {0}); run `grpcchatter migrate`, or start this version"
-    )]
-    Older(String),
-    /// PostgreSQL is too old.
-    #[error("PostgreSQL {0} is too old; this program needs 15 or later")]
-    TooOld(String),
-    /// Another server has it.
-    #[error("another server is using it; stop that one, or set DATABASE_URL to another database")]
-    Taken,
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-}
-
-impl SetupError {
-    /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Taken => 75,
-            Self::Absent(_)
-            | Self::Older(_)
-            | Self::Newer(_)
-            | Self::TooOld(_)
-            | Self::Pragma { .. }
-            | Self::Database(_) => 69,
-        }
-    }
-}
 
 impl Store {
     /// Brings the schema up to this program's version, checks what durability rests on, and returns the
@@ -67,10 +23,11 @@ impl Store {
     ///
     /// # Errors
     /// Where the database is newer than the program, or fails.
-    pub async fn migrate(&self) -> Result<String, SetupError> {
-        self.refuse_old_postgres().await?;
+    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<String, SetupError> {
         self.refuse_newer().await?;
-        Migrator::up(self.database(), None).await?;
+        if let Some(step) = self.pending().await? {
+            self.step_up(url, step).await?;
+        }
         if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
             self.database().execute_unprepared("DROP INDEX IF EXISTS messages_client_message_id").await?;
         }
@@ -83,9 +40,37 @@ impl Store {
         Ok(self.deployment().await?)
     }
 
+    /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is
+    /// complete.
+    pub(super) async fn pending(&self) -> Result<Option<String>, SetupError> {
+        let pending = Migrator::get_pending_migrations_read_only(self.database()).await?;
+        Ok(pending.first().map(|step| step.name().to_owned()))
+    }
+
+    /// Adds what the schema lacks, from `step` on. On PostgreSQL by a connection of its own, on which a statement may take
+    /// as long as the tables are large.
+    async fn step_up(&self, url: &DatabaseUrl, step: String) -> Result<(), SetupError> {
+        let done = match url {
+            DatabaseUrl::Sqlite(_) => Migrator::up(self.database(), None).await,
+            DatabaseUrl::Postgres(url) => {
+                let pool = postgres::pool(url, 1, MIGRATING, &Trust::default()).await?;
+                let done = Migrator::up(pool.bare(), None).await;
+                pool.bare().close_by_ref().await?;
+                done
+            }
+        };
+        done.map_err(|error| {
+            if is_refused(&error) {
+                SetupError::MayNotMigrate { step, cause: cause(&error) }
+            } else {
+                error.into()
+            }
+        })
+    }
+
     /// Returns the connections that set the database up: nobody else is there yet.
     fn database(&self) -> &DatabaseConnection {
-        &self.0.writer
+        self.0.writer.bare()
     }
 
     pub(super) async fn refuse_newer(&self) -> Result<(), SetupError> {
@@ -113,17 +98,6 @@ impl Store {
         Ok(())
     }
 
-    async fn refuse_old_postgres(&self) -> Result<(), SetupError> {
-        if self.backend() != DbBackend::Postgres {
-            return Ok(());
-        }
-        let asked = "SELECT current_setting('server_version_num')::int4 AS number, \
-                     current_setting('server_version') AS name";
-        let row = self.database().query_one_raw(Statement::from_string(self.backend(), asked)).await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound("server_version".to_owned()))?;
-        check_version(row.try_get("", "number")?, row.try_get("", "name")?)
-    }
-
     async fn check_pragmas(&self) -> Result<(), SetupError> {
         for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
             let statement = Statement::from_string(self.backend(), format!("PRAGMA {pragma}"));
@@ -143,6 +117,10 @@ impl Store {
 
     async fn deployment(&self) -> Result<String, DbErr> {
         let name = "deployment";
+        // Looked up first: who starts again asks for no right to write.
+        if let Some(row) = meta::Entity::find_by_id(name).one(self.database()).await? {
+            return Ok(row.value);
+        }
         let fresh =
             meta::ActiveModel { name: Set(name.to_owned()), value: Set(self.clock().uuid().to_string()) };
         meta::Entity::insert(fresh)
@@ -151,30 +129,5 @@ impl Store {
             .await?;
         let row = meta::Entity::find_by_id(name).one(self.database()).await?;
         Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
-    }
-}
-
-/// The oldest PostgreSQL that the statements are written for, as `server_version_num` tells it.
-const OLDEST_POSTGRES: i32 = 150_000;
-
-fn check_version(number: i32, name: String) -> Result<(), SetupError> {
-    if number < OLDEST_POSTGRES { Err(SetupError::TooOld(name)) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn postgresql_before_15_is_refused_with_a_sentence() {
-        let refused = check_version(140_012, "14.12 (Debian 14.12-1)".to_owned()).unwrap_err();
-        assert_eq!(refused.exit_code(), 69);
-        assert_eq!(
-            refused.to_string(),
-            "PostgreSQL 14.12 (Debian 14.12-1) is too old; this program needs 15 or later"
-        );
-        for number in [150_000, 170_002] {
-            check_version(number, String::new()).unwrap();
-        }
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use tempfile::TempDir;
 
 use self::postgres::Cluster;
-use super::{DatabaseUrl, Lanes, NewRoom, NewSession, Store};
+use super::{DatabaseUrl, Lanes, NewRoom, NewSession, PostgresUrl, Store};
 use crate::{
     clock::Clock,
     model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserId, UserIdentity, UserName},
@@ -60,6 +60,7 @@ impl TemporaryDatabase {
 
     pub(crate) async fn postgres() -> Option<Self> {
         let url = Cluster::shared()?.create_database().await;
+        let url = PostgresUrl::parse(&url).unwrap();
         Some(Self { url: DatabaseUrl::Postgres(url), folder: None })
     }
 }
@@ -73,7 +74,7 @@ pub(crate) struct TemporaryStore {
 impl TemporaryStore {
     pub(crate) async fn open(database: TemporaryDatabase, clock: Clock) -> Self {
         let store = Store::connect(&database.url, clock).await.unwrap();
-        store.migrate().await.unwrap();
+        store.migrate(&database.url).await.unwrap();
         Self { store, url: database.url, _folder: database.folder }
     }
 

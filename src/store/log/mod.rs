@@ -9,10 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use sea_orm::{
-    Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
-};
+use sea_orm::{DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions};
 use tokio::time::{Instant, timeout_at};
 
 use self::{
@@ -20,7 +17,11 @@ use self::{
     rights::Remembered,
     rows::{Read, insert},
 };
-use super::{DatabaseUrl, DbResult, SetupError, Store, postgres_with};
+use super::{
+    DatabaseUrl, DbResult, SetupError, Store,
+    pool::Pool,
+    postgres::{self, session::APPENDING},
+};
 use crate::{
     faults::{self, Fault},
     model::{
@@ -82,7 +83,7 @@ pub struct Lanes {
 /// One writer of the log: a connection, and the rights that it has checked.
 pub struct Lane {
     store: Store,
-    writer: DatabaseConnection,
+    writer: Pool,
     /// Whether it waits for rooms and sessions that another transaction holds.
     waits: bool,
     /// Which memberships were found to stand, while the room's epochs are the same.
@@ -116,9 +117,7 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => url,
         };
-        // The few statements of a lane find their rows by indexes, however many they are: to plan them anew for each batch
-        // would take longer than to run them.
-        let connect = || Database::connect(postgres_with(url, 2, "force_generic_plan"));
+        let connect = || postgres::pool(url, 2, APPENDING, self.trust());
         let mut lanes = Vec::new();
         for _ in 0..POSTGRES_LANES {
             lanes.push(self.lane(connect().await?, false));
@@ -127,7 +126,7 @@ impl Store {
         Ok(Lanes { lanes, spare: Some(spare) })
     }
 
-    fn lane(&self, writer: DatabaseConnection, waits: bool) -> Lane {
+    fn lane(&self, writer: Pool, waits: bool) -> Lane {
         Lane { store: self.clone(), writer, waits, rights: HashMap::new(), doubts: Vec::new() }
     }
 }
@@ -155,7 +154,7 @@ impl Lane {
                     busy.extend(done.busy);
                     batches.extend(Some(done.again).filter(|again| !again.is_empty()));
                 }
-                Err(failure) => match failure.report("append to the log") {
+                Err(failure) => match self.store.report(failure, "append to the log") {
                     Error::Internal if batch.len() > 1 => batches.extend(split(drafts, batch)),
                     error => {
                         for place in batch {
@@ -298,7 +297,7 @@ impl Lane {
     async fn begin(&self) -> DbResult<DatabaseTransaction> {
         let mode = (self.store.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
-        Ok(self.writer.begin_with_options(options).await?)
+        Ok(self.writer.begin(options).await?)
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Line {
 pub(crate) struct Cable {
     address: SocketAddr,
     line: watch::Sender<Line>,
+    target: watch::Sender<SocketAddr>,
 }
 
 impl Cable {
@@ -35,19 +36,26 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (line, state) = watch::channel(Line::Open);
+        let (target, targets) = watch::channel(target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *state.borrow() != Line::Closed {
+                    let target = *targets.borrow();
                     tokio::spawn(carry(client, target, state.clone()));
                 }
             }
         });
-        Self { address, line }
+        Self { address, line, target }
     }
 
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads new connections to another address, as a name does that was moved.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
     }
 
     /// Changes what it does, for open connections too.

@@ -22,6 +22,11 @@ impl Database {
         Some(Self(Some(Cluster::shared()?.create_database().await)))
     }
 
+    /// Returns a database in another PostgreSQL, or as somebody else, by its address.
+    pub(crate) const fn reached_by(url: String) -> Self {
+        Self(Some(url))
+    }
+
     /// Makes another of the same kind.
     pub(crate) async fn another(&self) -> Self {
         match self.0 {

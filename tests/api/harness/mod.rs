@@ -18,6 +18,7 @@ mod http_proxy;
 mod latencies;
 mod log;
 mod methods;
+mod own_postgres;
 mod postgres;
 mod process;
 mod programs;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     http_proxy::{HttpProxy, HttpProxyKind},
     latencies::Latencies,
     methods::{Kind, METHODS, blamed_on_the_token},
+    own_postgres::{End, OwnPostgres, until},
     process::Process,
     proxy::{Fault, Proxy},
     refusal::Refused,

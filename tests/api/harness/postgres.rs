@@ -14,12 +14,12 @@ use std::{
 use super::programs;
 
 /// Makes a cluster in a new folder and serves it until standard input ends, which happens however the tests
-/// end. Speed comes before safety here: what these databases hold is worth nothing after a crash.
+/// end. It is safe after a crash of the machine, since the server asks for that.
 const SCRIPT: &str = r#"
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT &&
 "$0/initdb" --pgdata="$folder" --username=postgres --auth=trust --encoding=UTF8 --no-locale --no-sync >/dev/null &&
 { "$0/postgres" -D "$folder" -c port="$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-    -c fsync=off -c max_connections=500 </dev/null & server=$!; } &&
+    -c max_connections=500 </dev/null & server=$!; } &&
 { read -r end; kill -INT "$server"; wait "$server"; }
 "#;
 
@@ -81,7 +81,7 @@ impl Cluster {
 }
 
 /// Returns a shell that runs as somebody whom PostgreSQL accepts: it refuses root.
-fn shell_as_postgres() -> Command {
+pub(crate) fn shell_as_postgres() -> Command {
     if !rustix::process::getuid().is_root() {
         return Command::new("sh");
     }

@@ -111,10 +111,21 @@ impl Process {
         arguments: &[&str],
         input: &str,
     ) -> (i32, String, String) {
+        Self::command_with(database, folder, arguments, input, &[]).await
+    }
+
+    /// The same with these settings before all others.
+    pub(crate) async fn command_with(
+        database: &Database,
+        folder: &TempDir,
+        arguments: &[&str],
+        input: &str,
+        settings: &[(&str, &str)],
+    ) -> (i32, String, String) {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
             .env_clear()
-            .envs(with_defaults(database, folder.path(), &[]))
+            .envs(with_defaults(database, folder.path(), settings))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

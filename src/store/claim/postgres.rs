@@ -1,27 +1,41 @@
-//! One server a PostgreSQL database, until several are supported: an advisory lock, which goes with its connection.
+//! PostgreSQL: an advisory lock, which goes with its connection.
 //!
 //! That connection does nothing else, and is asked once a second whether it lives. Where it does not, another server
 //! may have the database by now: this one writes no more until it has the lock again, and ends where another has it.
 //! Between the loss and its discovery both may write. That harms no log, since a message gets its place under the
 //! lock of its room's row, but streams would hear it late: which is why it is not how several servers are run.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use sea_orm::sqlx::{
-    self, ConnectOptions as _, Connection as _,
+    self, Connection as _,
     postgres::{PgConnectOptions, PgConnection},
 };
 use tokio::{
     sync::watch,
-    task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
 
-use super::{DbResult, SetupError};
-use crate::{clock::Clock, model::Error};
+use super::{Claim, Hold};
+use crate::{
+    clock::Clock,
+    store::{
+        SetupError,
+        postgres::{
+            PostgresUrl, server,
+            session::{self, HOLDING},
+        },
+    },
+};
 
 /// The lock's number. Advisory locks belong to a database, and are shared by all who use it.
 const KEY: i64 = i64::from_be_bytes(*b"GRPCChat");
+
+/// `pg_locks` shows a number of 64 bits in two halves.
+const HOLDS: &str = "SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool \
+     AND EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() \
+     AND objsubid = 1 AND (classid::int8 << 32 | objid::int8) = $1)";
 
 /// How often the connection is asked, and how long it may take to answer.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,78 +45,24 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// database notices that its connection is closed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How soon a lost lock must be back for nobody to be told.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
-    /// The database is this process's.
-    Held,
-    /// It may be another's.
-    Lost,
-    /// It is another's.
-    Taken,
-}
-
-/// This process's hold on a database. Dropping it lets the next one in.
-#[derive(Debug)]
-pub(super) struct Claim {
-    hold: watch::Receiver<Hold>,
-    keeper: AbortHandle,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
 impl Claim {
     /// Takes the database, and keeps it in a task of this runtime.
-    pub(super) async fn take(url: &str, clock: &Clock) -> Result<Self, SetupError> {
+    pub(in crate::store) async fn take(url: &PostgresUrl, clock: &Clock) -> Result<Self, SetupError> {
         // A name of its own, by which a connection that was left behind is known.
         let name = format!("grpcchatter {}", clock.uuid());
-        let options = PgConnectOptions::from_str(url)
-            .map_err(failed)?
-            .disable_statement_logging()
-            .application_name(&name)
-            // The database lets go of a machine that is gone after some twenty seconds, not after two hours.
-            .options([
-                ("tcp_keepalives_idle", "5"),
-                ("tcp_keepalives_interval", "5"),
-                ("tcp_keepalives_count", "3"),
-            ]);
-        let connection = acquire(&options, &name).await.map_err(failed)?.ok_or(SetupError::Taken)?;
+        let options = url.options().clone().application_name(&name);
+        let taken = acquire(&options, &name).await.map_err(|error| server::unreachable(url, &error))?;
+        let connection = taken.ok_or(SetupError::Taken)?;
         let (sender, hold) = watch::channel(Hold::Held);
         let keeper = tokio::spawn(keep(connection, options, name, sender)).abort_handle();
-        Ok(Self { hold, keeper })
+        Ok(Self { hold, keeper, file: Mutex::new(None) })
     }
-
-    /// Lets writers pass while the database is this process's.
-    pub(super) fn check(&self) -> DbResult<()> {
-        match *self.hold.borrow() {
-            Hold::Held => Ok(()),
-            Hold::Lost | Hold::Taken => Err(Error::DatabaseUnavailable.into()),
-        }
-    }
-
-    /// Lets the next one in.
-    pub(super) fn release(&self) {
-        self.keeper.abort();
-    }
-
-    /// Ends once another process has the database.
-    pub(super) async fn taken(&self) {
-        let mut hold = self.hold.clone();
-        if hold.wait_for(|hold| *hold == Hold::Taken).await.is_err() {
-            // The keeper ends with the runtime: nobody waits for more.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-fn failed(error: sqlx::Error) -> SetupError {
-    SetupError::Database(sea_orm::DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))
 }
 
 /// Watches over the connection, and replaces it where it is lost.
@@ -114,7 +74,13 @@ async fn keep(
 ) {
     loop {
         sleep(INTERVAL).await;
-        if matches!(timeout(ANSWER, connection.ping()).await, Ok(Ok(()))) {
+        if matches!(timeout(ANSWER, holds(&mut connection)).await, Ok(Ok(true))) {
+            continue;
+        }
+        // Where the connection alone was cut, it is back before anybody notices.
+        if let Ok(Ok(Some(again))) = timeout(AT_ONCE, acquire(&options, &name)).await {
+            tracing::info!("the lock on the database was lost with its connection, and taken again at once");
+            connection = again;
             continue;
         }
         tracing::warn!(
@@ -138,17 +104,30 @@ async fn keep(
     }
 }
 
+/// Says whether a connection still has the lock, on a server that takes writes. One that has become a standby, or was
+/// always one behind a name that leads elsewhere now, holds nothing that counts.
+async fn holds(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(HOLDS).bind(KEY).fetch_one(connection).await
+}
+
 /// Connects and takes the lock; none where another has it.
 async fn acquire(options: &PgConnectOptions, name: &str) -> Result<Option<PgConnection>, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
+    session::prepare(&mut connection, HOLDING).await?;
     // After a cut the database may still hold this process's last connection to be alive.
-    sqlx::query(
+    let ended = sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name = $1 AND pid <> pg_backend_pid()",
     )
     .bind(name)
     .execute(&mut connection)
-    .await?;
+    .await;
+    match ended {
+        Ok(_) => {}
+        // Not everybody may. Then the database finds out by itself, which takes longer.
+        Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "an old connection could not be ended"),
+        Err(error) => return Err(error),
+    }
     let until = Instant::now() + PATIENCE;
     loop {
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")

@@ -99,6 +99,12 @@ pub const SETTINGS: &[Setting] = &[
         "DURATION",
         "age at which a connection is asked to come again, give or take a tenth; 0 is no limit",
     ),
+    setting(
+        "KEEP_ALIVE_TIMEOUT",
+        "75s",
+        "DURATION",
+        "how long an HTTP/1.1 connection may be idle between two requests, longer than a proxy keeps its own; 0 closes it after each answer",
+    ),
     setting("STREAMS_PER_USER", "16", "COUNT", "open streams of one user; 0 is no limit"),
     setting(
         "REGISTRATIONS_PER_HOUR",

@@ -91,7 +91,7 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_CONNECTIONS_PER_ADDRESS",
         "256",
         "COUNT",
-        "open connections from one address; 0 is no limit",
+        "open connections from one address, but for a trusted proxy's; 0 is no limit",
     ),
     setting(
         "CONNECTION_AGE",

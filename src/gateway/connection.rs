@@ -112,7 +112,7 @@ pub(super) async fn serve(
         None => Transport::Plain(socket),
         Some(tls) => {
             // On the heap: most connections never need what a handshake does.
-            let secured = Box::pin(secure(socket, &tls));
+            let secured = Box::pin(secure(socket, &tls, peer.address));
             let secured = tokio::select! {
                 secured = secured => secured,
                 () = lifetime.drain.cancelled() => return,
@@ -135,6 +135,11 @@ pub(super) async fn serve(
             let (status, sentence) = ("501 Not Implemented", "this method of HTTP is not known here");
             let refusing = first_bytes::refuse(&mut io, status, sentence, "METHOD_NOT_IMPLEMENTED");
             drop(timeout(HANGING_UP, refusing).await);
+            hang_up(io).await;
+            return;
+        }
+        Ok(Ok(Spoken::Other(other))) => {
+            other.log(peer.address);
             hang_up(io).await;
             return;
         }
@@ -162,7 +167,7 @@ pub(super) async fn serve(
 }
 
 /// Shakes hands; none where the connection was closed instead.
-async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
+async fn secure(mut socket: TcpStream, tls: &Tls, address: IpAddr) -> Option<Transport> {
     let mut first = [0];
     let seen = timeout(FIRST_BYTES, socket.peek(&mut first)).await;
     if !matches!(seen, Ok(Ok(1..))) {
@@ -170,11 +175,15 @@ async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
     }
     if first != [HANDSHAKE_RECORD] {
         let read = timeout(FIRST_BYTES, first_bytes::read(&mut socket)).await;
-        // HTTP/2 without TLS has no answer that is as plain as being closed.
-        if matches!(read, Ok(Ok(Spoken::Http1(_) | Spoken::UnknownMethod))) {
-            let (status, sentence) = ("400 Bad Request", "this port speaks TLS: call it by https");
-            let refusing = first_bytes::refuse(&mut socket, status, sentence, "TLS_NEEDED");
-            drop(timeout(HANGING_UP, refusing).await);
+        match read {
+            Ok(Ok(Spoken::Http1(_) | Spoken::UnknownMethod)) => {
+                let (status, sentence) = ("400 Bad Request", "this port speaks TLS: call it by https");
+                let refusing = first_bytes::refuse(&mut socket, status, sentence, "TLS_NEEDED");
+                drop(timeout(HANGING_UP, refusing).await);
+            }
+            Ok(Ok(Spoken::Other(other))) => other.log(address),
+            // HTTP/2 without TLS has no answer that is as plain as being closed.
+            Ok(Ok(Spoken::Http2(_)) | Err(_)) | Err(_) => {}
         }
         hang_up(socket).await;
         return None;

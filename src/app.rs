@@ -241,11 +241,7 @@ impl App {
     /// # Errors
     /// Where a thread cannot be started, or another server has taken the database.
     pub fn run(mut self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
-        let lifetime = Lifetime {
-            age: self.connections.age,
-            drain: CancellationToken::new(),
-            end: CancellationToken::new(),
-        };
+        let lifetime = Lifetime::new(self.connections.age, self.connections.keep_alive);
         let stop_accepting = CancellationToken::new();
         let (senders, receivers) = shards(thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let mut threads = Vec::new();
@@ -339,6 +335,7 @@ impl App {
     /// status, connections with GOAWAY once what was asked on them is answered.
     async fn drain(&self, lifetime: &Lifetime, stop_accepting: &CancellationToken) {
         self.draining.store(true, Ordering::Relaxed);
+        lifetime.leaving.cancel();
         self.health.set(false).await;
         sleep(self.drain_delay).await;
         let end = Instant::now() + HARD_END;

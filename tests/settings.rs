@@ -80,6 +80,22 @@ fn the_services_command_line_is_one_that_the_program_takes() {
 }
 
 #[test]
+fn the_service_waits_for_what_passes_and_for_nothing_else() {
+    // By docs/operate.md: mistakes in the settings, and a folder that cannot be written.
+    assert_eq!(of_unit("RestartPreventExitStatus"), "64 73");
+    assert_eq!((of_unit("Restart").as_str(), of_unit("RestartSec").as_str()), ("on-failure", "2s"));
+    // systemd gives up for good after five starts in ten seconds unless it is told not to.
+    assert_eq!(of_unit("StartLimitIntervalSec"), "0");
+}
+
+#[test]
+fn the_service_may_open_a_file_for_each_connection() {
+    let connections: u64 = Setting::find("MAX_CONNECTIONS").unwrap().default.parse().unwrap();
+    let files: u64 = of_unit("LimitNOFILE").parse().unwrap();
+    assert!(files > connections + 64, "{files}");
+}
+
+#[test]
 fn the_service_is_given_the_time_of_a_drain() {
     let production = read("configs/production.env");
     let delay = production.lines().find_map(|line| line.strip_prefix("DRAIN_DELAY=")).unwrap();

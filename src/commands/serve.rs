@@ -29,7 +29,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
         let code = error.exit_code();
         Failed::new(error, code)
     };
-    raise_file_limit();
+    raise_file_limit(config.connections.max);
     let sockets = systemd::sockets().map_err(|error| Failed::new(error, 75))?;
     let app = App::build_on(config, sockets).map_err(failed)?;
     let (addresses, tls) = (app.local_addrs().to_vec(), app.tls().cloned());
@@ -55,18 +55,37 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
     app.run(shutdown).map_err(failed)
 }
 
+/// What the server opens besides connections: the database's files and connections, the log, the threads' event queues.
+#[cfg(target_os = "linux")]
+const OTHER_FILES: u64 = 64;
+
 /// Takes as many file descriptors as the system lets the server have: each connection needs one, and many shells start
-/// programs with a thousand.
-fn raise_file_limit() {
+/// programs with a thousand. Says so where they are fewer than the connections that may be open.
+fn raise_file_limit(max_connections: Option<u32>) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-            tracing::warn!(%error, "the limit of open files could not be raised");
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let limit = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            Ok(()) => maximum,
+            Err(error) => {
+                tracing::warn!(%error, "the limit of open files could not be raised");
+                current
+            }
+        };
+        let needed = max_connections.map_or(0, |max| u64::from(max) + OTHER_FILES);
+        if let Some(limit) = limit
+            && limit < needed
+        {
+            tracing::warn!(
+                "{limit} files may be open, and MAX_CONNECTIONS needs {needed}: raise the limit (ulimit -Hn, LimitNOFILE) \
+                 or lower the setting"
+            );
         }
     }
+    #[cfg(not(target_os = "linux"))]
+    drop(max_connections);
 }
 
 /// Says on standard output where to go: a line for people, and for scripts that let the system choose a port.

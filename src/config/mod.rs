@@ -97,6 +97,8 @@ pub struct ConnectionConfig {
     pub max_per_address: Option<u32>,
     /// The age at which a connection is asked to come again.
     pub age: Option<Duration>,
+    /// How long an HTTP/1.1 connection may be idle between two requests; zero: it has one request. Never none.
+    pub keep_alive: Duration,
     /// Open streams of one user.
     pub streams_per_user: Option<u32>,
     /// Bytes of memory for answers that are not read yet. Never none.
@@ -206,6 +208,7 @@ impl Config {
                 max: reader.required("MAX_CONNECTIONS", value::limit),
                 max_per_address: reader.required("MAX_CONNECTIONS_PER_ADDRESS", value::limit),
                 age: reader.required("CONNECTION_AGE", value::duration_limit),
+                keep_alive: reader.required("KEEP_ALIVE_TIMEOUT", value::duration),
                 streams_per_user: reader.required("STREAMS_PER_USER", value::limit),
                 answer_memory: reader
                     .required("ANSWER_MEMORY", value::size_within(4 << 20, 1 << 40, "from 4MiB to 1024GiB")),

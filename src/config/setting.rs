@@ -91,13 +91,19 @@ pub const SETTINGS: &[Setting] = &[
         "MAX_CONNECTIONS_PER_ADDRESS",
         "256",
         "COUNT",
-        "open connections from one address; 0 is no limit",
+        "open connections from one address, but for a trusted proxy's; 0 is no limit",
     ),
     setting(
         "CONNECTION_AGE",
         "1h",
         "DURATION",
         "age at which a connection is asked to come again, give or take a tenth; 0 is no limit",
+    ),
+    setting(
+        "KEEP_ALIVE_TIMEOUT",
+        "75s",
+        "DURATION",
+        "how long an HTTP/1.1 connection may be idle between two requests, longer than a proxy keeps its own; 0 closes it after each answer",
     ),
     setting("STREAMS_PER_USER", "16", "COUNT", "open streams of one user; 0 is no limit"),
     setting(

@@ -83,6 +83,7 @@ pub(super) fn of_path(verb: &Verb, path: &str) -> Option<(Access, Cost)> {
     let found = REST.iter().find(|(known, ..)| *known == path).map(|(_, access, cost)| (*access, *cost));
     match found {
         Some((access, Cost::Write)) if is_read(verb) => Some((access, Cost::Read)),
+        None if path == "/" && *verb == Verb::OPTIONS => Some((Access::Public, Cost::Probe)),
         None => is_read(verb).then_some((Access::Public, Cost::Read)),
         found => found,
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -22,11 +22,13 @@ use super::{
     answer_memory::{AnswerMemory, ConnectionMemory},
     first_bytes::{self, Spoken},
     grpc::SideStreams,
-    left_open::LeftOpen,
+    http1,
+    lifetime::{Leaving, Lifetime},
     listener::Door,
     patience::Patient,
     prefixed::Prefixed,
-    send_watch::{SendWatch, Watched},
+    request_watch::RequestWatch,
+    send_watch::SendWatch,
     stack::Stack,
     tls::{HANDSHAKE_RECORD, Tls},
     transport::Transport,
@@ -38,9 +40,6 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 
 /// How long TLS's handshake may take after its first byte.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// How long a peer may take for the head of an HTTP/1.1 request, and between two of them.
-const HEADER_READ: Duration = Duration::from_secs(10);
 
 /// How much of requests that nobody reads yet lies here for each HTTP/2 connection: of a client, and of a trusted proxy, on
 /// whose connection one client must not stop the others. h2 closes a connection on which small frames that nobody has read
@@ -79,38 +78,24 @@ pub(super) struct Peer {
     pub answers: ConnectionMemory,
     /// How fast it takes what is sent, on HTTP/1.1.
     pub sending: SendWatch,
+    /// What is waited for between answers, on HTTP/1.1.
+    pub requests: RequestWatch,
 }
 
 impl Peer {
-    /// Says who is at the other end of a connection whose side streams end with `retiring`.
+    /// Says who is at the other end of a connection with this life, whose side streams end with `retiring`.
     pub(super) fn new(
         address: IpAddr,
         door: Door,
         shard: usize,
         answers: ConnectionMemory,
+        lifetime: &Lifetime,
         retiring: CancellationToken,
     ) -> Self {
         let side_streams = Arc::new(SideStreams::new(retiring));
         let (connection, sending) = (Arc::default(), SendWatch::default());
-        Self { address, door, shard, connection, side_streams, answers, sending }
-    }
-}
-
-/// When connections end, beyond what their peers do.
-#[derive(Clone, Debug)]
-pub struct Lifetime {
-    /// The age at which a connection is asked to come again, ± 10 %; none: never.
-    pub age: Option<Duration>,
-    /// Asks every connection to come again elsewhere.
-    pub drain: CancellationToken,
-    /// Ends every connection at once.
-    pub end: CancellationToken,
-}
-
-impl Lifetime {
-    /// Returns a connection's own: each is told on its own that it is old, and all that the server drains.
-    pub(super) fn of_one(&self, age: Option<Duration>) -> (Self, CancellationToken) {
-        (Self { age, ..self.clone() }, self.drain.child_token())
+        let requests = RequestWatch::new(lifetime.keep_alive, lifetime.leaving.clone());
+        Self { address, door, shard, connection, side_streams, answers, sending, requests }
     }
 }
 
@@ -127,7 +112,7 @@ pub(super) async fn serve(
         None => Transport::Plain(socket),
         Some(tls) => {
             // On the heap: most connections never need what a handshake does.
-            let secured = Box::pin(secure(socket, &tls));
+            let secured = Box::pin(secure(socket, &tls, peer.address));
             let secured = tokio::select! {
                 secured = secured => secured,
                 () = lifetime.drain.cancelled() => return,
@@ -153,6 +138,11 @@ pub(super) async fn serve(
             hang_up(io).await;
             return;
         }
+        Ok(Ok(Spoken::Other(other))) => {
+            other.log(peer.address);
+            hang_up(io).await;
+            return;
+        }
         Ok(Err(_)) | Err(_) => {
             tracing::debug!(address = %peer.address, "a connection said nothing in time, or nothing that is HTTP");
             hang_up(io).await;
@@ -162,22 +152,22 @@ pub(super) async fn serve(
     let io = Prefixed::new(first, io);
     let (connection, sending) = (Arc::clone(&peer.connection), peer.sending.clone());
     let (memory, is_shared) = (stack.memory().clone(), peer.answers.is_shared());
+    peer.requests.start();
+    let requests = peer.requests.clone();
     let service = stack.for_peer(peer);
     if is_http2 {
         let serving = http2(memory, is_shared).serve_connection(TokioIo::new(io), service);
         drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
-    } else {
-        let io = TokioIo::new(Watched::new(io, sending.clone()));
-        let serving = http1().serve_connection(io, service);
-        let mut serving = LeftOpen::new(serving, sending, memory);
-        if drive(Pin::new(&mut serving), &connection, &lifetime, &retiring, LeftOpen::shut_down).await {
-            hang_up(serving.into_inner()).await;
-        }
+        return;
+    }
+    let serving = http1::Serving::new(io, service, sending, requests, memory);
+    if let Some(io) = serving.run(&connection, &lifetime, &retiring).await {
+        hang_up(io).await;
     }
 }
 
 /// Shakes hands; none where the connection was closed instead.
-async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
+async fn secure(mut socket: TcpStream, tls: &Tls, address: IpAddr) -> Option<Transport> {
     let mut first = [0];
     let seen = timeout(FIRST_BYTES, socket.peek(&mut first)).await;
     if !matches!(seen, Ok(Ok(1..))) {
@@ -185,11 +175,15 @@ async fn secure(mut socket: TcpStream, tls: &Tls) -> Option<Transport> {
     }
     if first != [HANDSHAKE_RECORD] {
         let read = timeout(FIRST_BYTES, first_bytes::read(&mut socket)).await;
-        // HTTP/2 without TLS has no answer that is as plain as being closed.
-        if matches!(read, Ok(Ok(Spoken::Http1(_) | Spoken::UnknownMethod))) {
-            let (status, sentence) = ("400 Bad Request", "this port speaks TLS: call it by https");
-            let refusing = first_bytes::refuse(&mut socket, status, sentence, "TLS_NEEDED");
-            drop(timeout(HANGING_UP, refusing).await);
+        match read {
+            Ok(Ok(Spoken::Http1(_) | Spoken::UnknownMethod)) => {
+                let (status, sentence) = ("400 Bad Request", "this port speaks TLS: call it by https");
+                let refusing = first_bytes::refuse(&mut socket, status, sentence, "TLS_NEEDED");
+                drop(timeout(HANGING_UP, refusing).await);
+            }
+            Ok(Ok(Spoken::Other(other))) => other.log(address),
+            // HTTP/2 without TLS has no answer that is as plain as being closed.
+            Ok(Ok(Spoken::Http2(_)) | Err(_)) | Err(_) => {}
         }
         hang_up(socket).await;
         return None;
@@ -219,32 +213,22 @@ async fn hang_up(mut io: impl AsyncRead + AsyncWrite + Unpin) {
     drop(timeout(HANGING_UP, closing).await);
 }
 
-/// Polls a connection to its end, and says whether that was its own: everything was answered, or it failed. Where it
-/// was ours nothing more is to be said.
+/// Polls a connection of HTTP/2 to its end. When it is to come again it is told so by GOAWAY, which loses nothing: what was
+/// asked before is answered, and what comes after may be asked elsewhere.
 async fn drive<C>(
     mut serving: Pin<&mut C>,
     connection: &Connection,
     lifetime: &Lifetime,
     retiring: &CancellationToken,
     shut_down: impl Fn(Pin<&mut C>),
-) -> bool
-where
+) where
     C: Future<Output = hyper::Result<()>>,
 {
-    let age = async {
-        match lifetime.age {
-            Some(age) => sleep(age).await,
-            None => std::future::pending().await,
-        }
-    };
     let why = tokio::select! {
         ended = serving.as_mut() => return ended_by_itself(ended),
-        () = lifetime.end.cancelled() => return false,
-        () = lifetime.drain.cancelled() => Leaving::Drained,
-        () = connection.closing() => Leaving::Unread,
-        () = age => Leaving::Old,
+        () = lifetime.end.cancelled() => return,
+        why = lifetime.over(connection) => why,
     };
-    tracing::debug!(?why, "a connection is asked to come again");
     shut_down(serving.as_mut());
     let last = async {
         match why {
@@ -262,38 +246,15 @@ where
     };
     tokio::select! {
         ended = serving.as_mut() => ended_by_itself(ended),
-        () = lifetime.end.cancelled() => false,
-        () = last => false,
+        () = lifetime.end.cancelled() => {}
+        () = last => {}
     }
 }
 
-/// Why a connection is to end.
-#[derive(Clone, Copy, Debug)]
-enum Leaving {
-    /// The server drains.
-    Drained,
-    /// No stream on it reads. Others may call on it still, since a proxy carries many users: they are answered.
-    Unread,
-    /// It has had its time: its streams end after a grace, so that their clients resume on another.
-    Old,
-}
-
-fn ended_by_itself(ended: hyper::Result<()>) -> bool {
+fn ended_by_itself(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
     }
-    true
-}
-
-fn http1() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ)
-        .max_buf_size(64 * 1024)
-        .max_headers(64)
-        .half_close(true);
-    builder
 }
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
@@ -342,16 +303,15 @@ mod tests {
         }
     }
 
-    async fn driven(busy: Duration, connection: &Connection, lifetime: &Lifetime) -> (bool, Duration) {
+    async fn driven(busy: Duration, connection: &Connection, lifetime: &Lifetime) -> Duration {
         let (begun, mut serving) = (Instant::now(), Serving(busy, None));
         let retiring = lifetime.drain.child_token();
-        let by_itself =
-            drive(Pin::new(&mut serving), connection, lifetime, &retiring, Serving::shut_down).await;
-        (by_itself, begun.elapsed())
+        drive(Pin::new(&mut serving), connection, lifetime, &retiring, Serving::shut_down).await;
+        begun.elapsed()
     }
 
     fn lifetime(age: Option<Duration>) -> Lifetime {
-        Lifetime { age, drain: CancellationToken::new(), end: CancellationToken::new() }
+        Lifetime::new(age, Duration::from_secs(75))
     }
 
     #[tokio::test(start_paused = true)]
@@ -359,8 +319,8 @@ mod tests {
         let connection = Connection::default();
         connection.close_if_all_parked();
         let seconds = Duration::from_secs;
-        assert_eq!(driven(seconds(3), &connection, &lifetime(None)).await, (true, seconds(3)));
-        assert_eq!(driven(seconds(60), &connection, &lifetime(None)).await, (false, AGE_GRACE));
+        assert_eq!(driven(seconds(3), &connection, &lifetime(None)).await, seconds(3));
+        assert_eq!(driven(seconds(60), &connection, &lifetime(None)).await, AGE_GRACE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -373,6 +333,6 @@ mod tests {
             sleep(at).await;
             end.cancel();
         });
-        assert_eq!(driven(Duration::from_secs(3_600), &Connection::default(), &lifetime).await, (false, at));
+        assert_eq!(driven(Duration::from_secs(3_600), &Connection::default(), &lifetime).await, at);
     }
 }

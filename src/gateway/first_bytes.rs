@@ -1,9 +1,10 @@
 //! What a peer speaks, told by the first bytes that it sends, and what is said to those who are not served.
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use super::sparse_log::SparseLog;
 use crate::metrics::REFUSALS;
 
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
@@ -23,6 +24,16 @@ const METHODS: [&[u8]; 10] = [
     b"QUERY ",
 ];
 
+/// What begins a connection of something that speaks otherwise, as it stands after empty lines: a handshake of TLS, and the
+/// header of the PROXY protocol in its text and in its binary form (which begins with two empty lines).
+const OTHERS: [(&[u8], Other); 5] = [
+    (b"\x16\x03", Other::Tls),
+    (b"PROXY TCP4 ", Other::ProxyProtocol),
+    (b"PROXY TCP6 ", Other::ProxyProtocol),
+    (b"PROXY UNKNOWN", Other::ProxyProtocol),
+    (b"\0\r\nQUIT\n", Other::ProxyProtocol),
+];
+
 /// The longest first line that is read to see whether a method that is not known is one of HTTP/1.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -35,6 +46,41 @@ pub(super) enum Spoken {
     Http1(Vec<u8>),
     /// HTTP/1 with a method that nobody knows.
     UnknownMethod,
+    /// Something that is not HTTP, and that an operator has turned on by mistake.
+    Other(Other),
+}
+
+/// What is often spoken to a port that speaks HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Other {
+    /// TLS.
+    Tls,
+    /// HAProxy's PROXY protocol.
+    ProxyProtocol,
+}
+
+impl Other {
+    /// Says in the log what is set wrongly, for the first of a minute. Whoever speaks it gets no answer: it has no form that
+    /// they would understand.
+    pub(super) fn log(self, address: IpAddr) {
+        static TLS: SparseLog = SparseLog::new();
+        static PROXY_PROTOCOL: SparseLog = SparseLog::new();
+        let (log, sentence) = match self {
+            Self::Tls => (
+                &TLS,
+                "a connection began with TLS, which is not turned on here, and was closed: call this port by http, or set \
+                 TLS_CERT and TLS_KEY",
+            ),
+            Self::ProxyProtocol => (
+                &PROXY_PROTOCOL,
+                "a connection began with the PROXY protocol, which is not read here, and was closed: turn it off in the \
+                 proxy (send-proxy, proxy_protocol), have it set X-Forwarded-For, and name it in TRUSTED_PROXIES",
+            ),
+        };
+        if let Some(left_out) = log.left_out() {
+            tracing::warn!(%address, left_out, "{sentence}");
+        }
+    }
 }
 
 /// Reads until it is certain what the peer speaks: 24 bytes at most, the first word where it is HTTP/1.1. Empty lines
@@ -58,8 +104,12 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken
         if METHODS.iter().any(|method| first.starts_with(method)) {
             return Ok(Spoken::Http1(first));
         }
-        let may_become = |whole: &[u8]| whole.starts_with(&first);
-        if !may_become(PREFACE) && !may_become(b"\r\n") && !METHODS.iter().any(|method| may_become(method)) {
+        if let Some((_, other)) = OTHERS.iter().find(|(beginning, _)| first.starts_with(beginning)) {
+            return Ok(Spoken::Other(*other));
+        }
+        let mut known =
+            [&PREFACE[..], &b"\r\n"[..]].into_iter().chain(METHODS).chain(OTHERS.map(|(other, _)| other));
+        if !known.any(|known| known.starts_with(&first)) {
             return unknown(io, first).await;
         }
     }
@@ -134,9 +184,14 @@ mod tests {
         for line in ["BREW / HTTP/1.1\r\n", "get / HTTP/1.0\n", "\r\nPROPFIND /a HTTP/1.1\r\n"] {
             assert_eq!(spoken(line.as_bytes()).await, Some(Spoken::UnknownMethod), "{line}");
         }
+        for (beginning, other) in OTHERS {
+            assert_eq!(spoken(beginning).await, Some(Spoken::Other(other)), "{beginning:?}");
+        }
+        let binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
+        assert_eq!(spoken(binary).await, Some(Spoken::Other(Other::ProxyProtocol)));
+        assert_eq!(spoken(b"PROXY /a HTTP/1.1\r\n").await, Some(Spoken::UnknownMethod));
         let long = format!("BREW /{} HTTP/1.1\r\n", "x".repeat(LONGEST_LINE));
-        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16\x03\x01", &long]
-        {
+        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16", "\0", &long] {
             assert_eq!(spoken(nothing.as_bytes()).await, None, "{nothing:?}");
         }
     }

@@ -1,33 +1,28 @@
-//! The accept loop: takes connections, bounds their number, hands each to a shard.
+//! The accept loop: takes connections within the limits, hands each to a shard.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use ipnet::IpNet;
-use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    connection::{self, Lifetime, Peer},
-    stack::{Stack, is_trusted},
+    connection::{self, Peer},
+    connection_limits::{Seat, Seats},
+    lifetime::Lifetime,
+    sparse_log::SparseLog,
+    stack::Stack,
     tls::Tls,
 };
 use crate::{
     clock::Clock,
-    domain::{Budget, Cost},
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
-    model::{Network, Payer},
 };
 
 /// How many connections wait in the kernel to be taken.
@@ -44,17 +39,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(25);
 
-/// The bounds on connections; none: no limit.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// In all.
-    pub max: Option<usize>,
-    /// From one address; of IPv6, from one /64.
-    pub max_per_address: Option<usize>,
-}
-
-/// Which part of the connections from one address may be taken when half of all are: so a few addresses cannot hold all.
-const WHEN_TIGHT: usize = 8;
+/// Connections that could not be taken.
+static NOT_TAKEN: SparseLog = SparseLog::new();
 
 /// What may be asked for at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +142,9 @@ impl Listener {
                 Ok((socket, peer)) => (socket, peer.ip().to_canonical()),
                 Err(error) => {
                     // A peer that is gone already, or no descriptors: waiting helps against the second.
-                    tracing::warn!(%error, "a connection could not be taken");
+                    if let Some(left_out) = NOT_TAKEN.left_out() {
+                        tracing::warn!(%error, left_out, "a connection could not be taken");
+                    }
                     if is_exhaustion(&error) {
                         sleep(EXHAUSTED).await;
                     }
@@ -164,10 +152,13 @@ impl Listener {
                 }
             };
             CONNECTIONS_ACCEPTED.increment();
-            let Some(seat) = seats.take(address) else {
-                CONNECTIONS_REFUSED.increment();
-                tracing::debug!(%address, "a connection over the limit was closed");
-                continue;
+            let seat = match seats.take(address) {
+                Ok(seat) => seat,
+                Err(limit) => {
+                    CONNECTIONS_REFUSED.increment();
+                    limit.log(address);
+                    continue;
+                }
             };
             if let Err(error) = prepare(&socket) {
                 tracing::debug!(%error, "a socket's options could not be set");
@@ -220,7 +211,7 @@ impl Shard {
             let age = lifetime.age.map(|age| jittered(age, &clock));
             let (lifetime, retiring) = lifetime.of_one(age);
             let answers = stack.answers_to(address);
-            let peer = Peer::new(address, door, index, answers, retiring.clone());
+            let peer = Peer::new(address, door, index, answers, &lifetime, retiring.clone());
             let (stack, tls) = (Arc::clone(&stack), tls.clone());
             let served = async move {
                 connection::serve(socket, tls, peer, stack, lifetime, retiring).await;
@@ -235,142 +226,4 @@ impl Shard {
 fn jittered(age: Duration, clock: &Clock) -> Duration {
     let [byte] = clock.random::<1>();
     age.mul_f64(0.9 + 0.2 * f64::from(byte) / 255.0)
-}
-
-/// Counts open connections. Clones share the counts.
-#[derive(Clone)]
-pub struct Seats(Arc<SeatsInner>);
-
-struct SeatsInner {
-    limits: Limits,
-    trusted_proxies: Vec<IpNet>,
-    budget: Budget,
-    taken: AtomicUsize,
-    /// Guards both counts against being raised over a limit.
-    by_address: Mutex<HashMap<Network, usize>>,
-}
-
-/// One open connection; dropping it makes room for another.
-struct Seat {
-    seats: Seats,
-    network: Network,
-}
-
-impl Seats {
-    /// Counts from zero. New connections are paid for out of `budget`, since a handshake costs more than many calls. Trusted
-    /// proxies, behind each of which there are many people, pay for none, and may have as many when there are few left.
-    pub fn new(limits: Limits, trusted_proxies: Vec<IpNet>, budget: Budget) -> Self {
-        let (taken, by_address) = (AtomicUsize::new(0), Mutex::default());
-        Self(Arc::new(SeatsInner { limits, trusted_proxies, budget, taken, by_address }))
-    }
-
-    /// Says whether no connection is open.
-    pub fn are_free(&self) -> bool {
-        self.taken() == 0
-    }
-
-    /// Returns how many connections are open.
-    pub fn taken(&self) -> usize {
-        self.0.taken.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, address: IpAddr) -> Option<Seat> {
-        let inner = &self.0;
-        let network = Network::of(address);
-        let is_trusted = is_trusted(address, &inner.trusted_proxies);
-        if !is_trusted && inner.budget.pay(Payer::Network(network), Cost::Connection).is_err() {
-            return None;
-        }
-        // Both counts are looked at and raised under one lock: there may be several listeners.
-        let mut by_address = inner.by_address.lock();
-        if inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max) {
-            return None;
-        }
-        let is_tight = inner.limits.max.is_some_and(|max| inner.taken.load(Ordering::Relaxed) >= max / 2);
-        let is_tight = is_tight && !is_trusted;
-        let of_one = |max: usize| if is_tight { max.div_ceil(WHEN_TIGHT) } else { max };
-        let count = by_address.entry(network).or_default();
-        if inner.limits.max_per_address.is_some_and(|max| *count >= of_one(max)) {
-            return None;
-        }
-        *count += 1;
-        inner.taken.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { seats: self.clone(), network })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let inner = &self.seats.0;
-        inner.taken.fetch_sub(1, Ordering::Relaxed);
-        let mut by_address = inner.by_address.lock();
-        if let Some(count) = by_address.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.network);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{domain::BudgetConfig, model::Timestamp};
-
-    fn seats(max: Option<usize>, max_per_address: Option<usize>, proxies: Vec<IpNet>) -> Seats {
-        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
-        let budget = Budget::new(BudgetConfig { anonymous_per_second: 10, ..BudgetConfig::default() }, clock);
-        Seats::new(Limits { max, max_per_address }, proxies, budget)
-    }
-
-    #[test]
-    fn new_connections_are_paid_for() {
-        let seats = seats(None, None, vec!["198.51.100.0/24".parse().unwrap()]);
-        let come = |address: &str| (0..500).filter_map(|_| seats.take(address.parse().unwrap())).count();
-        assert_eq!(come("192.0.2.1"), 100, "ten seconds' worth, however soon they end");
-        assert_eq!(come("192.0.2.2"), 100);
-        assert_eq!(come("198.51.100.1"), 500, "behind it there are many people");
-    }
-
-    #[test]
-    fn the_newcomer_over_the_limit_is_refused_and_the_others_stay() {
-        let seats = seats(Some(6), Some(2), vec![]);
-        let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = seats.take(here).expect("a seat");
-        let _second = seats.take(here).expect("a seat");
-        assert!(seats.take(here).is_none());
-        let _third = seats.take(there).expect("a seat");
-        drop(first);
-        assert!(seats.take(here).is_some());
-        assert!(!seats.are_free());
-    }
-
-    #[test]
-    fn a_few_addresses_do_not_hold_all_connections() {
-        let proxies = vec!["198.51.100.0/24".parse().unwrap()];
-        let seats = seats(Some(100), Some(32), proxies);
-        let mut taken = Vec::new();
-        let mut take_all = |address: String| {
-            let address = address.parse().unwrap();
-            let before = taken.len();
-            taken.extend(std::iter::from_fn(|| seats.take(address)));
-            taken.len() - before
-        };
-        assert_eq!([1, 2].map(|host| take_all(format!("192.0.2.{host}"))), [32, 18]);
-        // Half are taken.
-        assert_eq!(take_all("192.0.2.3".into()), 4);
-        assert_eq!(take_all("198.51.100.1".into()), 32, "behind it there are many people");
-        let others: usize = (4..100).map(|host| take_all(format!("192.0.2.{host}"))).sum();
-        assert_eq!(others, 100 - 32 - 18 - 4 - 32);
-        assert_eq!(take_all("198.51.100.2".into()), 0);
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_address() {
-        let seats = seats(None, Some(1), vec![]);
-        let _seat = seats.take("2001:db8::1".parse().unwrap()).expect("a seat");
-        assert!(seats.take("2001:db8::2".parse().unwrap()).is_none());
-        assert!(seats.take("2001:db8:0:1::2".parse().unwrap()).is_some());
-    }
 }

@@ -2,27 +2,32 @@
 
 mod access;
 mod address;
+mod answer_headers;
 mod answer_memory;
 mod auth;
 mod body;
 mod connection;
+mod connection_limits;
 mod figures;
 mod first_bytes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod grpc;
+mod http1;
 mod least_rate;
-mod left_open;
 mod lent;
+mod lifetime;
 mod listener;
 mod origin;
 mod patience;
 mod prefixed;
 mod refusal;
+mod request_watch;
 mod rest;
 mod rest_limits;
 mod route;
 mod send_watch;
+mod sparse_log;
 mod stack;
 mod start_queue;
 mod status;
@@ -31,9 +36,10 @@ mod trace;
 mod transport;
 
 pub use address::ClientAddress;
-pub use connection::Lifetime;
+pub use connection_limits::{Limits, Seats};
 pub use grpc::{Health, frames::FRAMING};
-pub use listener::{Door, Limits, Listener, Seats, Shard, Shards, shards};
+pub use lifetime::Lifetime;
+pub use listener::{Door, Listener, Shard, Shards, shards};
 pub use rest::{Gauges, MetricsToken, Readiness, openapi};
 pub use stack::{Parts, Stack};
 pub use tls::{Certificate, Tls, TlsConfig, TlsError, TlsFiles};

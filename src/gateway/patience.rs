@@ -26,6 +26,7 @@ use super::{
     answer_memory::{AnswerMemory, Reservation},
     body::{Body, BoxError},
     least_rate::{Behind, LOOK},
+    request_watch::Answering,
     start_queue::StartQueue,
 };
 use crate::domain::Permit;
@@ -167,16 +168,18 @@ pub(super) struct Paced {
     /// How many bytes were given; none where nobody counts.
     given: Option<u64>,
     held: Held,
+    /// Over HTTP/1.1, until which the next request is not waited for.
+    _answering: Option<Answering>,
 }
 
 impl Paced {
-    /// Paces an answer.
-    pub(super) fn new(mut response: Response<Body>) -> Response<Self> {
+    /// Paces an answer, over HTTP/1.1 that to a request which is being answered until then.
+    pub(super) fn new(mut response: Response<Body>, answering: Option<Answering>) -> Response<Self> {
         let is_counted = response.extensions().get::<MayLieUnread>().is_none();
         let held = response.extensions_mut().remove::<Held>().unwrap_or_default();
         // Without a task that waits, as on HTTP/1.1, there is no turn to tell.
         let given = (is_counted && TURN.try_with(|_| ()).is_ok()).then_some(0);
-        response.map(|body| Self { body, rest: Bytes::new(), given, held })
+        response.map(|body| Self { body, rest: Bytes::new(), given, held, _answering: answering })
     }
 
     fn give(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -329,7 +332,7 @@ mod tests {
             let mut response = Response::new(body);
             *Held::in_answer(&mut response) = Held::memory(reservation);
             // As hyper does: it takes the frames, and has no use for the body then.
-            let mut body = Box::pin(Paced::new(response).into_body());
+            let mut body = Box::pin(Paced::new(response, None).into_body());
             let mut pieces = Vec::new();
             while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
                 pieces.push(frame.unwrap().into_data().unwrap());

@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::least_rate::Behind;
+use super::{least_rate::Behind, request_watch::RequestWatch};
 
 /// What is known of a connection's sending. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +69,11 @@ impl SendWatch {
         Poll::Pending
     }
 
+    /// Says whether the socket has not taken all that there is.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.0.lock().behind.is_theirs()
+    }
+
     /// Returns by when the peer must have read more; none where it is not its turn.
     pub(super) fn deadline(&self, is_tight: bool) -> Option<Instant> {
         let state = self.0.lock();
@@ -114,6 +119,7 @@ impl State {
 pub(super) struct Watched<T> {
     io: T,
     watch: SendWatch,
+    requests: RequestWatch,
     /// What came while a stream was watched: the next request. Never more than [`AHEAD`].
     ahead: Vec<u8>,
     has_ended: bool,
@@ -124,8 +130,8 @@ const AHEAD: usize = 1024;
 
 impl<T> Watched<T> {
     /// Watches a stream.
-    pub(super) const fn new(io: T, watch: SendWatch) -> Self {
-        Self { io, watch, ahead: Vec::new(), has_ended: false }
+    pub(super) const fn new(io: T, watch: SendWatch, requests: RequestWatch) -> Self {
+        Self { io, watch, requests, ahead: Vec::new(), has_ended: false }
     }
 
     /// Returns the stream.
@@ -135,6 +141,13 @@ impl<T> Watched<T> {
 }
 
 impl<T: AsyncRead + Unpin> Watched<T> {
+    /// Notes that something is sent: what was not sent before, the next request waits for.
+    fn send(&self) {
+        if self.watch.is_unsent() {
+            self.requests.put_off();
+        }
+    }
+
     /// Looks whether the peer of a stream has closed, and is woken when it does.
     fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.watch.is_stream() && self.ahead.len() < AHEAD {
@@ -165,6 +178,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
             let count = buffer.remaining().min(self.ahead.len());
             buffer.put_slice(&self.ahead[..count]);
             self.ahead.drain(..count);
+            self.requests.read();
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -174,6 +188,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         }
         if self.has_ended {
             std::task::ready!(self.watch.poll_sent(context));
+        } else {
+            self.requests.read();
         }
         Poll::Ready(Ok(()))
     }
@@ -185,6 +201,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.send();
         let taken = Pin::new(&mut self.io).poll_write(context, bytes);
         self.watch.wrote(bytes.len(), &taken);
         taken
@@ -192,6 +209,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look(context)?;
+        self.send();
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.watch.flushed(&flushed);
         flushed
@@ -206,6 +224,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.send();
         let taken = Pin::new(&mut self.io).poll_write_vectored(context, slices);
         self.watch.wrote(slices.iter().map(|slice| slice.len()).sum(), &taken);
         taken
@@ -225,10 +244,15 @@ mod tests {
         io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
         time::advance,
     };
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn watched<T>(io: T, watch: &SendWatch) -> Watched<T> {
+        Watched::new(io, watch.clone(), RequestWatch::new(SECOND, CancellationToken::new()))
+    }
 
     /// Offers buffers of a kilobyte to a peer that takes each of them whole, so long after it was offered. Returns when the
     /// peer was late.
@@ -236,7 +260,7 @@ mod tests {
         const BUFFER: [u8; 1024] = [0; 1024];
         let (mut peer, ours) = duplex(BUFFER.len());
         let (begun, watch) = (Instant::now(), SendWatch::default());
-        let mut ours = Watched::new(ours, watch.clone());
+        let mut ours = watched(ours, &watch);
         ours.write_all(&BUFFER).await.unwrap();
         for _ in 0..1_000 {
             let mut writing = Box::pin(ours.write_all(&BUFFER));
@@ -287,7 +311,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_tls_has_not_sent_is_not_taken() {
         let watch = SendWatch::default();
-        let mut ours = Watched::new(Buffering { sends: false }, watch.clone());
+        let mut ours = watched(Buffering { sends: false }, &watch);
         ours.write_all(&[0; 1024]).await.unwrap();
         assert!(ours.flush().now_or_never().is_none());
         assert_eq!(watch.deadline(false), Some(Instant::now() + SECOND * 30));
@@ -303,7 +327,7 @@ mod tests {
     async fn who_does_not_read_has_a_deadline_until_all_is_taken() {
         let (mut peer, ours) = duplex(100);
         let watch = SendWatch::default();
-        let mut ours = Watched::new(ours, watch.clone());
+        let mut ours = watched(ours, &watch);
         ours.write_all(&[0; 100]).await.unwrap();
         assert_eq!(watch.deadline(false), None, "all of it was taken");
         let writing = tokio::spawn(async move { ours.write_all(&[0; 50]).await.map(|()| ours) });

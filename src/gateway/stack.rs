@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::Router;
-use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method as Verb, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -25,6 +25,7 @@ use tower_http::{
 
 use super::{
     ClientAddress, Gauges, MetricsToken, Readiness,
+    answer_headers::AnswerHeaders,
     answer_memory::{AnswerMemory, ConnectionMemory},
     auth::{Auth, AuthLayer, TOKEN},
     body::Body,
@@ -78,9 +79,6 @@ pub struct Parts {
     /// Where request ids begin.
     pub clock: Clock,
 }
-
-/// For how long browsers come by TLS alone: renewed by each answer, and over soon enough where TLS is given up.
-const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=2592000");
 
 const NOT_ONE_HOST: Refused = Refused {
     status: StatusCode::BAD_REQUEST,
@@ -175,8 +173,15 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Paced>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (mut request, lender) = lend(request);
         let strict_transport = self.stack.strict_transport;
+        let is_http1 = request.version() < Version::HTTP_2;
+        let (requests, sending) = (self.peer.requests.clone(), self.peer.sending.clone());
+        let asked = is_http1.then(|| requests.begin());
+        let answer = move |mut response: Response<Body>| {
+            AnswerHeaders { strict_transport, is_last: is_http1 && requests.is_last() }.write(&mut response);
+            Ok(Paced::new(response, asked))
+        };
+        let (mut request, lender) = lend(request);
         if !self.peer.door.leads_to(request.uri().path()) {
             let counted = Counted::begin(&Route::Rest, &request);
             let mut refused = refuse(&Error::PathNotFound).map(Body::from);
@@ -184,8 +189,7 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
             drop(request);
             return Box::pin(async move {
                 lender.settle(&mut refused).await;
-                secure(&mut refused, strict_transport);
-                Ok(Paced::new(refused))
+                answer(refused)
             });
         }
         // Preflights are answered above what counts.
@@ -195,7 +199,7 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         request.extensions_mut().insert(ClientAddress(address));
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.stack.service.clone().oneshot(request);
-        let (sending, budget) = (self.peer.sending.clone(), self.stack.budget.clone());
+        let budget = self.stack.budget.clone();
         sending.stream(false);
         Box::pin(async move {
             let mut response = answering.await?;
@@ -209,22 +213,8 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
             if let Some(TooOften(payer)) = response.extensions_mut().remove() {
                 budget.hold_back(payer).await;
             }
-            secure(&mut response, strict_transport);
-            Ok(Paced::new(response))
+            answer(response)
         })
-    }
-}
-
-/// Says what browsers are to heed in every answer that is not gRPC's.
-fn secure<B>(response: &mut Response<B>, strict_transport: bool) {
-    let headers = response.headers_mut();
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if content_type.is_some_and(|content_type| content_type.starts_with(b"application/grpc")) {
-        return;
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if strict_transport {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }
 }
 

@@ -163,7 +163,7 @@ impl Cursor {
         let slot = &mut part.slots[self.place.key];
         if let Some(frames) = frames {
             slot.last_sent = second;
-            slot.heartbeat = false;
+            slot.is_heartbeat_due = false;
             return Poll::Ready(Step::Send(frames));
         }
         // The last message may just have been passed over: a stream's own are not echoed.
@@ -172,10 +172,10 @@ impl Cursor {
         {
             return Poll::Ready(Step::End(Ok(())));
         }
-        if std::mem::take(&mut slot.heartbeat) {
+        if std::mem::take(&mut slot.is_heartbeat_due) {
             slot.last_sent = second;
             return Poll::Ready(Step::Send(frame_event(
-                &Event::Heartbeat(self.next_seq - 1),
+                &Event::Heartbeat(self.feed, self.next_seq - 1),
                 room.framing(),
             )));
         }

@@ -16,6 +16,9 @@ use crate::{
 
 pub(super) const ROOM: RoomId = RoomId(7);
 
+/// After how many silent seconds a subscription beats here.
+pub(super) const HEARTBEAT: u32 = 15;
+
 /// Messages are written as their seq, events as what they are: enough to tell what a stream was told.
 pub(super) fn framing() -> Framing {
     Framing {
@@ -24,7 +27,7 @@ pub(super) fn framing() -> Framing {
             bytes.put_slice(match event {
                 Event::Presence(..) => b"presence",
                 Event::PresenceChange(_) => b"change",
-                Event::Heartbeat(_) => b"heartbeat",
+                Event::Heartbeat(..) => b"heartbeat",
                 _ => b"other",
             });
         },
@@ -84,6 +87,7 @@ pub(super) fn attach_over(
     let stream = hub.stream_id();
     let attach = Attach {
         feed,
+        heartbeat: (feed == Feed::Subscribe).then_some(HEARTBEAT),
         shard,
         stream,
         identity: identity(1),

@@ -79,8 +79,8 @@ pub enum Event {
     Presence(Vec<Person>, usize),
     /// Who came and who left.
     PresenceChange(Change),
-    /// Nothing else was told for a while.
-    Heartbeat(i64),
+    /// Nothing else was told for a while. With the seq of the newest message.
+    Heartbeat(Feed, i64),
     /// The room has a new name.
     RoomUpdated(model::Room),
     /// The server is going away.

@@ -19,9 +19,6 @@ use crate::{
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
 };
 
-/// A subscription that was silent for so many seconds gets a heartbeat.
-pub(super) const HEARTBEAT_SECONDS: u32 = 15;
-
 /// A stream that was not polled for so many seconds, though there is something to send, is parked; and a
 /// connection on which nothing else is left is closed after as many more.
 const PARK_SECONDS: u32 = 30;
@@ -93,7 +90,9 @@ pub(super) struct Slot {
     /// Frames for this stream alone.
     pub(super) aside: Aside,
     pub(super) end: Option<End>,
-    pub(super) heartbeat: bool,
+    /// After how many silent seconds a heartbeat is due.
+    pub(super) heartbeat: Option<u32>,
+    pub(super) is_heartbeat_due: bool,
     /// Since when the stream should have been polled.
     pub(super) waiting: Option<u32>,
     pub(super) last_sent: u32,
@@ -302,8 +301,8 @@ impl Part {
             } else if slot.end.is_none() && slot.connection.is_retired() {
                 slot.end = Some(End::Refused(Error::Draining));
                 wakers.extend(slot.wake(second));
-            } else if slot.feed == Feed::Subscribe && second - slot.last_sent >= HEARTBEAT_SECONDS {
-                slot.heartbeat = true;
+            } else if slot.heartbeat.is_some_and(|silence| second - slot.last_sent >= silence) {
+                slot.is_heartbeat_due = true;
                 wakers.extend(slot.wake(second));
             }
         }

@@ -44,6 +44,17 @@ pub struct Chat {
     max_message_size: usize,
 }
 
+/// How a chat is to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Telling {
+    /// The last message that the client has; none: from where it is due.
+    pub resume: Option<ResumePoint>,
+    /// After how long a silence a heartbeat is sent, in whole seconds; none: never, since an old client knows none.
+    pub heartbeat: Option<Duration>,
+    /// Whether it is an old client, whose end is a leaving.
+    pub legacy: bool,
+}
+
 /// Which shard serves a stream, on which connection.
 #[derive(Clone, Debug)]
 pub struct Seat {
@@ -148,7 +159,7 @@ impl Chat {
         begin: Begin,
         seat: Seat,
     ) -> Result<Subscription> {
-        let opened = self.open(identity, Feed::Subscribe, begin, seat).await?;
+        let opened = self.open(identity, (Feed::Subscribe, Some(HEARTBEAT_INTERVAL)), begin, seat).await?;
         let framing = self.hub.framing();
         let subscribed = Event::Subscribed { room: opened.room, reset: opened.reset };
         let (people, count) = opened.people;
@@ -163,20 +174,19 @@ impl Chat {
     }
 
     /// Opens a chat: what is said to it, and what it says. Also returns whether its resume point could not be
-    /// continued from. With `resume` it goes on after that message; else the first one after entering begins with
-    /// what was said since.
+    /// continued from. Without one the first chat after entering begins with what was said since.
     ///
     /// # Errors
     /// Where the caller may not be in the room or has too many streams, and failures of the database.
     pub async fn chat(
         &self,
         identity: Arc<ChatIdentity>,
-        resume: Option<ResumePoint>,
+        telling: Telling,
         seat: Seat,
-        legacy: bool,
     ) -> Result<(Subscription, Speaker, bool)> {
+        let Telling { resume, heartbeat, legacy } = telling;
         let begin = resume.map_or(Begin::Now, Begin::Resume);
-        let mut opened = self.open(Arc::clone(&identity), Feed::Chat, begin, seat).await?;
+        let mut opened = self.open(Arc::clone(&identity), (Feed::Chat, heartbeat), begin, seat).await?;
         if legacy {
             opened.cursor.leave_at_end();
         }
@@ -193,7 +203,7 @@ impl Chat {
     async fn open(
         &self,
         identity: Arc<ChatIdentity>,
-        feed: Feed,
+        (feed, heartbeat): (Feed, Option<Duration>),
         begin: Begin,
         seat: Seat,
     ) -> Result<Opened> {
@@ -206,6 +216,7 @@ impl Chat {
             let (start, reset) = self.start(identity.room, begin, &standing).await?;
             let attach = Attach {
                 feed,
+                heartbeat: heartbeat.map(|silence| u32::try_from(silence.as_secs()).unwrap_or(u32::MAX)),
                 shard: seat.shard,
                 stream: self.hub.stream_id(),
                 identity: Arc::clone(&identity),

@@ -59,7 +59,8 @@ impl Fixture {
 
     async fn chat_of(&self, member: &Arc<ChatIdentity>) -> (Subscription, Speaker) {
         let seat = Seat { shard: 0, connection: Arc::default() };
-        let (subscription, speaker, _) = self.chat.chat(Arc::clone(member), None, seat, false).await.unwrap();
+        let telling = Telling::default();
+        let (subscription, speaker, _) = self.chat.chat(Arc::clone(member), telling, seat).await.unwrap();
         (subscription, speaker)
     }
 }

@@ -34,6 +34,7 @@ fn message(feed: Feed, message: &Message, bytes: &mut BytesMut) {
                     client_message_id
                 },
                 rejected: None,
+                heartbeat: None,
             };
             encode(&response, bytes);
         }
@@ -58,7 +59,16 @@ fn event(event: &Event, bytes: &mut BytesMut) {
             left: change.left.iter().map(|name| name.as_ref().to_owned()).collect(),
             user_count: convert::count(change.count),
         }),
-        Event::Heartbeat(last_seq) => Told::Heartbeat(v1::Heartbeat { last_seq: *last_seq }),
+        Event::Heartbeat(feed, last_seq) => {
+            let heartbeat = v1::Heartbeat { last_seq: *last_seq };
+            match feed {
+                Feed::Subscribe => Told::Heartbeat(heartbeat),
+                Feed::Chat => {
+                    let response = v1::ChatResponse { heartbeat: Some(heartbeat), ..Default::default() };
+                    return encode(&response, bytes);
+                }
+            }
+        }
         Event::RoomUpdated(room) => Told::RoomUpdated(convert::room(room)),
         Event::Draining(delay) => {
             Told::Draining(v1::Draining { reconnect_after: Some(convert::duration(*delay)) })

@@ -1,6 +1,6 @@
 //! The adapter of the chat service: each method reads its request, makes one domain call, writes its answer.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use grpcchatter_proto::v1::{self, chat_service_server::ChatService};
 use tokio_stream::{Empty, StreamExt as _};
@@ -10,7 +10,7 @@ use super::{convert, feed};
 use crate::{
     domain::{
         Direction, Rooms,
-        chat::{self, Begin, Chat, Seat, Speaker},
+        chat::{self, Begin, Chat, Seat, Speaker, Telling},
         payer,
         rooms::Key,
     },
@@ -20,6 +20,12 @@ use crate::{
 
 /// Request metadata with a serialised `ResumePoint`, on Chat.
 const RESUME: &str = "grpcchatter-resume-bin";
+
+/// Request metadata that asks for heartbeats on Chat, and response metadata that grants them.
+const HEARTBEAT: &str = "grpcchatter-heartbeat";
+
+/// After how many silent seconds they may be asked for.
+const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u64> = 1..=300;
 
 /// Response metadata that says that the resume point could not be continued from.
 const RESET: &str = "grpcchatter-reset";
@@ -248,11 +254,17 @@ impl ChatService for Service {
     ) -> Result<Response<Self::ChatStream>, Status> {
         let (member, seat, legacy) = (member(&request)?, seat(&request)?, is_legacy(&request));
         let resume = request.metadata().get_bin(RESUME).map(resume).transpose()?;
-        let (mut subscription, speaker, reset) = self.chat.chat(member, resume, seat, legacy).await?;
+        let asked = request.metadata().get(HEARTBEAT).cloned();
+        let heartbeat = asked.as_ref().map(heartbeat).transpose()?;
+        let telling = Telling { resume, heartbeat, legacy };
+        let (mut subscription, speaker, reset) = self.chat.chat(member, telling, seat).await?;
         subscription.hold(Box::new(AbortOnDrop(tokio::spawn(listen(request.into_inner(), speaker)))));
         let mut response = feed::hand(subscription);
         if reset {
             response.metadata_mut().insert(RESET, MetadataValue::from_static("true"));
+        }
+        if let Some(asked) = asked {
+            response.metadata_mut().insert(HEARTBEAT, asked);
         }
         Ok(response)
     }
@@ -321,6 +333,13 @@ fn begin(request: v1::SubscribeRequest) -> Result<Begin> {
         Some(Start::Last(count @ 0..=200)) => Ok(Begin::Last(count.into())),
         Some(Start::Last(_)) => Err(Error::InvalidField { field: "last", problem: "last is 0 to 200" }),
     }
+}
+
+fn heartbeat(value: &MetadataValue<tonic::metadata::Ascii>) -> Result<Duration> {
+    let seconds = value.to_str().ok().and_then(|text| text.strip_suffix('s')?.parse().ok());
+    let seconds = seconds.filter(|seconds| HEARTBEAT_SECONDS.contains(seconds));
+    let problem = "grpcchatter-heartbeat is a number of whole seconds from 1s to 300s, as 20s";
+    seconds.map(Duration::from_secs).ok_or(Error::InvalidField { field: HEARTBEAT, problem })
 }
 
 fn resume(value: &MetadataValue<tonic::metadata::Binary>) -> Result<crate::model::ResumePoint> {

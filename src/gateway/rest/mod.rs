@@ -20,10 +20,10 @@ use std::path::PathBuf;
 
 use axum::{
     Router,
-    response::Response,
-    routing::{get, post, put},
+    response::{IntoResponse as _, Response},
+    routing::{get, options, post, put},
 };
-use http::StatusCode;
+use http::{StatusCode, header::ALLOW};
 
 pub(super) use body::MAX_BYTES;
 pub use metrics::{Gauges, MetricsToken};
@@ -61,6 +61,11 @@ pub(super) fn router(rest: Rest) -> Router {
         .route("/openapi.json", get(openapi::description))
         .route("/docs", get(openapi::page))
         .merge(page::router(rest.web_dir.clone()))
+        // What HAProxy asks for by default, to see whether a server is there.
+        .route(
+            "/",
+            options(async || (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response()),
+        )
         .fallback(async || refuse(&Error::PathNotFound))
         .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(rest)

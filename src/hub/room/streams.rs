@@ -30,6 +30,8 @@ pub enum Start {
 pub struct Attach {
     /// What it reads.
     pub feed: Feed,
+    /// After how many silent seconds it is sent a heartbeat; none: never.
+    pub heartbeat: Option<u32>,
     /// The shard that serves it.
     pub shard: usize,
     /// Its name.
@@ -120,7 +122,8 @@ impl Room {
             waker: None,
             aside: Aside::default(),
             end: None,
-            heartbeat: false,
+            heartbeat: attach.heartbeat,
+            is_heartbeat_due: false,
             waiting: Some(second),
             last_sent: second,
             parked: None,

@@ -34,10 +34,11 @@ use self::{
     news::Effect,
     worker::{Report, Worker},
 };
-use crate::exit::Error;
+use crate::{connect::Servers, exit::Error};
 
 /// Shows the rooms of whoever is logged in, until they quit.
-pub(crate) async fn run(client: Client) -> Result<(), Error> {
+pub(crate) async fn run(servers: &Servers, url: Option<String>) -> Result<(), Error> {
+    let client = servers.client(&url.ok_or(Error::NoServer)?)?;
     let app = App::new(client.user_name().await?, client.url().to_owned());
     let mut terminal = ratatui::try_init()?;
     // A terminal that does not know bracketed paste takes what is pasted as typed.

@@ -57,8 +57,12 @@ impl Memory {
 
     /// Rooms were read up to these places. What another program has remembered meanwhile stays.
     pub(crate) fn set_read(&mut self, read: impl IntoIterator<Item = (String, i64)>) -> io::Result<()> {
+        let read: Vec<_> = read.into_iter().map(|(code, seq)| (code, Some(seq))).collect();
+        if read.iter().all(|(code, seq)| self.kept.rooms.get(code) == Some(seq)) {
+            return Ok(());
+        }
         let mut rooms = Self::load(self.path.clone(), &self.kept.user_name).kept.rooms;
-        rooms.extend(read.into_iter().map(|(code, seq)| (code, Some(seq))));
+        rooms.extend(read);
         self.change(rooms)
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     NoScreen,
     #[error("there is no password in the input")]
     NoPassword,
+    #[error("a room needs a name")]
+    NoName,
     #[error("an empty message cannot be sent")]
     NothingToSend,
     #[error("this invitation is one of {0:?}: name that server by --url")]
@@ -54,6 +56,7 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
             | Error::NoPrompt
             | Error::NoScreen
             | Error::NoPassword
+            | Error::NoName
             | Error::NothingToSend
             | Error::InvitationElsewhere(_),
         ) => 64,

@@ -17,6 +17,11 @@ pub(crate) fn about_user_name(error: &Error) -> bool {
     matches!(error.reason(), Some(reason::INVALID_USER_NAME | reason::USER_NAME_TAKEN))
 }
 
+/// Name and password do not belong together.
+pub(crate) fn wrong_credentials(error: &Error) -> bool {
+    error.reason() == Some(reason::INVALID_CREDENTIALS)
+}
+
 /// What was typed as a password is wrong, or is none that the server takes.
 pub(crate) fn about_password(error: &Error) -> bool {
     matches!(error.reason(), Some(reason::INVALID_PASSWORD | reason::INVALID_CREDENTIALS))

@@ -92,6 +92,9 @@ impl<'a> Rooms<'a> {
     }
 
     pub(super) async fn create(&mut self, name: &str, password_stdin: bool, json: bool) -> Result<(), Error> {
+        if name.trim().is_empty() {
+            return Err(Error::NoName);
+        }
         let password = password_of_room(password_stdin).await?;
         let code = self.client.create_chat_room(name, &password).await?.short_code;
         let room = self.client.join_chat_room(&code, &password).await?.info();

@@ -187,13 +187,17 @@ impl Form {
             ) => Field::Server,
             _ => Field::Password,
         };
+        let why = match error {
+            Error::Client(error) if refused::wrong_credentials(error) => "wrong name or password".to_owned(),
+            error => exit::sentence(error),
+        };
         if let Error::Client(error) = error
             && refused::about_password(error)
         {
             self.password.set("");
             self.again.set("");
         }
-        self.refuse(field, exit::sentence(error));
+        self.refuse(field, why);
     }
 
     fn refuse(&mut self, field: Field, why: String) {

@@ -15,7 +15,7 @@ const WIDTH: u16 = 64;
 /// The names of the lines, with a space before and behind.
 const LABEL: usize = 12;
 /// More of an error than this many rows belongs to no form.
-const FLAW_ROWS: usize = 3;
+const FLAW_ROWS: usize = 5;
 
 pub(crate) fn draw(frame: &mut Frame<'_>, form: &Form) {
     let whole = frame.area();

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufWriter, Write},
+    mem,
     pin::pin,
 };
 
@@ -74,6 +75,7 @@ async fn catch_up(
     reset: &impl Fn(i64) -> Result<(), Error>,
 ) -> Result<Start, Error> {
     let mut after = seq.saturating_sub(1).max(0);
+    let mut begun = false;
     let mut point = (seq == 0).then(grpcchatter_client::ResumePoint::default);
     loop {
         let page = room.messages_after(after, PAGE).await?;
@@ -81,6 +83,12 @@ async fn catch_up(
             // As after the restore of a backup: the script has read what is not there any more.
             reset(page.last_seq)?;
             return Ok(Start::Joined);
+        }
+        if let Some(first) = page.messages.first().filter(|_| !mem::replace(&mut begun, true))
+            && seq > 0
+            && first.seq > seq + 1
+        {
+            note(&format!("the messages {} to {} are not kept any more", seq + 1, first.seq - 1))?;
         }
         for message in &page.messages {
             if message.seq > seq {

@@ -72,7 +72,7 @@ impl Worker {
             Effect::Enter { code, password } => self.enter(async move {
                 client.join_chat_room(&code, &password).await.map_err(|error| News::NotEntered {
                     code,
-                    why: error.to_string(),
+                    why: why(&error),
                     cure: cure(&error, !password.is_empty()),
                 })
             }),
@@ -92,7 +92,7 @@ impl Worker {
                 self.task(async move {
                     Ok(match room.messages_before(before, MORE).await {
                         Ok(page) => News::Older { code, entry, page },
-                        Err(error) => News::NotOlder { code, why: error.to_string() },
+                        Err(error) => News::NotOlder { code, why: why(&error) },
                     })
                 });
             }
@@ -141,7 +141,7 @@ impl Worker {
         self.task(async move {
             Ok(match room.send_with_id(&id, &body).await {
                 Ok(message) => News::Sent { code, id, seq: message.seq },
-                Err(error) => News::NotSent { code, id, why: error.to_string() },
+                Err(error) => News::NotSent { code, id, why: why(&error) },
             })
         });
     }
@@ -204,6 +204,14 @@ fn cure(error: &Error, with_password: bool) -> Cure {
         _ if refused::asks_for_room_password(error) => Cure::Password { wrong: with_password },
         _ if error.is_retryable() => Cure::Look,
         _ => Cure::Join,
+    }
+}
+
+/// What to tell of something that failed.
+fn why(error: &Error) -> String {
+    match error {
+        Error::NotLoggedIn => "the session has ended: /login".to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -40,13 +40,40 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a room of yours, joins it, and prints its short code.
+    Create {
+        /// What it is called.
+        name: String,
+        /// Reads the room's password from the input; without it, the short code is enough to join.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Prints the room as a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Joins a room by its short code or an invitation, and prints its short code.
     Join {
-        /// A short code, or an invitation.
+        /// A short code, or an invitation, as a token or as a link.
         room: String,
         /// Reads the room's password from the input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Gives up a room: on every device, until you join it again.
+    Leave {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// Prints the room that was left as a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists who is in a room at the moment.
+    Users {
+        /// A short code, or the name of one of your rooms.
+        room: String,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
     /// Prints an invitation to a room of yours: whoever has it may join.
     Invite {
@@ -55,6 +82,9 @@ pub(crate) enum Command {
         /// How long it is good for, as 1h or 7d.
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
         ttl: Duration,
+        /// Prints it as a link to the server's page.
+        #[arg(long)]
+        link: bool,
     },
     /// Says something in a room, and returns once it is stored.
     Send {
@@ -71,6 +101,9 @@ pub(crate) enum Command {
         /// Begins with this many of the newest messages.
         #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=200))]
         lines: u16,
+        /// Begins after the message with this number instead, as a later run of a script does; 0 is the beginning.
+        #[arg(long, value_name = "SEQ", conflicts_with = "lines", value_parser = clap::value_parser!(i64).range(0..))]
+        after: Option<i64>,
         /// One JSON object a line.
         #[arg(long)]
         json: bool,

@@ -14,6 +14,22 @@ pub(crate) enum Error {
     NotLoggedIn(String),
     #[error("no server is known: name it by --url, or log in with: chatter login URL USER")]
     NoServer,
+    #[error("the server at {url} speaks {}TLS: use {other}", if other.starts_with("https") { "" } else { "no " })]
+    Scheme { url: String, other: String },
+    #[error("there is no terminal to type the password at: use --password-stdin")]
+    NoPrompt,
+    #[error("the full screen needs a terminal; chatter --help lists the commands for scripts")]
+    NoScreen,
+    #[error("there is no password in the input")]
+    NoPassword,
+    #[error("a room needs a name")]
+    NoName,
+    #[error("an empty message cannot be sent")]
+    NothingToSend,
+    #[error("this invitation is one of {0:?}: name that server by --url")]
+    InvitationElsewhere(String),
+    #[error("you are in no room with the short code or the name {0:?}")]
+    NotIn(String),
     #[error("none of your rooms is called {0:?}, and it cannot be a short code")]
     NoRoom(String),
     #[error("several of your rooms are called {0:?}: use the short code")]
@@ -35,7 +51,16 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
         Err(Error::Client(error)) => client_code(error),
         Err(Error::NotLoggedIn(_)) => 77,
         Err(Error::NoServer | Error::Settings { .. } | Error::NoHome) => 78,
-        Err(Error::NoRoom(_) | Error::ManyRooms(_)) => 66,
+        Err(
+            Error::Scheme { .. }
+            | Error::NoPrompt
+            | Error::NoScreen
+            | Error::NoPassword
+            | Error::NoName
+            | Error::NothingToSend
+            | Error::InvitationElsewhere(_),
+        ) => 64,
+        Err(Error::NoRoom(_) | Error::ManyRooms(_) | Error::NotIn(_)) => 66,
         Err(Error::Io(_)) => 1,
     })
 }

@@ -1,9 +1,14 @@
 //! `chatter`: GRPCChatter in the terminal, for people and for scripts.
 
 mod args;
+mod connect;
 mod exit;
+mod invitation;
+mod memory;
 mod output;
 mod pipe;
+mod refused;
+mod scheme;
 mod script;
 mod settings;
 mod text;
@@ -16,12 +21,12 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
-use grpcchatter_client::{Client, Error as ClientError};
+use grpcchatter_client::Error as ClientError;
 
 use crate::{
     args::{Args, Command},
+    connect::Servers,
     exit::Error,
-    settings::Folders,
 };
 
 /// Wrong usage, in sysexits.h.
@@ -74,31 +79,19 @@ fn run(args: Args) -> Result<(), Error> {
 }
 
 async fn talk(args: Args) -> Result<(), Error> {
-    let folders = Folders::find()?;
+    let servers = Servers::new(&args)?;
     let url = match &args.command {
-        Some(Command::Login(account) | Command::Register(account)) => account.server.clone(),
+        Some(Command::Login(account) | Command::Register(account)) => Some(account.server.clone()),
         _ => {
-            match args.url.clone().or_else(|| env::var("GRPCCHATTER_URL").ok()).filter(|url| !url.is_empty())
-            {
-                Some(url) => url,
-                None => folders.url()?.ok_or(Error::NoServer)?,
-            }
+            let named = args.url.or_else(|| env::var("GRPCCHATTER_URL").ok()).filter(|url| !url.is_empty());
+            named.map_or_else(|| servers.folders.url(), |url| Ok(Some(url)))?
         }
     };
-    // However it was typed, a server has one session.
-    let url = Client::new_at(url)?.url().to_owned();
-    let mut builder = Client::builder(&url).session_file(folders.session(&url)).send_timeout(args.timeout);
-    if let Some(path) = &args.ca_cert {
-        let pem = fs::read(path).map_err(|source| Error::Settings { path: path.clone(), source })?;
-        builder = builder.ca_certificate(pem);
-    }
-    let client = builder.build()?;
-    let done = match args.command {
-        None => tui::run(client).await,
-        Some(command) => script::run(&client, &folders, command).await,
-    };
-    match done {
-        Err(Error::Client(ClientError::NotLoggedIn)) => Err(Error::NotLoggedIn(url)),
+    let Some(command) = args.command else { return tui::run(&servers, url).await };
+    let client = servers.client(&url.ok_or(Error::NoServer)?)?;
+    match script::run(&servers, &client, command).await {
+        Err(Error::Client(ClientError::NotLoggedIn)) => Err(Error::NotLoggedIn(client.url().to_owned())),
+        Err(Error::Client(error)) => Err(scheme::explain(client.url(), error).await),
         done => done,
     }
 }

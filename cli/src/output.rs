@@ -5,7 +5,7 @@ use std::{
     time::SystemTime,
 };
 
-use grpcchatter_client::{Message, RoomInfo};
+use grpcchatter_client::{Message, RoomInfo, User};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
@@ -30,6 +30,15 @@ pub(crate) enum Record<'a> {
         owner_name: &'a str,
         create_time: String,
         last_seq: i64,
+    },
+    /// Somebody who is in a room.
+    User {
+        user_name: &'a str,
+        online_since: String,
+    },
+    /// A room was given up.
+    Left {
+        short_code: &'a str,
     },
     /// The log was reset: what stands above is void.
     Reset {
@@ -62,6 +71,12 @@ impl<'a> From<&'a RoomInfo> for Record<'a> {
     }
 }
 
+impl<'a> From<&'a User> for Record<'a> {
+    fn from(user: &'a User) -> Self {
+        Self::User { user_name: &user.name, online_since: utc(user.online_since) }
+    }
+}
+
 impl Record<'_> {
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut *out, self)?;
@@ -71,9 +86,14 @@ impl Record<'_> {
 
 /// Writes a message as people read it.
 pub(crate) fn write_text(out: &mut impl Write, message: &Message, zone: &TimeZone) -> io::Result<()> {
-    let time = stamp(message.create_time).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    let time = minute(message.create_time, zone);
     let body = text::printable(&message.body).replace('\n', "\n    ");
     writeln!(out, "{time} {}: {body}", text::one_line(&message.user_name))
+}
+
+/// A moment as people read it.
+pub(crate) fn minute(time: SystemTime, zone: &TimeZone) -> String {
+    stamp(time).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// The moment that the server gave; one out of all range is the epoch.

@@ -1,12 +1,13 @@
 //! Where chatter keeps things: the folders of the XDG Base Directory Specification.
 //!
-//! The server that was logged in to last stands in the configuration; each server's session is a file of its
-//! own in the state folder, readable by its owner only.
+//! The server that was logged in to last stands in the configuration; each server's session, and what is remembered of
+//! its rooms, are files of their own in the state folder, readable by their owner only.
 
 use std::{
     env, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process,
 };
 
 use serde::{Deserialize, Serialize};
@@ -39,12 +40,12 @@ impl Folders {
 
     /// The file of the session at `url`.
     pub(crate) fn session(&self, url: &str) -> PathBuf {
-        let name: String = url
-            .trim_end_matches('/')
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' })
-            .collect();
-        self.state.join("sessions").join(name).with_added_extension("json")
+        self.state.join("sessions").join(file_name(url))
+    }
+
+    /// The file of what is remembered of the rooms at `url`.
+    pub(crate) fn memory(&self, url: &str) -> PathBuf {
+        self.state.join("rooms").join(file_name(url))
     }
 
     /// The server that was logged in to last.
@@ -65,21 +66,39 @@ impl Folders {
     pub(crate) fn set_url(&self, url: &str) -> Result<(), Error> {
         let path = self.settings();
         let settings = Settings { url: Some(url.to_owned()) };
-        let write = || {
-            let mut folder = fs::DirBuilder::new();
-            #[cfg(unix)]
-            std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-            folder.recursive(true).create(&self.config)?;
-            private(fs::OpenOptions::new().write(true).create(true).truncate(true))
-                .open(&path)?
-                .write_all(&serde_json::to_vec_pretty(&settings)?)
-        };
+        let write = || keep(&path, &serde_json::to_vec_pretty(&settings)?);
         write().map_err(|error| failed(&path, error))
     }
 
     fn settings(&self) -> PathBuf {
         self.config.join("settings.json")
     }
+}
+
+/// The name of a server's file.
+fn file_name(url: &str) -> String {
+    let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name = url.trim_end_matches('/').chars().map(|c| if kept(c) { c } else { '_' });
+    name.chain(".json".chars()).collect()
+}
+
+/// Puts a file in the place of another one in one step, readable by its owner only, and makes its folder where it is
+/// missing: whoever reads it meanwhile, or after a crash, finds the one or the other whole.
+pub(crate) fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        let mut new = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut new, 0o700);
+        new.recursive(true).create(folder)?;
+    }
+    let beside = path.with_added_extension(process::id().to_string());
+    let write = || {
+        private(fs::OpenOptions::new().write(true).create(true).truncate(true))
+            .open(&beside)?
+            .write_all(text)?;
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

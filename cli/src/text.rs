@@ -6,15 +6,22 @@ use unicode_width::UnicodeWidthStr as _;
 /// `text` without what would steer the terminal or turn the writing around: control characters, and the
 /// bidirectional overrides by which a line can be made to look as another (CVE-2021-42574).
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| match c {
-            '\n' => Some('\n'),
-            '\t' => Some(' '),
-            c if c.is_control() => None,
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
-            c => Some(c),
-        })
-        .collect()
+    text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| is_harmless(*c)).collect()
+}
+
+/// What was typed or pasted, as [`printable`] but with its tabs; its lines, which terminals send with CR, Windows ends
+/// with CR LF, and all others with LF, end with LF.
+pub(crate) fn pasted(text: &str) -> String {
+    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+    lines.chars().filter(|c| *c == '\t' || is_harmless(*c)).collect()
+}
+
+fn is_harmless(c: char) -> bool {
+    match c {
+        '\n' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        c => !c.is_control(),
+    }
 }
 
 /// As [`printable`], on one line.

@@ -54,6 +54,7 @@ mod client;
 mod error;
 mod event;
 mod feed;
+mod letter;
 mod membership;
 mod model;
 mod patience;

@@ -36,6 +36,19 @@ impl Membership {
     /// Joins a room, and notes where its log ends, so that streams can start there whenever they are opened.
     pub(crate) async fn join(client: Arc<Inner>, request: v1::JoinChatRoomRequest) -> Result<Self, Error> {
         let end = client.end();
+        let mut membership = Self::enter(client, request, end).await?;
+        // The end as the answer told it: by now something may stand behind it, which is for the streams to tell.
+        let last_seq = membership.info().last_seq;
+        membership.joined_at = membership.point_at(last_seq, end).await?;
+        Ok(membership)
+    }
+
+    /// Joins a room in one call, for whoever reads nothing there: of the end of its log, only the number is noted.
+    pub(crate) async fn enter(
+        client: Arc<Inner>,
+        request: v1::JoinChatRoomRequest,
+        end: Instant,
+    ) -> Result<Self, Error> {
         let user_name = client.sessions.current().await?.user_name;
         let answer = client
             .patiently(end, || async {
@@ -44,20 +57,16 @@ impl Membership {
             })
             .await?;
         let info = RoomInfo::try_from(answer.room)?;
-        let mut membership = Self {
+        Ok(Self {
             closed: client.transport.child(),
             client,
             user_name,
             short_code: info.short_code.clone(),
-            joined_at: Ok(ResumePoint::default()),
+            joined_at: Err(info.last_seq),
             token: Mutex::new(Secret(answer.token)),
             renewing: tokio::sync::Mutex::new(()),
             info: Mutex::new(info),
-        };
-        // The end as the answer told it: by now something may stand behind it, which is for the streams to tell.
-        let last_seq = membership.info().last_seq;
-        membership.joined_at = membership.point_at(last_seq, end).await?;
-        Ok(membership)
+        })
     }
 
     pub(crate) fn info(&self) -> RoomInfo {

@@ -1,7 +1,7 @@
 // Two terminals and a page in one room: what each says is on every screen, also after the server was killed.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Caller } from "./harness/api.mjs";
+import { Caller, PASSWORD } from "./harness/api.mjs";
 import { joinRoom, launch, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
 import { Server } from "./harness/server.mjs";
 import { leftOut, Terminal } from "./harness/terminal.mjs";
@@ -49,6 +49,8 @@ test("two terminals and a page talk in one room, through a kill -9", { skip }, a
     assert.ok(screen.every((line) => line.length <= 80));
   }
 
+  const arrivals = async () => (await one.screen()).filter((line) => line.includes(" came")).length;
+  const came = await arrivals();
   await server.end("SIGKILL");
   await one.shows("connecting again");
   await one.say("said to nobody");
@@ -62,6 +64,7 @@ test("two terminals and a page talk in one room, through a kill -9", { skip }, a
   assert.deepEqual(messages.map(([, text]) => text).sort(), ["from the first terminal", "from the page", "from the second terminal", "said to nobody"]);
 
   await one.shows("3 here");
+  assert.equal(await arrivals(), came, "nobody came who had never left");
   await two.say("/leave");
   await one.shows(`${ben.name} left`);
   await one.press("C-c");
@@ -80,7 +83,7 @@ test("what is news, what is older and another size come to the screen", { skip }
   const terminal = await Terminal.open(server, server.folder, ada.name);
   await terminal.shows("line 250");
   // It begins with the newest hundred; the older ones come from the log while one scrolls.
-  await terminal.shows(/ line 1 +│/, () => terminal.press("PPage"));
+  await terminal.shows(/ line 1\s*\n/, () => terminal.press("PPage"));
   await terminal.press("Escape");
   await terminal.shows("line 250");
 
@@ -97,4 +100,56 @@ test("what is news, what is older and another size come to the screen", { skip }
   assert.ok(narrow.every((line) => line.length <= 50 && !line.includes("│")), narrow.join("\n"));
   await terminal.press("C-q");
   await terminal.ended();
+});
+
+test("an account is made in the terminal, a pasted text keeps its lines, and a link is copied", { skip }, async () => {
+  const terminal = await Terminal.openAtTheDoor(server, server.folder, "newcomer1");
+  await terminal.shows(server.url);
+  await terminal.press("F2");
+  await terminal.shows("a new account");
+  await terminal.say("newcomer1");
+  await terminal.say("short");
+  await terminal.say("short");
+  await terminal.shows("at least 6 characters");
+  await terminal.say(PASSWORD);
+  await terminal.say(PASSWORD);
+  const screen = await terminal.shows("You are in no room yet");
+  assert.ok(screen[0].includes("newcomer1 at"));
+
+  await terminal.say("/create Pasted");
+  await terminal.shows("password of the new room");
+  await terminal.say("edelweiss");
+  const code = /Pasted · (\w+)/.exec((await terminal.shows(/live\s*\n[\s\S]*1 here/)).join("\n"))[1];
+  await terminal.paste("one\ntwo\n  three\n");
+  await terminal.shows(/^> one\n {2}two\n {4}three\n/m);
+  await terminal.press("Enter");
+  const said = (await terminal.shows(/newcomer1 {2}one[\s\S]*> say something/)).map((line) => line.trimEnd());
+  const first = said.findIndex((line) => line.endsWith("newcomer1  one"));
+  assert.match(said[first + 1], /│ {9}two$/);
+  assert.match(said[first + 2], /│ {11}three$/);
+
+  await terminal.letCopy();
+  await terminal.say("/invite");
+  await terminal.shows("an invitation until");
+  const link = await terminal.copied();
+  assert.ok(link.startsWith(`${server.url}/#join=`), link);
+
+  const other = await Caller.register(server);
+  const guest = await Terminal.open(server, server.folder, other.name);
+  await guest.say(`/join ${code}`);
+  await guest.shows(`password of ${code}; Esc gives up`);
+  await guest.say("wrong");
+  await guest.shows(`wrong password of ${code}; Esc gives up`);
+  await guest.press("Escape");
+  await guest.shows("say something");
+  await guest.say("?");
+  await guest.shows("help · Esc closes");
+  await guest.press("Escape", "BSpace");
+  await guest.say(`/join ${link}`);
+  await guest.shows(/Pasted · \w+\s+2 here/);
+  await guest.shows("newcomer1  one");
+  for (const one of [guest, terminal]) {
+    await one.press("C-c");
+    await one.ended();
+  }
 });

@@ -1,43 +1,34 @@
 //! What the screen knows, and how news change it. No IO: what is to be done comes out as [`Effect`]s.
 
+use std::collections::HashMap;
+
 use grpcchatter_client::RoomInfo;
 
 use super::{
+    clipboard::Multiplexer,
+    completion::Completion,
     input::Input,
     news::{Cure, Effect, News},
+    question::Question,
     room::{Link, Older, RoomView},
 };
 
 /// So many rooms are entered at the start, of the 16 streams that a server allows; the others when looked at.
 const LIVE_ROOMS: usize = 8;
 
-/// What the next line answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Question {
-    NewPassword { name: String },
-    Password { code: String },
-    ReallyDelete { code: String },
-}
-
-impl Question {
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::NewPassword { .. } => "password of the new room, or none".to_owned(),
-            Self::Password { code } => format!("password of {code}"),
-            Self::ReallyDelete { code } => format!("type {code} to delete this room for everybody"),
-        }
-    }
-
-    pub(crate) fn is_secret(&self) -> bool {
-        !matches!(self, Self::ReallyDelete { .. })
-    }
-}
-
 /// A sentence above the input line, until the next key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
     Told(String),
     Failed(String),
+}
+
+/// Why the rooms are not shown any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Quit,
+    /// To log in, again or as somebody else.
+    LogIn,
 }
 
 #[derive(Debug)]
@@ -48,13 +39,22 @@ pub(crate) struct App {
     pub(crate) current: usize,
     pub(crate) input: Input,
     pub(crate) question: Option<Question>,
+    /// Whether the answer that was given looks like a command, and is taken when it is given again.
+    pub(crate) doubted: bool,
+    /// The words that Tab goes through.
+    pub(crate) completion: Option<Completion>,
     pub(crate) notice: Option<Notice>,
     pub(crate) help: bool,
-    pub(crate) quit: bool,
+    pub(crate) end: Option<End>,
+    /// Whether somebody sits before the screen, as far as the terminal tells.
+    pub(crate) watched: bool,
+    pub(crate) multiplexer: Multiplexer,
     /// Whether the list of rooms has come.
     pub(crate) loaded: bool,
     /// How many lines of the log the screen shows; told by the view.
     pub(crate) log_height: usize,
+    /// How far rooms were read when this program ran last, by short code.
+    pub(crate) remembered: HashMap<String, i64>,
 }
 
 impl App {
@@ -66,11 +66,16 @@ impl App {
             current: 0,
             input: Input::default(),
             question: None,
+            doubted: false,
+            completion: None,
             notice: None,
             help: false,
-            quit: false,
+            end: None,
+            watched: true,
+            multiplexer: Multiplexer::None,
             loaded: false,
             log_height: 1,
+            remembered: HashMap::new(),
         }
     }
 
@@ -93,11 +98,11 @@ impl App {
             News::Entered { info, entry } => self.entered(info, entry),
             News::NotEntered { code, why, cure } => return self.not_entered(code, why, cure),
             News::Happened { code, entry, event } => {
-                let (me, current) = (self.me.clone(), self.current);
+                let (me, current) = (self.me.clone(), self.watched.then_some(self.current));
                 if let Some(place) = self.place(&code)
                     && self.rooms[place].entry == entry
                 {
-                    self.rooms[place].apply(event, place == current, &me);
+                    self.rooms[place].apply(event, Some(place) == current, &me);
                 }
             }
             News::Sent { code, id, seq } => {
@@ -123,12 +128,26 @@ impl App {
                 }
                 return self.refuse(why);
             }
-            News::Invitation { code, token, end } => {
+            News::Invitation { code, link, end } => {
+                let advice = self.multiplexer.advice();
                 if let Some(room) = self.find(&code) {
-                    room.note(format!("until {end}, for /join; `chatter invite {code}` prints one to copy:"));
-                    room.note(token);
+                    room.note(format!(
+                        "an invitation until {end}; {advice}; else: chatter invite {code} --link"
+                    ));
+                    room.note(link.clone());
+                    return vec![Effect::Copy { text: link }];
                 }
             }
+            News::Settled { code, entry } => {
+                if let Some(room) = self.find(&code).filter(|room| room.entry == entry) {
+                    room.settled();
+                }
+            }
+            // What was typed or not sent is still here, so that they go when they want to.
+            News::LoggedOut if self.loaded => {
+                self.notice = Some(Notice::Failed("the session has ended: /login".to_owned()));
+            }
+            News::LoggedOut => self.end = Some(End::LogIn),
             News::Gone { code } => self.gone(&code),
             News::Told(text) => self.notice = Some(Notice::Told(text)),
             News::Failed(text) => self.notice = Some(Notice::Failed(text)),
@@ -141,19 +160,34 @@ impl App {
         self.loaded = true;
         for info in rooms {
             if self.place(&info.short_code).is_none() {
-                self.rooms.push(RoomView::new(info));
+                self.add(info);
             }
         }
+        self.look();
         (0..self.rooms.len().min(LIVE_ROOMS)).filter_map(|place| self.enter(place)).collect()
     }
 
     fn entered(&mut self, info: RoomInfo, entry: u64) {
         let place = self.place(&info.short_code).unwrap_or_else(|| {
-            self.rooms.push(RoomView::new(info.clone()));
+            self.add(info.clone());
             self.select(self.rooms.len() - 1);
             self.rooms.len() - 1
         });
         self.rooms[place].entered(info, entry);
+    }
+
+    fn add(&mut self, info: RoomInfo) {
+        let read = self.remembered.get(&info.short_code).copied();
+        let mut room = RoomView::new(info);
+        if let Some(read) = read {
+            room.remember(read);
+        }
+        self.rooms.push(room);
+    }
+
+    /// How far each room was read.
+    pub(crate) fn read(&self) -> impl Iterator<Item = (String, i64)> {
+        self.rooms.iter().filter_map(|room| Some((room.info.short_code.clone(), room.read?)))
     }
 
     /// A password is asked for where somebody waits for the room, and never in the middle of a line, which would
@@ -165,18 +199,24 @@ impl App {
         }
         let wanted = place.is_none_or(|place| place == self.current);
         match cure {
-            Cure::Password if !wanted => Vec::new(),
-            Cure::Password if self.may_ask() => {
-                self.question = Some(Question::Password { code });
-                Vec::new()
+            Cure::Password { .. } if !wanted => Vec::new(),
+            Cure::Password { wrong } if self.may_ask() => self.ask(Question::Password { code, wrong }),
+            Cure::Password { wrong: true } => {
+                self.refuse(format!("that was not the password of {code}: /join {code}"))
             }
-            Cure::Password => self.refuse(format!("{code} asks for its password: /join {code}")),
+            Cure::Password { .. } => self.refuse(format!("{code} asks for its password: /join {code}")),
             Cure::Look | Cure::Join => self.refuse(why),
         }
     }
 
     fn may_ask(&self) -> bool {
         self.question.is_none() && self.input.is_empty()
+    }
+
+    pub(super) fn ask(&mut self, question: Question) -> Vec<Effect> {
+        self.question = Some(question);
+        self.doubted = false;
+        Vec::new()
     }
 
     pub(super) fn gone(&mut self, code: &str) {
@@ -199,20 +239,45 @@ impl App {
     }
 
     fn select(&mut self, place: usize) {
-        self.current = place;
-        if let Some(room) = self.rooms.get_mut(place) {
-            room.unread = 0;
+        if place != self.current
+            && let Some(room) = self.rooms.get_mut(self.current)
+        {
+            room.look_away();
         }
+        self.current = place;
+        self.look();
+    }
+
+    /// Whoever watches has the current room before their eyes.
+    fn look(&mut self) {
+        if self.watched
+            && let Some(room) = self.rooms.get_mut(self.current)
+        {
+            room.look();
+        }
+    }
+
+    /// Somebody came before the screen, or went.
+    pub(crate) fn watch(&mut self, watched: bool) {
+        if !watched
+            && self.watched
+            && let Some(room) = self.rooms.get_mut(self.current)
+        {
+            room.look_away();
+        }
+        self.watched = watched;
+        self.look();
     }
 
     /// Looks at a room.
     pub(super) fn go(&mut self, place: usize) -> Vec<Effect> {
         self.select(place);
         if let Some(room) = self.rooms.get(place)
-            && matches!(room.link, Link::Closed { cure: Cure::Password, .. })
+            && let Link::Closed { cure: Cure::Password { wrong }, .. } = room.link
             && self.may_ask()
         {
-            self.question = Some(Question::Password { code: room.info.short_code.clone() });
+            let code = room.info.short_code.clone();
+            self.ask(Question::Password { code, wrong });
         }
         self.enter(place).into_iter().collect()
     }

@@ -16,26 +16,69 @@ pub(crate) enum Command {
     Ban { user: String },
     Unban { user: String },
     Delete,
+    LogIn,
     Help,
     Quit,
 }
 
-/// The help, a line a command.
-pub(crate) const HELP: &[(&str, &str)] = &[
-    ("/create NAME", "make a room; its password is asked for"),
-    ("/join CODE", "enter a room, or one that an invitation is for"),
-    ("/invite [1h]", "make an invitation to this room"),
-    ("/users", "who is here"),
-    ("/retry", "send again what could not be sent"),
-    ("/rename NAME", "give this room another name"),
-    ("/remove USER", "put somebody out; /ban and /unban likewise"),
-    ("/leave", "give up this room"),
-    ("/delete", "delete this room and all that was said"),
-    ("/quit", "or Ctrl-C"),
-    ("Alt-↑ Alt-↓", "the room above, the room below; Tab: one with news"),
-    ("PgUp PgDn", "scroll; Esc: to the newest"),
-    ("↑ ↓", "what you typed before"),
+/// A line of the help.
+#[derive(Debug)]
+pub(crate) struct Help {
+    /// The command and what it takes, or keys.
+    pub(crate) usage: &'static str,
+    pub(crate) does: &'static str,
+}
+
+impl Help {
+    /// The command alone.
+    pub(crate) fn word(&self) -> &'static str {
+        self.usage.split(' ').next().unwrap_or(self.usage)
+    }
+}
+
+const fn help(usage: &'static str, does: &'static str) -> Help {
+    Help { usage, does }
+}
+
+/// The commands.
+pub(crate) const HELP: &[Help] = &[
+    help("/create NAME", "make a room; its password is asked for"),
+    help("/join CODE", "enter a room by its code, an invitation or a link"),
+    help("/invite [1h]", "make a link by which others come into this room"),
+    help("/users", "who is here"),
+    help("/retry", "send again what could not be sent"),
+    help("/rename NAME", "give this room another name"),
+    help("/remove USER", "put somebody out"),
+    help("/ban USER", "put somebody out for good"),
+    help("/unban USER", "let somebody come back"),
+    help("/leave", "give up this room"),
+    help("/delete", "delete this room and all that was said"),
+    help("/login", "log in again, or as somebody else"),
+    help("/help", "these lines; F1 and ? too"),
+    help("/quit", "or Ctrl-C"),
 ];
+
+/// The keys.
+pub(crate) const KEYS: &[Help] = &[
+    help("Tab", "complete a word; in an empty line: the next room with news"),
+    help("Alt-Enter", "a new line in what you type; so does Ctrl-J"),
+    help("Alt-↑ Alt-↓", "the room above, the room below"),
+    help("PgUp PgDn", "scroll; Esc: to the newest"),
+    help("↑ ↓", "what you typed before"),
+];
+
+/// The help of the commands that begin as what was typed, at most all.
+pub(crate) fn help_for(typed: &str) -> impl Iterator<Item = &'static Help> {
+    let word = typed.split_whitespace().next().unwrap_or_default().to_owned();
+    let whole = typed.contains(char::is_whitespace);
+    HELP.iter().filter(move |it| if whole { it.word() == word } else { it.word().starts_with(&word) })
+}
+
+/// Whether this begins as a command does that there is.
+pub(crate) fn is_command(line: &str) -> bool {
+    let word = line.split_whitespace().next().unwrap_or_default();
+    HELP.iter().any(|it| it.word() == word)
+}
 
 /// Reads a line that begins with a slash.
 ///
@@ -65,6 +108,7 @@ pub(crate) fn parse(line: &str) -> Result<Command, String> {
         "/users" => Command::Users,
         "/retry" => Command::Retry,
         "/delete" => Command::Delete,
+        "/login" => Command::LogIn,
         "/help" | "/?" => Command::Help,
         "/quit" | "/exit" => Command::Quit,
         other => return Err(format!("{other} is unknown; /help lists the commands")),

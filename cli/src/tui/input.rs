@@ -1,22 +1,29 @@
-//! The line at the bottom: editing, and what was typed before.
+//! The text at the bottom: editing over several lines, and what was typed before.
+
+use std::mem;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use super::history::History;
 use crate::text;
 
-/// As many lines as are kept to go back to.
-const HISTORY: usize = 200;
+const NEW_LINE: &str = "\n";
 
-/// A line being typed.
+/// A text being typed.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     graphemes: Vec<String>,
     cursor: usize,
-    history: Vec<String>,
-    /// The place in `history` that is shown; beyond its end is the line being typed.
-    recalled: usize,
-    draft: String,
+    history: History,
+}
+
+/// A text as rows of the screen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<String>,
+    /// The row and the column of the cursor.
+    pub(crate) cursor: (usize, usize),
 }
 
 impl Input {
@@ -28,30 +35,38 @@ impl Input {
         self.graphemes.is_empty()
     }
 
-    /// Takes the line, and keeps it to go back to unless it is a secret.
+    /// What stands before the cursor, and what behind it.
+    pub(crate) fn halves(&self) -> (String, String) {
+        let (before, behind) = self.graphemes.split_at(self.cursor);
+        (before.concat(), behind.concat())
+    }
+
+    /// Takes the text, and keeps it to go back to unless it is a secret.
     pub(crate) fn take(&mut self, keep: bool) -> String {
         let line = self.text();
         self.set("");
-        if keep && !line.trim().is_empty() && self.history.last() != Some(&line) {
-            self.history.push(line.clone());
-            if self.history.len() > HISTORY {
-                self.history.remove(0);
-            }
+        if keep {
+            self.history.push(&line);
         }
-        self.recalled = self.history.len();
+        self.history.rest();
         line
     }
 
     pub(crate) fn set(&mut self, line: &str) {
-        self.graphemes = line.graphemes(true).map(str::to_owned).collect();
-        self.cursor = self.graphemes.len();
+        self.put(line, "");
     }
 
-    pub(crate) fn insert(&mut self, inserted: &str) {
-        let before: String = self.graphemes[..self.cursor].concat() + &text::one_line(inserted);
-        let line = before.clone() + &self.graphemes[self.cursor..].concat();
+    /// Puts another text, with the cursor between its halves.
+    pub(crate) fn put(&mut self, before: &str, behind: &str) {
+        let line = before.to_owned() + behind;
         self.graphemes = line.graphemes(true).map(str::to_owned).collect();
         self.cursor = before.graphemes(true).count().min(self.graphemes.len());
+    }
+
+    /// Inserts what was typed or pasted, line by line as it is.
+    pub(crate) fn insert(&mut self, inserted: &str) {
+        let (before, behind) = self.halves();
+        self.put(&(before + &text::pasted(inserted)), &behind);
     }
 
     /// Edits by a key; false where the key means nothing here.
@@ -59,61 +74,104 @@ impl Input {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let other = key.modifiers.contains(KeyModifiers::ALT);
         match key.code {
-            KeyCode::Char('a') if control => self.cursor = 0,
-            KeyCode::Char('e') if control => self.cursor = self.graphemes.len(),
-            KeyCode::Char('u') if control => drop(self.graphemes.drain(..std::mem::take(&mut self.cursor))),
-            KeyCode::Char('k') if control => self.graphemes.truncate(self.cursor),
+            KeyCode::Char('a') if control => self.cursor = self.start_of_line(),
+            KeyCode::Char('e') if control => self.cursor = self.end_of_line(),
+            KeyCode::Char('u') if control => self.erase(self.start_of_line(), self.cursor),
+            KeyCode::Char('k') if control => self.erase(self.cursor, self.end_of_line()),
             KeyCode::Char('w') if control => self.erase_word(),
             KeyCode::Char(c) if !control && !other => self.insert(c.encode_utf8(&mut [0; 4])),
-            KeyCode::Backspace if self.cursor > 0 => {
-                self.cursor -= 1;
-                self.graphemes.remove(self.cursor);
+            KeyCode::Backspace if self.cursor > 0 => self.erase(self.cursor - 1, self.cursor),
+            KeyCode::Delete if self.cursor < self.graphemes.len() => {
+                self.erase(self.cursor, self.cursor + 1);
             }
-            KeyCode::Delete if self.cursor < self.graphemes.len() => drop(self.graphemes.remove(self.cursor)),
             KeyCode::Left => self.cursor = self.cursor.saturating_sub(1),
             KeyCode::Right => self.cursor = (self.cursor + 1).min(self.graphemes.len()),
-            KeyCode::Home => self.cursor = 0,
-            KeyCode::End => self.cursor = self.graphemes.len(),
-            KeyCode::Up if !other => self.recall(self.recalled.saturating_sub(1)),
-            KeyCode::Down if !other => self.recall(self.recalled + 1),
+            KeyCode::Home => self.cursor = self.start_of_line(),
+            KeyCode::End => self.cursor = self.end_of_line(),
+            KeyCode::Up if !other => self.up(),
+            KeyCode::Down if !other => self.down(),
             _ => return false,
         }
         true
+    }
+
+    fn start_of_line(&self) -> usize {
+        let before = self.graphemes[..self.cursor].iter().rposition(|it| it == NEW_LINE);
+        before.map_or(0, |place| place + 1)
+    }
+
+    fn end_of_line(&self) -> usize {
+        let behind = self.graphemes[self.cursor..].iter().position(|it| it == NEW_LINE);
+        behind.map_or(self.graphemes.len(), |step| self.cursor + step)
+    }
+
+    fn erase(&mut self, from: usize, to: usize) {
+        drop(self.graphemes.drain(from..to));
+        self.cursor = from;
     }
 
     fn erase_word(&mut self) {
         let before = &self.graphemes[..self.cursor];
         let word = before.iter().rev().skip_while(|it| it.trim().is_empty());
         let kept = word.skip_while(|it| !it.trim().is_empty()).count();
-        drop(self.graphemes.drain(kept..self.cursor));
-        self.cursor = kept;
+        self.erase(kept, self.cursor);
     }
 
-    fn recall(&mut self, place: usize) {
-        if self.recalled >= self.history.len() {
-            self.draft = self.text();
+    /// To the line above, or to what was typed before.
+    fn up(&mut self) {
+        let start = self.start_of_line();
+        if start == 0 {
+            let line = self.history.older(self.text());
+            return self.set(&line);
         }
-        self.recalled = place.min(self.history.len());
-        let line = self.history.get(self.recalled).unwrap_or(&self.draft).clone();
-        self.set(&line);
+        let column = self.cursor - start;
+        self.cursor = start - 1;
+        self.cursor = (self.start_of_line() + column).min(start - 1);
     }
 
-    /// The part of the line that fits into `columns`, and the cursor's column in it.
-    pub(crate) fn window(&self, columns: usize, hidden: bool) -> (String, usize) {
-        let shown: Vec<&str> =
-            self.graphemes.iter().map(|it| if hidden { "•" } else { it.as_str() }).collect();
-        let mut first = 0;
-        while text::width(&shown[first..self.cursor].concat()) + 1 > columns && first < self.cursor {
-            first += 1;
+    /// To the line below, or to what was typed after.
+    fn down(&mut self) {
+        let end = self.end_of_line();
+        if end == self.graphemes.len() {
+            let line = self.history.newer(self.text());
+            return self.set(&line);
         }
-        let mut window = String::new();
-        for grapheme in &shown[first..] {
-            if text::width(&window) + text::width(grapheme) > columns {
-                break;
+        let column = self.cursor - self.start_of_line();
+        self.cursor = end + 1;
+        self.cursor = (self.cursor + column).min(self.end_of_line());
+    }
+
+    /// Lays the text out in rows of `columns`; the cursor needs a column too.
+    pub(crate) fn rows(&self, columns: usize, hidden: bool) -> Rows {
+        let mut rows = Vec::new();
+        let mut row = String::new();
+        let mut cursor = (0, 0);
+        for (place, grapheme) in self.graphemes.iter().enumerate() {
+            let shown = match grapheme.as_str() {
+                _ if hidden => "•",
+                "\t" | NEW_LINE => " ",
+                shown => shown,
+            };
+            if text::width(&row) + text::width(shown) > columns && !row.is_empty() {
+                rows.push(mem::take(&mut row));
             }
-            window.push_str(grapheme);
+            if place == self.cursor {
+                cursor = (rows.len(), text::width(&row));
+            }
+            if grapheme == NEW_LINE && !hidden {
+                rows.push(mem::take(&mut row));
+            } else {
+                row.push_str(shown);
+            }
         }
-        (window, text::width(&shown[first..self.cursor].concat()))
+        if self.cursor == self.graphemes.len() {
+            if text::width(&row) + 1 > columns && !row.is_empty() {
+                rows.push(mem::take(&mut row));
+            }
+            cursor = (rows.len(), text::width(&row));
+        }
+        rows.push(row);
+        Rows { rows, cursor }
     }
 }
 
@@ -129,10 +187,15 @@ mod tests {
         input.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
     }
 
+    fn typed(text: &str) -> Input {
+        let mut input = Input::default();
+        input.insert(text);
+        input
+    }
+
     #[test]
     fn a_grapheme_is_one_step() {
-        let mut input = Input::default();
-        input.insert("aé👩‍👩‍👧b");
+        let mut input = typed("aé👩‍👩‍👧b");
         press(&mut input, KeyCode::Left);
         press(&mut input, KeyCode::Backspace);
         assert_eq!(input.text(), "aéb");
@@ -142,12 +205,16 @@ mod tests {
 
     #[test]
     fn words_and_lines_are_erased() {
-        let mut input = Input::default();
-        input.insert("one two  ");
+        let mut input = typed("one two  ");
         control(&mut input, 'w');
         assert_eq!(input.text(), "one ");
         control(&mut input, 'u');
         assert!(input.is_empty());
+        let mut input = typed("one\ntwo\nthree");
+        press(&mut input, KeyCode::Up);
+        control(&mut input, 'u');
+        control(&mut input, 'k');
+        assert_eq!(input.text(), "one\n\nthree");
     }
 
     #[test]
@@ -169,27 +236,54 @@ mod tests {
 
     #[test]
     fn a_secret_is_neither_kept_nor_shown() {
-        let mut input = Input::default();
-        input.insert("Secret-1!");
-        assert_eq!(input.window(20, true).0, "•••••••••");
+        let mut input = typed("Secret-1!");
+        assert_eq!(input.rows(20, true).rows, ["•••••••••"]);
         input.take(false);
         press(&mut input, KeyCode::Up);
         assert!(input.is_empty());
     }
 
     #[test]
-    fn the_cursor_stays_in_a_narrow_window() {
-        let mut input = Input::default();
-        input.insert("a long line");
-        assert_eq!(input.window(6, false), (" line".to_owned(), 5));
-        press(&mut input, KeyCode::Home);
-        assert_eq!(input.window(6, false), ("a long".to_owned(), 0));
+    fn pasted_lines_are_kept_whatever_ends_them() {
+        for pasted in ["one\rtwo\rthree", "one\r\ntwo\r\nthree", "one\ntwo\nthree"] {
+            assert_eq!(typed(pasted).text(), "one\ntwo\nthree");
+        }
+        assert_eq!(typed("a\tb\u{1b}[2J\u{202e}").text(), "a\tb[2J");
     }
 
     #[test]
-    fn pasted_lines_become_one() {
-        let mut input = Input::default();
-        input.insert("one\ntwo\u{1b}[2J");
-        assert_eq!(input.text(), "one two[2J");
+    fn the_cursor_goes_from_line_to_line() {
+        let mut input = typed("long line\nab\nthird line");
+        press(&mut input, KeyCode::Up);
+        input.insert("1");
+        press(&mut input, KeyCode::Up);
+        press(&mut input, KeyCode::Home);
+        input.insert("2");
+        for _ in 0..2 {
+            press(&mut input, KeyCode::Down);
+        }
+        input.insert("3");
+        assert_eq!(input.text(), "2long line\nab1\nt3hird line");
+    }
+
+    #[test]
+    fn rows_break_at_lines_and_at_the_edge() {
+        let mut input = typed("abcdef\ngh");
+        let rows = |input: &Input| input.rows(4, false);
+        let shown = ["abcd", "ef", "gh"].map(str::to_owned).to_vec();
+        assert_eq!(rows(&input), Rows { rows: shown.clone(), cursor: (2, 2) });
+        press(&mut input, KeyCode::Up);
+        assert_eq!(rows(&input), Rows { rows: shown, cursor: (0, 2) });
+        let full = Rows { rows: vec!["abcd".to_owned(), String::new()], cursor: (1, 0) };
+        assert_eq!(rows(&typed("abcd")), full, "the cursor needs a column");
+        assert_eq!(rows(&typed("a\n")).cursor, (1, 0));
+        assert_eq!(rows(&typed("日本語")).rows, ["日本", "語"]);
+    }
+
+    #[test]
+    fn the_narrowest_screen_is_no_trap() {
+        for columns in 0..3 {
+            assert!(!typed("日本 a\n👩‍👩‍👧").rows(columns, false).rows.is_empty());
+        }
     }
 }

@@ -1,30 +1,47 @@
 //! What keys and lines do to the screen.
 
+use std::mem;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use grpcchatter_client::new_message_id;
 
 use super::{
-    app::{App, Notice, Question},
+    app::{App, End, Notice},
     command::{self, Command},
+    completion::Completion,
     news::{Cure, Effect},
+    question::Question,
     room::{Link, Older, Pending, RoomView},
 };
+use crate::invitation;
 
 const NO_ROOM: &str = "there is no room yet: /create or /join one";
 
 impl App {
+    /// Takes what was pasted: its lines are kept, but for an answer, which is one line and often copied with its end.
     pub(crate) fn paste(&mut self, text: &str) {
-        self.input.insert(text);
+        self.completion = None;
+        if self.question.is_none() {
+            return self.input.insert(text);
+        }
+        let line = text.trim_end_matches(['\r', '\n']).replace(['\r', '\n'], " ");
+        self.input.insert(&line);
     }
 
     /// Takes a key.
     pub(crate) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
+        self.watch(true);
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let other = key.modifiers.contains(KeyModifiers::ALT);
+        let shift = key.modifiers.contains(KeyModifiers::SHIFT);
         let page = (self.log_height / 2).max(1);
+        if let KeyCode::Tab | KeyCode::BackTab = key.code {
+            return self.tab_pressed(key.code == KeyCode::Tab);
+        }
+        self.completion = None;
         match key.code {
-            KeyCode::Char('c' | 'q') if control => self.quit = true,
+            KeyCode::Char('c' | 'q') if control => self.end = Some(End::Quit),
             KeyCode::F(1) => self.help = !self.help,
             KeyCode::Esc => {
                 self.help = false;
@@ -33,23 +50,50 @@ impl App {
                 }
                 self.scroll(|_| 0);
             }
+            // Ctrl-J is what a terminal sends for the end of a line that is no Enter.
+            KeyCode::Char('j') if control && self.question.is_none() => self.input.insert("\n"),
+            KeyCode::Enter if (other || shift) && self.question.is_none() => self.input.insert("\n"),
             KeyCode::PageUp => self.scroll(|lines| lines + page),
             KeyCode::PageDown => self.scroll(|lines| lines.saturating_sub(page)),
             KeyCode::Up if other => return self.go(self.current.saturating_sub(1)),
             KeyCode::Down if other && self.current + 1 < self.rooms.len() => {
                 return self.go(self.current + 1);
             }
-            KeyCode::Tab => {
-                let news = (1..=self.rooms.len()).map(|step| (self.current + step) % self.rooms.len());
-                let next = news.clone().find(|place| self.rooms[*place].unread > 0);
-                if let Some(place) = next.or_else(|| news.clone().next()) {
-                    return self.go(place);
-                }
-            }
             KeyCode::Enter => return self.enter_pressed(),
             _ => {
                 self.help &= !self.input.key(key);
             }
+        }
+        Vec::new()
+    }
+
+    /// Completes the word before the cursor, by another one each time; in an empty line, looks at the next room with
+    /// news.
+    fn tab_pressed(&mut self, forward: bool) -> Vec<Effect> {
+        if self.question.is_some() {
+            return Vec::new();
+        }
+        if self.input.is_empty() {
+            let news = (1..=self.rooms.len()).map(|step| (self.current + step) % self.rooms.len());
+            let next = news.clone().find(|place| self.rooms[*place].unread > 0);
+            return next.or_else(|| news.clone().next()).map_or_else(Vec::new, |place| self.go(place));
+        }
+        match &mut self.completion {
+            Some(completion) if forward => completion.next(),
+            Some(completion) => completion.previous(),
+            None => {
+                let halves = self.input.halves();
+                self.completion = Completion::find(halves, &self.rooms, self.current, &self.me);
+            }
+        }
+        let Some(completion) = &self.completion else { return Vec::new() };
+        let (before, behind) = completion.halves();
+        // There is no other word to go to.
+        if completion.words().0.len() == 1 {
+            self.input.put(&format!("{before} "), behind);
+            self.completion = None;
+        } else {
+            self.input.put(&before, behind);
         }
         Vec::new()
     }
@@ -65,7 +109,7 @@ impl App {
     }
 
     fn enter_pressed(&mut self) -> Vec<Effect> {
-        self.help = false;
+        let helped = mem::take(&mut self.help);
         if let Some(question) = self.question.take() {
             let answer = self.input.take(false);
             return self.answered(question, answer);
@@ -73,20 +117,39 @@ impl App {
         let line = self.input.take(true);
         match line.trim() {
             "" => Vec::new(),
+            // Whoever is new here asks; whoever means it says it again.
+            "?" if !helped => {
+                self.input.set("?");
+                self.help = true;
+                self.notice = Some(Notice::Told("Enter again says ?".to_owned()));
+                Vec::new()
+            }
+            spoken if !spoken.starts_with('/') => self.say(spoken_lines(&line)),
             // Two slashes say one.
-            spoken if !spoken.starts_with('/') => self.say(spoken.to_owned()),
             spoken if spoken.starts_with("//") => self.say(spoken[1..].to_owned()),
             typed => match command::parse(typed) {
                 Ok(command) => self.command(command),
-                Err(why) => self.refuse(why),
+                Err(why) => {
+                    self.input.set(&line);
+                    self.refuse(why)
+                }
             },
         }
     }
 
     fn answered(&mut self, question: Question, answer: String) -> Vec<Effect> {
+        // A command that was meant for the line below must not end up as somebody's password.
+        if question.is_secret() && command::is_command(&answer) && !self.doubted {
+            self.input.set(&answer);
+            self.question = Some(question);
+            self.doubted = true;
+            return Vec::new();
+        }
         match question {
             Question::NewPassword { name } => vec![Effect::Create { name, password: answer }],
-            Question::Password { code } => vec![Effect::Enter { code, password: answer }],
+            // A room that asks for a password has one.
+            Question::Password { .. } if answer.is_empty() => self.ask(question),
+            Question::Password { code, .. } => vec![Effect::Enter { code, password: answer }],
             Question::ReallyDelete { code } if answer.trim() == code => vec![Effect::Delete { code }],
             Question::ReallyDelete { .. } => {
                 self.notice = Some(Notice::Told("nothing was deleted".to_owned()));
@@ -102,36 +165,34 @@ impl App {
             return self.refuse("you are not in this room: /join it again");
         }
         room.scroll = 0;
+        // Whoever answers has read what was new.
+        room.new_after = None;
         let id = new_message_id();
         room.pending.push(Pending { id: id.clone(), body: body.clone(), failed: None, stored: None });
         vec![Effect::Send { code: room.info.short_code.clone(), id, body }]
     }
 
     fn command(&mut self, command: Command) -> Vec<Effect> {
-        let effect = match command {
-            Command::Help => {
-                self.help = true;
-                return Vec::new();
-            }
-            Command::Quit => {
-                self.quit = true;
-                return Vec::new();
-            }
-            Command::Create { name } => {
-                self.question = Some(Question::NewPassword { name });
-                return Vec::new();
-            }
-            // An invitation is a token with dots in it; a short code is letters and digits.
-            Command::Join { key } if key.contains('.') => Effect::EnterByInvitation { token: key },
-            Command::Join { key } => match self.place(&key) {
-                Some(place) if !matches!(self.rooms[place].link, Link::Closed { .. }) => {
-                    return self.go(place);
-                }
-                _ => Effect::Enter { code: key, password: String::new() },
-            },
+        match command {
+            Command::Help => self.help = true,
+            Command::Quit => self.end = Some(End::Quit),
+            Command::LogIn => self.end = Some(End::LogIn),
+            Command::Create { name } => return self.ask(Question::NewPassword { name }),
+            Command::Join { key } => return self.join(key),
             inside => return self.command_inside(inside),
-        };
-        vec![effect]
+        }
+        Vec::new()
+    }
+
+    fn join(&mut self, key: String) -> Vec<Effect> {
+        match invitation::token(&key, &self.url) {
+            Some(Ok(token)) => vec![Effect::EnterByInvitation { token: token.to_owned() }],
+            Some(Err(error)) => self.refuse(error.to_string()),
+            None => match self.place(&key) {
+                Some(place) if !matches!(self.rooms[place].link, Link::Closed { .. }) => self.go(place),
+                _ => vec![Effect::Enter { code: key, password: String::new() }],
+            },
+        }
     }
 
     /// A command about the room that is looked at.
@@ -140,15 +201,12 @@ impl App {
         let code = room.info.short_code.clone();
         let effect = match command {
             Command::Users => {
-                let names = room.people.join(", ");
+                let names = room.people.names().join(", ");
                 room.note(format!("here: {names}"));
                 return Vec::new();
             }
             Command::Retry => return retry(room),
-            Command::Delete => {
-                self.question = Some(Question::ReallyDelete { code });
-                return Vec::new();
-            }
+            Command::Delete => return self.ask(Question::ReallyDelete { code }),
             Command::Invite { ttl } => Effect::Invite { code, ttl },
             Command::Rename { name } => Effect::Rename { code, name },
             Command::Remove { user } => Effect::Remove { code, user, ban: false },
@@ -168,6 +226,18 @@ impl App {
         };
         vec![effect]
     }
+}
+
+/// The lines that are said: as they were typed, without empty ones around them. A single line has no space around it
+/// either; of several, the first may be indented.
+fn spoken_lines(typed: &str) -> String {
+    let said = typed.trim();
+    if !said.contains('\n') {
+        return said.to_owned();
+    }
+    let first = typed.find(|c: char| !c.is_whitespace()).unwrap_or_default();
+    let start = typed[..first].rfind('\n').map_or(0, |end| end + 1);
+    typed[start..].trim_end().to_owned()
 }
 
 /// Sends again what was given up, each under its first id.

@@ -1,5 +1,7 @@
 //! A room's log as lines of the screen.
 
+use std::mem;
+
 use grpcchatter_client::Message;
 use jiff::{Zoned, civil::Date, tz::TimeZone};
 use ratatui::{
@@ -33,11 +35,19 @@ impl Log<'_> {
         // Made from the newest entry up, each entry's lines from its last up, and turned around at the end.
         let mut upward: Vec<_> = self.pending(room).into_iter().rev().collect();
         let mut day: Option<Date> = None;
+        // Whether somebody else's message stands below that was not read.
+        let mut new = false;
         for entry in room.entries.iter().rev() {
             if let Entry::Message(message) = entry {
+                let read = room.new_after.is_none_or(|read| message.seq <= read);
+                let first_new = read && mem::take(&mut new);
+                new |= !read && message.user_name != self.me;
                 let date = self.local(message).date();
                 if let Some(below) = day.replace(date).filter(|below| *below != date) {
                     upward.push(self.day(below));
+                }
+                if first_new {
+                    upward.push(self.rule("new", Line::yellow));
                 }
                 if upward.len() >= wanted {
                     break;
@@ -94,9 +104,13 @@ impl Log<'_> {
     }
 
     fn day(&self, day: Date) -> Line<'static> {
-        let text = format!("── {} ", day.strftime("%A, %-d %B %Y"));
+        self.rule(&day.strftime("%A, %-d %B %Y").to_string(), Line::dim)
+    }
+
+    fn rule(&self, title: &str, style: fn(Line<'static>) -> Line<'static>) -> Line<'static> {
+        let text = format!("── {title} ");
         let rest = "─".repeat(self.columns.saturating_sub(width(&text)));
-        Line::from(text + &rest).dim()
+        style(Line::from(text + &rest))
     }
 
     fn local(&self, message: &Message) -> Zoned {

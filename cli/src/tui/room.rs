@@ -2,7 +2,7 @@
 
 use grpcchatter_client::{CloseReason, Event, Message, Page, RoomInfo};
 
-use super::news::Cure;
+use super::{news::Cure, people::People};
 
 /// How far a room is from being live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +55,12 @@ pub(crate) struct RoomView {
     pub(crate) entry: u64,
     pub(crate) entries: Vec<Entry>,
     pub(crate) pending: Vec<Pending>,
-    pub(crate) people: Vec<String>,
-    pub(crate) people_count: usize,
+    pub(crate) people: People,
     pub(crate) unread: usize,
+    /// The place of the last message that somebody has looked at, as far as it is known.
+    pub(crate) read: Option<i64>,
+    /// Where a line shows what is new: behind the last message that was read when somebody looked last.
+    pub(crate) new_after: Option<i64>,
     /// How many lines the view stands above the newest.
     pub(crate) scroll: usize,
     pub(crate) older: Older,
@@ -77,9 +80,10 @@ impl RoomView {
             entry: 0,
             entries: Vec::new(),
             pending: Vec::new(),
-            people: Vec::new(),
-            people_count: 0,
+            people: People::default(),
             unread: 0,
+            read: None,
+            new_after: None,
             scroll: 0,
             older: Older::Unasked,
             fresh: 0,
@@ -93,7 +97,33 @@ impl RoomView {
         self.info = info;
         self.entry = entry;
         self.link = Link::Connecting;
+        self.people = People::default();
+        self.unread = 0;
         self.forget();
+    }
+
+    /// It was read up to there when this program ran last.
+    pub(crate) fn remember(&mut self, read: i64) {
+        self.read = Some(read);
+        self.new_after = Some(read);
+        self.unread = usize::try_from(self.info.last_seq.saturating_sub(read)).unwrap_or_default();
+    }
+
+    /// Somebody looks at it.
+    pub(crate) fn look(&mut self) {
+        self.unread = 0;
+        self.read_to(self.newest);
+    }
+
+    /// Nobody looks at it any more: what comes from now on is new.
+    pub(crate) fn look_away(&mut self) {
+        self.new_after = self.read;
+    }
+
+    fn read_to(&mut self, seq: i64) {
+        if seq > 0 {
+            self.read = self.read.max(Some(seq));
+        }
     }
 
     /// Drops what is known of the log.
@@ -109,6 +139,12 @@ impl RoomView {
         self.add(Entry::Note(text.into()));
     }
 
+    fn note_people(&mut self, names: impl IntoIterator<Item = String>, did: &str) {
+        for name in names {
+            self.note(format!("{name} {did}"));
+        }
+    }
+
     fn add(&mut self, entry: Entry) {
         self.entries.push(entry);
         self.fresh += 1;
@@ -118,6 +154,14 @@ impl RoomView {
     pub(crate) fn oldest(&self) -> Option<i64> {
         self.entries.iter().find_map(|entry| match entry {
             Entry::Message(message) => Some(message.seq),
+            Entry::Note(_) => None,
+        })
+    }
+
+    /// Who has said what is known of the log.
+    pub(crate) fn speakers(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Message(message) => Some(message.user_name.as_str()),
             Entry::Note(_) => None,
         })
     }
@@ -132,50 +176,60 @@ impl RoomView {
                 }
                 self.newest = message.seq;
                 self.settle();
-                // What had been said before this program came is not news.
-                if !seen && self.link == Link::Live && message.user_name != me {
+                // What was said before this program came is news to whoever read the room before.
+                let news = self.link == Link::Live || self.read.is_some_and(|read| message.seq > read);
+                if seen {
+                    self.read_to(message.seq);
+                } else if news && message.user_name != me {
                     self.unread += 1;
                 }
                 self.add(Entry::Message(message));
             }
             Event::CaughtUp { .. } => self.link = Link::Live,
             Event::Present { users, count } => {
-                self.people = users.into_iter().map(|user| user.name).collect();
-                self.people.sort_unstable();
-                self.people_count = count;
+                let names = users.into_iter().map(|user| user.name).collect();
+                let came = self.people.present(names, count);
+                self.note_people(came, "came");
             }
             Event::Came(user) => {
-                if let Err(place) = self.people.binary_search(&user.name) {
-                    self.note(format!("{} came", user.name));
-                    self.people.insert(place, user.name);
-                }
+                let news = self.people.came(&user.name);
+                self.note_people(news.then_some(user.name), "came");
             }
             Event::Left(name) => {
-                self.people.retain(|other| *other != name);
-                self.note(format!("{name} left"));
+                let news = self.people.left(&name);
+                self.note_people(news.then_some(name), "left");
             }
-            Event::PresentCount(count) => self.people_count = count,
+            Event::PresentCount(count) => self.people.set_count(count),
             Event::RoomUpdated(info) => {
                 self.note(format!("this room is called {} now", info.name));
                 self.info = info;
             }
-            Event::Reconnecting { .. } => self.link = Link::Reconnecting,
+            Event::Reconnecting { .. } => {
+                self.link = Link::Reconnecting;
+                self.people.lost();
+            }
             Event::Resumed => self.link = Link::Live,
             Event::Reset { last_seq } => {
                 self.forget();
                 self.newest = last_seq;
+                (self.read, self.new_after) = (None, None);
                 self.settle();
                 self.note("the log of this room was reset; scroll up to read it again");
             }
             Event::Closed(why) => {
-                self.people.clear();
-                self.people_count = 0;
+                self.people = People::default();
                 self.pending.retain(|pending| pending.stored.is_none());
                 self.note(why.to_string());
                 self.link = Link::Closed { why: Some(why.to_string()), cure: cure(&why) };
             }
             _ => {}
         }
+    }
+
+    /// The others have had the time to come back after this program did.
+    pub(crate) fn settled(&mut self) {
+        let left = self.people.settled();
+        self.note_people(left, "left");
     }
 
     /// Puts older messages above what is known.
@@ -213,7 +267,7 @@ impl RoomView {
 /// What helps after the room has closed.
 fn cure(why: &CloseReason) -> Cure {
     match why {
-        CloseReason::PasswordChanged => Cure::Password,
+        CloseReason::PasswordChanged => Cure::Password { wrong: false },
         CloseReason::Failed(error) if error.is_retryable() => Cure::Look,
         _ => Cure::Join,
     }

@@ -47,6 +47,11 @@ pub(crate) fn said(seq: i64, name: &str, body: &str) -> Event {
     Event::Message(Message::try_from(raw(seq, name, body)).unwrap())
 }
 
+pub(crate) fn came(name: &str) -> Event {
+    let user = v1::User { user_name: name.to_owned(), online_since: Some(time(0).into()) };
+    Event::Came(User::try_from(user).unwrap())
+}
+
 pub(crate) fn people(names: &[&str]) -> Event {
     let user = |name: &&str| v1::User { user_name: (*name).to_owned(), online_since: Some(time(0).into()) };
     let users = names.iter().map(|name| User::try_from(user(name)).unwrap()).collect();

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crossterm::event::KeyCode;
-use grpcchatter_client::{CloseReason, Error, Event};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use grpcchatter_client::{CloseReason, Error as ClientError, Event};
+use ratatui::{Terminal, backend::TestBackend};
 
 use super::{
     app::App,
+    form::Form,
+    form_view,
     news::{Effect, News},
     scene::{happen, press, screen, talking, type_in},
 };
@@ -40,7 +43,11 @@ fn what_was_not_sent_says_so_and_is_sent_again_under_its_id() {
     let mut app = talking();
     let effects = type_in(&mut app, "On my way");
     let [Effect::Send { code, id, .. }] = &effects[..] else { panic!("{effects:?}") };
-    happen(&mut app, code, Event::Reconnecting { delay: Duration::from_secs(1), cause: Error::TimedOut });
+    happen(
+        &mut app,
+        code,
+        Event::Reconnecting { delay: Duration::from_secs(1), cause: ClientError::TimedOut },
+    );
     let why = "the message was not acknowledged".to_owned();
     app.news(News::NotSent { code: code.clone(), id: id.clone(), why });
     insta::assert_snapshot!(screen(&mut app, 80, 24));
@@ -73,4 +80,58 @@ fn a_room_that_is_over_says_why_and_takes_no_message() {
     assert_eq!(type_in(&mut app, "hello"), []);
     assert_eq!(app.input.text(), "hello", "it is not lost");
     insta::assert_snapshot!(screen(&mut app, 80, 24));
+}
+
+#[test]
+fn a_wide_screen_has_the_people_too() {
+    insta::assert_snapshot!(screen(&mut talking(), 120, 16));
+}
+
+#[test]
+fn what_is_typed_takes_as_many_rows_as_it_needs() {
+    let mut app = talking();
+    app.paste("one\rtwo\r\nthree");
+    insta::assert_snapshot!(screen(&mut app, 80, 12));
+    app.paste(&"\nand more".repeat(20));
+    assert!(screen(&mut app, 80, 12).contains("and more"));
+}
+
+#[test]
+fn the_hint_line_helps_with_a_command_and_shows_what_tab_goes_through() {
+    let mut app = talking();
+    let hint = |app: &mut App| screen(app, 80, 12).lines().nth(10).unwrap().to_owned();
+    assert!(hint(&mut app).contains("? help"));
+    app.paste("/inv");
+    assert!(hint(&mut app).contains("/invite [1h]  make a link"));
+    app.input.set("/re");
+    assert!(hint(&mut app).contains("/retry  /rename  /remove"));
+    press(&mut app, KeyCode::Tab);
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.input.text(), "/rename");
+    assert!(hint(&mut app).contains("/retry  /rename  /remove"));
+}
+
+/// The form as text.
+fn form(form: &Form, columns: u16, rows: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+    terminal.draw(|frame| form_view::draw(frame, form)).unwrap();
+    terminal.backend().to_string()
+}
+
+#[test]
+fn the_form_hides_the_password_and_says_what_is_wrong_where_it_is() {
+    let mut door = Form::new(Some("http://localhost:8080"), Some("walker1"), None);
+    door.paste("Secret-1!");
+    door.failed(&ClientError::TimedOut.into());
+    insta::assert_snapshot!(form(&door, 80, 24));
+}
+
+#[test]
+fn the_form_makes_accounts_and_fits_on_any_screen() {
+    let mut door = Form::new(None, None, Some("a new account is made here\u{1b}[2J"));
+    door.key(KeyEvent::new(KeyCode::F(2), KeyModifiers::NONE));
+    insta::assert_snapshot!(form(&door, 80, 14));
+    for (columns, rows) in [(1, 1), (2, 4), (8, 3), (20, 5)] {
+        form(&door, columns, rows);
+    }
 }

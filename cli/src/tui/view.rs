@@ -6,37 +6,41 @@ use ratatui::{
     layout::{Constraint, Layout, Position, Rect},
     style::{Modifier, Style, Stylize as _},
     text::Line,
-    widgets::{Block, Borders, Clear, Paragraph},
+    widgets::Paragraph,
 };
 
 use super::{
-    app::{App, Notice},
-    colour, command,
+    app::App,
+    hint,
+    input::Rows,
     log::Log,
+    panels::{draw_help, draw_people, draw_rooms, widths},
     room::{Link, RoomView},
 };
 use crate::text::{cut, one_line, width};
 
-const ROOMS: u16 = 18;
-const PEOPLE: u16 = 16;
-/// Below these widths the screen belongs to the log.
-const WITH_ROOMS: u16 = 60;
-const WITH_PEOPLE: u16 = 76;
+/// What is typed takes a third of the screen at most, and no more rows than this.
+const INPUT_ROWS: u16 = 8;
 
 /// Draws everything; tells whether the top of what is known of the log is on the screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App, zone: &TimeZone) -> bool {
-    let [title, body, notice, input] = Layout::vertical([
+    let whole = frame.area();
+    let hidden = app.question.as_ref().is_some_and(super::question::Question::is_secret);
+    let typed = app.input.rows(usize::from(whole.width.saturating_sub(2)), hidden);
+    let most = (whole.height / 3).clamp(1, INPUT_ROWS);
+    let rows = u16::try_from(typed.rows.len()).unwrap_or(u16::MAX).min(most);
+    let [title, body, above, input] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
         Constraint::Length(1),
-        Constraint::Length(1),
+        Constraint::Length(rows),
     ])
-    .areas(frame.area());
-    let wide = frame.area().width;
+    .areas(whole);
+    let (for_rooms, for_people) = widths(whole.width);
     let [rooms, log, people] = Layout::horizontal([
-        Constraint::Length(if wide >= WITH_ROOMS { ROOMS } else { 0 }),
+        Constraint::Length(for_rooms),
         Constraint::Min(1),
-        Constraint::Length(if wide >= WITH_PEOPLE { PEOPLE } else { 0 }),
+        Constraint::Length(for_people),
     ])
     .areas(body);
 
@@ -44,8 +48,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App, zone: &TimeZone) -> boo
     draw_rooms(frame, rooms, app);
     draw_people(frame, people, app);
     let top_seen = draw_log(frame, log, app, zone);
-    draw_notice(frame, notice, app);
-    draw_input(frame, input, app);
+    frame.render_widget(Paragraph::new(hint::line(app, usize::from(above.width))), above);
+    draw_input(frame, input, app, &typed);
     if app.help {
         draw_help(frame, body);
     }
@@ -70,61 +74,20 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App) {
     frame.render_widget(Paragraph::new(line).style(Style::new().add_modifier(Modifier::REVERSED)), area);
 }
 
-fn draw_rooms(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let block = Block::new().borders(Borders::RIGHT).border_style(Style::new().dim());
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
-    let columns = usize::from(inside.width);
-    let height = usize::from(inside.height);
-    let first = (app.current + 1).saturating_sub(height);
-    let lines = app.rooms.iter().enumerate().skip(first).take(height).map(|(place, room)| {
-        let unread = if room.unread > 0 { format!(" {}", room.unread.min(999)) } else { String::new() };
-        let name = one_line(&room.info.name);
-        let name = if name.trim().is_empty() { room.info.short_code.clone() } else { name };
-        let name = cut(&name, columns.saturating_sub(width(&unread) + 2));
-        let gap = " ".repeat(columns.saturating_sub(width(&name) + width(&unread) + 2));
-        let style = match () {
-            () if place == app.current => Style::new().bold().reversed(),
-            () if room.unread > 0 => Style::new().bold(),
-            () if matches!(room.link, Link::Closed { .. }) => Style::new().dim(),
-            () => Style::new(),
-        };
-        Line::from(format!(" {name}{gap}{unread} ")).style(style)
-    });
-    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), inside);
-}
-
-fn draw_people(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let block = Block::new().borders(Borders::LEFT).border_style(Style::new().dim());
-    let inside = block.inner(area);
-    frame.render_widget(block, area);
-    let Some(room) = app.room() else { return };
-    let columns = usize::from(inside.width).saturating_sub(1);
-    let mut lines = vec![Line::from(format!(" {} here", room.people_count)).dim()];
-    let space = usize::from(inside.height).saturating_sub(2);
-    for name in room.people.iter().take(space) {
-        lines.push(Line::from(format!(" {}", cut(&one_line(name), columns))).fg(colour::of(name)));
-    }
-    let hidden = room.people_count.saturating_sub(room.people.len().min(space));
-    if hidden > 0 {
-        lines.push(Line::from(format!(" and {hidden} more")).dim());
-    }
-    frame.render_widget(Paragraph::new(lines), inside);
-}
-
 fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -> bool {
+    let screen = frame.area().width;
     let [head, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
     app.log_height = usize::from(area.height);
     let Some(room) = app.rooms.get_mut(app.current) else {
         let text = if app.loaded {
-            "You are in no room yet.\n\n/create NAME makes one\n/join CODE enters one"
+            "You are in no room yet.\n\n/create NAME makes one\n/join CODE enters one, by its code or a link"
         } else {
             "Loading your rooms …"
         };
         frame.render_widget(Paragraph::new(text).centered(), area);
         return false;
     };
-    draw_head(frame, head, room);
+    draw_head(frame, head, room, widths(screen).1 == 0);
     let columns = usize::from(area.width).saturating_sub(2);
     let height = usize::from(area.height);
     // One line more than is shown tells whether there is something above it.
@@ -148,50 +111,31 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -
     top_seen
 }
 
-fn draw_head(frame: &mut Frame<'_>, area: Rect, room: &RoomView) {
+/// The room's name and code, and how many are here where no panel says it.
+fn draw_head(frame: &mut Frame<'_>, area: Rect, room: &RoomView, counted: bool) {
     let columns = usize::from(area.width);
     let code = format!(" · {}", room.info.short_code);
     let below = if room.scroll > 0 { " · Esc: newest".to_owned() } else { String::new() };
-    let name = cut(&one_line(&room.info.name), columns.saturating_sub(width(&code) + width(&below) + 2));
-    let line = Line::from(vec![" ".into(), name.bold(), code.dim(), below.yellow()]);
-    frame.render_widget(Paragraph::new(line), area);
+    let here = if counted { format!(" {} here ", room.people.count()) } else { String::new() };
+    let taken = width(&code) + width(&below) + width(&here) + 2;
+    let name = cut(&one_line(&room.info.name), columns.saturating_sub(taken));
+    let gap = " ".repeat((columns + 1).saturating_sub(taken + width(&name)));
+    let parts = vec![" ".into(), name.bold(), code.dim(), below.yellow(), gap.into(), here.dim()];
+    frame.render_widget(Paragraph::new(Line::from(parts)), area);
 }
 
-fn draw_notice(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let columns = usize::from(area.width).saturating_sub(1);
-    let line = match (&app.question, &app.notice) {
-        (Some(question), _) => Line::from(format!(" {}", cut(&question.text(), columns))).yellow(),
-        (None, Some(Notice::Told(text))) => Line::from(format!(" {}", cut(&one_line(text), columns))).green(),
-        (None, Some(Notice::Failed(text))) => Line::from(format!(" {}", cut(&one_line(text), columns))).red(),
-        (None, None) => Line::from("─".repeat(area.width.into())).dim(),
-    };
-    frame.render_widget(Paragraph::new(line), area);
-}
-
-fn draw_input(frame: &mut Frame<'_>, area: Rect, app: &App) {
-    let hidden = app.question.as_ref().is_some_and(super::app::Question::is_secret);
-    let columns = area.width.saturating_sub(2);
-    let (shown, cursor) = app.input.window(columns.into(), hidden);
+fn draw_input(frame: &mut Frame<'_>, area: Rect, app: &App, typed: &Rows) {
+    let height = usize::from(area.height);
+    let (row, column) = typed.cursor;
+    let first = (row + 1).saturating_sub(height);
     let hint = app.input.is_empty() && app.question.is_none();
-    let text = if hint { "say something, or /help".dim() } else { shown.into() };
-    frame.render_widget(Paragraph::new(Line::from(vec!["> ".bold(), text])), area);
-    let column = u16::try_from(cursor).unwrap_or(u16::MAX).min(columns.saturating_sub(1));
-    frame.set_cursor_position(Position::new(area.x + 2 + column, area.y));
-}
-
-fn draw_help(frame: &mut Frame<'_>, area: Rect) {
-    let rows = u16::try_from(command::HELP.len()).unwrap_or(u16::MAX).saturating_add(2);
-    let (columns, rows) = (72.min(area.width), rows.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - columns) / 2,
-        y: area.y + (area.height - rows) / 2,
-        width: columns,
-        height: rows,
-    };
-    let lines: Vec<_> = command::HELP
-        .iter()
-        .map(|(what, does)| Line::from(vec![format!(" {what:<15}").bold(), (*does).into()]))
-        .collect();
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" help · Esc closes ")), place);
+    let lines = typed.rows.iter().enumerate().skip(first).take(height).map(|(place, text)| {
+        let text = if hint { "say something, or /help".dim() } else { text.clone().into() };
+        Line::from(vec![if place == 0 { "> ".bold() } else { "  ".into() }, text])
+    });
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
+    let narrow = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
+    let column = narrow(column).saturating_add(2).min(area.width.saturating_sub(1));
+    let row = narrow(row.saturating_sub(first)).min(area.height.saturating_sub(1));
+    frame.set_cursor_position(Position::new(area.x + column, area.y + row));
 }

@@ -1,18 +1,20 @@
 //! Does what the screen wants done, each thing in a task of its own, and tells the outcome as news.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use grpcchatter_client::{Client, Error, Room, Start, reason};
-use jiff::{Timestamp, tz::TimeZone};
-use tokio::sync::mpsc;
+use grpcchatter_client::{Client, CloseReason, Error, Event, Room, Start};
+use jiff::tz::TimeZone;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::news::{Cure, Effect, News};
-use crate::output::stamp;
+use crate::{invitation, output, refused};
 
 /// As many of the newest messages are shown on entering.
 const FIRST: u16 = 100;
 /// As many are added when the top is reached.
 const MORE: u16 = 100;
+/// By then, whoever was cut off with this program has come back, or tries less often than any client of ours.
+const SETTLED: Duration = Duration::from_secs(60);
 
 pub(crate) struct Worker {
     client: Client,
@@ -60,16 +62,7 @@ impl Worker {
         if let Some((_, old)) = self.rooms.insert(code.clone(), (entry, room.clone())) {
             old.disconnect();
         }
-        let news = self.news.clone();
-        tokio::spawn(async move {
-            let mut events = room.events_from(Start::Last(FIRST));
-            while let Some(event) = events.recv().await {
-                let happened = News::Happened { code: code.clone(), entry, event };
-                if news.send(Report::News(happened)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        tokio::spawn(follow(room, code, entry, self.news.clone()));
         News::Entered { info, entry }
     }
 
@@ -79,8 +72,8 @@ impl Worker {
             Effect::Enter { code, password } => self.enter(async move {
                 client.join_chat_room(&code, &password).await.map_err(|error| News::NotEntered {
                     code,
-                    why: error.to_string(),
-                    cure: cure(&error),
+                    why: why(&error),
+                    cure: cure(&error, !password.is_empty()),
                 })
             }),
             Effect::EnterByInvitation { token } => {
@@ -99,15 +92,14 @@ impl Worker {
                 self.task(async move {
                     Ok(match room.messages_before(before, MORE).await {
                         Ok(page) => News::Older { code, entry, page },
-                        Err(error) => News::NotOlder { code, why: error.to_string() },
+                        Err(error) => News::NotOlder { code, why: why(&error) },
                     })
                 });
             }
             Effect::Invite { code, ttl } => self.task(async move {
                 let invitation = client.invite(&code, ttl).await?;
-                let end: Timestamp = stamp(invitation.expire_time);
-                let end = end.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string();
-                Ok(News::Invitation { code, token: invitation.token, end })
+                let end = output::minute(invitation.expire_time, &TimeZone::system());
+                Ok(News::Invitation { code, link: invitation::link(client.url(), &invitation.token), end })
             }),
             Effect::Rename { code, name } => self.task(async move {
                 client.rename_chat_room(&code, &name).await?;
@@ -136,6 +128,8 @@ impl Worker {
                 client.delete_chat_room(&code).await?;
                 Ok(News::Gone { code })
             }),
+            // It is the screen's, not the server's.
+            Effect::Copy { .. } => {}
         }
     }
 
@@ -147,7 +141,7 @@ impl Worker {
         self.task(async move {
             Ok(match room.send_with_id(&id, &body).await {
                 Ok(message) => News::Sent { code, id, seq: message.seq },
-                Err(error) => News::NotSent { code, id, why: error.to_string() },
+                Err(error) => News::NotSent { code, id, why: why(&error) },
             })
         });
     }
@@ -169,15 +163,61 @@ impl Worker {
     }
 }
 
-/// What helps where a room could not be entered.
-fn cure(error: &Error) -> Cure {
-    match error.reason() {
-        Some(reason::WRONG_ROOM_PASSWORD) => Cure::Password,
+/// Tells what happens in a room, and when the others have had the time to come back after a lost connection.
+async fn follow(room: Room, code: String, entry: u64, news: mpsc::Sender<Report>) {
+    let mut events = room.events_from(Start::Last(FIRST));
+    let mut settled: Option<Instant> = None;
+    loop {
+        let told = tokio::select! {
+            event = events.recv() => {
+                let Some(event) = event else { return };
+                match &event {
+                    Event::Resumed => settled = Some(Instant::now() + SETTLED),
+                    Event::Reconnecting { .. } => settled = None,
+                    Event::Closed(CloseReason::LoggedOut) => {
+                        let _ = news.send(Report::News(News::LoggedOut)).await;
+                    }
+                    _ => {}
+                }
+                News::Happened { code: code.clone(), entry, event }
+            }
+            () = until(settled), if settled.is_some() => {
+                settled = None;
+                News::Settled { code: code.clone(), entry }
+            }
+        };
+        if news.send(Report::News(told)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment).await;
+    }
+}
+
+/// What helps where a room could not be entered, with or without a password.
+fn cure(error: &Error, with_password: bool) -> Cure {
+    match error {
+        _ if refused::asks_for_room_password(error) => Cure::Password { wrong: with_password },
         _ if error.is_retryable() => Cure::Look,
         _ => Cure::Join,
     }
 }
 
+/// What to tell of something that failed.
+fn why(error: &Error) -> String {
+    match error {
+        Error::NotLoggedIn => "the session has ended: /login".to_owned(),
+        error => error.to_string(),
+    }
+}
+
 fn failed(error: &Error) -> News {
-    News::Failed(error.to_string())
+    match error {
+        Error::NotLoggedIn => News::LoggedOut,
+        error => News::Failed(error.to_string()),
+    }
 }

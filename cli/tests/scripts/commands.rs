@@ -131,6 +131,10 @@ async fn each_failure_says_why_and_has_its_code() {
     let unknown = home.run(&["dance"]).await;
     assert_eq!((unknown.code, unknown.out.as_str()), (64, ""));
 
+    let empty = home.fed("\n", &["login", &server.url, "anna01", "--password-stdin"]).await;
+    empty.failed(64, "no password in the input");
+    home.run(&[]).await.failed(64, "needs a terminal");
+
     let refused = home.fed(PASSWORD, &["login", NOWHERE, "anna01", "--password-stdin"]).await;
     refused.failed(69, "cannot be reached: Connection refused");
     home.run(&["logout"]).await.ok();
@@ -138,6 +142,19 @@ async fn each_failure_says_why_and_has_its_code() {
     home.log_in(&server.url, "anna01").await;
     drop(server);
     home.run(&["send", &code, "hello", "--timeout", "1s"]).await.failed(69, "cannot be reached");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_a_terminal_the_password_is_read_from_the_input() {
+    let Some((server, home, _client, _code)) = anna().await else { return };
+    let login = [env!("CARGO_BIN_EXE_chatter"), "login", &server.url, "anna01"];
+    // A session of its own has no terminal to open.
+    let mut alone = tokio::process::Command::new("setsid");
+    alone.arg("--wait").args(login).env_clear().env("HOME", home.0.path());
+    alone.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(alone) = alone.spawn() else { return };
+    finish(alone).await.failed(64, "use --password-stdin");
 }
 
 #[tokio::test]
@@ -160,7 +177,14 @@ async fn the_server_is_the_flags_then_the_environments_then_the_last() {
 #[tokio::test]
 async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
     let Some((server, home, _client, _code)) = anna().await else { return };
-    for folder in [".config/chatter", ".local/state/chatter", ".local/state/chatter/sessions"] {
+    home.run(&["rooms"]).await.ok();
+    let folders = [
+        ".config/chatter",
+        ".local/state/chatter",
+        ".local/state/chatter/sessions",
+        ".local/state/chatter/rooms",
+    ];
+    for folder in folders {
         let mode = fs::metadata(home.0.path().join(folder)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{folder}");
     }
@@ -186,7 +210,22 @@ async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
 #[tokio::test]
 async fn completions_and_manual_pages_name_every_command() {
     let home = Home::new();
-    let commands = ["login", "rooms", "join", "invite", "send", "tail", "export", "completions", "man"];
+    let commands = [
+        "register",
+        "login",
+        "logout",
+        "rooms",
+        "create",
+        "join",
+        "leave",
+        "users",
+        "invite",
+        "send",
+        "tail",
+        "export",
+        "completions",
+        "man",
+    ];
     for shell in ["bash", "zsh", "fish"] {
         let script = home.run(&["completions", shell]).await.ok();
         assert!(commands.iter().all(|command| script.contains(command)), "{shell}");

@@ -6,4 +6,5 @@ mod endings;
 mod home;
 #[path = "../../../client/tests/server/process.rs"]
 mod process;
+mod rooms;
 mod trust;

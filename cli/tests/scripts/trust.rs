@@ -35,3 +35,18 @@ async fn an_authority_of_ones_own_is_named_by_a_file() {
     home.run(&["rooms"]).await.failed(69, "its authority is unknown");
     home.run(&["rooms", "--ca-cert", &key]).await.failed(78, "there is no certificate in it");
 }
+
+#[tokio::test]
+async fn the_wrong_scheme_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = certificate(folder.path());
+    let environment = vec![("TLS_CERT", certificate.clone()), ("TLS_KEY", key.clone())];
+    let (Some(secured), Some(plain)) = (Server::with(&[], environment), Server::start(&[])) else { return };
+    let home = Home::new();
+    for (server, wrong, right) in [(&secured, "http://", "https://"), (&plain, "https://", "http://")] {
+        let authority = server.url.split_once("://").unwrap().1;
+        let url = format!("{wrong}{authority}");
+        let login = home.fed(PASSWORD, &["login", &url, "walker1", "--password-stdin"]).await;
+        login.failed(64, &format!("TLS: use {right}{authority}"));
+    }
+}

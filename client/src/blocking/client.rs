@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Client, Room, Thread};
-use crate::{Account, ClientBuilder, Error, Invitation, RoomInfo};
+use crate::{Account, ClientBuilder, Error, Invitation, Message, RoomInfo};
 
 impl Client {
     /// As [`crate::Client::new_at`].
@@ -333,6 +333,21 @@ impl Client {
     pub fn join_by_invitation(&self, token: &str) -> Result<Room, Error> {
         let room = self.thread.wait(self.client.join_by_invitation(token))?;
         Ok(Room { thread: Arc::clone(&self.thread), room })
+    }
+
+    /// As [`crate::Client::join_and_send`].
+    ///
+    /// # Errors
+    /// The same.
+    ///
+    /// ```no_run
+    /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.join_and_send("aB3xYz", "the build is green")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_and_send(&self, short_code: &str, body: &str) -> Result<Message, Error> {
+        self.thread.wait(self.client.join_and_send(short_code, body))
     }
 
     /// As [`crate::Client::disconnect`]: what other threads wait for ends at once.

@@ -27,16 +27,26 @@ export class Terminal {
   #env;
 
   /** `chatter` with a home of its own below `folder`, logged in as `name`. */
-  static async open(server, folder, name, { columns = 80, rows = 24 } = {}) {
+  static async open(server, folder, name) {
     const terminal = new Terminal();
-    const home = join(folder, name);
-    terminal.#env = environment(home);
+    terminal.#env = environment(join(folder, name));
     const login = run(CHATTER, ["login", server.url, name, "--password-stdin"], { env: terminal.#env });
     login.child.stdin.end(PASSWORD);
     await login;
-    const settings = Object.entries(terminal.#env).flatMap(([key, value]) => ["-e", `${key}=${value}`]);
-    await terminal.#tmux("new-session", "-d", "-s", terminal.#name, "-x", columns, "-y", rows, ...settings, CHATTER);
-    return terminal;
+    return terminal.#start();
+  }
+
+  /** `chatter` with a home of its own below `folder`, in which nobody has logged in. */
+  static async openAtTheDoor(server, folder, name) {
+    const terminal = new Terminal();
+    terminal.#env = { ...environment(join(folder, name)), GRPCCHATTER_URL: server.url };
+    return terminal.#start();
+  }
+
+  async #start() {
+    const settings = Object.entries(this.#env).flatMap(([key, value]) => ["-e", `${key}=${value}`]);
+    await this.#tmux("new-session", "-d", "-s", this.#name, "-x", 80, "-y", 24, ...settings, CHATTER);
+    return this;
   }
 
   /** Ends every terminal. */
@@ -54,6 +64,21 @@ export class Terminal {
 
   async type(text) {
     await this.#tmux("send-keys", "-t", this.#name, "-l", "--", text);
+  }
+
+  /** Pastes as a terminal does: in brackets, with CR between the lines. */
+  async paste(text) {
+    await this.#tmux("set-buffer", "-b", "pasted", "--", text);
+    await this.#tmux("paste-buffer", "-p", "-d", "-b", "pasted", "-t", this.#name);
+  }
+
+  /** What programs have copied, if tmux lets them. */
+  async copied() {
+    return (await this.#tmux("show-buffer")).trim();
+  }
+
+  async letCopy() {
+    await this.#tmux("set-option", "-g", "set-clipboard", "on");
   }
 
   /** Presses keys by tmux's names, as Enter or PPage. */

@@ -14,7 +14,8 @@ use crate::{
     gateway::MetricsToken,
     hub::{Chunk, Feed, Framing},
     model::{
-        ClientMessageId, GivenPassword, Line, Message, MessageBody, Password, RoomPassword, SessionId, Timestamp, UserId,
+        ClientMessageId, GivenPassword, Line, Message, MessageBody, Password, RoomPassword, SessionId,
+        Timestamp, UserId,
     },
     store::DatabaseUrl,
 };

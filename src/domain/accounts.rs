@@ -7,8 +7,8 @@ use crate::{
     clock::Clock,
     crypto::{Passwords, Verdict},
     model::{
-        Account, Error, GivenPassword, Network, Password, Payer, Result, SessionId, Timestamp, UserId, UserIdentity,
-        UserName,
+        Account, Error, GivenPassword, Network, Password, Payer, Result, SessionId, Timestamp, UserId,
+        UserIdentity, UserName,
     },
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };

@@ -287,7 +287,10 @@ mod tests {
     #[test]
     fn lengths_are_inclusive() {
         assert!(MessageBody::parse("x".repeat(10), 10, None).is_ok());
-        assert!(matches!(MessageBody::parse("x".repeat(11), 10, None), Err(Error::MessageTooLong { limit: 10 })));
+        assert!(matches!(
+            MessageBody::parse("x".repeat(11), 10, None),
+            Err(Error::MessageTooLong { limit: 10 })
+        ));
         assert!(ClientMessageId::parse(&"x".repeat(64)).is_ok_and(|id| id.is_some()));
         assert!(ClientMessageId::parse(&"x".repeat(65)).is_err());
         assert!(ClientMessageId::parse("").is_ok_and(|id| id.is_none()));

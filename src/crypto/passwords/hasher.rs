@@ -216,7 +216,10 @@ mod tests {
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
         assert_eq!(hash.hash.unwrap().as_bytes().len(), Params::DEFAULT_OUTPUT_LEN);
         let mut hasher = Hasher::default();
-        assert_eq!(Work::of(None, 0).done_with(&GivenPassword::new("Passw0rd!"), &mut hasher), Verdict::Wrong);
+        assert_eq!(
+            Work::of(None, 0).done_with(&GivenPassword::new("Passw0rd!"), &mut hasher),
+            Verdict::Wrong
+        );
         assert!(hasher.is_warm());
     }
 
@@ -258,16 +261,24 @@ mod tests {
         let prepared = GivenPassword::new(TYPED);
         let mut hasher = Hasher::default();
         let hash = hasher.hash(prepared.expose(), &[7; 16]);
-        assert_eq!((verdict(TYPED, &hash), verdict(prepared.expose(), &hash)), (Verdict::Right, Verdict::Right));
+        assert_eq!(
+            (verdict(TYPED, &hash), verdict(prepared.expose(), &hash)),
+            (Verdict::Right, Verdict::Right)
+        );
         for older in [hasher.hash(TYPED, &[7; 16]), bcrypt::hash(TYPED, 4).unwrap()] {
             assert_eq!(verdict(TYPED, &older), Verdict::RightNeedsRehash);
-            assert_eq!(verdict(prepared.expose(), &older), Verdict::Wrong, "it is not known how else it was typed");
+            assert_eq!(
+                verdict(prepared.expose(), &older),
+                Verdict::Wrong,
+                "it is not known how else it was typed"
+            );
         }
     }
 
     #[test]
     fn a_second_form_costs_the_same_whoever_is_there() {
-        let (argon2, bcrypt) = (Hasher::default().hash("Passw0rd!", &[7; 16]), bcrypt::hash("Passw0rd!", 4).unwrap());
+        let (argon2, bcrypt) =
+            (Hasher::default().hash("Passw0rd!", &[7; 16]), bcrypt::hash("Passw0rd!", 4).unwrap());
         let cost = |stored: Option<&String>, password: &str, bcrypt_cost: u32| {
             let mut hasher = Hasher::default();
             let work = Work::of(stored.cloned(), bcrypt_cost);

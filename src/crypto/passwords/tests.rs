@@ -68,7 +68,12 @@ async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt
         ("passw0rd!", Some(&theirs), Verdict::Wrong),
         ("Passw0rd!", None, Verdict::Wrong),
     ] {
-        let seen = passwords.admit(here()).unwrap().verify(&GivenPassword::new(password), stored.cloned()).await.unwrap();
+        let seen = passwords
+            .admit(here())
+            .unwrap()
+            .verify(&GivenPassword::new(password), stored.cloned())
+            .await
+            .unwrap();
         assert_eq!(seen, verdict, "{password} {stored:?}");
     }
 }

@@ -77,6 +77,22 @@ impl Store {
         let known: HashSet<String> =
             Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         let table = "seaql_migrations";
+        if !self.has_table(table).await? {
+            return match self.has_table("accounts").await? {
+                true => {
+                    Err(SetupError::Foreign("a table accounts that this program did not make".to_owned()))
+                }
+                false => Ok(()),
+            };
+        }
+        let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
+        let applied = self.database().query_all_raw(applied).await?;
+        let applied: Vec<String> =
+            applied.iter().map(|row| row.try_get("", "version")).collect::<Result<_, _>>()?;
+        judge(&known, &applied)
+    }
+
+    async fn has_table(&self, table: &str) -> Result<bool, DbErr> {
         let exists = match self.backend() {
             DbBackend::Sqlite => {
                 format!("SELECT name AS found FROM sqlite_master WHERE type = 'table' AND name = '{table}'")
@@ -85,17 +101,8 @@ impl Store {
                 "SELECT table_name AS found FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = '{table}'"
             ),
         };
-        if self.database().query_one_raw(Statement::from_string(self.backend(), exists)).await?.is_none() {
-            return Ok(());
-        }
-        let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
-        for row in self.database().query_all_raw(applied).await? {
-            let version: String = row.try_get("", "version")?;
-            if !known.contains(&version) {
-                return Err(SetupError::Newer(version));
-            }
-        }
-        Ok(())
+        let found = self.database().query_one_raw(Statement::from_string(self.backend(), exists)).await?;
+        Ok(found.is_some())
     }
 
     async fn check_pragmas(&self) -> Result<(), SetupError> {
@@ -129,5 +136,34 @@ impl Store {
             .await?;
         let row = meta::Entity::find_by_id(name).one(self.database()).await?;
         Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
+    }
+}
+
+/// Says whether a database that these steps were applied to can be served from. Other programs keep their steps in a table
+/// of the same name, and have none of ours.
+fn judge(known: &HashSet<String>, applied: &[String]) -> Result<(), SetupError> {
+    let Some(unknown) = applied.iter().find(|step| !known.contains(*step)) else { return Ok(()) };
+    if applied.iter().any(|step| known.contains(step)) {
+        Err(SetupError::Newer(unknown.clone()))
+    } else {
+        Err(SetupError::Foreign(format!("another program's step {unknown}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_program_s_steps_are_told_from_a_newer_version_s() {
+        let known = HashSet::from(["m0001_initial".to_owned()]);
+        let judged = |applied: &[&str]| {
+            let applied: Vec<String> = applied.iter().map(|step| (*step).to_owned()).collect();
+            judge(&known, &applied)
+        };
+        judged(&[]).unwrap();
+        judged(&["m0001_initial"]).unwrap();
+        assert!(matches!(judged(&["m0001_initial", "m9"]), Err(SetupError::Newer(step)) if step == "m9"));
+        assert!(matches!(judged(&["m20220101_create_posts"]), Err(SetupError::Foreign(_))));
     }
 }

@@ -15,6 +15,11 @@ pub enum SetupError {
     /// A newer program has migrated it.
     #[error("the database was migrated by a newer version of this program (step {0}); start that version")]
     Newer(String),
+    /// Another program has made it.
+    #[error(
+        "it is not GRPCChatter's: it holds {0}; set DATABASE_URL or DATA_DIR to one that is, or to a new one"
+    )]
+    Foreign(String),
     /// A pragma did not take.
     #[error(
         "SQLite keeps {pragma} = {found}, but a durable log needs {wanted}; move DATA_DIR to a local file system"
@@ -129,6 +134,7 @@ impl SetupError {
             Self::Absent(_)
             | Self::Older(_)
             | Self::Newer(_)
+            | Self::Foreign(_)
             | Self::MayNotMigrate { .. }
             | Self::TooOld(_)
             | Self::Unreachable { .. }

@@ -39,6 +39,7 @@ mod not_text;
 mod one_port;
 mod oracles;
 mod original;
+mod password_forms;
 mod passwords;
 mod postgres_start;
 mod postgres_states;

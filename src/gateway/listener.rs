@@ -24,6 +24,7 @@ use super::{
     tls::Tls,
 };
 use crate::{
+    audit,
     clock::Clock,
     domain::{Budget, Cost},
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
@@ -166,7 +167,7 @@ impl Listener {
             CONNECTIONS_ACCEPTED.increment();
             let Some(seat) = seats.take(address) else {
                 CONNECTIONS_REFUSED.increment();
-                tracing::debug!(%address, "a connection over the limit was closed");
+                audit::limit_hit(Payer::at(address), Some(address), None, "TOO_MANY_CONNECTIONS");
                 continue;
             };
             if let Err(error) = prepare(&socket) {

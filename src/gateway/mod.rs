@@ -5,6 +5,7 @@ mod address;
 mod answer_memory;
 mod auth;
 mod body;
+mod called;
 mod connection;
 mod figures;
 mod first_bytes;
@@ -28,6 +29,7 @@ mod start_queue;
 mod status;
 mod tls;
 mod trace;
+mod trace_context;
 mod transport;
 
 pub use address::ClientAddress;

@@ -56,6 +56,7 @@ impl Store {
             backend,
             writer: pool.clone(),
             reader: pool,
+            lanes: std::sync::OnceLock::new(),
             turns: Turns::at_one_connection(1),
             claim: None,
         };

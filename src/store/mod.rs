@@ -4,7 +4,11 @@
 //! the core runtime and awaits the answer. That is the rule of cancellation too: a caller that is dropped never
 //! drops a transaction. No entity leaves this module.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use sea_orm::{
@@ -31,6 +35,7 @@ mod failure;
 mod gate;
 mod history;
 mod journal;
+mod levels;
 mod log;
 mod lookup;
 mod many;
@@ -51,6 +56,7 @@ use claim::Claim;
 use failure::Failure;
 pub use gate::{charged_to, payer};
 pub use history::{Direction, Head, Page};
+pub use levels::{DatabaseLevels, PoolLevel};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
 pub use members::{Membership, Standing};
@@ -92,6 +98,8 @@ struct Inner {
     writer: DatabaseConnection,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
     reader: DatabaseConnection,
+    /// PostgreSQL: the pools of the log's lanes, once they are open. SQLite: none, since they are `writer`.
+    lanes: OnceLock<Vec<DatabaseConnection>>,
     /// Who writes next.
     turns: Turns,
     /// PostgreSQL: what keeps other servers out. SQLite: none, since DATA_DIR is locked.
@@ -134,7 +142,16 @@ impl Store {
                 (DbBackend::Postgres, pool.clone(), pool, turns, Some(claim))
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, turns, claim })))
+        Ok(Self(Arc::new(Inner {
+            core,
+            clock,
+            backend,
+            writer,
+            reader,
+            lanes: OnceLock::new(),
+            turns,
+            claim,
+        })))
     }
 
     /// Says whether the database answers, for /readyz.

@@ -5,7 +5,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -44,13 +44,15 @@ pub struct Chat {
     max_message_size: usize,
 }
 
-/// Which shard serves a stream, on which connection.
+/// Which shard serves a stream, on which connection, and where its client is.
 #[derive(Clone, Debug)]
 pub struct Seat {
     /// The shard's number.
     pub shard: usize,
     /// The connection.
     pub connection: Arc<Connection>,
+    /// The client's address.
+    pub address: IpAddr,
 }
 
 /// Where a subscription begins.
@@ -175,7 +177,7 @@ impl Chat {
         seat: Seat,
         legacy: bool,
     ) -> Result<(Subscription, Speaker, bool)> {
-        let begin = resume.map_or(Begin::Now, Begin::Resume);
+        let (begin, address) = (resume.map_or(Begin::Now, Begin::Resume), seat.address);
         let mut opened = self.open(Arc::clone(&identity), Feed::Chat, begin, seat).await?;
         if legacy {
             opened.cursor.leave_at_end();
@@ -185,7 +187,7 @@ impl Chat {
         {
             opened.cursor.rewind((from + 1).max(opened.first_seq));
         }
-        let speaker = Speaker::new(self.clone(), identity, &opened.cursor, legacy);
+        let speaker = Speaker::new(self.clone(), identity, address, &opened.cursor, legacy);
         let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
         Ok((subscription, speaker, opened.reset))
     }

@@ -9,6 +9,7 @@ mod admin;
 mod bind;
 mod gauges;
 mod heap;
+mod names;
 mod readiness;
 mod ready;
 #[cfg(test)]
@@ -49,7 +50,11 @@ pub use ready::is_ready;
 pub use start_error::StartError;
 use sweep::Sweeper;
 
-pub use crate::{gateway::openapi, model::printable};
+pub use crate::{
+    gateway::openapi,
+    model::{Timestamp, printable},
+    store::AccountRecord,
+};
 
 /// Streams are told to connect again after delays that are spread over this.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
@@ -73,6 +78,7 @@ pub struct App {
     hub: Hub,
     log: Log,
     publisher: Publisher,
+    chat: Chat,
     stack: Arc<Stack>,
     tls: Option<Tls>,
     health: Health,
@@ -191,7 +197,7 @@ impl App {
             budget,
             answer_memory: config.connections.answer_memory,
             rooms,
-            chat,
+            chat: chat.clone(),
             readiness: readiness(store.clone(), Arc::clone(&draining)),
             gauges: Arc::new(move || asked.levels()),
             metrics_token: config.metrics.token,
@@ -207,6 +213,7 @@ impl App {
             hub,
             log,
             publisher,
+            chat,
             stack: Arc::new(stack),
             tls,
             health,
@@ -319,6 +326,7 @@ impl App {
         let sweeper =
             Sweeper { store: self.store.clone(), clock: self.clock.clone(), retention: self.retention };
         self.core.spawn(sweeper.run());
+        self.core.spawn(names::forget_deleted(self.store.clone(), self.hub.clone(), self.chat.clone()));
         self.core.spawn(self.census.clone().run(self.store.clone()));
         self.core.spawn(heap::give_back());
     }

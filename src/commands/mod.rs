@@ -2,9 +2,12 @@
 
 mod admin;
 mod healthcheck;
+mod output;
 mod papers;
+mod people;
 mod serve;
 mod settings;
+mod table;
 
 use std::{
     error::Error,
@@ -19,11 +22,17 @@ use grpcchatter::{app::printable, config::ConfigError};
 
 use rustix::fs::Mode;
 
-use self::settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs};
+use self::{
+    output::print,
+    settings::{CheckArgs, PlaceArgs, ReachArgs, ServeArgs, SettingArgs},
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
 66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
 75 a port or DATA_DIR is taken, 130 told to end twice.";
+
+/// The exit code of a command line that is none (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
 
 /// Real-time chat behind one port: gRPC, gRPC-web and REST, with a durable log.
 #[derive(Parser)]
@@ -42,7 +51,7 @@ enum Task {
     /// Brings the database to this version, and ends; a server does it by itself when it starts
     Migrate(SettingArgs),
     /// Reads the settings as `serve` would, and says what is wrong with them
-    CheckConfig(SettingArgs),
+    CheckConfig(CheckArgs),
     /// Asks the server on this machine whether it is ready; ends with 69 where it is not
     Healthcheck(ReachArgs),
     /// Copies the SQLite database into a new file while the server runs
@@ -52,7 +61,7 @@ enum Task {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Makes accounts, disables them, gives them new passwords
+    /// Lists, makes, disables and deletes accounts, and gives them new passwords
     #[command(subcommand)]
     User(UserTask),
     /// Lists and deletes rooms
@@ -76,6 +85,30 @@ enum Task {
 
 #[derive(Subcommand)]
 enum UserTask {
+    /// Lists all accounts
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Shows an account and the rooms that it owns
+    Show {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        user: UserArgs,
+    },
+    /// Deletes an account that owns no rooms; its messages stay, without a name
+    Delete {
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        user: UserArgs,
+    },
     /// Makes an account; the password is asked for, or is the first line of the input
     Add(UserArgs),
     /// Ends a user's sessions and refuses their logins; their messages and rooms stay
@@ -113,15 +146,20 @@ struct UserArgs {
     place: PlaceArgs,
 }
 
-/// Why a command failed: what to say, and the exit code.
+/// Why a command ends before it is done: what to say, if anything, and the exit code.
 struct Failed {
-    error: Box<dyn Error>,
+    error: Option<Box<dyn Error>>,
     code: u8,
 }
 
 impl Failed {
     fn new(error: impl Into<Box<dyn Error>>, code: u8) -> Self {
-        Self { error: error.into(), code }
+        Self { error: Some(error.into()), code }
+    }
+
+    /// An end that is no failure.
+    fn quietly() -> Self {
+        Self { error: None, code: 0 }
     }
 }
 
@@ -171,6 +209,7 @@ fn with_exit_codes(command: clap::Command) -> clap::Command {
 
 /// Says on standard error what is wrong: the log may be off, or in JSON, or not there yet.
 fn tell(Failed { error, code }: &Failed) -> ExitCode {
+    let Some(error) = error else { return (*code).into() };
     let mut sentence = format!("grpcchatter: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -182,9 +221,4 @@ fn tell(Failed { error, code }: &Failed) -> ExitCode {
         drop(writeln!(io::stderr(), "{}", printable(line)));
     }
     (*code).into()
-}
-
-/// Prints a line. A reader who has gone, as `head` does, is no failure.
-fn print(line: impl std::fmt::Display) {
-    drop(writeln!(io::stdout(), "{line}"));
 }

@@ -10,8 +10,7 @@ use super::{Failed, command};
 const UNWRITABLE: u8 = 73;
 
 pub(super) fn openapi() -> Result<(), Failed> {
-    super::print(grpcchatter::app::openapi());
-    Ok(())
+    super::print(grpcchatter::app::openapi())
 }
 
 pub(super) fn completions(shell: Shell) -> Result<(), Failed> {

@@ -62,6 +62,9 @@ impl Store {
         };
         let store = Self(std::sync::Arc::new(inner));
         store.refuse_newer().await?;
+        if backend == DbBackend::Sqlite {
+            store.check_pragmas().await?;
+        }
         let pending = Migrator::get_pending_migrations(&store.0.writer).await?;
         match pending.first() {
             Some(step) => Err(SetupError::Older(step.name().to_owned())),

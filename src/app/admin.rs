@@ -64,7 +64,8 @@ impl AdminError {
                 | Error::InvalidUserName
                 | Error::FlawedUserName(_)
                 | Error::InvalidPassword
-                | Error::InvalidShortCode,
+                | Error::InvalidShortCode
+                | Error::OwnsRooms,
             ) => 65,
             Self::Refused(_) => 69,
             Self::Backup { .. } => 73,

@@ -27,7 +27,7 @@ use self::{
     settings::{CheckArgs, PlaceArgs, ReachArgs, ServeArgs, SettingArgs},
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, or an account that owns rooms, \
 66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
 75 a port or DATA_DIR is taken, 130 told to end twice.";
 

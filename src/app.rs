@@ -7,7 +7,9 @@
 
 mod admin;
 mod bind;
+mod gauges;
 mod heap;
+mod names;
 mod readiness;
 mod ready;
 #[cfg(test)]
@@ -38,17 +40,21 @@ use crate::{
     domain::{Accounts, Budget, Chat, Guard, Log, Publisher, Rooms, Tokens},
     gateway::{FRAMING, Health, Lifetime, Limits, Listener, Parts, Seats, Shard, Shards, Stack, Tls, shards},
     hub::{Event, Hub, HubConfig},
-    metrics::Levels,
     model::Error,
     store::{DatabaseUrl, Lanes, SetupError, Store},
 };
 pub use admin::{Admin, AdminError};
+use gauges::{Asked, Census};
 use readiness::readiness;
 pub use ready::is_ready;
 pub use start_error::StartError;
 use sweep::Sweeper;
 
-pub use crate::{gateway::openapi, model::printable};
+pub use crate::{
+    gateway::openapi,
+    model::{Timestamp, printable},
+    store::AccountRecord,
+};
 
 /// Streams are told to connect again after delays that are spread over this.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
@@ -72,6 +78,7 @@ pub struct App {
     hub: Hub,
     log: Log,
     publisher: Publisher,
+    chat: Chat,
     stack: Arc<Stack>,
     tls: Option<Tls>,
     health: Health,
@@ -81,6 +88,7 @@ pub struct App {
     drain_delay: Duration,
     retention: Option<Duration>,
     draining: Arc<AtomicBool>,
+    census: Census,
     listeners: Vec<Listener>,
     local_addrs: Vec<SocketAddr>,
     /// Let go last of all.
@@ -173,20 +181,15 @@ impl App {
         };
         let budget = Budget::new(config.budget, clock.clone());
         let seats = Seats::new(limits, config.trusted_proxies.clone(), budget.clone());
-        let gauges = {
-            let (hub, log, seats) = (hub.clone(), log.clone(), seats.clone());
-            let (tls, draining) = (tls.clone(), Arc::clone(&draining));
-            move || {
-                let mut levels = Levels {
-                    connections: seats.taken(),
-                    queued: log.waiting(),
-                    certificate_until: tls.as_ref().map(Tls::until),
-                    draining: draining.load(Ordering::Relaxed),
-                    ..Levels::default()
-                };
-                hub.tell(&mut levels);
-                levels
-            }
+        let census = Census::default();
+        let asked = Asked {
+            hub: hub.clone(),
+            log: log.clone(),
+            seats: seats.clone(),
+            store: store.clone(),
+            census: census.clone(),
+            tls: tls.clone(),
+            draining: Arc::clone(&draining),
         };
         let (stack, health) = Stack::new(Parts {
             accounts,
@@ -194,9 +197,9 @@ impl App {
             budget,
             answer_memory: config.connections.answer_memory,
             rooms,
-            chat,
+            chat: chat.clone(),
             readiness: readiness(store.clone(), Arc::clone(&draining)),
-            gauges: Arc::new(gauges),
+            gauges: Arc::new(move || asked.levels()),
             metrics_token: config.metrics.token,
             cors_origins: config.cors_origins,
             trusted_proxies: config.trusted_proxies,
@@ -210,6 +213,7 @@ impl App {
             hub,
             log,
             publisher,
+            chat,
             stack: Arc::new(stack),
             tls,
             health,
@@ -219,6 +223,7 @@ impl App {
             drain_delay: config.drain_delay,
             retention: config.rooms.retention,
             draining,
+            census,
             listeners,
             local_addrs,
             data_dir,
@@ -317,6 +322,8 @@ impl App {
         let sweeper =
             Sweeper { store: self.store.clone(), clock: self.clock.clone(), retention: self.retention };
         self.core.spawn(sweeper.run());
+        self.core.spawn(names::forget_deleted(self.store.clone(), self.hub.clone(), self.chat.clone()));
+        self.core.spawn(self.census.clone().run(self.store.clone()));
         self.core.spawn(heap::give_back());
     }
 

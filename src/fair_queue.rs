@@ -36,6 +36,11 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         Self { places, taken: 0, next: Ticket(0), lines: HashMap::new(), turns: VecDeque::new() }
     }
 
+    /// Returns how many places are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.taken
+    }
+
     /// Takes a place for `payer`, who may have `share` of them at once. Where another had to give up its place for it,
     /// that place's job is returned as well, if it had one: it will not be done.
     ///

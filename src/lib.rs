@@ -11,6 +11,8 @@ pub mod clock;
 
 pub mod metrics;
 
+pub mod audit;
+
 mod fair_queue;
 
 pub mod crypto;

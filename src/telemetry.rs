@@ -1,6 +1,7 @@
-//! The log: to standard error, for people or for programs, with nothing secret in it.
+//! The log: to standard error, for people or for programs, with nothing secret in it. One event is one line, whatever
+//! others have written into it.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
@@ -10,10 +11,15 @@ use tracing_subscriber::{
     layer::SubscriberExt as _,
 };
 
-use crate::config::{LogConfig, LogFormat};
+use crate::{
+    audit,
+    config::{LogConfig, LogFormat},
+    model::printable,
+};
 
-/// The crates of this program, by the start of their targets.
+/// The targets of this program: its crates by the start of their names, and what stands by itself.
 const OWN: &str = "grpcchatter";
+const APART: [&str; 2] = [audit::TARGET, "access"];
 
 /// Starts logging. To be called once in a process.
 ///
@@ -35,10 +41,12 @@ where
 {
     let filter =
         EnvFilter::builder().parse(&config.filter).expect("the configuration has checked the directives");
-    let lines = fmt::layer().with_writer(writer);
+    let colours = colours && matches!(config.format, LogFormat::Text);
+    let lines = fmt::layer().with_ansi(colours).with_writer(OneLine { writer, colours });
     let lines = match config.format {
-        LogFormat::Text => lines.with_ansi(colours).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.boxed(),
+        // What is in a span is told once.
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(lines).with(FilterFn::new(may_be_logged)).with(filter)
 }
@@ -49,13 +57,62 @@ where
 /// What speaks with strangers is held to ERROR, since it warns of what any of them sends, as often as they like.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let most = match metadata.target().split("::").next() {
-        Some(name) if name.starts_with(OWN) => Level::TRACE,
+        Some(name) if name.starts_with(OWN) || APART.contains(&name) => Level::TRACE,
         // A pool says of every try that it failed; the store says it once, with its cause.
         Some("sqlx_core") if metadata.target().starts_with("sqlx_core::pool") => return false,
         Some("h2" | "hyper" | "hyper_util" | "rustls" | "tokio_rustls") => Level::ERROR,
         _ => Level::INFO,
     };
     *metadata.level() <= most
+}
+
+/// Writes each event on a line of its own: what would begin another, or steer a terminal, is replaced by its number. An
+/// event comes in one piece.
+struct OneLine<W> {
+    writer: W,
+    colours: bool,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLine<W> {
+    type Writer = Escaping<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Escaping { writer: self.writer.make_writer(), colours: self.colours }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        Escaping { writer: self.writer.make_writer_for(metadata), colours: self.colours }
+    }
+}
+
+/// What the formatter sets, after ESC: faint, bold and cursive, and the colours of the levels.
+const COLOURS: [&str; 9] = ["[0m", "[1m", "[2m", "[3m", "[31m", "[32m", "[33m", "[34m", "[35m"];
+
+struct Escaping<W> {
+    writer: W,
+    colours: bool,
+}
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let mut pieces = line.split('\u{1b}');
+        let mut escaped = printable(pieces.next().unwrap_or_default()).into_owned();
+        for piece in pieces {
+            // The formatter's own colours; whoever writes them into a name does no harm.
+            let is_colour = self.colours && COLOURS.iter().any(|colour| piece.starts_with(colour));
+            escaped.push_str(if is_colour { "\u{1b}" } else { "<U+001B>" });
+            escaped.push_str(&printable(piece));
+        }
+        escaped.push('\n');
+        self.writer.write_all(escaped.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +155,24 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn nothing_that_is_logged_begins_another_line_or_steers_a_terminal() {
+        let forged = "x\n2026-11-28T00:00:00.000000Z  INFO audit: peer=192.0.2.9\r\u{1b}[2J\u{202e}\u{2028}";
+        for (format, colours) in [(LogFormat::Text, false), (LogFormat::Text, true), (LogFormat::Json, false)]
+        {
+            let buffer = Buffer::default();
+            let writer = buffer.clone();
+            let config = LogConfig { filter: "info".to_owned(), format };
+            let lines = subscriber(&config, colours, move || writer.clone());
+            tracing::subscriber::with_default(lines, || {
+                let _span = tracing::info_span!("request", id = forged, path = %forged).entered();
+                tracing::info!(user = forged, error = %forged, debug = ?forged, "{forged}");
+            });
+            let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.trim_end().chars().filter(|c| "\n\r\u{2028}".contains(*c)).count(), 0, "{text}");
+            assert!(!text.contains("\u{1b}[2J"), "{text}");
+        }
     }
 }

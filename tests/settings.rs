@@ -61,6 +61,34 @@ fn the_production_file_names_known_settings_and_lacks_at_most_its_secret() {
     }
 }
 
+#[test]
+fn compose_passes_every_setting_on() {
+    let compose = read("docker-compose.yml");
+    let gateway = compose.split("\n  gateway:\n").nth(1).unwrap();
+    let gateway = gateway.split("\nvolumes:\n").next().unwrap();
+    // In its place SECRET is passed: both at once are refused.
+    for setting in SETTINGS.iter().filter(|setting| setting.name != "SECRET_FILE") {
+        let (name, default) = (
+            setting.name,
+            match setting.name {
+                "SERVER_ADDRESS" => "0.0.0.0",
+                "SERVER_PORT" => "8080",
+                "DATA_DIR" => "/var/lib/grpcchatter",
+                // What is empty falls through to the file, and to the built-in default.
+                _ => "",
+            },
+        );
+        let line = format!("      {name}: \"${{{name}:-{default}}}\"\n");
+        assert!(gateway.contains(&line), "docker-compose.yml should pass{line}");
+    }
+    assert!(gateway.contains(":${SERVER_PORT:-8080}\""), "what is published is what is listened on");
+    let example = read(".env.example");
+    let names = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    for (name, _) in names.filter(|(name, _)| !name.contains(' ')) {
+        assert!(compose.contains(&format!("${{{name}:-")), "{name} of .env.example goes nowhere");
+    }
+}
+
 /// The value of a key in the service's unit.
 fn of_unit(key: &str) -> String {
     let unit = read("configs/systemd/grpcchatter.service");

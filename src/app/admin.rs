@@ -11,14 +11,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::StartError;
 use crate::{
+    audit::{Entry, Event},
     clock::Clock,
     config::{Config, DataDir},
     crypto::{Passwords, Secret},
-    model::{Error, Password, Room, RoomId, ShortCode, UserName},
-    store::{DatabaseUrl, Sentence, Store},
+    model::{Error, Password, Room, RoomId, ShortCode, UserId, UserName},
+    store::{AccountRecord, DatabaseUrl, Sentence, SetupError, Store},
 };
 
-/// Rooms are read in pages of so many.
+/// Rooms and accounts are read in pages of so many.
 const PAGE: i64 = 500;
 
 /// A database that may be in use, opened for an operator.
@@ -66,7 +67,8 @@ impl AdminError {
                 | Error::InvalidUserName
                 | Error::FlawedUserName(_)
                 | Error::InvalidPassword
-                | Error::InvalidShortCode,
+                | Error::InvalidShortCode
+                | Error::OwnsRooms,
             ) => 65,
             Self::Refused(_) => 69,
             Self::Backup { .. } => 73,
@@ -106,8 +108,9 @@ impl Admin {
         let (name, password) = (UserName::parse(name)?, Password::parse(password)?);
         self.core.block_on(async {
             let hash = self.hash(&password);
-            self.store.create_account(name, hash).await
+            self.store.create_account(name.clone(), hash).await
         })?;
+        tell(Event::UserAdded, Some(name.as_str()));
         Ok(())
     }
 
@@ -116,7 +119,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account.
     pub fn disable_user(&self, name: &str) -> Result<(), AdminError> {
-        self.sentence(name, Sentence::Disable)
+        self.sentence(name, Sentence::Disable, Event::UserDisabled)
     }
 
     /// Lets a disabled account log in again.
@@ -124,7 +127,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account.
     pub fn enable_user(&self, name: &str) -> Result<(), AdminError> {
-        self.sentence(name, Sentence::Enable)
+        self.sentence(name, Sentence::Enable, Event::UserEnabled)
     }
 
     /// Replaces an account's password, and ends its sessions.
@@ -134,7 +137,48 @@ impl Admin {
     pub fn reset_password(&self, name: &str, password: &str) -> Result<(), AdminError> {
         let password = Password::parse(password)?;
         let hash = self.hash(&password);
-        self.sentence(name, Sentence::NewPassword(hash))
+        self.sentence(name, Sentence::NewPassword(hash), Event::PasswordReset)
+    }
+
+    /// Deletes an account that owns no rooms, as its owner may. A running server ends its streams within seconds, and
+    /// forgets its name.
+    ///
+    /// # Errors
+    /// Where there is no such account, or it owns rooms.
+    pub fn delete_user(&self, name: &str) -> Result<(), AdminError> {
+        let name_given = UserName::lookup(name).ok_or(Error::UserNotFound)?;
+        self.core.block_on(self.store.remove_account(name_given))?;
+        tell(Event::AccountDeleted, Some(name));
+        Ok(())
+    }
+
+    /// Calls `each` with every account, until it fails.
+    ///
+    /// # Errors
+    /// Where the database fails, and whatever `each` ends with.
+    pub fn users<E: From<AdminError>>(
+        &self,
+        mut each: impl FnMut(&AccountRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut after = UserId(0);
+        loop {
+            let people =
+                self.core.block_on(self.store.every_account(after, PAGE)).map_err(AdminError::from)?;
+            people.iter().try_for_each(&mut each)?;
+            match people.last() {
+                Some(last) => after = last.account.id,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Returns an account, and the rooms that it owns.
+    ///
+    /// # Errors
+    /// Where there is no such account.
+    pub fn user(&self, name: &str) -> Result<(AccountRecord, Vec<Room>), AdminError> {
+        let name = UserName::lookup(name).ok_or(Error::UserNotFound)?;
+        Ok(self.core.block_on(self.store.person(name))?)
     }
 
     /// Calls `each` with every room, until it fails.
@@ -159,10 +203,12 @@ impl Admin {
     /// Where there is no such room.
     pub fn delete_room(&self, code: &str) -> Result<(), AdminError> {
         let code = ShortCode::parse(code)?;
-        self.core.block_on(async {
+        let room = self.core.block_on(async {
             let record = self.store.room_by_code(&code).await?;
-            self.store.delete_room(record.room.id).await
+            self.store.delete_room(record.room.id).await?;
+            Ok::<_, Error>(record.room.id)
         })?;
+        Entry { room: Some(room), uid: Some(uid()), ..Entry::default() }.tell(Event::RoomDeleted);
         Ok(())
     }
 
@@ -183,6 +229,8 @@ impl Admin {
         if copied.is_err() {
             // Half a backup must not be taken for one.
             drop(std::fs::remove_file(path));
+        } else {
+            tell(Event::BackupMade, None);
         }
         copied
     }
@@ -199,7 +247,26 @@ impl Admin {
             store.close().await;
             Ok(())
         });
-        Ok(migrated.map_err(StartError::Database)?)
+        migrated.map_err(StartError::Database)?;
+        tell(Event::Migrated, None);
+        Ok(())
+    }
+
+    /// Looks at the database as a server does when it starts, and changes nothing. Says what the server would do first.
+    ///
+    /// # Errors
+    /// Why a server could not serve from it.
+    pub fn check(database: &DatabaseUrl) -> Result<&'static str, AdminError> {
+        match Self::open(database) {
+            Ok(_) => Ok("the database can be served from"),
+            Err(AdminError::Start(StartError::Database(SetupError::Absent(_)))) => {
+                Ok("there is no database yet: the server makes it")
+            }
+            Err(AdminError::Start(StartError::Database(SetupError::Older(_)))) => {
+                Ok("the database is an older version's, or empty: the server brings it to this one")
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a secret that signs tokens.
@@ -207,14 +274,25 @@ impl Admin {
         Secret::generate(&Clock::system()).expose().to_owned()
     }
 
-    fn sentence(&self, name: &str, sentence: Sentence) -> Result<(), AdminError> {
-        let name = UserName::lookup(name).ok_or(Error::UserNotFound)?;
-        Ok(self.core.block_on(self.store.sentence(name, sentence))?)
+    fn sentence(&self, name: &str, sentence: Sentence, event: Event) -> Result<(), AdminError> {
+        let name_given = UserName::lookup(name).ok_or(Error::UserNotFound)?;
+        self.core.block_on(self.store.sentence(name_given, sentence))?;
+        tell(event, Some(name));
+        Ok(())
     }
 
     fn hash(&self, password: &Password) -> String {
         Passwords::hash_here(&self.clock, password.expose())
     }
+}
+
+/// Writes what an operator did, and as which of the system's users.
+fn tell(event: Event, user: Option<&str>) {
+    Entry { uid: Some(uid()), user, ..Entry::default() }.tell(event);
+}
+
+fn uid() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 fn core() -> Result<Runtime, StartError> {

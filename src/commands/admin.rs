@@ -6,14 +6,15 @@ use std::{
 };
 
 use grpcchatter::{
-    app::{Admin, AdminError, printable},
+    app::{Admin, AdminError},
     config::{Loaded, LogConfig, LogFormat, Place},
     telemetry,
 };
 
 use super::{
-    Failed, UserTask, print,
-    settings::{PlaceArgs, SettingArgs},
+    Failed, UserTask, people, print,
+    settings::{CheckArgs, PlaceArgs, SettingArgs},
+    table::row,
 };
 
 /// The exit code of an input that cannot be read (`EX_DATAERR` of sysexits.h).
@@ -25,15 +26,21 @@ pub(super) fn migrate(args: SettingArgs) -> Result<(), Failed> {
     Admin::migrate(&config).map_err(failed)
 }
 
-pub(super) fn check_config(args: SettingArgs) -> Result<(), Failed> {
-    let Loaded { config, file, notes } = args.load()?;
+pub(super) fn check_config(args: CheckArgs) -> Result<(), Failed> {
+    let connects = args.connect;
+    let Loaded { config, file, notes } = args.settings.load()?;
     for note in notes {
         print(note)?;
     }
     let read = file.map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     let tls = if config.tls.is_some() { ", by TLS" } else { "" };
-    print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")))
+    print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")))?;
+    if connects {
+        log_failures();
+        print(Admin::check(&config.database).map_err(failed)?)?;
+    }
+    Ok(())
 }
 
 pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
@@ -44,6 +51,9 @@ pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
 
 pub(super) fn user(task: UserTask) -> Result<(), Failed> {
     let done = match task {
+        UserTask::List { json, place } => return people::list(&open(place)?, json),
+        UserTask::Show { json, user } => return people::show(&open(user.place)?, &user.user_name, json),
+        UserTask::Delete { yes, user } => return people::delete(&open(user.place)?, &user.user_name, yes),
         UserTask::Add(args) => {
             let (admin, password) = (open(args.place)?, password()?);
             admin.add_user(&args.user_name, &password)
@@ -60,16 +70,17 @@ pub(super) fn user(task: UserTask) -> Result<(), Failed> {
 
 pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
     let admin = open(place)?;
+    if !json {
+        row([&"CODE", &"OWNER", &"MESSAGES", &"NAME", &"ID"])?;
+    }
     admin.rooms(|room| {
         let (code, owner) = (room.short_code.as_str(), &room.owner_name);
         if json {
             print(serde_json::json!({
-                "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
+                "id": room.id.0, "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
             }))
         } else {
-            // Names are other people's text.
-            let (owner, name) = (printable(owner), printable(&room.name));
-            print(format_args!("{code}\t{owner}\t{}\t{name}", room.last_seq))
+            row([&code, owner, &room.last_seq, &room.name, &room.id.0])
         }
     })
 }
@@ -86,11 +97,16 @@ fn open(place: PlaceArgs) -> Result<Admin, Failed> {
     Admin::open(&quietly(place)?.database).map_err(failed)
 }
 
-/// Reads where the database is, and logs failures alone: what a command has to say it prints.
+/// Reads where the database is, and logs no more than failures and what was done: what a command has to say it prints.
 fn quietly(place: PlaceArgs) -> Result<Place, Failed> {
     let place = place.load()?;
-    telemetry::init(&LogConfig { filter: "error".to_owned(), format: LogFormat::Text });
+    log_failures();
     Ok(place)
+}
+
+/// Logs failures, and what was done.
+fn log_failures() {
+    telemetry::init(&LogConfig { filter: "error,audit=info".to_owned(), format: LogFormat::Text });
 }
 
 fn failed(error: AdminError) -> Failed {

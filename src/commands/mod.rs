@@ -5,8 +5,10 @@ mod healthcheck;
 mod line;
 mod output;
 mod papers;
+mod people;
 mod serve;
 mod settings;
+mod table;
 
 use std::{
     error::Error,
@@ -24,10 +26,10 @@ use rustix::fs::Mode;
 use self::{
     line::Unread,
     output::print,
-    settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs, flag},
+    settings::{CheckArgs, PlaceArgs, ReachArgs, ServeArgs, SettingArgs, flag},
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, or an account that owns rooms, \
 66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
 74 the output cannot be written, 75 a port or DATA_DIR is taken, or the certificate is not valid now, \
 130 told to end twice.";
@@ -52,7 +54,7 @@ enum Task {
     /// Brings the database to this version, and ends; a server does it by itself when it starts
     Migrate(SettingArgs),
     /// Reads the settings as `serve` would, and says what is wrong with them
-    CheckConfig(SettingArgs),
+    CheckConfig(CheckArgs),
     /// Asks the server on this machine whether it is ready; ends with 69 where it is not
     Healthcheck(ReachArgs),
     /// Copies the SQLite database into a new file while the server runs
@@ -62,7 +64,7 @@ enum Task {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Makes accounts, disables them, gives them new passwords
+    /// Lists, makes, disables and deletes accounts, and gives them new passwords
     #[command(subcommand)]
     User(UserTask),
     /// Lists and deletes rooms
@@ -86,6 +88,30 @@ enum Task {
 
 #[derive(Subcommand)]
 enum UserTask {
+    /// Lists all accounts
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Shows an account and the rooms that it owns
+    Show {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        user: UserArgs,
+    },
+    /// Deletes an account that owns no rooms; its messages stay, without a name
+    Delete {
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        user: UserArgs,
+    },
     /// Makes an account; the password is asked for, or is the first line of the input
     Add(UserArgs),
     /// Ends a user's sessions and refuses their logins; their messages and rooms stay

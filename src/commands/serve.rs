@@ -7,7 +7,7 @@ use std::{
 
 use grpcchatter::{
     app::{App, StartError},
-    config::Loaded,
+    config::{Loaded, LogFormat},
     shutdown::Signals,
     systemd::{self, State},
     telemetry,
@@ -30,6 +30,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
         Failed::new(error, code)
     };
     raise_file_limit(config.connections.max);
+    let format = config.log.format;
     let sockets = systemd::sockets().map_err(|error| Failed::new(error, 75))?;
     let app = App::build_on(config, sockets).map_err(failed)?;
     let (addresses, tls) = (app.local_addrs().to_vec(), app.tls().cloned());
@@ -39,7 +40,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
             Err(error) => return tracing::error!(%error, "signals cannot be heard: ending"),
         };
         // Not sooner: who reads the address may send a signal at once.
-        announce(&addresses, if tls.is_some() { "https" } else { "http" });
+        announce(&addresses, if tls.is_some() { "https" } else { "http" }, format);
         systemd::notify(State::Ready);
         let reload = || match &tls {
             Some(tls) => {
@@ -88,12 +89,18 @@ fn raise_file_limit(max_connections: Option<u32>) {
     drop(max_connections);
 }
 
-/// Says on standard output where to go: a line for people, and for scripts that let the system choose a port.
-fn announce(addresses: &[SocketAddr], scheme: &str) {
+/// Says on standard output where to go: a line for people, and for scripts that let the system choose a port. It is JSON
+/// where the log is: whoever collects one often collects both.
+fn announce(addresses: &[SocketAddr], scheme: &str, format: LogFormat) {
     let mut out = io::stdout().lock();
     for address in addresses {
+        let line = format!("open {scheme}://{}/", reachable(*address));
+        let line = match format {
+            LogFormat::Text => line,
+            LogFormat::Json => serde_json::json!({ "level": "INFO", "message": line }).to_string(),
+        };
         // A closed standard output is no reason not to serve.
-        drop(writeln!(out, "open {scheme}://{}/", reachable(*address)));
+        drop(writeln!(out, "{line}"));
     }
     drop(out.flush());
 }

@@ -32,6 +32,16 @@ pub(super) struct ReachArgs {
     settings: SettingArgs,
 }
 
+/// What `check-config` takes.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// Looks at the database as well, as the server does when it starts, and changes nothing
+    #[arg(long)]
+    pub(super) connect: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingArgs,
+}
+
 /// Where the settings come from.
 #[derive(Args)]
 pub(super) struct SettingArgs {

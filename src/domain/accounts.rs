@@ -4,8 +4,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{Guard, Guess, Tokens};
 use crate::{
+    audit::{Entry, Event},
     clock::Clock,
     crypto::{Passwords, Verdict},
+    metrics::{LOG_INS, REGISTRATIONS},
     model::{
         Account, Error, GivenPassword, Network, Password, Payer, Result, SessionId, Timestamp, UserId,
         UserIdentity, UserName,
@@ -67,6 +69,21 @@ impl Accounts {
         password: Password,
         address: IpAddr,
     ) -> Result<Account> {
+        let registered = self.try_register(user_name, password, address).await;
+        REGISTRATIONS.increment([result(&registered)]);
+        if let Ok(account) = &registered {
+            let user = Some(account.user_name.as_str());
+            Entry { user, ..Entry::at(address) }.tell(Event::Registered);
+        }
+        registered
+    }
+
+    async fn try_register(
+        &self,
+        user_name: UserName,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<Account> {
         let place = self.passwords.admit(Payer::Network(Network::of(address).region()))?;
         self.guard.register(address)?;
         let hash = place.hash(password.expose()).await?;
@@ -78,6 +95,12 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
+        let done = self.try_log_in(user_name, password, address).await;
+        LOG_INS.increment([result(&done)]);
+        done
+    }
+
+    async fn try_log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
         let password = GivenPassword::new(password);
         let looked_for = UserName::lookup(user_name);
         // However it is spelled, it is the same account that is guessed at.
@@ -94,10 +117,16 @@ impl Accounts {
             None => None,
         };
         let hash = found.as_ref().map(|found| found.password_hash.clone());
+        let known = found.as_ref().map(|found| found.account.user_name.clone());
         let verdict = place.verify(&password, hash).await?;
         let (Some(found), Verdict::Right | Verdict::RightNeedsRehash) = (found, verdict) else {
             attempt.failed();
-            return Err(Error::InvalidCredentials);
+            let refused = Error::InvalidCredentials;
+            // A name that nobody has may be a password that was typed in the wrong place.
+            let user = known.as_ref().map(UserName::as_str);
+            let reason = Some(refused.reason());
+            Entry { reason, user, ..Entry::at(address) }.tell(Event::LogInFailed);
+            return Err(refused);
         };
         attempt.succeeded();
         let rehashed = match verdict {
@@ -115,6 +144,8 @@ impl Accounts {
         let (session, ended) =
             self.store.open_session(found.account.id, found.password_hash, rehashed, new).await?;
         (self.sessions_ended)(found.account.id, &ended);
+        let user = known.as_ref().map(UserName::as_str);
+        Entry { user, ..Entry::at(address) }.tell(Event::LoggedIn);
         self.log_in_of(&session)
     }
 
@@ -124,7 +155,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::TokenInvalid`] for what is no refresh token, [`Error::TokenExpired`] where the session's time is
     /// over, [`Error::TokenRevoked`] where it has ended; failures of the database.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<LogIn> {
+    pub async fn refresh(&self, refresh_token: &str, address: IpAddr) -> Result<LogIn> {
         let keys = self.tokens.keys();
         let shown = keys.read_refresh_token(refresh_token)?;
         let turn = Turn {
@@ -142,8 +173,11 @@ impl Accounts {
                 Err(Error::TokenExpired)
             }
             Refreshed::Reused(user) => {
-                tracing::warn!(session = %shown.session.0, "a used refresh token came back: the session was ended");
                 (self.sessions_ended)(user, &[shown.session]);
+                let account = self.store.find_account(user).await.ok().flatten();
+                let user = account.as_ref().map(|found| found.account.user_name.as_str());
+                let reason = Some(Error::TokenRevoked.reason());
+                Entry { reason, user, ..Entry::at(address) }.tell(Event::SessionReused);
                 Err(Error::TokenRevoked)
             }
         }
@@ -153,9 +187,10 @@ impl Accounts {
     ///
     /// # Errors
     /// Failures of the database.
-    pub async fn log_out(&self, caller: &UserIdentity) -> Result<()> {
+    pub async fn log_out(&self, caller: &UserIdentity, address: IpAddr) -> Result<()> {
         self.store.end_session(caller.session, caller.user).await?;
         (self.sessions_ended)(caller.user, &[caller.session]);
+        entry(caller, address).tell(Event::LoggedOut);
         Ok(())
     }
 
@@ -184,6 +219,7 @@ impl Accounts {
         let ended =
             self.store.change_password(caller.user, verified.password_hash, new_hash, caller.session).await?;
         (self.sessions_ended)(caller.user, &ended);
+        entry(caller, address).tell(Event::PasswordChanged);
         Ok(())
     }
 
@@ -197,6 +233,7 @@ impl Accounts {
         let ended = self.store.delete_account(caller.user, verified.password_hash).await?;
         (self.account_deleted)();
         (self.sessions_ended)(caller.user, &ended);
+        entry(caller, address).tell(Event::AccountDeleted);
         Ok(())
     }
 
@@ -217,7 +254,10 @@ impl Accounts {
             }
             Verdict::Wrong => {
                 attempt.failed();
-                Err(Error::InvalidCredentials)
+                let refused = Error::InvalidCredentials;
+                let reason = Some(refused.reason());
+                Entry { reason, ..entry(caller, address) }.tell(Event::OwnPasswordFailed);
+                Err(refused)
             }
         }
     }
@@ -230,6 +270,15 @@ impl Accounts {
         let (token, expires_at) = self.tokens.issue_user(session);
         Ok(LogIn { token, expires_at, refresh_token: refresh.expose() })
     }
+}
+
+fn entry(caller: &UserIdentity, address: IpAddr) -> Entry<'_> {
+    Entry { user: Some(caller.user_name.as_str()), ..Entry::at(address) }
+}
+
+/// Returns how something went, as figures name it.
+fn result<T>(done: &Result<T>) -> &'static str {
+    done.as_ref().map_or_else(Error::reason, |_| "OK")
 }
 
 #[cfg(test)]

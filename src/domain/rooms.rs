@@ -8,6 +8,7 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
+    audit::{Entry, Event as Told},
     clock::Clock,
     crypto::{Passwords, Verdict},
     hub::{Event, Hub},
@@ -126,6 +127,7 @@ impl Rooms {
         let updated = self.store.update_room(record.room.id, name, password_hash).await?;
         let room = updated.ok_or_else(|| Error::RoomNotFound(code.clone()))?;
         if password.is_some() {
+            entry(caller, room.id, address).tell(Told::RoomPasswordChanged);
             self.publisher.recheck(room.id).await?;
         }
         if renamed && let Some(open) = self.hub.get(room.id) {
@@ -142,6 +144,7 @@ impl Rooms {
     pub async fn delete(&self, caller: &UserIdentity, code: &ShortCode, address: IpAddr) -> Result<()> {
         let record = self.owned(caller, code, address).await?;
         self.store.delete_room(record.room.id).await?;
+        entry(caller, record.room.id, address).tell(Told::RoomDeleted);
         if let Some(room) = self.hub.get(record.room.id) {
             self.hub.forget(record.room.id);
             room.end_all(&Error::RoomNotFound(code.clone()));
@@ -214,6 +217,9 @@ impl Rooms {
             return Err(Error::UserNotFound);
         }
         self.store.end_membership(record.room.id, user, ban).await?;
+        let told = if ban { Told::MemberBanned } else { Told::MemberRemoved };
+        let member = user.map(|_| user_name);
+        Entry { member, ..entry(caller, record.room.id, address) }.tell(told);
         if let Some(user) = user {
             self.hub.leave(record.room.id, user);
         }
@@ -233,7 +239,10 @@ impl Rooms {
     ) -> Result<()> {
         let record = self.owned(caller, code, address).await?;
         let found = self.user(&record, user_name).await?;
-        self.store.unban(record.room.id, found.map(|found| found.user)).await
+        self.store.unban(record.room.id, found.map(|found| found.user)).await?;
+        let member = found.map(|_| user_name);
+        Entry { member, ..entry(caller, record.room.id, address) }.tell(Told::MemberUnbanned);
+        Ok(())
     }
 
     /// Enters a room: with its password, with an invitation, or, for members, with the code alone.
@@ -322,7 +331,10 @@ impl Rooms {
         let verdict = place.verify(password.given(), hash.clone()).await?;
         if verdict == Verdict::Wrong {
             attempt.failed();
-            return Err(Error::WrongRoomPassword(code.clone()));
+            let refused = Error::WrongRoomPassword(code.clone());
+            let reason = Some(refused.reason());
+            Entry { reason, ..entry(caller, room, address) }.tell(Told::RoomPasswordFailed);
+            return Err(refused);
         }
         attempt.succeeded();
         if let (Verdict::RightNeedsRehash, Some(verified)) = (verdict, hash) {
@@ -369,6 +381,10 @@ impl Rooms {
         }
         ShortCode::trusted(code)
     }
+}
+
+fn entry(caller: &UserIdentity, room: RoomId, address: IpAddr) -> Entry<'_> {
+    Entry { room: Some(room), user: Some(caller.user_name.as_str()), ..Entry::at(address) }
 }
 
 /// Says whether the caller may know that the room is there: its owner, and its members.

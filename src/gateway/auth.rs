@@ -26,11 +26,25 @@ use super::{
 };
 use crate::{
     domain::{Budget, Cost, Permit, Tokens, charged_to},
-    model::{Error, Payer, Result},
+    model::{Error, Payer, Result, UserId, UserName},
 };
 
 /// The original's name of the header that holds a token.
 pub(super) const TOKEN: header::HeaderName = header::HeaderName::from_static("token");
+
+/// Who is charged for a call, and their name where it has a token; in the extensions of an answer that refuses it for a
+/// limit.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) payer: Payer,
+    pub(super) name: Option<Arc<str>>,
+}
+
+impl Caller {
+    fn user(user: UserId, name: &UserName) -> Self {
+        Self { payer: Payer::User(user), name: Some(name.shared()) }
+    }
+}
 
 /// Puts [`Auth`] around a service.
 #[derive(Clone)]
@@ -82,13 +96,13 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let route = request.extensions().get::<Route>().cloned().unwrap_or(Route::Rest);
-            let mut payer = match request.extensions().get::<ClientAddress>() {
-                Some(ClientAddress(address)) => Payer::at(*address),
+            let mut caller = match request.extensions().get::<ClientAddress>() {
+                Some(ClientAddress(address)) => Caller { payer: Payer::at(*address), name: None },
                 None => return Ok(refusal::answer(route.dialect(), Error::Internal)),
             };
-            let mut response = match gate.admit(&route, &mut request, &mut payer).await {
+            let mut response = match gate.admit(&route, &mut request, &mut caller).await {
                 Ok(permit) => {
-                    let mut response = charged_to(payer, async { inner.call(request).await }).await?;
+                    let mut response = charged_to(caller.payer, async { inner.call(request).await }).await?;
                     // A stream has limits of its own, and lasts; a refusal may be held back.
                     if let Some(permit) = permit
                         && response.extensions().get::<MayLieUnread>().is_none()
@@ -105,7 +119,10 @@ where
                 }
             };
             if status::is_rate_limited(&response) {
-                response.extensions_mut().insert(TooOften(payer));
+                response.extensions_mut().insert(TooOften(caller.payer));
+            }
+            if status::limit_of(&response).is_some() {
+                response.extensions_mut().insert(caller);
             }
             Ok(response)
         })
@@ -113,22 +130,22 @@ where
 }
 
 impl AuthLayer {
-    /// Lets a call in: its token is good, and it is paid for. `payer` is the network, and becomes the user who shows a
+    /// Lets a call in: its token is good, and it is paid for. `caller` is the network, and becomes the user who shows a
     /// token of this server's.
     async fn admit<B>(
         &self,
         route: &Route,
         request: &mut Request<B>,
-        payer: &mut Payer,
+        caller: &mut Caller,
     ) -> Result<Option<Permit>> {
         let refused = match rule(route, request) {
-            Ok((Access::Public, cost)) => return self.budget.enter(*payer, cost).await,
+            Ok((Access::Public, cost)) => return self.budget.enter(caller.payer, cost).await,
             Ok((Access::User, cost)) => match token(request.headers()).and_then(|t| self.tokens.read_user(t))
             {
                 Ok(identity) => {
-                    *payer = Payer::User(identity.user);
-                    let permit = self.budget.enter(*payer, cost).await?;
-                    charged_to(*payer, self.tokens.confirm(&identity)).await?;
+                    *caller = Caller::user(identity.user, &identity.user_name);
+                    let permit = self.budget.enter(caller.payer, cost).await?;
+                    charged_to(caller.payer, self.tokens.confirm(&identity)).await?;
                     request.extensions_mut().insert(identity);
                     return Ok(permit);
                 }
@@ -137,8 +154,8 @@ impl AuthLayer {
             Ok((Access::Chat, cost)) => {
                 match token(request.headers()).and_then(|token| self.tokens.authenticate_chat(token)) {
                     Ok(identity) => {
-                        *payer = Payer::User(identity.user);
-                        let permit = self.budget.enter(*payer, cost).await?;
+                        *caller = Caller::user(identity.user, &identity.user_name);
+                        let permit = self.budget.enter(caller.payer, cost).await?;
                         request.extensions_mut().insert(Arc::new(identity));
                         return Ok(permit);
                     }
@@ -148,7 +165,7 @@ impl AuthLayer {
             Err(error) => error,
         };
         // What is refused is paid for by the network.
-        self.budget.pay(*payer, Cost::Read)?;
+        self.budget.pay(caller.payer, Cost::Read)?;
         Err(refused)
     }
 }

@@ -133,7 +133,8 @@ impl Drop for OpenStream {
     }
 }
 
-const fn verb(verb: &Verb) -> &'static str {
+/// Returns a method's name in logs and figures.
+pub(super) const fn verb(verb: &Verb) -> &'static str {
     match *verb {
         Verb::GET => "GET",
         Verb::HEAD => "HEAD",

@@ -21,8 +21,10 @@ use super::{
     tls::Tls,
 };
 use crate::{
+    audit,
     clock::Clock,
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
+    model::Payer,
 };
 
 /// How many connections wait in the kernel to be taken.
@@ -157,6 +159,7 @@ impl Listener {
                 Err(limit) => {
                     CONNECTIONS_REFUSED.increment();
                     limit.log(address);
+                    audit::limit_hit(Payer::at(address), Some(address), None, "TOO_MANY_CONNECTIONS");
                     continue;
                 }
             };

@@ -6,6 +6,7 @@ mod answer_headers;
 mod answer_memory;
 mod auth;
 mod body;
+mod called;
 mod connection;
 mod connection_limits;
 mod figures;
@@ -33,6 +34,7 @@ mod start_queue;
 mod status;
 mod tls;
 mod trace;
+mod trace_context;
 mod transport;
 
 pub use address::ClientAddress;

@@ -236,11 +236,11 @@ impl Route {
         }
     }
 
-    /// Returns the method's name in logs and figures.
-    pub(super) const fn method(&self) -> &'static str {
+    /// Returns the path of a known method, as its service and name.
+    pub(super) const fn method(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Grpc(_, Call::Known { method, .. }) => method.as_str(),
-            _ => "other",
+            Self::Grpc(_, Call::Known { method, legacy }) => Some((method.service(*legacy), method.as_str())),
+            _ => None,
         }
     }
 }

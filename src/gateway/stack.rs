@@ -40,6 +40,7 @@ use super::{
     route::{Dialect, Refused, Route, normalise},
     status::refuse,
     trace::{RequestIds, TraceLayer},
+    trace_context::{TRACEPARENT, TRACERESPONSE, TRACESTATE},
 };
 use crate::{
     clock::Clock,
@@ -257,12 +258,15 @@ fn cors(origins: &[String]) -> CorsLayer {
             name("x-grpc-web"),
             name("x-user-agent"),
             name("grpc-timeout"),
+            TRACEPARENT,
+            TRACESTATE,
         ])
         .expose_headers([
             name("grpc-status"),
             name("grpc-message"),
             name("grpc-status-details-bin"),
             name("x-request-id"),
+            TRACERESPONSE,
             header::RETRY_AFTER,
         ])
         .max_age(Duration::from_secs(7_200))

@@ -1,7 +1,7 @@
 //! How a failure looks outside: THE table from [`ErrorKind`] to a gRPC code and an HTTP status, and what both
 //! dialects say besides.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -58,6 +58,10 @@ impl From<Error> for Status {
     }
 }
 
+/// Why an answer is a refusal, in its extensions.
+#[derive(Clone, Copy, Debug)]
+struct Reason(&'static str);
+
 /// The body of every refusal over REST.
 #[derive(Serialize)]
 struct Refusal<'a> {
@@ -86,7 +90,29 @@ pub(crate) fn refuse_with(error: &Error, status: StatusCode, sentence: &str) -> 
 /// Answers a REST call that HTTP itself refuses, such as a method that a path does not take.
 pub(crate) fn refuse_plainly(status: StatusCode, sentence: &str, reason: &'static str) -> Response {
     REFUSALS.increment([reason]);
-    (status, Json(Refusal { error: sentence, reason })).into_response()
+    let mut response = (status, Json(Refusal { error: sentence, reason })).into_response();
+    response.extensions_mut().insert(Reason(reason));
+    response
+}
+
+/// Returns the reason that a refusal gives its caller.
+pub(crate) fn reason_of<B>(response: &http::Response<B>) -> Option<Cow<'static, str>> {
+    if let Some(Reason(reason)) = response.extensions().get() {
+        return Some((*reason).into());
+    }
+    let details = response.extensions().get::<Status>()?.get_error_details();
+    details.error_info().map(|info| info.reason.clone().into())
+}
+
+/// Returns the reason of a refusal of somebody who has had as much as they may have.
+pub(crate) fn limit_of<B>(response: &http::Response<B>) -> Option<&'static str> {
+    let may_be = response.status() == StatusCode::TOO_MANY_REQUESTS
+        || response
+            .extensions()
+            .get::<Status>()
+            .is_some_and(|status| status.code() == Code::ResourceExhausted);
+    let reason = if may_be { reason_of(response)? } else { return None };
+    LIMITS.iter().find(|limit| **limit == reason).copied()
 }
 
 /// Says whether an answer is the refusal of somebody who calls too often.
@@ -98,6 +124,10 @@ pub(crate) fn is_rate_limited<B>(response: &http::Response<B>) -> bool {
     }
     response.status() == StatusCode::TOO_MANY_REQUESTS && response.headers().contains_key(RETRY_AFTER)
 }
+
+/// The reasons of [`Error::is_limit`].
+const LIMITS: [&str; 5] =
+    [RATE_LIMITED, "TOO_MANY_ROOMS", "TOO_MANY_MEMBERSHIPS", "TOO_MANY_STREAMS", "TOO_MANY_UNANSWERED"];
 
 /// The reason of [`Error::RateLimited`].
 const RATE_LIMITED: &str = Error::RateLimited { retry_after: Duration::ZERO }.reason();
@@ -195,9 +225,13 @@ mod tests {
             let body = response.into_body().collect().await.unwrap().to_bytes();
             let body: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body, json!({ "error": sentence, "reason": reason }));
+            let limit = error.is_limit().then_some(reason);
+            assert_eq!(limit_of(&refuse(&error)), limit);
 
             let status = Status::from(error.clone());
             assert_eq!((status.code(), status.message()), (code, sentence.as_str()));
+            let answer = status.clone().into_http::<tonic::body::Body>();
+            assert_eq!((reason_of(&answer).as_deref(), limit_of(&answer)), (Some(reason), limit));
             let details = status.get_error_details();
             let info = details.error_info().unwrap();
             assert_eq!((info.domain.as_str(), info.reason.as_str()), ("grpcchatter", reason));

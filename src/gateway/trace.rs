@@ -1,5 +1,4 @@
-//! What the log says of a request: at DEBUG one line, and a span that names the request in every other line; at any level
-//! a failure of ours, by the id that the caller was told. A span costs a quarter of a health check, so INFO has none.
+//! Around a request: it is parsed, named in the log, counted, and answered even where its handler panics.
 
 use std::{
     convert::Infallible,
@@ -19,11 +18,8 @@ use tower::{Layer, Service};
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tracing::Instrument as _;
 
-use super::{body::Body, figures::Counted, refusal, route::Route};
+use super::{body::Body, called::Called, figures::Counted, refusal, route::Route, trace_context};
 use crate::{clock::Clock, model::Error};
-
-/// gRPC's status INTERNAL, as a header says it.
-const INTERNAL: &str = "13";
 
 /// Numbers the requests of this process: a random start, so that the ids of two runs differ, then one by one.
 #[derive(Clone, Debug)]
@@ -46,7 +42,7 @@ impl MakeRequestId for RequestIds {
     }
 }
 
-/// Parses what a request is, opens its span, answers a panic in the caller's dialect, and logs the outcome.
+/// Parses what a request is, opens its span, answers a panic in the caller's dialect, and tells the outcome.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TraceLayer;
 
@@ -79,11 +75,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let route = Route::of(&request);
-        let (dialect, method) = (route.dialect(), route.method());
-        let id = request.extensions().get::<RequestId>().cloned();
-        let span =
-            tracing::debug_span!("request", id = text(id.as_ref()), dialect = dialect.as_str(), method);
+        let call = Called::new(&route, &request);
+        let span = call.span();
         let counted = Counted::begin(&route, &request);
+        let dialect = route.dialect();
         request.extensions_mut().insert(route);
         let begun = Instant::now();
         // A service may panic before it returns its future, too.
@@ -93,31 +88,23 @@ where
                 Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
                 Err(panic) => Err(panic),
             };
-            let response = match answered {
+            let mut response = match answered {
                 Ok(Ok(response)) => response,
                 Err(_) => {
                     tracing::error!("a handler panicked");
                     refusal::answer_above(dialect, Error::Internal)
                 }
             };
-            let status = response.status().as_u16();
-            let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
             let took = begun.elapsed();
             counted.answer(&response, took);
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            tracing::debug!(status, grpc_status, micros, "answered");
-            if status == 500 || grpc_status == Some(INTERNAL) {
-                let (id, dialect) = (text(id.as_ref()), dialect.as_str());
-                tracing::error!(id, dialect, method, status, grpc_status, micros, "a request failed");
+            call.tell(&response, took);
+            if let Some(traceresponse) = call.traceresponse() {
+                response.headers_mut().insert(trace_context::TRACERESPONSE, traceresponse);
             }
             Ok(response)
         };
         Box::pin(traced.instrument(span))
     }
-}
-
-fn text(id: Option<&RequestId>) -> Option<&str> {
-    id.and_then(|id| id.header_value().to_str().ok())
 }
 
 #[cfg(test)]
@@ -177,7 +164,7 @@ mod tests {
                     assert_eq!(body["reason"], "INTERNAL");
                 } else {
                     assert_eq!(answer.status(), 200);
-                    assert_eq!(answer.headers()["grpc-status"], INTERNAL);
+                    assert_eq!(answer.headers()["grpc-status"], "13");
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::time::Instant;
 
 use super::{Event, Feed, Framing};
 use crate::model::{Line, StreamId};
@@ -22,6 +23,8 @@ pub struct Chunk {
     ends: Arc<[u32]>,
     /// Which messages, by place in the chunk, must not reach which stream.
     origins: Arc<[(u32, StreamId)]>,
+    /// When it was framed: with what was just said, this is the moment after its commit.
+    framed: Instant,
 }
 
 impl fmt::Debug for Chunk {
@@ -36,6 +39,7 @@ impl Chunk {
     pub fn cut(lines: &[Line], feed: Feed, framing: Framing) -> Vec<Self> {
         let mut chunks = Vec::new();
         let mut rest = lines;
+        let framed = Instant::now();
         while let Some(first) = rest.first() {
             let mut bytes = BytesMut::with_capacity(256);
             let mut ends = Vec::with_capacity(rest.len().min(256));
@@ -57,6 +61,7 @@ impl Chunk {
                 bytes,
                 ends: ends.into(),
                 origins: origins.into(),
+                framed,
             });
         }
         chunks
@@ -65,7 +70,8 @@ impl Chunk {
     /// Frames an event that stands before the message `next_seq`, for every stream but `except`.
     pub(super) fn event(event: &Event, next_seq: i64, except: Option<StreamId>, framing: Framing) -> Self {
         let origins = except.map(|stream| (0, stream)).into_iter().collect();
-        Self { first_seq: next_seq, bytes: frame_event(event, framing), ends: Arc::new([]), origins }
+        let (bytes, framed) = (frame_event(event, framing), Instant::now());
+        Self { first_seq: next_seq, bytes, ends: Arc::new([]), origins, framed }
     }
 
     /// seq of the first message, or of the message after the event.
@@ -76,6 +82,11 @@ impl Chunk {
     /// seq of the message after the last.
     pub fn next_seq(&self) -> i64 {
         self.first_seq + i64::try_from(self.ends.len()).unwrap_or(i64::MAX)
+    }
+
+    /// When it was framed.
+    pub(super) fn framed(&self) -> Instant {
+        self.framed
     }
 
     /// How many messages there are.

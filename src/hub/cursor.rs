@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::time::Instant;
 
 use super::{
     Chunk, Event, Feed, Hub, Person, Room, frame_event,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     faults::{self, Fault},
-    metrics::DELIVERIES,
+    metrics::{DELIVERIES, DELIVERY_SECONDS},
     model::{Error, UserId},
 };
 
@@ -49,6 +50,8 @@ pub struct Cursor {
     ordinal: Option<u64>,
     /// The telling of presence that the stream has; none on a feed without it.
     presence: u64,
+    /// When the stream was opened. What was said before does not count as delivered late.
+    opened: Instant,
     /// Whether the end of this stream is known to be a leaving.
     leaves_at_once: bool,
 }
@@ -78,6 +81,7 @@ impl Cursor {
             next_seq,
             ordinal: None,
             presence,
+            opened: Instant::now(),
             leaves_at_once: false,
         }
     }
@@ -216,6 +220,9 @@ impl Cursor {
                     together.put_slice(&first);
                 }
                 together.put_slice(&frames);
+            }
+            if chunk.messages() > 0 && chunk.framed() >= self.opened {
+                DELIVERY_SECONDS.observe_duration(chunk.framed().elapsed());
             }
             // A stream may have begun after a message that the room is told of only now.
             self.next_seq = self.next_seq.max(chunk.next_seq());

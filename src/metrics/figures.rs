@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Counter, Histogram, Labelled, Labels, Unit, process, text::Text};
+use super::{Counter, Histogram, Labelled, Labels, Levels, SharedHistogram, Unit, process, text::Text};
 
 /// gRPC calls that have begun: dialect, type, service, method.
 pub static GRPC_STARTED: Labelled<AtomicU64, 4> =
@@ -18,6 +18,10 @@ pub static HTTP_REQUESTS: Labelled<AtomicU64, 3> = counters(["method", "path", "
 pub static HTTP_SECONDS: Labelled<Histogram, 1> = seconds(["path"]);
 /// Refusals: reason.
 pub static REFUSALS: Labelled<AtomicU64, 1> = counters(["reason"]);
+/// Registrations: how they went.
+pub static REGISTRATIONS: Labelled<AtomicU64, 1> = counters(["result"]);
+/// Log-ins: how they went.
+pub static LOG_INS: Labelled<AtomicU64, 1> = counters(["result"]);
 /// How long passwords waited to be hashed.
 pub static PASSWORD_QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
 /// Connections that were taken.
@@ -28,6 +32,8 @@ pub static CONNECTIONS_REFUSED: Counter = Counter::new();
 pub static HANDSHAKES_FAILED: Counter = Counter::new();
 /// Messages on streams.
 pub static DELIVERIES: Counter = Counter::new();
+/// How long it took from a commit until a stream took the message.
+pub static DELIVERY_SECONDS: SharedHistogram = SharedHistogram::new(Unit::Seconds);
 /// Streams that were set aside.
 pub static STREAMS_PARKED: Counter = Counter::new();
 /// Pieces of the log that streams asked for which were behind.
@@ -51,40 +57,19 @@ const fn seconds<const N: usize>(names: Labels<N>) -> Labelled<Histogram, N> {
     Labelled::new(names, || Histogram::new(Unit::Seconds))
 }
 
-/// What stands at this moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Levels {
-    /// Open connections.
-    pub connections: usize,
-    /// Rooms in memory.
-    pub rooms: usize,
-    /// Open subscriptions.
-    pub subscriptions: usize,
-    /// Open chats.
-    pub chats: usize,
-    /// Streams of either sort that are set aside and still open.
-    pub parked: usize,
-    /// Bytes of messages in memory.
-    pub hub_bytes: usize,
-    /// Bytes of answers that are not read yet.
-    pub answer_bytes: usize,
-    /// Messages that wait to be written.
-    pub queued: usize,
-    /// When the certificate ends, in Unix time; none without TLS.
-    pub certificate_until: Option<i64>,
-    /// Whether the server drains.
-    pub draining: bool,
-}
-
 /// Writes all figures in Prometheus' text format, version 0.0.4.
 pub fn write(levels: Levels) -> String {
     let mut text = Text::default();
+    let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    text.info("grpcchatter_build_info", "1; which version runs", &version);
     text.counters("grpc_server_started_total", "gRPC calls that have begun", &GRPC_STARTED);
     text.counters("grpc_server_handled_total", "gRPC calls that have ended, streams too", &GRPC_HANDLED);
     text.histograms("grpc_server_handling_seconds", "time of gRPC calls that answer once", &GRPC_SECONDS);
     text.counters("http_requests_total", "HTTP requests that are no gRPC", &HTTP_REQUESTS);
     text.histograms("http_request_duration_seconds", "time to the head of their answer", &HTTP_SECONDS);
     text.counters("grpcchatter_refusals_total", "refusals in any dialect, by their reason", &REFUSALS);
+    text.counters("grpcchatter_registrations_total", "registrations, by how they went", &REGISTRATIONS);
+    text.counters("grpcchatter_logins_total", "log-ins, by how they went", &LOG_INS);
     text.histogram(
         "grpcchatter_password_queue_seconds",
         "how long passwords waited to be hashed",
@@ -108,6 +93,11 @@ pub fn write(levels: Levels) -> String {
     );
     text.counter("grpcchatter_streams_parked_total", "streams that were set aside", &STREAMS_PARKED);
     text.counter("grpcchatter_deliveries_total", "messages handed to streams", &DELIVERIES);
+    text.histogram(
+        "grpcchatter_delivery_seconds",
+        "time from a message's commit until an open stream took it",
+        &DELIVERY_SECONDS.merged(),
+    );
     text.gauge(
         "grpcchatter_hub_bytes",
         "framed messages kept in memory, as HUB_MEMORY counts",
@@ -141,6 +131,24 @@ pub fn write(levels: Levels) -> String {
         "time to write a batch, its commit included",
         &BATCH_SECONDS,
     );
+    let states = levels.pools.iter().flat_map(|pool| [(pool, "busy", pool.busy), (pool, "idle", pool.idle)]);
+    text.gauges2(
+        "grpcchatter_database_connections",
+        "open connections to the database",
+        ["pool", "state"],
+        states.map(|(pool, state, count)| ([pool.name, state], count)),
+    );
+    let waiting = [("read", levels.reads_waiting), ("write", levels.writes_waiting)];
+    text.gauges(
+        "grpcchatter_database_waiting",
+        "calls that wait for their turn at the database",
+        "access",
+        waiting,
+    );
+    if let Some((accounts, rooms)) = levels.stored {
+        text.gauge("grpcchatter_accounts", "accounts, as counted every few minutes", accounts);
+        text.gauge("grpcchatter_rooms_stored", "rooms in the database, as counted then", rooms);
+    }
     if let Some(until) = levels.certificate_until {
         text.gauge(
             "grpcchatter_tls_certificate_expiry_seconds",

@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use super::{CELLS, cell};
+
 /// What a histogram counts, and where its buckets end.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
@@ -81,9 +83,70 @@ impl Histogram {
     }
 }
 
+/// A histogram to which all shards add with every message: each thread to a copy of its own, as with
+/// [`Counter`](super::Counter).
+#[derive(Debug)]
+pub struct SharedHistogram {
+    unit: Unit,
+    copies: [Aligned; CELLS],
+}
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Aligned(Histogram);
+
+impl SharedHistogram {
+    /// Begins empty.
+    #[expect(clippy::large_stack_arrays, reason = "a static is made of it")]
+    pub const fn new(unit: Unit) -> Self {
+        let mut copies = [const { Aligned(Histogram::new(Unit::Count)) }; CELLS];
+        let mut at = 0;
+        while at < CELLS {
+            copies[at].0.unit = unit;
+            at += 1;
+        }
+        Self { unit, copies }
+    }
+
+    /// Notes how long something took.
+    pub fn observe_duration(&self, took: Duration) {
+        self.copies[cell()].0.observe_duration(took);
+    }
+
+    /// Returns all copies as one.
+    pub(super) fn merged(&self) -> Histogram {
+        let merged = Histogram::new(self.unit);
+        let pairs = |from: &Histogram| {
+            let cells = from.buckets.iter().chain([&from.beyond, &from.sum]);
+            cells.map(|cell| cell.load(Ordering::Relaxed)).collect::<Vec<_>>()
+        };
+        for copy in &self.copies {
+            let all = merged.buckets.iter().chain([&merged.beyond, &merged.sum]);
+            for (sum, value) in all.zip(pairs(&copy.0)) {
+                sum.fetch_add(value, Ordering::Relaxed);
+            }
+        }
+        merged
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_observe_together() {
+        static HISTOGRAM: SharedHistogram = SharedHistogram::new(Unit::Seconds);
+        std::thread::scope(|scope| {
+            for _ in 0..2 * CELLS {
+                scope.spawn(|| HISTOGRAM.observe_duration(Duration::from_millis(2)));
+            }
+        });
+        let merged = HISTOGRAM.merged();
+        let all = 2 * CELLS as u64;
+        assert_eq!(merged.cumulative().last(), Some((None, all)));
+        assert_eq!(merged.sum(), 0.002 * all as f64);
+    }
 
     #[test]
     fn a_value_counts_in_its_bucket_and_in_all_above() {

@@ -5,6 +5,7 @@
 
 mod figures;
 mod histogram;
+mod levels;
 mod process;
 mod text;
 
@@ -18,10 +19,12 @@ use parking_lot::RwLock;
 pub use self::{
     figures::{
         BATCH_MESSAGES, BATCH_SECONDS, CATCH_UP_READS, CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED, DELIVERIES,
-        GRPC_HANDLED, GRPC_SECONDS, GRPC_STARTED, HANDSHAKES_FAILED, HTTP_REQUESTS, HTTP_SECONDS, Levels,
-        MESSAGES_STORED, PAGES_READ, PASSWORD_QUEUE_SECONDS, QUEUE_SECONDS, REFUSALS, STREAMS_PARKED, write,
+        DELIVERY_SECONDS, GRPC_HANDLED, GRPC_SECONDS, GRPC_STARTED, HANDSHAKES_FAILED, HTTP_REQUESTS,
+        HTTP_SECONDS, LOG_INS, MESSAGES_STORED, PAGES_READ, PASSWORD_QUEUE_SECONDS, QUEUE_SECONDS, REFUSALS,
+        REGISTRATIONS, STREAMS_PARKED, write,
     },
-    histogram::{Histogram, Unit},
+    histogram::{Histogram, SharedHistogram, Unit},
+    levels::{Levels, Pool},
     process::resident_bytes,
 };
 
@@ -45,6 +48,11 @@ thread_local! {
     };
 }
 
+/// Returns the copy that this thread adds to.
+fn cell() -> usize {
+    CELL.with(|cell| *cell)
+}
+
 impl Counter {
     /// Begins at zero.
     #[expect(clippy::new_without_default, reason = "a static is made of it, which no default can")]
@@ -54,8 +62,7 @@ impl Counter {
 
     /// Adds `count`.
     pub fn add(&self, count: u64) {
-        let cell = CELL.with(|cell| *cell);
-        self.cells[cell].0.fetch_add(count, Ordering::Relaxed);
+        self.cells[cell()].0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Adds one.

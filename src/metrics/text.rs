@@ -61,6 +61,26 @@ impl Text {
         }
     }
 
+    /// Writes such numbers, one for each pair of values of two labels.
+    pub(super) fn gauges2(
+        &mut self,
+        name: &str,
+        help: &str,
+        names: Labels<2>,
+        values: impl Iterator<Item = (Labels<2>, usize)>,
+    ) {
+        self.head(name, "gauge", help);
+        for (labels, value) in values {
+            self.sample(name, &written(&names, &labels), value);
+        }
+    }
+
+    /// Writes what does not change, as labels of a 1.
+    pub(super) fn info(&mut self, name: &str, help: &str, labels: &str) {
+        self.head(name, "gauge", help);
+        self.sample(name, labels, 1);
+    }
+
     /// Writes a histogram.
     pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.head(name, "histogram", help);

@@ -204,6 +204,11 @@ impl Error {
         self.classify().1
     }
 
+    /// Says whether a caller has had as much as it may have.
+    pub const fn is_limit(&self) -> bool {
+        matches!(self.kind(), ErrorKind::ResourceExhausted)
+    }
+
     /// Returns how long to wait where trying again helps.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

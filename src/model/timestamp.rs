@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 /// A moment in microseconds since the Unix epoch: the precision of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
@@ -33,6 +35,14 @@ impl Timestamp {
         (self.0.rem_euclid(1_000_000) * 1_000) as i32
     }
 
+    /// Writes UTC with as many of six decimals as are not zero, as the original does (RFC 3339).
+    pub fn rfc3339(self) -> String {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
+            .ok()
+            .and_then(|at| at.format(&Rfc3339).ok())
+            .unwrap_or_default()
+    }
+
     /// Returns the time from `earlier` until this moment, or zero if it is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
@@ -57,5 +67,21 @@ impl Sub<Duration> for Timestamp {
 
     fn sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_zeros_at_their_end() {
+        for (micros, text) in [
+            (1_795_373_466_326_528, "2026-11-22T18:51:06.326528Z"),
+            (1_795_373_466_152_590, "2026-11-22T18:51:06.15259Z"),
+            (1_795_373_466_000_000, "2026-11-22T18:51:06Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(micros).rfc3339(), text);
+        }
     }
 }

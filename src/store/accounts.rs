@@ -4,12 +4,12 @@ use grpcchatter_entity::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{DbResult, Failure, Store, sessions::end_sessions};
+use super::{DbResult, Failure, Store, people::note_deletion, sessions::end_sessions};
 use crate::model::{Account, Error, Result, Role, SessionId, Timestamp, UserId, UserName};
 
 /// An account together with what its password is checked against.
@@ -146,44 +146,57 @@ impl Store {
         let store = self.clone();
         self.writing("delete account", async move {
             let transaction = store.begin().await?;
-            // The lock waits for rooms that are being made or entered: their rows refer to this one.
-            let row = account::Entity::find_by_id(user.0)
-                .filter(account::Column::DeletedAt.is_null())
-                .lock_exclusive()
-                .one(&transaction)
-                .await?;
-            if row.is_none_or(|row| row.password_hash != verified_hash) {
-                return Err(Error::InvalidCredentials.into());
-            }
-            let owned =
-                room::Entity::find().filter(room::Column::OwnerId.eq(user.0)).count(&transaction).await?;
-            if owned > 0 {
-                return Err(Error::OwnsRooms.into());
-            }
-            account::Entity::update_many()
-                .col_expr(account::Column::DeletedAt, Expr::value(store.clock().now().as_micros()))
-                .col_expr(account::Column::PasswordHash, Expr::value(""))
-                // No account can have this name: a colon is a special character.
-                .col_expr(account::Column::UserName, Expr::value(format!("deleted:{}", store.clock().uuid())))
-                .col_expr(account::Column::NameSkeleton, Expr::value(None::<String>))
-                .col_expr(account::Column::NameFolded, Expr::value(None::<String>))
-                .filter(account::Column::Id.eq(user.0))
-                .exec(&transaction)
-                .await?;
-            let ended = end_sessions(&transaction, session::Column::UserId.eq(user.0)).await?;
-            // No epoch of a room rises: nothing of this account stands without a session, and it gets no other.
-            member::Entity::update_many()
-                .col_expr(member::Column::Joined, Expr::value(false))
-                .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
-                .filter(member::Column::UserId.eq(user.0))
-                .filter(member::Column::Joined.eq(true))
-                .exec(&transaction)
-                .await?;
+            let ended = forget(&store, &transaction, user, Some(&verified_hash)).await?;
+            let ended = ended.ok_or(Error::InvalidCredentials)?;
             transaction.commit().await?;
             Ok(ended)
         })
         .await
     }
+}
+
+/// Deletes an account, and returns its sessions, which end; none where there is no such account, or its password is not the
+/// verified one any more.
+pub(super) async fn forget(
+    store: &Store,
+    transaction: &DatabaseTransaction,
+    user: UserId,
+    verified_hash: Option<&str>,
+) -> DbResult<Option<Vec<SessionId>>> {
+    // The lock waits for rooms that are being made or entered: their rows refer to this one.
+    let row = account::Entity::find_by_id(user.0)
+        .filter(account::Column::DeletedAt.is_null())
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    if row.is_none_or(|row| verified_hash.is_some_and(|hash| row.password_hash != hash)) {
+        return Ok(None);
+    }
+    let owned = room::Entity::find().filter(room::Column::OwnerId.eq(user.0)).count(transaction).await?;
+    if owned > 0 {
+        return Err(Error::OwnsRooms.into());
+    }
+    account::Entity::update_many()
+        .col_expr(account::Column::DeletedAt, Expr::value(store.clock().now().as_micros()))
+        .col_expr(account::Column::PasswordHash, Expr::value(""))
+        // No account can have this name: a colon is a special character.
+        .col_expr(account::Column::UserName, Expr::value(format!("deleted:{}", store.clock().uuid())))
+        .col_expr(account::Column::NameSkeleton, Expr::value(None::<String>))
+        .col_expr(account::Column::NameFolded, Expr::value(None::<String>))
+        .filter(account::Column::Id.eq(user.0))
+        .exec(transaction)
+        .await?;
+    let ended = end_sessions(transaction, session::Column::UserId.eq(user.0)).await?;
+    // No epoch of a room rises: nothing of this account stands without a session, and it gets no other.
+    member::Entity::update_many()
+        .col_expr(member::Column::Joined, Expr::value(false))
+        .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
+        .filter(member::Column::UserId.eq(user.0))
+        .filter(member::Column::Joined.eq(true))
+        .exec(transaction)
+        .await?;
+    note_deletion(store, transaction).await?;
+    Ok(Some(ended))
 }
 
 /// Finds an account that is not deleted by its name: who has it byte for byte, else who has it in NFC. Names from before the

@@ -63,11 +63,15 @@ impl Store {
             writer: pool.clone(),
             reader: pool,
             trust,
+            lanes: std::sync::OnceLock::new(),
             turns: Turns::at_one_connection(1),
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));
         store.refuse_newer().await?;
+        if backend == DbBackend::Sqlite {
+            store.check_pragmas().await?;
+        }
         match store.pending().await? {
             Some(step) => Err(SetupError::Older(step)),
             None => Ok(store),

@@ -55,6 +55,11 @@ impl Gate {
         Self(Arc::new(Inner { state, share }))
     }
 
+    /// Returns how many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.state.lock().waiting.len()
+    }
+
     /// Waits for the turn of whoever is charged.
     ///
     /// # Errors

@@ -4,7 +4,11 @@
 //! the core runtime and awaits the answer. That is the rule of cancellation too: a caller that is dropped never
 //! drops a transaction. No entity leaves this module.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use sea_orm::{
@@ -26,10 +30,12 @@ mod failure;
 mod gate;
 mod history;
 mod journal;
+mod levels;
 mod log;
 mod lookup;
 mod many;
 mod members;
+mod people;
 mod pool;
 mod postgres;
 mod retention;
@@ -50,9 +56,11 @@ use claim::Claim;
 use failure::Failure;
 pub use gate::{charged_to, payer};
 pub use history::{Direction, Head, Page};
+pub use levels::{DatabaseLevels, PoolLevel};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
 pub use members::{Membership, Standing};
+pub use people::AccountRecord;
 use pool::{Pool, Trust};
 use postgres::session::SERVING;
 pub use postgres::{PostgresUrl, Unfit};
@@ -94,6 +102,8 @@ struct Inner {
     writer: Pool,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
     reader: Pool,
+    /// PostgreSQL: the pools of the log's lanes, once they are open. SQLite: none, since they are `writer`.
+    lanes: OnceLock<Vec<Pool>>,
     /// Which connections to PostgreSQL are believed in, the lanes' as well.
     trust: Trust,
     /// Who writes next.
@@ -138,7 +148,17 @@ impl Store {
                 (DbBackend::Postgres, pool.clone(), pool, turns, claim)
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, trust, turns, claim: Some(claim) })))
+        Ok(Self(Arc::new(Inner {
+            core,
+            clock,
+            backend,
+            writer,
+            reader,
+            lanes: OnceLock::new(),
+            trust,
+            turns,
+            claim: Some(claim),
+        })))
     }
 
     /// Says whether the database answers, and this process may write to it, for /readyz.

@@ -105,7 +105,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    async fn check_pragmas(&self) -> Result<(), SetupError> {
+    pub(super) async fn check_pragmas(&self) -> Result<(), SetupError> {
         for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
             let statement = Statement::from_string(self.backend(), format!("PRAGMA {pragma}"));
             let row = self.database().query_one_raw(statement).await?;

@@ -85,6 +85,11 @@ impl Turns {
         turn.unwrap_or_else(|_| Err(Error::Overloaded.into()))
     }
 
+    /// Returns how many wait to read, and to write.
+    pub(super) fn waiting(&self) -> [usize; 2] {
+        [&self.reads, &self.writes].map(Gate::waiting)
+    }
+
     /// Waits for the log's turn: behind the write that is under way, and one other that asked before, at most.
     pub(super) async fn log(&self) -> Turn {
         Turn { _connection: self.connection().await, _pass: None }

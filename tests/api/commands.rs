@@ -103,10 +103,17 @@ async fn rooms_are_listed_and_deleted(database: Database) {
         assert_eq!(code, 0, "{told}");
         listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
     };
-    let row = |code: &str, last_seq: i64| json!({"short_code": code, "name": gone.name, "owner": owner.name, "last_seq": last_seq});
+    let row = |code: &str, last_seq: i64| {
+        let id = if code == kept.short_code { 1 } else { 2 };
+        json!({"id": id, "short_code": code, "name": gone.name, "owner": owner.name, "last_seq": last_seq})
+    };
     assert_eq!(list().await, [row(&kept.short_code, 0), row(&gone.short_code, 1)]);
     let (_, table, _) = Process::command(&database, &folder, &["room", "list"], "").await;
-    assert!(table.contains(&format!("{}\t{}\t1\t{}\n", gone.short_code, owner.name, gone.name)), "{table}");
+    assert_eq!(table.lines().next(), Some("CODE\tOWNER\tMESSAGES\tNAME\tID"));
+    assert!(
+        table.contains(&format!("{}\t{}\t1\t{}\t2\n", gone.short_code, owner.name, gone.name)),
+        "{table}"
+    );
 
     let delete = ["room", "delete", &gone.short_code];
     assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 0);
@@ -138,7 +145,10 @@ async fn a_hostile_name_does_nothing_to_the_operators_terminal(database: Databas
     }
     operator.close().await.unwrap();
     let (code, listed, told) = Process::command(&database, &folder, &["room", "list"], "").await;
-    assert_eq!((code, listed), (0, format!("{}\t{SHOWN}\t0\t{SHOWN}\n", room.short_code)), "{told}");
+    let row = format!("{}\t{SHOWN}\t0\t{SHOWN}\t1", room.short_code);
+    assert_eq!((code, listed.lines().nth(1), listed.lines().count()), (0, Some(&*row), 2), "{told}");
+    let (_, people, _) = Process::command(&database, &folder, &["user", "list"], "").await;
+    assert_eq!((people.lines().count(), people.contains(SHOWN)), (2, true), "{people}");
     let (_, json, _) = Process::command(&database, &folder, &["room", "list", "--json"], "").await;
     assert!(!json.trim_end().contains(char::is_control), "{json:?}");
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["owner"], OLD);

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, Certificate, Connection, Database, Dialect, Process, Rpc as _, Version, on_each_database,
-    request, within,
+    Answer, Certificate, Connection, Database, Dialect, PASSWORD, Process, Rpc as _, Version,
+    on_each_database, request, within,
 };
 
 on_each_database! {
@@ -87,10 +87,23 @@ async fn what_is_exported_is_what_the_document_lists(database: Database) {
     let server = Process::start(&database, &folder, &[(cert.0, &cert.1), (key.0, &key.1)]).await;
     let mut connection = Connection::open(server.address(), Version::TlsH2).await;
     // Something of everything that has labels.
+    for path in ["/register", "/login"] {
+        let body = serde_json::json!({"user_name": "walker1", "password": PASSWORD}).to_string();
+        let json = [("content-type", "application/json")];
+        assert_eq!(connection.send(request("POST", path, &json, body)).await.status, 200);
+    }
     let path = "/grpcchatter.v1.ChatService/ListChatRooms";
     Dialect::Native.call(&mut connection, path, &[], &()).await.unwrap_err();
     connection.send(request("GET", "/livez", &[], "")).await;
-    let answer = connection.send(request("GET", "/metrics", &[], "")).await;
+    let answer = within("the first count of accounts", async {
+        loop {
+            let answer = connection.send(request("GET", "/metrics", &[], "")).await;
+            if answer.text().contains("\ngrpcchatter_accounts ") {
+                return answer;
+            }
+        }
+    })
+    .await;
     let text = answer.text();
     let mut exported = Vec::new();
     for (help, kind) in text.lines().zip(text.lines().skip(1)) {
@@ -147,6 +160,15 @@ async fn what_is_done_is_counted(database: Database) {
     let open = Scrape::when(&server, |scrape| scrape.has(&handled, 3.0) && scrape.has(register, 2.0)).await;
     assert_eq!(open.get("grpcchatter_messages_stored_total"), 3.0);
     assert_eq!(open.get("grpcchatter_deliveries_total"), 3.0);
+    assert_eq!(open.get("grpcchatter_delivery_seconds_count"), 3.0);
+    assert_eq!(open.get("grpcchatter_registrations_total{result=\"OK\"}"), 2.0);
+    assert_eq!(open.get("grpcchatter_logins_total{result=\"OK\"}"), 2.0);
+    assert_eq!(open.get(concat!("grpcchatter_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}")), 1.0);
+    let pools = if database.url().is_some() { ["shared", "log"] } else { ["read", "write"] };
+    for pool in pools {
+        assert!(open.sum("grpcchatter_database_connections", &format!("pool=\"{pool}\"")) >= 1.0, "{pool}");
+    }
+    assert_eq!(open.get("grpcchatter_database_waiting{access=\"write\"}"), 0.0);
     assert_eq!(open.get("grpcchatter_streams{feed=\"subscribe\"}"), 1.0);
     assert_eq!(open.get("grpcchatter_rooms"), 1.0);
     assert_eq!(open.get("grpcchatter_log_queue_seconds_count"), 3.0);

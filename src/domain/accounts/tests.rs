@@ -58,11 +58,11 @@ async fn a_token_dies_with_its_session(database: TemporaryDatabase) {
     let here = domain.enter("walker1").await;
     let there = log_in(&domain, PASSWORD).await.unwrap();
     let caller = domain.tokens.authenticate_user(&here.token).await.unwrap();
-    domain.accounts.log_out(&caller).await.unwrap();
+    domain.accounts.log_out(&caller, HERE).await.unwrap();
     assert!(matches!(domain.tokens.authenticate_user(&here.token).await, Err(Error::TokenRevoked)));
-    assert!(matches!(domain.accounts.refresh(&here.refresh_token).await, Err(Error::TokenRevoked)));
+    assert!(matches!(domain.accounts.refresh(&here.refresh_token, HERE).await, Err(Error::TokenRevoked)));
     assert!(domain.tokens.authenticate_user(&there.token).await.is_ok());
-    assert!(domain.accounts.refresh(&there.refresh_token).await.is_ok());
+    assert!(domain.accounts.refresh(&there.refresh_token, HERE).await.is_ok());
 }
 
 async fn the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_the_session(
@@ -71,38 +71,38 @@ async fn the_last_refresh_token_answers_the_same_for_thirty_seconds_then_ends_th
     let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
     domain.advance(Duration::from_secs(100));
-    let second = domain.accounts.refresh(&first.refresh_token).await.unwrap();
+    let second = domain.accounts.refresh(&first.refresh_token, HERE).await.unwrap();
     assert_ne!(second.refresh_token, first.refresh_token);
     assert_ne!(second.token, first.token);
     domain.advance(Duration::from_secs(30));
-    let again = domain.accounts.refresh(&first.refresh_token).await.unwrap();
+    let again = domain.accounts.refresh(&first.refresh_token, HERE).await.unwrap();
     assert_eq!(
         (again.token, again.expires_at, again.refresh_token),
         (second.token.clone(), second.expires_at, second.refresh_token.clone())
     );
     assert!(domain.tokens.authenticate_user(&second.token).await.is_ok());
     domain.advance(Duration::from_millis(1));
-    assert!(matches!(domain.accounts.refresh(&first.refresh_token).await, Err(Error::TokenRevoked)));
-    assert!(matches!(domain.accounts.refresh(&second.refresh_token).await, Err(Error::TokenRevoked)));
+    assert!(matches!(domain.accounts.refresh(&first.refresh_token, HERE).await, Err(Error::TokenRevoked)));
+    assert!(matches!(domain.accounts.refresh(&second.refresh_token, HERE).await, Err(Error::TokenRevoked)));
     assert!(matches!(domain.tokens.authenticate_user(&second.token).await, Err(Error::TokenRevoked)));
 }
 
 async fn refreshes_at_the_same_time_get_the_same_answer(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
-    let refreshes = (0..8).map(|_| domain.accounts.refresh(&first.refresh_token));
+    let refreshes = (0..8).map(|_| domain.accounts.refresh(&first.refresh_token, HERE));
     let answers = futures_util::future::try_join_all(refreshes).await.unwrap();
     assert!(answers.iter().all(|answer| answer.refresh_token == answers[0].refresh_token));
-    assert!(domain.accounts.refresh(&answers[0].refresh_token).await.is_ok());
+    assert!(domain.accounts.refresh(&answers[0].refresh_token, HERE).await.is_ok());
 }
 
 async fn an_old_refresh_token_ends_the_session_at_once(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let first = domain.enter("walker1").await;
-    let second = domain.accounts.refresh(&first.refresh_token).await.unwrap();
-    let third = domain.accounts.refresh(&second.refresh_token).await.unwrap();
-    assert!(matches!(domain.accounts.refresh(&first.refresh_token).await, Err(Error::TokenRevoked)));
-    assert!(matches!(domain.accounts.refresh(&third.refresh_token).await, Err(Error::TokenRevoked)));
+    let second = domain.accounts.refresh(&first.refresh_token, HERE).await.unwrap();
+    let third = domain.accounts.refresh(&second.refresh_token, HERE).await.unwrap();
+    assert!(matches!(domain.accounts.refresh(&first.refresh_token, HERE).await, Err(Error::TokenRevoked)));
+    assert!(matches!(domain.accounts.refresh(&third.refresh_token, HERE).await, Err(Error::TokenRevoked)));
 }
 
 async fn a_session_slides_with_each_refresh_and_expires_without(database: TemporaryDatabase) {
@@ -111,11 +111,11 @@ async fn a_session_slides_with_each_refresh_and_expires_without(database: Tempor
     let mut session = domain.enter("walker1").await;
     for _ in 0..3 {
         domain.advance(29 * DAY);
-        session = domain.accounts.refresh(&session.refresh_token).await.unwrap();
+        session = domain.accounts.refresh(&session.refresh_token, HERE).await.unwrap();
     }
     domain.advance(30 * DAY);
-    assert!(matches!(domain.accounts.refresh(&session.refresh_token).await, Err(Error::TokenExpired)));
-    assert!(matches!(domain.accounts.refresh(&session.refresh_token).await, Err(Error::TokenRevoked)));
+    assert!(matches!(domain.accounts.refresh(&session.refresh_token, HERE).await, Err(Error::TokenExpired)));
+    assert!(matches!(domain.accounts.refresh(&session.refresh_token, HERE).await, Err(Error::TokenRevoked)));
 }
 
 async fn a_new_password_ends_the_other_sessions(database: TemporaryDatabase) {

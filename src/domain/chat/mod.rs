@@ -5,7 +5,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -55,13 +55,15 @@ pub struct Telling {
     pub legacy: bool,
 }
 
-/// Which shard serves a stream, on which connection.
+/// Which shard serves a stream, on which connection, and where its client is.
 #[derive(Clone, Debug)]
 pub struct Seat {
     /// The shard's number.
     pub shard: usize,
     /// The connection.
     pub connection: Arc<Connection>,
+    /// The client's address.
+    pub address: IpAddr,
 }
 
 /// Where a subscription begins.
@@ -185,7 +187,7 @@ impl Chat {
         seat: Seat,
     ) -> Result<(Subscription, Speaker, bool)> {
         let Telling { resume, heartbeat, legacy } = telling;
-        let begin = resume.map_or(Begin::Now, Begin::Resume);
+        let (begin, address) = (resume.map_or(Begin::Now, Begin::Resume), seat.address);
         let mut opened = self.open(Arc::clone(&identity), (Feed::Chat, heartbeat), begin, seat).await?;
         if legacy {
             opened.cursor.leave_at_end();
@@ -195,7 +197,7 @@ impl Chat {
         {
             opened.cursor.rewind((from + 1).max(opened.first_seq));
         }
-        let speaker = Speaker::new(self.clone(), identity, &opened.cursor, legacy);
+        let speaker = Speaker::new(self.clone(), identity, address, &opened.cursor, legacy);
         let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
         Ok((subscription, speaker, opened.reset))
     }

@@ -1,13 +1,14 @@
 //! What a chat stream says: messages in the order sent, each stored, echoed or refused.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
 use super::Chat;
 use crate::{
+    audit,
     hub::{Chunk, Cursor, Event, Feed, Place, Room, frame_event},
-    model::{ChatIdentity, ClientMessageId, Error, Line, MessageBody, Result},
+    model::{ChatIdentity, ClientMessageId, Error, Line, MessageBody, Payer, Result},
     store::{Draft, Receipt},
 };
 
@@ -27,6 +28,7 @@ const ECHOED_BYTES: usize = 64;
 pub struct Speaker {
     chat: Chat,
     identity: Arc<ChatIdentity>,
+    address: IpAddr,
     outlet: Arc<Outlet>,
     legacy: bool,
 }
@@ -50,10 +52,16 @@ struct Waiting {
 }
 
 impl Speaker {
-    pub(super) fn new(chat: Chat, identity: Arc<ChatIdentity>, cursor: &Cursor, legacy: bool) -> Self {
+    pub(super) fn new(
+        chat: Chat,
+        identity: Arc<ChatIdentity>,
+        address: IpAddr,
+        cursor: &Cursor,
+        legacy: bool,
+    ) -> Self {
         let room = Arc::clone(cursor.room());
         let outlet = Arc::new(Outlet { room, place: cursor.place(), waiting: Mutex::default() });
-        Self { chat, identity, outlet, legacy }
+        Self { chat, identity, address, outlet, legacy }
     }
 
     /// Says one message. What is wrong with one that has a client_message_id is told on the stream, which goes
@@ -66,12 +74,19 @@ impl Speaker {
         if !self.outlet.room.goes_on(self.outlet.place) {
             return Err(Error::StreamBehind);
         }
-        match self.submit(body, client_message_id) {
+        match self.submit(body, client_message_id).inspect_err(|error| self.tell_limit(error)) {
             Err(error) if !client_message_id.is_empty() => {
                 self.outlet.reject(client_message_id, error);
                 Ok(())
             }
             done => done,
+        }
+    }
+
+    fn tell_limit(&self, error: &Error) {
+        if error.is_limit() {
+            let (payer, user) = (Payer::User(self.identity.user), self.identity.user_name.as_str());
+            audit::limit_hit(payer, Some(self.address), Some(user), error.reason());
         }
     }
 

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     async fn chat_of(&self, member: &Arc<ChatIdentity>) -> (Subscription, Speaker) {
-        let seat = Seat { shard: 0, connection: Arc::default() };
+        let seat = Seat { shard: 0, connection: Arc::default(), address: [127, 0, 0, 1].into() };
         let telling = Telling::default();
         let (subscription, speaker, _) = self.chat.chat(Arc::clone(member), telling, seat).await.unwrap();
         (subscription, speaker)

@@ -67,7 +67,8 @@ fn member<T>(request: &Request<T>) -> Result<Arc<ChatIdentity>> {
 }
 
 fn seat<T>(request: &Request<T>) -> Result<Seat> {
-    extension::<_, Peer>(request).map(|peer| Seat { shard: peer.shard, connection: peer.connection })
+    let (peer, address): (Peer, _) = (extension(request)?, address(request)?);
+    Ok(Seat { shard: peer.shard, connection: peer.connection, address })
 }
 
 /// Waits for the memory of an answer, before it is made.

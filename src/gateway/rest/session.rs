@@ -71,8 +71,12 @@ pub(super) async fn log_in(
         (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
     ),
 )]
-pub(super) async fn refresh(State(rest): State<Rest>, mut fields: Fields) -> Response {
-    let done = async { rest.accounts.refresh(&fields.text("refresh_token")?).await };
+pub(super) async fn refresh(
+    State(rest): State<Rest>,
+    ClientAddress(address): ClientAddress,
+    mut fields: Fields,
+) -> Response {
+    let done = async { rest.accounts.refresh(&fields.text("refresh_token")?, address).await };
     or_refusal(done.await, answer::log_in)
 }
 
@@ -85,6 +89,10 @@ pub(super) async fn refresh(State(rest): State<Rest>, mut fields: Fields) -> Res
     ),
     security(("user" = []))
 )]
-pub(super) async fn log_out(State(rest): State<Rest>, caller: UserIdentity) -> Response {
-    or_refusal(rest.accounts.log_out(&caller).await, |()| StatusCode::NO_CONTENT.into_response())
+pub(super) async fn log_out(
+    State(rest): State<Rest>,
+    ClientAddress(address): ClientAddress,
+    caller: UserIdentity,
+) -> Response {
+    or_refusal(rest.accounts.log_out(&caller, address).await, |()| StatusCode::NO_CONTENT.into_response())
 }

@@ -123,6 +123,9 @@ impl Store {
             lanes.push(self.lane(connect().await?, false));
         }
         let spare = self.lane(connect().await?, true);
+        let pools = lanes.iter().chain([&spare]).map(|lane| lane.writer.clone()).collect();
+        // They are opened once; figures of a second time would be of the first.
+        let _ = self.0.lanes.set(pools);
         Ok(Lanes { lanes, spare: Some(spare) })
     }
 

@@ -1,0 +1,263 @@
+//! What an operator can read in the log: a line for what people do with accounts and rooms, and one for each call.
+
+use grpcchatter_proto::v1::{
+    ListChatRoomsRequest, RemoveChatRoomUserRequest, SendMessageRequest, UnbanChatRoomUserRequest,
+};
+use regex::Regex;
+use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Connection, Database, Dialect, PASSWORD, Process, Rpc as _, Version, new_name, on_each_database, request,
+};
+
+on_each_database! {
+    what_people_do_with_accounts_and_rooms_is_one_line_each,
+    no_name_forges_a_line_or_another_peer,
+    a_limit_is_told_once_for_each_caller,
+    a_call_is_one_line_with_what_is_known_of_it,
+    an_operators_commands_are_told_with_who_ran_them,
+}
+
+const WRONG: &str = "cAnary-wrong-1";
+const NEW: &str = "cAnary-An0ther!";
+
+/// Returns the lines of a target, as JSON.
+fn lines_of(log: &str, target: &str) -> Vec<Value> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == target).collect()
+}
+
+/// Reads the expressions of the filter as fail2ban does, and returns the peers of the lines that they match.
+fn banned(log: &str) -> Vec<String> {
+    let filter = include_str!("../../configs/fail2ban/filter.d/grpcchatter.conf");
+    let value = |key: &str| filter.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+    let event = value("_event").unwrap();
+    let expressions = filter.split("\nfailregex = ").nth(1).unwrap().split("\n\n").next().unwrap();
+    let expressions: Vec<Regex> = expressions
+        .lines()
+        .map(|line| line.trim().replace("%(_event)s", event).replace("<HOST>", "(?P<host>[0-9a-fA-F.:]+)"))
+        .map(|line| Regex::new(&line).unwrap())
+        .collect();
+    assert_eq!(expressions.len(), 2);
+    // It cuts the date out, and what its pattern has before that.
+    let date = Regex::new(r#"^(?:\{"timestamp":")?[0-9-]+T[0-9:.]+Z"#).unwrap();
+    let lines = log.lines().filter(|line| date.is_match(line)).map(|line| date.replace(line, ""));
+    let peers = lines.filter_map(|line| {
+        let found = expressions.iter().find_map(|expression| expression.captures(&line))?;
+        Some(found["host"].to_owned())
+    });
+    peers.collect()
+}
+
+async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Database) {
+    for level in ["info", "trace"] {
+        let folder = TempDir::new().unwrap();
+        let settings = [("LOG_FORMAT", "json"), ("LOG_LEVEL", level), ("TRUSTED_PROXIES", "127.0.0.1")];
+        let server = Process::start(&database.another().await, &folder, &settings).await;
+        let (owner, guest) = (server.user().await, server.user().await);
+        let mut connection = Connection::open(server.address(), Version::H1).await;
+        // A name that nobody has may be a password in the wrong place.
+        for name in [&guest.name, WRONG] {
+            let body = json!({"user_name": name, "password": WRONG}).to_string();
+            let headers = [("content-type", "application/json"), ("x-forwarded-for", "198.51.100.7")];
+            assert_eq!(connection.send(request("POST", "/login", &headers, body)).await.status, 401);
+        }
+        let room = owner.create_room().await;
+        let mut wrong = room.join_request();
+        wrong.room_password = WRONG.to_owned();
+        guest.call(wrong).await.unwrap_err();
+        guest.join(&room).await;
+        let (short_code, user_name) = (room.short_code.clone(), guest.name.clone());
+        for ban in [false, true] {
+            let (short_code, user_name) = (short_code.clone(), user_name.clone());
+            owner.call(RemoveChatRoomUserRequest { short_code, user_name, ban }).await.unwrap();
+        }
+        owner.call(UnbanChatRoomUserRequest { short_code, user_name }).await.unwrap();
+        owner.delete(&room).await;
+        for (password, status) in [(WRONG, 401), (PASSWORD, 204)] {
+            let body = json!({"password": password, "new_password": NEW});
+            assert_eq!(owner.rest("PUT", "/account/password", body).await.status, status);
+        }
+        let mut token = guest.refresh_token.clone();
+        for status in [200, 200, 401] {
+            let answer = guest.rest("POST", "/refresh", json!({"refresh_token": token})).await;
+            assert_eq!(answer.status, status);
+            token = if status == 200 && token == guest.refresh_token {
+                answer.json()["refresh_token"].as_str().unwrap().to_owned()
+            } else {
+                guest.refresh_token.clone()
+            };
+        }
+        let again = guest.log_in_again().await;
+        again.rest("POST", "/logout", Value::Null).await;
+        let again = guest.log_in_again().await;
+        assert_eq!(again.rest("DELETE", "/account", json!({"password": PASSWORD})).await.status, 204);
+        let log = server.kill().await;
+        let told = lines_of(&log, "audit");
+        let (owner, guest) = (owner.name.as_str(), guest.name.as_str());
+        let is = |event, user, member, peer, reason| json!([event, "INFO", user, member, peer, reason]);
+        let (here, there, none) = (json!("127.0.0.1"), json!("198.51.100.7"), Value::Null);
+        let plain = |event, user: &str| is(event, json!(user), none.clone(), here.clone(), none.clone());
+        let refused = |event, user: Value, peer: &Value, reason: &str| {
+            is(event, user, none.clone(), peer.clone(), json!(reason))
+        };
+        let of = |event| is(event, json!(owner), json!(guest), here.clone(), none.clone());
+        let expected = [
+            plain("registered", owner),
+            plain("login", owner),
+            plain("registered", guest),
+            plain("login", guest),
+            refused("login_failed", json!(guest), &there, "INVALID_CREDENTIALS"),
+            refused("login_failed", none.clone(), &there, "INVALID_CREDENTIALS"),
+            refused("room_password_failed", json!(guest), &here, "WRONG_ROOM_PASSWORD"),
+            of("member_removed"),
+            of("member_banned"),
+            of("member_unbanned"),
+            plain("room_deleted", owner),
+            refused("own_password_failed", json!(owner), &here, "INVALID_CREDENTIALS"),
+            plain("password_changed", owner),
+            refused("session_reused", json!(guest), &here, "TOKEN_REVOKED"),
+            plain("login", guest),
+            plain("logout", guest),
+            plain("login", guest),
+            plain("account_deleted", guest),
+        ];
+        let fields = ["event", "level", "user", "member", "peer", "reason"];
+        let seen: Vec<Value> =
+            told.iter().map(|line| fields.iter().map(|field| line[field].clone()).collect()).collect();
+        assert_eq!(seen, expected, "{log}");
+        assert_eq!(banned(&log), ["198.51.100.7", "198.51.100.7", "127.0.0.1", "127.0.0.1"]);
+    }
+}
+
+async fn no_name_forges_a_line_or_another_peer(database: Database) {
+    const FORGED: &str = "x\" peer=192.0.2.9\n2026-11-28T00:00:00.000000Z  INFO audit: a log-in failed \
+        event=\"login_failed\" peer=192.0.2.9\u{1b}[2J";
+    for format in ["text", "json"] {
+        let (database, folder) = (database.another().await, TempDir::new().unwrap());
+        let server = Process::start(&database, &folder, &[("LOG_FORMAT", format)]).await;
+        let user = server.user().await;
+        // No such name is taken any more: it is an old one.
+        let operator = match database.url() {
+            Some(_) => database.connect().await,
+            None => {
+                let url = format!("sqlite://{}/grpcchatter.db", folder.path().display());
+                sea_orm::Database::connect(url).await.unwrap()
+            }
+        };
+        let rename = format!("UPDATE accounts SET user_name = '{FORGED}' WHERE user_name = '{}'", user.name);
+        operator.execute_unprepared(&rename).await.unwrap();
+        operator.close().await.unwrap();
+        let credentials = json!({"user_name": FORGED, "password": WRONG});
+        assert_eq!(server.anonymous().rest("POST", "/login", credentials).await.status, 401);
+        let log = server.kill().await;
+        assert_eq!(banned(&log), ["127.0.0.1"], "{log}");
+        assert!(!log.contains('\u{1b}'), "{log}");
+    }
+}
+
+async fn a_limit_is_told_once_for_each_caller(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let settings = [("LOG_FORMAT", "json"), ("MESSAGES_PER_SECOND", "1")];
+    let server = Process::start(&database, &folder, &settings).await;
+    let user = server.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        let said = member.call(SendMessageRequest { body: "hello".to_owned(), ..Default::default() }).await;
+        refused += u32::from(said.is_err());
+    }
+    assert!(refused > 2);
+    let mut chat = member.chat().await.unwrap();
+    chat.say_as("one", "hello").await;
+    chat.next().await;
+    let told = lines_of(&server.kill().await, "audit");
+    let told: Vec<&Value> = told.iter().filter(|line| line["event"] == "limit_hit").collect();
+    let [line] = told[..] else { panic!("{told:?}") };
+    assert_eq!([&line["user"], &line["peer"], &line["reason"]], [&user.name, "127.0.0.1", "RATE_LIMITED"]);
+}
+
+async fn a_call_is_one_line_with_what_is_known_of_it(database: Database) {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let folder = TempDir::new().unwrap();
+    let settings = [
+        ("LOG_FORMAT", "json"),
+        ("LOG_LEVEL", "info,access=debug"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("GUESSES_PER_HOUR", "0"),
+    ];
+    let server = Process::start(&database, &folder, &settings).await;
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let traced = [("x-forwarded-for", "198.51.100.7"), ("traceparent", &*parent), ("tracestate", "a=1")];
+    let mut expected = Vec::new();
+    let mut connection = Connection::open(server.address(), Version::H1).await;
+    for (verb, path, told, status, reason) in [
+        ("GET", "/account?token=cAnary", "/account", 401, json!("TOKEN_MISSING")),
+        ("GET", "/", "page", 200, Value::Null),
+        ("GET", "/cAnary", "other", 404, json!("PATH_NOT_FOUND")),
+        ("PUT", "/livez", "/livez", 405, json!("METHOD_NOT_ALLOWED")),
+    ] {
+        let answer = connection.send(request(verb, path, &traced, "")).await;
+        assert_eq!(answer.status, status);
+        let told_back = answer.header("traceresponse");
+        assert!(told_back.starts_with(&format!("00-{TRACE}-")) && told_back.ends_with("-01"), "{answer:?}");
+        let id = json!(answer.header("x-request-id"));
+        expected.push(json!([id, "rest", verb, told, status, null, reason]));
+    }
+    for dialect in Dialect::ALL {
+        let mut connection = Connection::open(server.address(), dialect.version()).await;
+        let headers: Vec<_> = traced.into_iter().chain([("content-type", dialect.content_type())]).collect();
+        let body = dialect.encode(&ListChatRoomsRequest::default());
+        let answer = connection.send(request("POST", ListChatRoomsRequest::PATH, &headers, body)).await;
+        let id = json!(answer.header("x-request-id"));
+        let name = if dialect == Dialect::Native { "grpc" } else { "grpc-web" };
+        expected.push(json!([id, name, "POST", ListChatRoomsRequest::PATH, 200, "16", "TOKEN_MISSING"]));
+    }
+    // A line of another target names the trace as well.
+    let body = json!({"user_name": new_name(), "password": WRONG}).to_string();
+    let headers: Vec<_> = traced.into_iter().chain([("content-type", "application/json")]).collect();
+    connection.send(request("POST", "/login", &headers, body)).await;
+    let untraced = connection.send(request("GET", "/livez", &[("traceparent", "00-x")], "")).await;
+    assert!(!untraced.headers.contains_key("traceresponse"));
+    let log = server.kill().await;
+    let told = lines_of(&log, "access");
+    let fields = ["id", "dialect", "method", "path", "status", "grpc_status", "reason"];
+    let seen: Vec<Value> =
+        told.iter().map(|line| fields.iter().map(|field| line[field].clone()).collect()).collect();
+    assert_eq!(seen[..expected.len()], expected, "{log}");
+    assert_eq!(seen.len(), expected.len() + 2, "one line a call: {log}");
+    for line in &told[..expected.len()] {
+        assert_eq!([&line["peer"], &line["trace_id"]], ["198.51.100.7", TRACE], "{line}");
+        assert!(line["micros"].is_u64() && line.get("span").is_none(), "{line}");
+    }
+    let failed = &lines_of(&log, "audit")[0];
+    assert_eq!((&failed["event"], &failed["span"]["trace_id"]), (&json!("login_failed"), &json!(TRACE)));
+    assert_eq!(told.last().unwrap()["trace_id"], Value::Null);
+    assert!(!log.contains("\"spans\""), "{log}");
+}
+
+async fn an_operators_commands_are_told_with_who_ran_them(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let user = server.user().await;
+    let room = user.create_room().await;
+    let uid = rustix::process::getuid().as_raw();
+    let name = new_name();
+    for (command, input, event, about) in [
+        (vec!["user", "add", &name], PASSWORD, "user_added", format!("user=\"{name}\"")),
+        (vec!["user", "disable", &name], "", "user_disabled", format!("user=\"{name}\"")),
+        (vec!["user", "enable", &name], "", "user_enabled", format!("user=\"{name}\"")),
+        (vec!["user", "reset-password", &name], NEW, "password_reset", format!("user=\"{name}\"")),
+        (vec!["user", "delete", &name, "--yes"], "", "account_deleted", format!("user=\"{name}\"")),
+        (vec!["room", "delete", &room.short_code], "", "room_deleted", "room=1".to_owned()),
+    ] {
+        let (code, _, told) = Process::command(&database, &folder, &command, input).await;
+        let has = [format!("event=\"{event}\""), format!("uid={uid}"), about];
+        let lines: Vec<&str> =
+            told.lines().filter(|line| has.iter().all(|part| line.contains(part))).collect();
+        assert_eq!((code, lines.len()), (0, 1), "{command:?}: {told}");
+    }
+    server.kill().await;
+}

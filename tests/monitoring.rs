@@ -1,0 +1,153 @@
+//! Holds the dashboard and the alerts to what is exported: docs/metrics.md lists that, and an acceptance test holds it to the
+//! server.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test says what it could not look at")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    process::Command,
+};
+
+use regex::Regex;
+use serde_json::Value;
+
+/// What Prometheus adds to every series that it scrapes.
+const SCRAPED: [&str; 2] = ["instance", "job"];
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root(path)).unwrap()
+}
+
+/// The series that a scrape has, with their labels: a histogram has three.
+fn exported() -> BTreeMap<String, BTreeSet<String>> {
+    let mut series = BTreeMap::from([("up".to_owned(), BTreeSet::new())]);
+    for row in read("docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let (name, kind) = (cells[0].trim_end_matches('`'), cells[1]);
+        let labels = cells[2].split(", ").filter(|label| *label != "–").map(|label| label.trim_matches('`'));
+        let labels: BTreeSet<String> = labels.map(ToOwned::to_owned).collect();
+        if kind == "histogram" {
+            let with_bound = labels.iter().cloned().chain(["le".to_owned()]).collect();
+            series.insert(format!("{name}_bucket"), with_bound);
+            series.insert(format!("{name}_sum"), labels.clone());
+            series.insert(format!("{name}_count"), labels);
+        } else {
+            series.insert(name.to_owned(), labels);
+        }
+    }
+    assert!(series.len() > 40, "{series:?}");
+    series
+}
+
+/// Returns what is wrong with an expression.
+fn mistakes(expression: &str, exported: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let group = Regex::new(r"(?:by|without) \(([a-z_, ]*)\)").unwrap();
+    let matcher = Regex::new(r#"([a-z_]+)(?:=~|!~|!=|=)"[^"]*""#).unwrap();
+    let texts = Regex::new(r#""[^"]*""#).unwrap();
+    let mut known: BTreeSet<&str> = SCRAPED.into();
+    // What is left without groups, ranges and texts: names, of which functions have a bracket behind them.
+    let bare = group.replace_all(expression, " ");
+    let bare = Regex::new(r"\[[^\]]*\]").unwrap().replace_all(&bare, " ");
+    let selector = Regex::new(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})?( *\()?").unwrap();
+    for found in selector.captures_iter(&bare).filter(|found| found.get(3).is_none()) {
+        let name = &found[1];
+        let Some(labels) = exported.get(name) else {
+            wrong.push(format!("{name} is not exported"));
+            continue;
+        };
+        known.extend(labels.iter().map(String::as_str));
+        let matchers = found.get(2).map_or("", |matchers| matchers.as_str());
+        for label in matcher.captures_iter(matchers) {
+            if !labels.contains(&label[1]) && !SCRAPED.contains(&&label[1]) {
+                wrong.push(format!("{name} has no label {}", &label[1]));
+            }
+        }
+        assert!(texts.replace_all(matchers, "").chars().all(|c| !c.is_ascii_digit()), "{expression}");
+    }
+    let grouped = group
+        .captures_iter(expression)
+        .flat_map(|found| found[1].split(',').map(|label| label.trim().to_owned()).collect::<Vec<_>>());
+    wrong.extend(
+        grouped.filter(|label| !known.contains(label.as_str())).map(|label| format!("no series has {label}")),
+    );
+    wrong
+}
+
+/// Collects every value of a key, however deep.
+fn values_of<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().for_each(|below| values_of(below, key, found));
+        }
+        Value::Array(items) => items.iter().for_each(|below| values_of(below, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_wrong_name_or_label_is_found() {
+    let exported = exported();
+    for wrong in [
+        "sum(grpcchatter_nothing)",
+        "rate(grpcchatter_log_batch_seconds[5m])",
+        r#"sum by (le) (rate(grpcchatter_connections{feed="chat"}[5m]))"#,
+        "sum by (reason) (grpcchatter_connections)",
+    ] {
+        assert!(!mistakes(wrong, &exported).is_empty(), "{wrong}");
+    }
+    let right = r#"histogram_quantile(0.9, sum by (le, path) (rate(http_request_duration_seconds_bucket{job="a"}[5m])))"#;
+    assert_eq!(mistakes(right, &exported), Vec::<String>::new());
+}
+
+#[test]
+fn the_dashboard_shows_what_is_exported() {
+    let (exported, dashboard) = (exported(), read("configs/grafana/grpcchatter.json"));
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let mut expressions = Vec::new();
+    values_of(&dashboard, "expr", &mut expressions);
+    assert!(expressions.len() > 30, "{expressions:?}");
+    for expression in &expressions {
+        assert_eq!(mistakes(expression, &exported), Vec::<String>::new(), "{expression}");
+    }
+    let shown = expressions.join(" ");
+    for name in exported.keys().filter(|name| name.starts_with("grpcchatter_")) {
+        let base =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let is_left_out = name.contains("parked");
+        assert!(is_left_out || shown.contains(base), "{name} is shown nowhere");
+    }
+}
+
+#[test]
+fn the_alerts_watch_what_is_exported() {
+    let (exported, alerts) = (exported(), read("configs/prometheus/alerts.yml"));
+    let expressions: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim_start().strip_prefix("expr: ")).collect();
+    assert_eq!(expressions.len(), alerts.matches("- alert: ").count());
+    for expression in expressions {
+        assert_eq!(mistakes(expression, &exported), Vec::<String>::new(), "{expression}");
+    }
+}
+
+#[test]
+fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
+    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
+        let run = Command::new("promtool").args(arguments).current_dir(root("configs/prometheus")).output();
+        match run {
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(error) => {
+                assert!(std::env::var_os("REQUIRE_PROMTOOL").is_none(), "promtool cannot be run: {error}");
+                println!("promtool is not there: the rules were not tried");
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod least_rate;
 mod left_open;
 mod lent;
 mod listener;
+mod negotiation;
 mod origin;
 mod patience;
 mod prefixed;

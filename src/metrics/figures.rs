@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Counter, Histogram, Labelled, Labels, Unit, process, text::Text};
+use super::{Counter, Format, Histogram, Labelled, Labels, Unit, process, text::Text};
 
 /// gRPC calls that have begun: dialect, type, service, method.
 pub static GRPC_STARTED: Labelled<AtomicU64, 4> =
@@ -76,9 +76,9 @@ pub struct Levels {
     pub draining: bool,
 }
 
-/// Writes all figures in Prometheus' text format, version 0.0.4.
-pub fn write(levels: Levels) -> String {
-    let mut text = Text::default();
+/// Writes all figures.
+pub fn write(levels: Levels, format: Format) -> String {
+    let mut text = Text::new(format);
     text.counters("grpc_server_started_total", "gRPC calls that have begun", &GRPC_STARTED);
     text.counters("grpc_server_handled_total", "gRPC calls that have ended, streams too", &GRPC_HANDLED);
     text.histograms("grpc_server_handling_seconds", "time of gRPC calls that answer once", &GRPC_SECONDS);
@@ -106,7 +106,7 @@ pub fn write(levels: Levels) -> String {
         "open streams that are set aside: they do not read",
         levels.parked,
     );
-    text.counter("grpcchatter_streams_parked_total", "streams that were set aside", &STREAMS_PARKED);
+    text.counter("grpcchatter_parkings_total", "streams that were set aside", &STREAMS_PARKED);
     text.counter("grpcchatter_deliveries_total", "messages handed to streams", &DELIVERIES);
     text.gauge(
         "grpcchatter_hub_bytes",

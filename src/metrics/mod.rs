@@ -23,6 +23,7 @@ pub use self::{
     },
     histogram::{Histogram, Unit},
     process::resident_bytes,
+    text::Format,
 };
 
 /// As many threads count side by side; more share.

@@ -268,7 +268,7 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
         ("via", "1.1 proxy"),
         ("x-real-ip", "127.0.0.1"),
         ("cf-connecting-ip", "127.0.0.1"),
-        ("host", "evil.example"),
+        ("host", "rebind.attacker.test"),
         ("host", "127.0.0.1.evil.example"),
     ] {
         let answer = get(server.address(), Version::H1, &[not_from_here]).await;
@@ -283,14 +283,18 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
     for (header, status, reason) in [
         (("x-none", ""), 401, "TOKEN_MISSING"),
         (("authorization", "Bearer cAnary-metric"), 401, "TOKEN_INVALID"),
-        (("authorization", "cAnary-metrics"), 401, "TOKEN_INVALID"),
+        (("authorization", "cAnary-metrics"), 401, "TOKEN_MISSING"),
+        (("authorization", "Basic cAnary-metrics"), 401, "TOKEN_MISSING"),
     ] {
         let answer = get(server.address(), Version::H2, &[header]).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (status, &reason.into()));
     }
-    let answer = get(server.address(), Version::H2, &[("authorization", "Bearer cAnary-metrics")]).await;
-    assert_eq!(answer.status, 200);
-    assert!(!answer.text().contains("cAnary"));
+    for shown in ["Bearer cAnary-metrics", "bearer  cAnary-metrics"] {
+        let headers = [("authorization", "Basic cHJveHk="), ("authorization", shown)];
+        let answer = get(server.address(), Version::H2, &headers).await;
+        assert_eq!(answer.status, 200);
+        assert!(!answer.text().contains("cAnary"));
+    }
 }
 
 /// Returns the address that the figures have to themselves, as the log says it.

@@ -13,6 +13,7 @@ use crate::harness::{
 
 on_each_database! {
     what_is_exported_is_what_the_document_lists,
+    the_figures_come_in_openmetrics_too_and_no_two_names_clash,
     what_is_done_is_counted,
     whatever_begins_is_counted_at_its_end,
     refusals_of_http_itself_are_counted,
@@ -119,6 +120,34 @@ async fn what_is_exported_is_what_the_document_lists(database: Database) {
         })
         .collect();
     assert_eq!(exported, listed);
+}
+
+/// In OpenMetrics the family of a counter is named without `_total`, and of its samples each with it.
+async fn the_figures_come_in_openmetrics_too_and_no_two_names_clash(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let plain = get(server.address(), Version::H1, &[("accept", "text/plain")]).await;
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+    let answer = get(server.address(), Version::H1, &[("accept", accept)]).await;
+    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(answer.text().ends_with("\n# EOF\n"), "{}", answer.text());
+    let families = |text: &str| -> Vec<(String, String)> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    };
+    let expected: Vec<_> = families(plain.text())
+        .into_iter()
+        .map(|(name, kind)| match kind.as_str() {
+            "counter" => (name.strip_suffix("_total").expect("a counter's suffix").to_owned(), kind),
+            _ => (name, kind),
+        })
+        .collect();
+    let told = families(answer.text());
+    assert_eq!(told, expected);
+    let names: BTreeSet<_> = told.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), told.len(), "two families have one name");
+    let reserved = ["_total", "_created", "_count", "_sum", "_bucket"];
+    assert!(!names.iter().any(|name| reserved.iter().any(|suffix| name.ends_with(suffix))), "{names:?}");
 }
 
 async fn what_is_done_is_counted(database: Database) {

@@ -36,7 +36,7 @@ fn message() -> Message {
 
 #[test]
 fn nothing_that_holds_a_secret_shows_it() {
-    let line = Line { message: message(), origin: None };
+    let line = Line { message: message() };
     let framing =
         Framing { message: |_, message, bytes| bytes.put_slice(message.body.as_bytes()), event: |_, _| () };
     let chunks = Chunk::cut(std::slice::from_ref(&line), Feed::Subscribe, framing);

@@ -74,7 +74,7 @@ impl History {
     async fn read(&self, key: Key) -> Result<Arc<[Chunk]>> {
         PAGES_READ.increment();
         let messages = self.store.page(key.room, key.first, key.last).await?;
-        let lines: Vec<Line> = messages.into_iter().map(|message| Line { message, origin: None }).collect();
+        let lines: Vec<Line> = messages.into_iter().map(|message| Line { message }).collect();
         Ok(Chunk::cut(&lines, key.feed, self.framing).into())
     }
 }

@@ -63,8 +63,7 @@ impl Publisher {
                 let last = gap.last.min(gap.first + PIECE - 1);
                 next = match store.messages(room.id(), gap.first, last).await {
                     Ok(messages) if messages.first().is_some_and(|message| message.seq == gap.first) => {
-                        let lines =
-                            messages.into_iter().map(|message| Line { message, origin: None }).collect();
+                        let lines = messages.into_iter().map(|message| Line { message }).collect();
                         room.fill(lines).or_else(|| room.observe(gap.last))
                     }
                     // The reader was behind the writer, or the database is away: the poll comes back to it.

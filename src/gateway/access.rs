@@ -68,6 +68,7 @@ const REST: &[(&str, Access, Cost)] = &[
     ("/refresh", Access::Public, Cost::Write),
     ("/logout", Access::User, Cost::Write),
     ("/account", Access::User, Cost::Write),
+    ("/account/delete", Access::User, Cost::Write),
     ("/account/password", Access::User, Cost::Write),
     ("/livez", Access::Public, Cost::Probe),
     ("/readyz", Access::Public, Cost::Probe),

@@ -190,24 +190,28 @@ fn rule<B>(route: &Route, request: &Request<B>) -> Result<(Access, Cost)> {
 
 /// Finds the token. Two that differ are refused: which of them counts would be a guess.
 fn token(headers: &HeaderMap) -> Result<&str> {
-    let mut found: Option<&str> = None;
-    for (name, value) in headers.iter().filter(|(name, _)| **name == header::AUTHORIZATION || **name == TOKEN)
-    {
-        let text = value.to_str().map_err(|_| Error::TokenInvalid)?.trim();
-        let text =
-            if *name == header::AUTHORIZATION { bearer(text).ok_or(Error::TokenInvalid)? } else { text };
-        if found.is_some_and(|other| other != text) {
+    let mut found: Option<&[u8]> = None;
+    let plain = headers.get_all(TOKEN).iter().map(|value| value.as_bytes().trim_ascii());
+    for token in bearers(headers).chain(plain).filter(|token| !token.is_empty()) {
+        if found.is_some_and(|other| other != token) {
             return Err(Error::TwoTokens);
         }
-        found = Some(text);
+        found = Some(token);
     }
-    found.filter(|token| !token.is_empty()).ok_or(Error::TokenMissing)
+    std::str::from_utf8(found.ok_or(Error::TokenMissing)?).map_err(|_| Error::TokenInvalid)
+}
+
+/// Returns the tokens of all `authorization: Bearer <token>`. What has another scheme is for somebody else: a proxy in front
+/// may ask for a name and a password of its own.
+pub(super) fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes().trim_ascii()))
 }
 
 /// Takes the token from `Bearer <token>`; the scheme's case does not matter (RFC 9110, 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+    let (scheme, token) = value.split_at(end);
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
 #[cfg(test)]
@@ -233,14 +237,33 @@ mod tests {
 
     #[test]
     fn two_tokens_that_differ_are_refused() {
-        let both = headers(&[("token", "abc"), ("authorization", "Bearer abd")]);
-        assert!(matches!(token(&both), Err(Error::TwoTokens)));
+        for pairs in [
+            [("token", "abc"), ("authorization", "Bearer abd")],
+            [("token", "abc"), ("token", "abd")],
+            [("authorization", "Bearer abc"), ("authorization", "Bearer abd")],
+        ] {
+            assert!(matches!(token(&headers(&pairs)), Err(Error::TwoTokens)), "{pairs:?}");
+        }
+        let empty = headers(&[("token", "abc"), ("authorization", "Bearer ")]);
+        assert_eq!(token(&empty).ok(), Some("abc"));
     }
 
     #[test]
     fn no_token_is_not_a_wrong_one() {
         assert!(matches!(token(&headers(&[])), Err(Error::TokenMissing)));
         assert!(matches!(token(&headers(&[("token", "")])), Err(Error::TokenMissing)));
-        assert!(matches!(token(&headers(&[("authorization", "Basic abc")])), Err(Error::TokenInvalid)));
+        assert!(matches!(token(&headers(&[("authorization", "Bearer")])), Err(Error::TokenMissing)));
+    }
+
+    #[test]
+    fn other_schemes_are_not_ours() {
+        for other in ["Basic d2Fsa2VyMTpw", "Digest username=\"walker1\"", "Basic", "abc"] {
+            let alone = headers(&[("authorization", other)]);
+            assert!(matches!(token(&alone), Err(Error::TokenMissing)), "{other}");
+            let beside = headers(&[("authorization", other), ("token", "abc")]);
+            assert_eq!(token(&beside).ok(), Some("abc"), "{other}");
+            let twice = headers(&[("authorization", other), ("authorization", "Bearer abc")]);
+            assert_eq!(token(&twice).ok(), Some("abc"), "{other}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod least_rate;
 mod lent;
 mod lifetime;
 mod listener;
+mod negotiation;
 mod origin;
 mod patience;
 mod prefixed;

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, StatusCode, Version, header};
 
+use super::negotiation::Accepted;
+
 /// How the caller speaks, and how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Dialect {
@@ -55,10 +57,10 @@ pub(super) enum Method {
 }
 
 /// The service of the .proto.
-const SERVICE: &str = "grpcchatter.v1.ChatService";
+pub(super) const SERVICE: &str = "grpcchatter.v1.ChatService";
 
 /// The same, as the original's clients call it.
-const LEGACY_SERVICE: &str = "proto.GRPCChatter";
+pub(super) const LEGACY_SERVICE: &str = "proto.GRPCChatter";
 
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
@@ -133,9 +135,10 @@ impl Method {
         matches!(self, Self::Subscribe | Self::HealthWatch) || self.is_bidi()
     }
 
-    /// Returns the path of the .proto's own service for a method of the chat.
+    /// Returns the path under which a method is implemented, whatever other names it has.
     pub(super) fn canonical_path(self) -> String {
-        format!("/{SERVICE}/{}", self.as_str())
+        let service = if self == Self::ReflectionAlpha { REFLECTION } else { self.service(false) };
+        format!("/{service}/{}", self.as_str())
     }
 }
 
@@ -284,6 +287,17 @@ impl Content {
     }
 }
 
+/// gRPC-web in bytes, as tonic-web writes it.
+const BYTES: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
+
+/// Says whether a caller who sends text would rather be answered in bytes. Where it takes either, or neither, it is answered
+/// as it asks.
+fn prefers_bytes(headers: &HeaderMap) -> bool {
+    let Some(accepted) = Accepted::of(headers, header::ACCEPT) else { return false };
+    let weight = |name: &str| accepted.media_type(name).max(accepted.media_type(&format!("{name}+proto")));
+    weight("application/grpc-web") > weight("application/grpc-web-text")
+}
+
 /// Writes the headers as tonic-web expects them: it compares them with four exact texts, and picks the answer's
 /// encoding from an exact `Accept`.
 pub(super) fn normalise(headers: &mut HeaderMap, dialect: Dialect) {
@@ -293,14 +307,12 @@ pub(super) fn normalise(headers: &mut HeaderMap, dialect: Dialect) {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         }
         Dialect::GrpcWeb => {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc-web+proto"));
+            headers.insert(header::CONTENT_TYPE, BYTES);
         }
         Dialect::GrpcWebText => {
             headers.insert(header::CONTENT_TYPE, text.clone());
-            let accept = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
-            if accept.is_none_or(|accept| accept.trim_ascii() == b"*/*") {
-                headers.insert(header::ACCEPT, text);
-            }
+            let accept = if prefers_bytes(headers) { BYTES } else { text };
+            headers.insert(header::ACCEPT, accept);
         }
         Dialect::Rest => {}
     }
@@ -370,7 +382,17 @@ mod tests {
         for (accept, expected) in [
             (None, "application/grpc-web-text+proto"),
             (Some("*/*"), "application/grpc-web-text+proto"),
+            (Some(""), "application/grpc-web-text+proto"),
+            (Some("application/grpc-web-text"), "application/grpc-web-text+proto"),
+            (Some("Application/gRPC-web-text+proto; charset=utf-8"), "application/grpc-web-text+proto"),
+            (
+                Some("application/grpc-web;q=0.5, application/grpc-web-text"),
+                "application/grpc-web-text+proto",
+            ),
+            (Some("application/*"), "application/grpc-web-text+proto"),
+            (Some("text/html"), "application/grpc-web-text+proto"),
             (Some("application/grpc-web+proto"), "application/grpc-web+proto"),
+            (Some("application/grpc-web, */*;q=0.1"), "application/grpc-web+proto"),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(accept) = accept {

@@ -12,7 +12,7 @@ use http::{
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
@@ -54,7 +54,11 @@ impl From<Error> for Status {
         if let Some(delay) = error.retry_after() {
             details.set_retry_info(Some(delay));
         }
-        Self::with_error_details(table(error.kind()).0, sentence, details)
+        let mut status = Self::with_error_details(table(error.kind()).0, sentence, details);
+        if matches!(error, Error::UnsupportedEncoding) {
+            status.metadata_mut().insert("grpc-accept-encoding", MetadataValue::from_static("identity"));
+        }
+        status
     }
 }
 
@@ -208,6 +212,7 @@ mod tests {
             (Error::Draining, Code::Unavailable, 503, "DRAINING"),
             (Error::StreamBehind, Code::Unavailable, 503, "STREAM_BEHIND"),
             (Error::UnknownMethod { service, method }, Code::Unimplemented, 501, "UNKNOWN_METHOD"),
+            (Error::UnsupportedEncoding, Code::Unimplemented, 501, "UNSUPPORTED_ENCODING"),
             (Error::BidiNeedsHttp2, Code::Unimplemented, 501, "BIDI_NEEDS_HTTP2"),
             (Error::LogReset, Code::Aborted, 409, "LOG_RESET"),
             (Error::DeadlineExceeded, Code::DeadlineExceeded, 504, "DEADLINE_EXCEEDED"),

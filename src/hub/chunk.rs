@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::{Event, Feed, Framing};
+use super::{Event, Feed, Framing, own::Own};
 use crate::model::{Line, StreamId};
 
 /// A chunk is cut before it grows beyond this, but never inside a message.
@@ -21,8 +22,10 @@ pub struct Chunk {
     bytes: Bytes,
     /// Where each message's frame ends.
     ends: Arc<[u32]>,
-    /// Which messages, by place in the chunk, must not reach which stream.
-    origins: Arc<[(u32, StreamId)]>,
+    /// Which messages they are, on the feed whose streams send some themselves.
+    ids: Arc<[Uuid]>,
+    /// The stream that does not get it.
+    except: Option<StreamId>,
     /// When it was framed: with what was just said, this is the moment after its commit.
     framed: Instant,
 }
@@ -43,8 +46,7 @@ impl Chunk {
         while let Some(first) = rest.first() {
             let mut bytes = BytesMut::with_capacity(256);
             let mut ends = Vec::with_capacity(rest.len().min(256));
-            let mut origins = Vec::new();
-            for (place, line) in (0_u32..).zip(rest) {
+            for line in rest {
                 let start = bytes.len();
                 frame(&mut bytes, |bytes| (framing.message)(feed, &line.message, bytes));
                 if start > 0 && bytes.len() > CHUNK_BYTES {
@@ -52,15 +54,20 @@ impl Chunk {
                     break;
                 }
                 ends.push(offset(bytes.len()));
-                origins.extend(line.origin.map(|stream| (place, stream)));
             }
-            rest = &rest[ends.len()..];
+            let (these, later) = rest.split_at(ends.len());
+            let ids = match feed {
+                Feed::Chat => these.iter().map(|line| line.message.message_id).collect(),
+                Feed::Subscribe => Arc::default(),
+            };
+            rest = later;
             let bytes = bytes.freeze();
             chunks.push(Self {
                 first_seq: first.message.seq,
                 bytes,
                 ends: ends.into(),
-                origins: origins.into(),
+                ids,
+                except: None,
                 framed,
             });
         }
@@ -69,9 +76,8 @@ impl Chunk {
 
     /// Frames an event that stands before the message `next_seq`, for every stream but `except`.
     pub(super) fn event(event: &Event, next_seq: i64, except: Option<StreamId>, framing: Framing) -> Self {
-        let origins = except.map(|stream| (0, stream)).into_iter().collect();
         let (bytes, framed) = (frame_event(event, framing), Instant::now());
-        Self { first_seq: next_seq, bytes, ends: Arc::new([]), origins, framed }
+        Self { first_seq: next_seq, bytes, ends: Arc::default(), ids: Arc::default(), except, framed }
     }
 
     /// seq of the first message, or of the message after the event.
@@ -104,19 +110,32 @@ impl Chunk {
         self.bytes.is_empty()
     }
 
-    /// Returns the frames from message `seq` on, shared; what `stream` sent itself is left out of a copy.
-    pub fn from_seq(&self, seq: i64, stream: StreamId) -> Bytes {
-        let skip = usize::try_from(seq - self.first_seq).unwrap_or(0).min(self.ends.len());
-        if !self.origins.iter().any(|(_, origin)| *origin == stream) {
+    /// Returns the frames from message `seq` on, shared, as `stream` gets them: what of its own it must not get back is
+    /// left out of a copy.
+    pub(super) fn from_seq(&self, seq: i64, stream: StreamId, own: &Own) -> Bytes {
+        if self.except == Some(stream) {
+            return Bytes::new();
+        }
+        let skip = self.place(seq);
+        if !self.ids_from(seq).iter().any(|id| own.is_left_out(id)) {
             return self.bytes.slice(self.start(skip)..);
         }
         let mut kept = BytesMut::with_capacity(self.bytes.len());
         for place in skip..self.ends.len() {
-            if !self.origins.iter().any(|&(at, origin)| at as usize == place && origin == stream) {
+            if !self.ids.get(place).is_some_and(|id| own.is_left_out(id)) {
                 kept.put_slice(&self.bytes[self.start(place)..self.ends[place] as usize]);
             }
         }
         kept.freeze()
+    }
+
+    /// Returns which messages there are from `seq` on; none on a feed whose streams send nothing.
+    pub(super) fn ids_from(&self, seq: i64) -> &[Uuid] {
+        self.ids.get(self.place(seq)..).unwrap_or_default()
+    }
+
+    fn place(&self, seq: i64) -> usize {
+        usize::try_from(seq - self.first_seq).unwrap_or(0).min(self.ends.len())
     }
 
     fn start(&self, place: usize) -> usize {

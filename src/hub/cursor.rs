@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Chunk, Event, Feed, Hub, Person, Room, frame_event,
+    own::Own,
     room::Place,
     shard::{End, Tail},
 };
@@ -124,9 +125,14 @@ impl Cursor {
         self.leaves_at_once = true;
     }
 
-    /// Returns the frames of a page of the log from the stream's place on.
+    /// Returns the frames of a page of the log from the stream's place on, to be put into the stream.
     pub fn frames(&self, page: &Chunk) -> Bytes {
-        page.from_seq(self.next_seq, self.place.stream)
+        let put = self.room.with_slot(self.place, |slot| {
+            let frames = page.from_seq(self.next_seq, self.place.stream, &slot.own);
+            slot.own.pass(page.ids_from(self.next_seq));
+            frames
+        });
+        put.unwrap_or_default()
     }
 
     /// Says what to do next, or has the task woken when there is something. With `until`, nothing beyond the
@@ -140,7 +146,7 @@ impl Cursor {
         if let Some(End::Refused(error)) = &slot.end {
             return Poll::Ready(Step::End(Err(error.clone())));
         }
-        if let Some(frames) = slot.aside.pop(self.next_seq) {
+        if let Some(frames) = slot.take_aside(self.next_seq) {
             slot.last_sent = second;
             return Poll::Ready(Step::Send(frames));
         }
@@ -163,8 +169,8 @@ impl Cursor {
                 }
             }
         }
-        let frames = self.collect(part.tail(self.feed), until);
-        let slot = &mut part.slots[self.place.key];
+        let (tail, slot) = part.tail_and_slot(self.feed, self.place.key);
+        let frames = self.collect(tail, &mut slot.own, until);
         if let Some(frames) = frames {
             slot.last_sent = second;
             slot.is_heartbeat_due = false;
@@ -195,14 +201,14 @@ impl Cursor {
     }
 
     /// Takes what is pending: one chunk as it is, several put together.
-    fn collect(&mut self, tail: &Tail, until: Option<i64>) -> Option<Bytes> {
+    fn collect(&mut self, tail: &Tail, own: &mut Own, until: Option<i64>) -> Option<Bytes> {
         let (mut ordinal, begun) = (self.ordinal?, self.next_seq);
         let mut first = Bytes::new();
         let mut together = BytesMut::new();
         while let Some(chunk) = tail.get(ordinal)
             && until.is_none_or(|until| self.next_seq < until)
         {
-            let mut frames = chunk.from_seq(self.next_seq, self.place.stream);
+            let mut frames = chunk.from_seq(self.next_seq, self.place.stream, own);
             if faults::is_nth(Fault::DeliveryDropped, 500) {
                 frames.clear();
             }
@@ -213,6 +219,7 @@ impl Cursor {
             if length > 0 && length + frames.len() > COALESCED_BYTES {
                 break;
             }
+            own.pass(chunk.ids_from(self.next_seq));
             if first.is_empty() && together.is_empty() {
                 first = frames;
             } else if !frames.is_empty() {

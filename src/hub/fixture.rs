@@ -52,7 +52,7 @@ pub(super) fn line(seq: i64) -> Line {
         created_at: Timestamp::from_seconds(1_000),
         client_message_id: None,
     };
-    Line { message, origin: None }
+    Line { message }
 }
 
 pub(super) fn lines(seqs: std::ops::RangeInclusive<i64>) -> Vec<Line> {

@@ -15,6 +15,7 @@ mod fixture;
 pub mod fuzz;
 #[cfg(test)]
 mod interleavings;
+mod own;
 mod permit;
 mod presence;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{sync::Notify, time::Instant};
+use uuid::Uuid;
 
 pub use self::{
     chunk::{Chunk, frame, frame_event},
@@ -178,6 +180,11 @@ impl Hub {
     /// Names a new stream.
     pub fn stream_id(&self) -> StreamId {
         StreamId(self.0.streams.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Names a new message, as the log will.
+    pub fn message_id(&self) -> Uuid {
+        self.0.clock.uuid()
     }
 
     /// Returns a room, which is remembered while it has a stream or somebody present.

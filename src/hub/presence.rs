@@ -151,6 +151,16 @@ impl Presence {
         self.changed || self.present.values().any(|entry| entry.streams.is_empty())
     }
 
+    /// Says whether those who are here are few enough to be named.
+    pub(super) fn is_named(&self) -> bool {
+        self.present.len() <= MOST_TOLD
+    }
+
+    /// Returns how many are here.
+    pub(super) fn count(&self) -> usize {
+        self.present.len()
+    }
+
     /// Says whether nobody is here.
     pub(super) fn is_empty(&self) -> bool {
         self.present.is_empty()

@@ -12,8 +12,9 @@ use std::{
 use bytes::Bytes;
 use slab::Slab;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-use super::{Chunk, Connection, Feed, Permit, Room, sync::Mutex};
+use super::{Chunk, Connection, Feed, Permit, Room, own::Own, sync::Mutex};
 use crate::{
     metrics::STREAMS_PARKED,
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
@@ -89,6 +90,8 @@ pub(super) struct Slot {
     pub(super) waker: Option<Waker>,
     /// Frames for this stream alone.
     pub(super) aside: Aside,
+    /// Its own messages that it has not gone past.
+    pub(super) own: Own,
     pub(super) end: Option<End>,
     /// After how many silent seconds a heartbeat is due.
     pub(super) heartbeat: Option<u32>,
@@ -99,33 +102,37 @@ pub(super) struct Slot {
     pub(super) parked: Option<u32>,
 }
 
-/// Frames for one stream alone; with a seq, only if the log has told that message already.
+/// Frames for one stream alone.
+#[derive(Debug)]
+pub(super) struct Alone {
+    pub(super) frames: Bytes,
+    /// The message that they tell again: only if the log has told it already.
+    pub(super) repeats: Option<i64>,
+    /// The message of the stream's own that they answer.
+    pub(super) answers: Option<Uuid>,
+}
+
+/// The frames that wait for one stream alone.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
-    frames: VecDeque<(Option<i64>, Bytes)>,
+    waiting: VecDeque<Alone>,
     bytes: usize,
 }
 
 impl Aside {
-    fn push(&mut self, seq: Option<i64>, frames: Bytes) {
-        self.bytes += frames.len() + FRAME_BYTES;
-        self.frames.push_back((seq, frames));
+    fn push(&mut self, alone: Alone) {
+        self.bytes += alone.frames.len() + FRAME_BYTES;
+        self.waiting.push_back(alone);
     }
 
-    /// Takes the next frames that are to be sent by a stream whose next message is `next_seq`: what the log is about
-    /// to tell need not be told before.
-    pub(super) fn pop(&mut self, next_seq: i64) -> Option<Bytes> {
-        while let Some((told, frames)) = self.frames.pop_front() {
-            self.bytes -= frames.len() + FRAME_BYTES;
-            if told.is_none_or(|seq| seq < next_seq) {
-                return Some(frames);
-            }
-        }
-        None
+    fn pop(&mut self) -> Option<Alone> {
+        let alone = self.waiting.pop_front()?;
+        self.bytes -= alone.frames.len() + FRAME_BYTES;
+        Some(alone)
     }
 
     fn is_too_much(&self) -> bool {
-        self.bytes > ASIDE_BYTES && self.frames.len() > ASIDE_FRAMES
+        self.bytes > ASIDE_BYTES && self.waiting.len() > ASIDE_FRAMES
     }
 }
 
@@ -219,6 +226,15 @@ impl Part {
             Feed::Subscribe => &self.subscribe,
             Feed::Chat => &self.chat,
         }
+    }
+
+    /// Returns what a stream reads, and its slot.
+    pub(super) fn tail_and_slot(&mut self, feed: Feed, key: usize) -> (&Tail, &mut Slot) {
+        let tail = match feed {
+            Feed::Subscribe => &self.subscribe,
+            Feed::Chat => &self.chat,
+        };
+        (tail, &mut self.slots[key])
     }
 
     pub(super) fn tail_mut(&mut self, feed: Feed) -> &mut Tail {
@@ -325,24 +341,51 @@ impl Slot {
     }
 
     /// Keeps frames for this stream alone. Where its client does not read them, it ends, and its client resumes.
-    pub(super) fn put_aside(&mut self, seq: Option<i64>, frames: Bytes) {
+    pub(super) fn put_aside(&mut self, alone: Alone) {
         if self.is_refused() {
             return;
         }
-        self.aside.push(seq, frames);
+        self.aside.push(alone);
         if self.aside.is_too_much() {
-            self.aside = Aside::default();
-            self.end = Some(End::Refused(Error::StreamBehind));
+            self.fall_behind();
         }
+    }
+
+    /// Takes the next frames that are for this stream alone, to be put into it: its next message is `next_seq`. What the
+    /// log is about to tell need not be told before, and is answered by that.
+    pub(super) fn take_aside(&mut self, next_seq: i64) -> Option<Bytes> {
+        loop {
+            let alone = self.aside.pop()?;
+            if alone.repeats.is_some_and(|seq| seq >= next_seq) {
+                continue;
+            }
+            if let Some(message) = alone.answers {
+                self.own.answered(message);
+            }
+            return Some(alone.frames);
+        }
+    }
+
+    /// Leaves a message of this stream's out of what it gets.
+    pub(super) fn leave_out(&mut self, message: Uuid) {
+        if !self.own.leave_out(message) {
+            self.fall_behind();
+        }
+    }
+
+    /// Drops what waits for a client that does not read: its stream ends, and it resumes.
+    fn fall_behind(&mut self) {
+        self.aside = Aside::default();
+        self.own = Own::default();
+        self.end = Some(End::Refused(Error::StreamBehind));
     }
 
     /// Drops what the stream holds: polled again, it ends and its client resumes.
     fn park(&mut self, second: u32) {
         self.parked = Some(second);
         STREAMS_PARKED.increment();
-        self.end = Some(End::Refused(Error::StreamBehind));
+        self.fall_behind();
         self.permit = None;
-        self.aside = Aside::default();
         self.connection.park();
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Counter, Histogram, Labelled, Labels, Levels, SharedHistogram, Unit, process, text::Text};
+use super::{
+    Counter, Format, Histogram, Labelled, Labels, Levels, SharedHistogram, Unit, process, text::Text,
+};
 
 /// gRPC calls that have begun: dialect, type, service, method.
 pub static GRPC_STARTED: Labelled<AtomicU64, 4> =
@@ -57,9 +59,9 @@ const fn seconds<const N: usize>(names: Labels<N>) -> Labelled<Histogram, N> {
     Labelled::new(names, || Histogram::new(Unit::Seconds))
 }
 
-/// Writes all figures in Prometheus' text format, version 0.0.4.
-pub fn write(levels: Levels) -> String {
-    let mut text = Text::default();
+/// Writes all figures.
+pub fn write(levels: Levels, format: Format) -> String {
+    let mut text = Text::new(format);
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     text.info("grpcchatter_build_info", "1; which version runs", &version);
     text.counters("grpc_server_started_total", "gRPC calls that have begun", &GRPC_STARTED);
@@ -91,7 +93,7 @@ pub fn write(levels: Levels) -> String {
         "open streams that are set aside: they do not read",
         levels.parked,
     );
-    text.counter("grpcchatter_streams_parked_total", "streams that were set aside", &STREAMS_PARKED);
+    text.counter("grpcchatter_parkings_total", "streams that were set aside", &STREAMS_PARKED);
     text.counter("grpcchatter_deliveries_total", "messages handed to streams", &DELIVERIES);
     text.histogram(
         "grpcchatter_delivery_seconds",

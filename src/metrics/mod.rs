@@ -26,6 +26,7 @@ pub use self::{
     histogram::{Histogram, SharedHistogram, Unit},
     levels::{Levels, Pool},
     process::resident_bytes,
+    text::Format,
 };
 
 /// As many threads count side by side; more share.

@@ -1,4 +1,6 @@
-//! Prometheus' text format (version 0.0.4).
+//! Prometheus' text format (version 0.0.4) and OpenMetrics (version 1.0.0).
+//!
+//! In OpenMetrics the family of a counter is named without `_total`, so no other family may have that name.
 
 use std::{
     fmt::{Display, Write as _},
@@ -7,13 +9,32 @@ use std::{
 
 use super::{Counter, Histogram, Labelled, Labels};
 
+/// How figures are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format.
+    Prometheus,
+    /// OpenMetrics.
+    OpenMetrics,
+}
+
 /// The text of an answer to a scrape.
-#[derive(Debug, Default)]
-pub(super) struct Text(String);
+#[derive(Debug)]
+pub(super) struct Text {
+    format: Format,
+    text: String,
+}
 
 impl Text {
-    pub(super) fn finish(self) -> String {
-        self.0
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, text: String::new() }
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.line(format_args!("# EOF"));
+        }
+        self.text
     }
 
     /// Writes a number that only rises.
@@ -101,20 +122,32 @@ impl Text {
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}"));
-        self.line(format_args!("# TYPE {name} {kind}"));
+        let family = match self.format {
+            Format::OpenMetrics if kind == "counter" => name.strip_suffix("_total").unwrap_or(name),
+            _ => name,
+        };
+        self.line(format_args!("# HELP {family} {help}"));
+        self.line(format_args!("# TYPE {family} {kind}"));
     }
 
     fn buckets(&mut self, name: &str, labels: &str, histogram: &Histogram) {
         let comma = if labels.is_empty() { "" } else { "," };
         let mut count = 0;
         for (bound, sum) in histogram.cumulative() {
-            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| self.bound(bound));
             self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {sum}"));
             count = sum;
         }
         self.sample(&format!("{name}_sum"), labels, histogram.sum());
         self.sample(&format!("{name}_count"), labels, count);
+    }
+
+    fn bound(&self, bound: f64) -> String {
+        match self.format {
+            Format::Prometheus => bound.to_string(),
+            // It says that they are no integers.
+            Format::OpenMetrics => format!("{bound:?}"),
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
@@ -127,7 +160,7 @@ impl Text {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{line}");
+        let _ = writeln!(self.text, "{line}");
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Error {
 
     #[error("unknown method {method} for service {service}")]
     UnknownMethod { service: String, method: String },
+    #[error("requests are not compressed here: send grpc-encoding identity, or none")]
+    UnsupportedEncoding,
     #[error("Chat needs HTTP/2 end to end: use Subscribe and SendMessage over gRPC-web")]
     BidiNeedsHttp2,
 
@@ -187,6 +189,7 @@ impl Error {
             Self::Draining => (Kind::Unavailable, "DRAINING"),
             Self::StreamBehind => (Kind::Unavailable, "STREAM_BEHIND"),
             Self::UnknownMethod { .. } => (Kind::Unimplemented, "UNKNOWN_METHOD"),
+            Self::UnsupportedEncoding => (Kind::Unimplemented, "UNSUPPORTED_ENCODING"),
             Self::BidiNeedsHttp2 => (Kind::Unimplemented, "BIDI_NEEDS_HTTP2"),
             Self::LogReset => (Kind::Aborted, "LOG_RESET"),
             Self::DeadlineExceeded => (Kind::DeadlineExceeded, "DEADLINE_EXCEEDED"),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{ClientMessageId, Timestamp, UserId};
 
-/// Identifies one open stream of this process, so that its own lines can be kept from it.
+/// Identifies one open stream of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
@@ -42,8 +42,6 @@ impl fmt::Debug for Message {
 pub struct Line {
     /// The message.
     pub message: Message,
-    /// The stream that must not get it: the one that sent it without a client_message_id.
-    pub origin: Option<StreamId>,
 }
 
 /// The last message that a client has. Both fields are checked, so that a log that was restored from a
@@ -73,7 +71,7 @@ mod tests {
             created_at: Timestamp::from_seconds(1),
             client_message_id: None,
         };
-        let line = Line { message, origin: None };
+        let line = Line { message };
         let password = Password::parse("cAnary-Passw0rd!").unwrap();
         let room = RoomPassword::parse("cAnary".to_owned()).unwrap();
         let shown = format!("{body:?} {line:?} {password:?} {room:?}");

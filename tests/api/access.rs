@@ -21,8 +21,13 @@ on_each_database! {
 }
 
 /// The paths of REST that take a user token.
-const REST: [(&str, &str); 4] =
-    [("GET", "/account"), ("DELETE", "/account"), ("PUT", "/account/password"), ("POST", "/logout")];
+const REST: [(&str, &str); 5] = [
+    ("GET", "/account"),
+    ("DELETE", "/account"),
+    ("POST", "/account/delete"),
+    ("PUT", "/account/password"),
+    ("POST", "/logout"),
+];
 
 /// Good tokens of each kind, and some that were good once.
 struct Tokens {

@@ -13,6 +13,7 @@ use crate::harness::{
 
 on_each_database! {
     what_is_exported_is_what_the_document_lists,
+    the_figures_come_in_openmetrics_too_and_no_two_names_clash,
     what_is_done_is_counted,
     whatever_begins_is_counted_at_its_end,
     refusals_of_http_itself_are_counted,
@@ -136,6 +137,34 @@ async fn what_is_exported_is_what_the_document_lists(database: Database) {
         })
         .collect();
     assert_eq!(exported, listed);
+}
+
+/// In OpenMetrics the family of a counter is named without `_total`, and of its samples each with it.
+async fn the_figures_come_in_openmetrics_too_and_no_two_names_clash(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[]).await;
+    let plain = get(server.address(), Version::H1, &[("accept", "text/plain")]).await;
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+    let answer = get(server.address(), Version::H1, &[("accept", accept)]).await;
+    assert_eq!(answer.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(answer.text().ends_with("\n# EOF\n"), "{}", answer.text());
+    let families = |text: &str| -> Vec<(String, String)> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    };
+    let expected: Vec<_> = families(plain.text())
+        .into_iter()
+        .map(|(name, kind)| match kind.as_str() {
+            "counter" => (name.strip_suffix("_total").expect("a counter's suffix").to_owned(), kind),
+            _ => (name, kind),
+        })
+        .collect();
+    let told = families(answer.text());
+    assert_eq!(told, expected);
+    let names: BTreeSet<_> = told.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), told.len(), "two families have one name");
+    let reserved = ["_total", "_created", "_count", "_sum", "_bucket"];
+    assert!(!names.iter().any(|name| reserved.iter().any(|suffix| name.ends_with(suffix))), "{names:?}");
 }
 
 async fn what_is_done_is_counted(database: Database) {
@@ -297,7 +326,7 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
         ("via", "1.1 proxy"),
         ("x-real-ip", "127.0.0.1"),
         ("cf-connecting-ip", "127.0.0.1"),
-        ("host", "evil.example"),
+        ("host", "rebind.attacker.test"),
         ("host", "127.0.0.1.evil.example"),
     ] {
         let answer = get(server.address(), Version::H1, &[not_from_here]).await;
@@ -312,14 +341,18 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
     for (header, status, reason) in [
         (("x-none", ""), 401, "TOKEN_MISSING"),
         (("authorization", "Bearer cAnary-metric"), 401, "TOKEN_INVALID"),
-        (("authorization", "cAnary-metrics"), 401, "TOKEN_INVALID"),
+        (("authorization", "cAnary-metrics"), 401, "TOKEN_MISSING"),
+        (("authorization", "Basic cAnary-metrics"), 401, "TOKEN_MISSING"),
     ] {
         let answer = get(server.address(), Version::H2, &[header]).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (status, &reason.into()));
     }
-    let answer = get(server.address(), Version::H2, &[("authorization", "Bearer cAnary-metrics")]).await;
-    assert_eq!(answer.status, 200);
-    assert!(!answer.text().contains("cAnary"));
+    for shown in ["Bearer cAnary-metrics", "bearer  cAnary-metrics"] {
+        let headers = [("authorization", "Basic cHJveHk="), ("authorization", shown)];
+        let answer = get(server.address(), Version::H2, &headers).await;
+        assert_eq!(answer.status, 200);
+        assert!(!answer.text().contains("cAnary"));
+    }
 }
 
 /// Returns the address that the figures have to themselves, as the log says it.

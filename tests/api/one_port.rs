@@ -37,9 +37,13 @@ async fn text_clients_are_answered_in_text_whatever_they_accept(database: Databa
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let dialect = Dialect::WebText;
-    for accept in
-        [None, Some("*/*"), Some("application/grpc-web-text"), Some("application/grpc-web-text+proto")]
-    {
+    for accept in [
+        None,
+        Some(""),
+        Some("*/*"),
+        Some("application/grpc-web-text"),
+        Some("application/grpc-web-text+proto"),
+    ] {
         let mut headers = vec![("content-type", "application/grpc-web-text"), ("token", user.token())];
         headers.extend(accept.map(|accept| ("accept", accept)));
         for version in [Version::H1, Version::H2] {
@@ -240,7 +244,7 @@ async fn probes_answer(database: Database) {
         }
     }
     let mut connection = Connection::open(app.address(), Version::H2).await;
-    for service in ["", "grpcchatter.v1.ChatService"] {
+    for service in ["", "grpcchatter.v1.ChatService", "proto.GRPCChatter"] {
         let check = service.to_owned();
         let answer = Dialect::Native.call(&mut connection, "/grpc.health.v1.Health/Check", &[], &check).await;
         assert_eq!(answer.unwrap()[0].as_ref(), b"\x08\x01", "SERVING");

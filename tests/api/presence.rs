@@ -16,6 +16,7 @@ use crate::harness::{
 on_each_database! {
     everybody_present_is_listed_once_and_the_caller_too,
     joining_is_being_present,
+    the_first_list_has_everybody_and_none_of_it_is_told_again,
     coming_and_going_are_told,
     whoever_comes_back_within_the_grace_never_left,
     leaving_is_told_at_once,
@@ -79,6 +80,36 @@ async fn joining_is_being_present(database: Database) {
     let (owner, room) = owner_and_room(&app).await;
     let member = owner.join(&room).await;
     assert_eq!(names(&member).await, [owner.name.clone()], "for thirty seconds, without a stream");
+}
+
+/// However soon after one another they come.
+async fn the_first_list_has_everybody_and_none_of_it_is_told_again(database: Database) {
+    let app = TestApp::start(&database).await;
+    let (owner, room) = owner_and_room(&app).await;
+    let (guest, other, last) = (app.user().await, app.user().await, app.user().await);
+    let member = owner.join(&room).await;
+    let (visitor, third) = (guest.join(&room).await, other.join(&room).await);
+    for caller in [&member, &visitor, &third] {
+        for dialect in Dialect::ALL {
+            let mut watching = caller.speaking(dialect).subscribe(None).await.unwrap();
+            let first = watching.find(|event| match event {
+                Event::Presence(presence) => Some(presence),
+                _ => None,
+            });
+            let first = first.await;
+            let names: BTreeSet<_> = first.users.into_iter().map(|user| user.user_name).collect();
+            let expected = [&owner, &guest, &other].map(|user| user.name.clone());
+            assert_eq!((names, first.user_count), (BTreeSet::from(expected), 3));
+        }
+    }
+    let mut watching = third.subscribe(None).await.unwrap();
+    last.join(&room).await;
+    let change = watching.find(|event| match event {
+        Event::PresenceChange(change) => Some(change),
+        _ => None,
+    });
+    let came: Vec<_> = change.await.came.into_iter().map(|user| user.user_name).collect();
+    assert_eq!(came, [last.name.clone()]);
 }
 
 async fn coming_and_going_are_told(database: Database) {

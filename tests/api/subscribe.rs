@@ -109,7 +109,8 @@ async fn it_begins_with_the_newest_that_were_asked_for(database: Database) {
     for number in 0..250 {
         member.say(&number.to_string()).await;
     }
-    for (last, first_seq) in [(0, None), (1, Some(250)), (10, Some(241)), (200, Some(51))] {
+    for (last, first_seq) in [(0, None), (1, Some(250)), (10, Some(241)), (200, Some(51)), (1_000, Some(51))]
+    {
         let mut subscription = member.subscribe(Some(Start::Last(last))).await.unwrap();
         let seqs = caught_up(&mut subscription).await;
         assert_eq!(seqs, first_seq.map_or(vec![], |first| (first..=250).collect()), "the last {last}");

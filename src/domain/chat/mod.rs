@@ -72,7 +72,7 @@ pub enum Begin {
     /// With what is said from now on.
     Now,
     /// With so many of the newest messages.
-    Last(i64),
+    Last(usize),
     /// After the last message that the client has.
     Resume(ResumePoint),
 }
@@ -107,7 +107,8 @@ impl Chat {
         let body = MessageBody::parse(body, self.max_message_size, client_message_id.as_ref())?;
         self.guard.message(identity.user)?;
         let (reply, answer) = oneshot::channel();
-        let draft = Draft { identity, body, client_message_id, origin: None };
+        let message_id = self.hub.message_id();
+        let draft = Draft { identity, body, client_message_id, message_id };
         self.log.submit(
             draft,
             Box::new(move |receipt| {
@@ -252,7 +253,9 @@ impl Chat {
     async fn start(&self, room: RoomId, begin: Begin, standing: &Standing) -> Result<(Start, bool)> {
         let point = match begin {
             Begin::Now => return Ok((Start::Now, false)),
-            Begin::Last(count) => return Ok((Start::Last(count), false)),
+            Begin::Last(count) => {
+                return Ok((Start::Last(i64::try_from(count).unwrap_or(i64::MAX)), false));
+            }
             Begin::Resume(point) => point,
         };
         let continues = match point.message_id {

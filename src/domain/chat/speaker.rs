@@ -2,20 +2,23 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::Chat;
 use crate::{
     audit,
-    hub::{Chunk, Cursor, Event, Feed, Place, Room, frame_event},
-    model::{ChatIdentity, ClientMessageId, Error, Line, MessageBody, Payer, Result},
+    hub::{Cursor, Event, Feed, Place, Room, frame, frame_event},
+    model::{ChatIdentity, ClientMessageId, Error, MessageBody, Payer, Result},
     store::{Draft, Receipt},
 };
 
-/// So many messages with a client_message_id may wait for their answer on one stream.
+/// So many messages with a client_message_id may wait for their answer on one stream: until its frame is put into the
+/// stream.
 const UNANSWERED_NAMED: usize = 64;
 
-/// So many messages without one may, from clients that know no answers.
+/// So many messages without one may wait for storage, from clients that know no answers.
 const UNANSWERED_NAMELESS: usize = 1_024;
 
 /// And so many bytes of them.
@@ -40,6 +43,14 @@ struct Outlet {
     waiting: Mutex<Waiting>,
 }
 
+/// A message that was handed to the log.
+struct Said {
+    message_id: Uuid,
+    client_message_id: Option<ClientMessageId>,
+    bytes: usize,
+}
+
+/// What the log has not answered yet.
 #[derive(Default)]
 struct Waiting {
     named: usize,
@@ -94,15 +105,17 @@ impl Speaker {
         let client_message_id = ClientMessageId::parse(client_message_id)?;
         let body = MessageBody::parse(body, self.chat.max_message_size, client_message_id.as_ref())?;
         self.chat.guard.message(self.identity.user)?;
-        let bytes = body.len();
-        let origin = client_message_id.is_none().then_some(self.outlet.place.stream());
-        self.outlet.waiting.lock().begin(client_message_id.is_some(), bytes)?;
+        let (message_id, bytes) = (self.chat.hub.message_id(), body.len());
+        let said = Said { message_id, client_message_id: client_message_id.clone(), bytes };
+        let named = client_message_id.is_some();
+        self.outlet.begin(&said)?;
         let outlet = Arc::clone(&self.outlet);
-        let id = client_message_id.clone();
-        let draft = Draft { identity: Arc::clone(&self.identity), body, client_message_id, origin };
-        let reply = Box::new(move |receipt| outlet.answer(id, bytes, receipt));
-        let named = draft.client_message_id.is_some();
-        self.chat.log.submit(draft, reply).inspect_err(|_| self.outlet.waiting.lock().done(named, bytes))
+        let reply = Box::new(move |receipt| outlet.answer(&said, receipt));
+        let draft = Draft { identity: Arc::clone(&self.identity), body, client_message_id, message_id };
+        self.chat.log.submit(draft, reply).inspect_err(|_| {
+            self.outlet.room.withdraw(self.outlet.place, message_id);
+            self.outlet.waiting.lock().done(named, bytes);
+        })
     }
 
     /// Says that nothing more is said: the stream ends with OK once all of it is stored and answered. For an old
@@ -129,53 +142,66 @@ impl Speaker {
 }
 
 impl Outlet {
-    fn answer(&self, id: Option<ClientMessageId>, bytes: usize, receipt: Result<Receipt>) {
-        let named = id.is_some();
+    /// Begins to wait for the log's answer. It must be known whose the message is before the log has it: anybody may
+    /// publish it from then on.
+    fn begin(&self, said: &Said) -> Result<()> {
+        if said.client_message_id.is_none() {
+            self.waiting.lock().begin_nameless(said.bytes)?;
+            self.room.leave_out(self.place, said.message_id);
+            return Ok(());
+        }
+        if !self.room.await_answer(self.place, said.message_id, UNANSWERED_NAMED) {
+            return Err(Error::TooManyUnanswered { limit: UNANSWERED_NAMED });
+        }
+        self.waiting.lock().named += 1;
+        Ok(())
+    }
+
+    fn answer(&self, said: &Said, receipt: Result<Receipt>) {
         let stored = receipt.as_ref().map_or(0, |receipt| receipt.message.seq);
-        match (receipt, id) {
+        match (receipt, &said.client_message_id) {
             // What is new, the log tells, with its id: to this stream too.
-            (Ok(receipt), Some(_)) if receipt.duplicate => self.repeat(receipt),
+            (Ok(receipt), Some(_)) if receipt.duplicate => self.repeat(said.message_id, &receipt),
             (Ok(_), _) => {}
-            (Err(error), Some(id)) => self.reject(id.as_str(), error),
+            (Err(error), Some(id)) => {
+                self.room.answer(self.place, said.message_id, self.rejection(id.as_str(), error));
+            }
             (Err(error), None) => self.room.end(self.place, error),
         }
         let mut waiting = self.waiting.lock();
-        waiting.done(named, bytes);
+        waiting.done(said.client_message_id.is_some(), said.bytes);
         waiting.last_seq = waiting.last_seq.max(stored);
         if waiting.finishing && waiting.is_idle() {
             self.room.end_after(self.place, waiting.last_seq);
         }
     }
 
-    fn repeat(&self, receipt: Receipt) {
-        let line = Line { message: receipt.message, origin: None };
-        for chunk in Chunk::cut(std::slice::from_ref(&line), Feed::Chat, self.room.framing()) {
-            let seq = line.message.seq;
-            self.room.repeat(self.place, seq, chunk.from_seq(seq, self.place.stream()));
-        }
+    fn repeat(&self, message_id: Uuid, receipt: &Receipt) {
+        let (message, framing) = (&receipt.message, self.room.framing());
+        let mut frames = BytesMut::with_capacity(256);
+        frame(&mut frames, |bytes| (framing.message)(Feed::Chat, message, bytes));
+        self.room.repeat(self.place, message_id, (message.seq, message.message_id), frames.freeze());
     }
 
+    /// Rejects a message that the log was not handed.
     fn reject(&self, client_message_id: &str, error: Error) {
+        self.room.send(self.place, self.rejection(client_message_id, error));
+    }
+
+    fn rejection(&self, client_message_id: &str, error: Error) -> Bytes {
         let echoed = &client_message_id[..client_message_id.floor_char_boundary(ECHOED_BYTES)];
         let event = Event::Rejected { client_message_id: echoed.to_owned(), error };
-        self.room.send(self.place, frame_event(&event, self.room.framing()));
+        frame_event(&event, self.room.framing())
     }
 }
 
 impl Waiting {
-    fn begin(&mut self, named: bool, bytes: usize) -> Result<()> {
-        if named {
-            if self.named >= UNANSWERED_NAMED {
-                return Err(Error::TooManyUnanswered { limit: UNANSWERED_NAMED });
-            }
-            self.named += 1;
-        } else {
-            if self.nameless >= UNANSWERED_NAMELESS || self.nameless_bytes + bytes > UNANSWERED_BYTES {
-                return Err(Error::TooManyUnanswered { limit: UNANSWERED_NAMELESS });
-            }
-            self.nameless += 1;
-            self.nameless_bytes += bytes;
+    fn begin_nameless(&mut self, bytes: usize) -> Result<()> {
+        if self.nameless >= UNANSWERED_NAMELESS || self.nameless_bytes + bytes > UNANSWERED_BYTES {
+            return Err(Error::TooManyUnanswered { limit: UNANSWERED_NAMELESS });
         }
+        self.nameless += 1;
+        self.nameless_bytes += bytes;
         Ok(())
     }
 

@@ -75,11 +75,14 @@ pub(super) fn ttl(ttl: Option<prost_types::Duration>) -> Result<Option<Duration>
 
 /// Reads a page size: nothing set is `default`, more than `most` is `most`.
 pub(super) fn page_size(size: i32, default: usize, most: usize) -> Result<usize> {
-    match usize::try_from(size) {
-        Ok(0) => Ok(default),
-        Ok(size) => Ok(size.min(most)),
-        Err(_) => Err(Error::InvalidField { field: "page_size", problem: "a page size is not negative" }),
-    }
+    let problem = "a page size is not negative";
+    let size = at_most(size, most, Error::InvalidField { field: "page_size", problem })?;
+    Ok(if size == 0 { default } else { size })
+}
+
+/// Reads how many of something are asked for: more than `most` is `most`.
+pub(super) fn at_most(count: i32, most: usize, negative: Error) -> Result<usize> {
+    usize::try_from(count).map(|count| count.min(most)).map_err(|_| negative)
 }
 
 pub(super) fn resume_point(point: v1::ResumePoint) -> Result<ResumePoint> {

@@ -4,6 +4,7 @@ pub(super) mod convert;
 mod deadline;
 mod feed;
 pub(super) mod frames;
+mod reflection;
 mod service;
 mod side_requests;
 mod side_stream;
@@ -15,10 +16,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use grpcchatter_proto::{DESCRIPTORS, v1::chat_service_server::ChatServiceServer};
+use grpcchatter_proto::v1::chat_service_server::ChatServiceServer;
 use http::{Request, Response, Uri};
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Status, server::NamedService};
+use tonic::{Code, Status};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
@@ -38,7 +39,7 @@ use super::{
     figures::OpenStream,
     patience::Streaming,
     refusal,
-    route::{Call, Dialect, Method, Route},
+    route::{Call, Dialect, LEGACY_SERVICE, Method, Route, SERVICE},
 };
 use crate::{
     domain::{Budget, Rooms, chat::Chat, payer},
@@ -62,7 +63,6 @@ struct Services {
     chat: ChatServiceServer<Service>,
     health: Erased,
     reflection: Erased,
-    reflection_alpha: Erased,
     budget: Budget,
 }
 
@@ -74,7 +74,7 @@ impl Health {
     /// Says whether the services are up.
     pub async fn set(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", <ChatServiceServer<Service> as NamedService>::NAME] {
+        for service in ["", SERVICE, LEGACY_SERVICE] {
             self.0.set_service_status(service, status).await;
         }
     }
@@ -85,22 +85,12 @@ impl Grpc {
     /// `budget`.
     pub(super) fn new(rooms: Rooms, chat: Chat, budget: Budget) -> (Self, Health) {
         let (reporter, health) = tonic_health::server::health_reporter();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
         let chat =
             ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
         let services = Services {
             chat,
             health: BoxCloneSyncService::new(health.max_decoding_message_size(MAX_SIDE_REQUEST_BYTES)),
-            reflection: BoxCloneSyncService::new(
-                reflection().build_v1().expect("the descriptors are the compiler's own"),
-            ),
-            reflection_alpha: BoxCloneSyncService::new(
-                reflection().build_v1alpha().expect("the descriptors are the compiler's own"),
-            ),
+            reflection: BoxCloneSyncService::new(reflection::service()),
             budget,
         };
         (Self(Arc::new(services)), Health(reporter))
@@ -123,8 +113,10 @@ impl Grpc {
         let answering = async {
             match method {
                 Method::HealthCheck | Method::HealthWatch => translate(serve(&self.0.health, request).await),
-                Method::Reflection => translate(serve(&self.0.reflection, request).await),
-                Method::ReflectionAlpha => translate(serve(&self.0.reflection_alpha, request).await),
+                Method::Reflection | Method::ReflectionAlpha => {
+                    *request.uri_mut() = canonical(method);
+                    translate(serve(&self.0.reflection, request).await)
+                }
                 _ => {
                     if legacy {
                         request.extensions_mut().insert(Legacy);
@@ -224,9 +216,7 @@ fn from_tonic(status: &Status) -> Error {
                 problem: "the request is not the protobuf message that it should be",
             }
         }
-        Code::Unimplemented => {
-            Error::InvalidField { field: "grpc-encoding", problem: "requests are not compressed here" }
-        }
+        Code::Unimplemented => Error::UnsupportedEncoding,
         Code::Cancelled => Error::InvalidField { field: "request", problem: "the request broke off" },
         _ => {
             tracing::error!(%status, "tonic refused a call in a way that is not expected");

@@ -331,8 +331,10 @@ fn begin(request: v1::SubscribeRequest) -> Result<Begin> {
     match request.start {
         None => Ok(Begin::Now),
         Some(Start::After(point)) => Ok(Begin::Resume(convert::resume_point(point)?)),
-        Some(Start::Last(count @ 0..=200)) => Ok(Begin::Last(count.into())),
-        Some(Start::Last(_)) => Err(Error::InvalidField { field: "last", problem: "last is 0 to 200" }),
+        Some(Start::Last(count)) => {
+            let negative = Error::InvalidField { field: "last", problem: "last is not negative" };
+            convert::at_most(count, chat::MOST_LISTED, negative).map(Begin::Last)
+        }
     }
 }
 

@@ -65,8 +65,8 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Ends the request when the stream does: the task behind reflection waits for more of it, and holds the stream open
-    /// for as long. And has what is asked in it paid for.
+    /// Ends the request when the stream does, whose answers last as long as there is more of it; and has what is asked in it
+    /// paid for.
     pub(super) fn bound(&self, request: Body, paying: Paying) -> Body {
         let over = self.over.token().clone().cancelled_owned();
         Body::new(SideRequests::new(request, over, paying, self.refused.clone()))

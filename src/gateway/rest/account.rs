@@ -80,6 +80,7 @@ pub(super) async fn register(
 #[utoipa::path(
     get,
     path = "/account",
+    operation_id = "show_account",
     responses(
         (status = 200, description = "the account", body = answer::AccountAnswer),
     ),
@@ -118,6 +119,7 @@ pub(super) async fn change_password(
 #[utoipa::path(
     delete,
     path = "/account",
+    operation_id = "delete_account",
     request_body = OwnPassword,
     responses(
         (status = 204, description = "done"),
@@ -127,6 +129,28 @@ pub(super) async fn change_password(
     security(("user" = []))
 )]
 pub(super) async fn delete(
+    rest: State<Rest>,
+    address: ClientAddress,
+    caller: UserIdentity,
+    fields: Fields,
+) -> Response {
+    delete_by_post(rest, address, caller, fields).await
+}
+
+/// Does the same, for callers whose DELETE has no body
+#[utoipa::path(
+    post,
+    path = "/account/delete",
+    operation_id = "delete_account_by_post",
+    request_body = OwnPassword,
+    responses(
+        (status = 204, description = "done"),
+        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 409, description = "the account still owns rooms", body = super::openapi::Refusal),
+    ),
+    security(("user" = []))
+)]
+pub(super) async fn delete_by_post(
     State(rest): State<Rest>,
     ClientAddress(address): ClientAddress,
     caller: UserIdentity,

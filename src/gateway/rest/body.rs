@@ -8,10 +8,14 @@ use axum::{
     extract::{FromRequest, Request},
     response::Response,
 };
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING},
+};
 use http_body_util::LengthLimitError;
 use serde_json::Value;
 
-use super::super::status::refuse;
+use super::super::status::{refuse, refuse_plainly};
 use crate::model::{Error, Result};
 
 /// The largest body, in bytes.
@@ -52,6 +56,9 @@ impl<S: Sync> FromRequest<S> for Fields {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        if is_encoded(request.headers()) {
+            return Err(refuse_encoding());
+        }
         let too_large = Error::TooLarge { limit: MAX_BYTES };
         let read = match to_bytes(request.into_body(), MAX_BYTES).await {
             Ok(bytes) => Self::parse(&bytes),
@@ -60,6 +67,19 @@ impl<S: Sync> FromRequest<S> for Fields {
         };
         read.map_err(|error| refuse(&error))
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !matches!(encoding.as_bytes().trim_ascii(), b"" | b"identity"))
+}
+
+/// Says which encoding would do (RFC 9110, 15.5.16).
+fn refuse_encoding() -> Response {
+    let sentence = "bodies are not compressed here: see Accept-Encoding";
+    let mut response = refuse_plainly(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence, "UNSUPPORTED_ENCODING");
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
 }
 
 fn is_too_long(error: &axum::Error) -> bool {

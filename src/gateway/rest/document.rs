@@ -7,6 +7,8 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
+use crate::gateway::negotiation::Accepted;
+
 /// A text and its encodings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Document {
@@ -47,30 +49,27 @@ impl Document {
         response
     }
 
+    /// Returns the encoding that the caller likes best, the smallest of those that they like alike (RFC 9110, 12.5.3). Where
+    /// they take none of them, not even the text itself, that is sent all the same.
     fn chosen(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
-        [("br", self.brotli), ("gzip", self.gzip)]
+        let Some(accepted) = Accepted::of(headers, ACCEPT_ENCODING) else { return (None, self.plain) };
+        let weight = |encoding: Option<&str>| match encoding {
+            Some("gzip") => accepted.weight(&["gzip", "x-gzip", "*"]).unwrap_or(0),
+            Some(encoding) => accepted.weight(&[encoding, "*"]).unwrap_or(0),
+            // It is taken unless it is refused, and liked least where it is not named.
+            None => accepted
+                .weight(&["identity"])
+                .or_else(|| accepted.weight(&["*"]).map(|any| any.min(1)))
+                .unwrap_or(1),
+        };
+        [(Some("br"), self.brotli), (Some("gzip"), self.gzip), (None, Some(self.plain))]
             .into_iter()
-            .filter_map(|(encoding, bytes)| Some((encoding, bytes?)))
-            .find(|(encoding, _)| takes(headers, encoding))
-            .map_or((None, self.plain), |(encoding, bytes)| (Some(encoding), bytes))
+            .filter_map(|(encoding, bytes)| Some((weight(encoding), encoding, bytes?)))
+            .filter(|(weight, ..)| *weight > 0)
+            // The first of several.
+            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .map_or((None, self.plain), |(_, encoding, bytes)| (encoding, bytes))
     }
-}
-
-/// Says whether the caller takes an encoding: it names it, or `*`, and not with `q=0` (RFC 9110, 12.5.3).
-fn takes(headers: &HeaderMap, encoding: &str) -> bool {
-    let weight = |wanted: &str| {
-        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).find_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            if !parts.next()?.eq_ignore_ascii_case(wanted) {
-                return None;
-            }
-            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-            // What cannot be read is not taken.
-            Some(weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
-        })
-    };
-    weight(encoding).or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
 }
 
 /// Says whether the caller has it: tags are compared weakly (RFC 9110, 13.1.2).
@@ -120,6 +119,16 @@ mod tests {
             ("identity", ""),
             ("zstd", ""),
             ("br;q=x", ""),
+            ("br;q=0.5, gzip", "gzip"),
+            ("br;q=0.5, gzip;q=0.5", "br"),
+            ("x-gzip", "gzip"),
+            ("identity, gzip;q=0.5", ""),
+            ("identity;q=0.4, gzip;q=0.5", "gzip"),
+            ("identity;q=0, gzip;q=0.001", "gzip"),
+            ("gzip;q=0.001", "gzip"),
+            ("identity;q=0, *", "br"),
+            ("identity;q=0, zstd", ""),
+            ("*;q=0.1, gzip;q=0", "br"),
             ("", ""),
             ("brx", ""),
         ] {

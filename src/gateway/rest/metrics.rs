@@ -14,10 +14,12 @@ use super::Rest;
 use crate::{
     gateway::{
         ClientAddress,
+        auth::bearers,
         connection::Peer,
+        negotiation::Accepted,
         status::{refuse, refuse_plainly},
     },
-    metrics::{self, Levels},
+    metrics::{self, Format, Levels},
     model::Error,
 };
 
@@ -35,7 +37,7 @@ impl MetricsToken {
     }
 
     /// Compares digests, so that the time it takes says nothing about the text.
-    fn is(&self, shown: &str) -> bool {
+    fn is(&self, shown: &[u8]) -> bool {
         Sha256::digest(&self.0) == Sha256::digest(shown)
     }
 }
@@ -50,8 +52,11 @@ impl fmt::Debug for MetricsToken {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     responses(
-        (status = 200, description = "Prometheus' text format", content_type = "text/plain"),
+        (status = 200, description = "OpenMetrics where it is asked for, else Prometheus' text format", content(
+            (String = "text/plain"), (String = "application/openmetrics-text"),
+        )),
         (status = 401, description = "METRICS_TOKEN is set, and this is not it", body = super::openapi::Refusal),
         (status = 403, description = "METRICS_TOKEN is not set, and this is not the same machine", body = super::openapi::Refusal),
         (status = 404, description = "METRICS_ADDRESS is set: they are there", body = super::openapi::Refusal),
@@ -68,11 +73,12 @@ pub(super) async fn show(
     let peer = peer.map_or(claimed, |Extension(peer)| peer.address);
     match &rest.metrics_token {
         Some(token) => {
-            let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            match shown.map(|shown| shown.strip_prefix("Bearer ").is_some_and(|shown| token.is(shown))) {
-                None => return refuse(&Error::TokenMissing),
-                Some(false) => return refuse(&Error::TokenInvalid),
-                Some(true) => {}
+            let mut shown = bearers(&headers).filter(|shown| !shown.is_empty()).peekable();
+            if shown.peek().is_none() {
+                return refuse(&Error::TokenMissing);
+            }
+            if !shown.all(|shown| token.is(shown)) {
+                return refuse(&Error::TokenInvalid);
             }
         }
         None if !is_local(peer, sent_to(&uri, &headers), &headers) => {
@@ -84,8 +90,27 @@ pub(super) async fn show(
         }
         None => {}
     }
-    let content_type = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-    ([content_type], metrics::write((rest.gauges)())).into_response()
+    let format = format(&headers);
+    let content_type = match format {
+        Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    };
+    let head = [(header::CONTENT_TYPE, content_type), (header::VARY, "accept")];
+    (head, metrics::write((rest.gauges)(), format)).into_response()
+}
+
+/// Returns the format that the caller likes better: OpenMetrics only for who names it.
+fn format(headers: &HeaderMap) -> Format {
+    let accepted = Accepted::of(headers, header::ACCEPT);
+    let openmetrics = |accepted: &Accepted| {
+        let weight = accepted.weight(&["application/openmetrics-text"]).unwrap_or(0);
+        weight > 0 && weight >= accepted.media_type("text/plain")
+    };
+    if accepted.is_some_and(|accepted| openmetrics(&accepted)) {
+        Format::OpenMetrics
+    } else {
+        Format::Prometheus
+    }
 }
 
 /// What proxies add, some by default and some where they are told to, beside all that begins with `x-forwarded-`.
@@ -130,6 +155,25 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn openmetrics_is_for_who_asks_for_it() {
+        for (accept, expected) in [
+            ("", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("text/plain", Format::Prometheus),
+            ("application/openmetrics-text;q=0", Format::Prometheus),
+            ("application/openmetrics-text;q=0.1, text/plain", Format::Prometheus),
+            ("application/openmetrics-text; version=1.0.0", Format::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(format(&headers), expected, "{accept}");
+        }
+    }
 
     #[test]
     fn the_figures_are_told_to_this_machine_alone() {

@@ -54,6 +54,7 @@ pub(super) fn router(rest: Rest) -> Router {
         .route("/refresh", post(session::refresh))
         .route("/logout", post(session::log_out))
         .route("/account", get(account::show).delete(account::delete))
+        .route("/account/delete", post(account::delete_by_post))
         .route("/account/password", put(account::change_password))
         .route("/livez", get(probe::live))
         .route("/readyz", get(probe::ready))

@@ -30,6 +30,7 @@ use super::{account, answer, metrics, probe, session};
         session::log_out,
         account::show,
         account::delete,
+        account::delete_by_post,
         account::change_password,
         probe::live,
         probe::ready,

@@ -20,7 +20,7 @@ pub(super) use era::Eras;
 pub use streams::{Attach, Attached, Place, Start};
 
 use super::{
-    Chunk, Event, Feed, Framing, Person,
+    Change, Chunk, Event, Feed, Framing, Person,
     presence::Presence,
     shard::{Part, Shard, give_back},
     sync::Mutex,
@@ -281,10 +281,22 @@ impl Room {
         let change = presence.settle(now);
         let again = presence.is_settling();
         drop(presence);
-        if let Some((change, newcomer)) = change {
-            self.push_event(&state, &Event::PresenceChange(change), newcomer);
-        }
+        self.tell_change(&state, change);
         again
+    }
+
+    /// The same before a stream opens, unless that many are here that they are counted and not named.
+    fn settle_for_newcomer(self: &Arc<Self>, state: &State) {
+        let mut presence = self.presence.lock();
+        let change = if presence.is_named() { presence.settle(Instant::now()) } else { None };
+        drop(presence);
+        self.tell_change(state, change);
+    }
+
+    fn tell_change(self: &Arc<Self>, state: &State, change: Option<(Change, Option<StreamId>)>) {
+        if let Some((change, newcomer)) = change {
+            self.push_event(state, &Event::PresenceChange(change), newcomer);
+        }
     }
 
     /// Returns who is present as it was told last, and the number of that telling.

@@ -3,13 +3,15 @@
 use std::{sync::Arc, task::Waker};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::Room;
 use crate::{
     faults::{self, Fault},
     hub::{
         Connection, Cursor, Event, Feed, Hub, Permit, Person, frame_event,
-        shard::{Aside, End, Slot},
+        own::Own,
+        shard::{Alone, Aside, End, Slot},
     },
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
 };
@@ -87,9 +89,11 @@ impl Room {
         let Some(next_seq) = state.next_seq.filter(|_| !state.closed) else { return Err(attach) };
         let user = attach.identity.user;
         let name = attach.identity.user_name.shared();
+        // Who came before is told before: the first list is the present, and none of it is told as a change after it.
+        self.settle_for_newcomer(&state);
         let mut presence = self.presence.lock();
         let person = presence.open(user, &name, attach.stream, now);
-        let told = presence.told();
+        let (told, count) = (presence.told(), presence.count());
         drop(presence);
         match attach.feed {
             Feed::Subscribe => state.subscribers += 1,
@@ -121,6 +125,7 @@ impl Room {
             permit: Some(attach.permit),
             waker: None,
             aside: Aside::default(),
+            own: Own::default(),
             end: None,
             heartbeat: attach.heartbeat,
             is_heartbeat_due: false,
@@ -130,7 +135,7 @@ impl Room {
         });
         drop(part);
         drop(state);
-        let people = told.told_to(user, &person);
+        let people = (told.told_to(user, &person).0, count);
         let place = Place { shard: attach.shard, key, stream: attach.stream };
         let cursor = Cursor::new(
             hub.clone(),
@@ -250,12 +255,37 @@ impl Room {
 
     /// Sends frames to one stream alone.
     pub fn send(&self, place: Place, frames: Bytes) {
-        self.tell_slot(place, |slot| slot.put_aside(None, frames));
+        self.tell_slot(place, |slot| slot.put_aside(Alone { frames, repeats: None, answers: None }));
     }
 
-    /// Sends message `seq` to one stream again, unless the log is about to tell it.
-    pub fn repeat(&self, place: Place, seq: i64, frames: Bytes) {
-        self.tell_slot(place, |slot| slot.put_aside(Some(seq), frames));
+    /// Has a message of a stream's own answered by the frame that tells it. Says no where `most` are unanswered already.
+    pub fn await_answer(&self, place: Place, message: Uuid, most: usize) -> bool {
+        self.with_slot(place, |slot| slot.own.await_answer(message, most)).unwrap_or_default()
+    }
+
+    /// Gives up that a message of a stream's own is answered.
+    pub fn withdraw(&self, place: Place, message: Uuid) {
+        self.with_slot(place, |slot| slot.own.answered(message));
+    }
+
+    /// Keeps a message of a stream's own from it.
+    pub fn leave_out(&self, place: Place, message: Uuid) {
+        self.tell_slot(place, |slot| slot.leave_out(message));
+    }
+
+    /// Answers a message of a stream's own by frames that are not the log's.
+    pub fn answer(&self, place: Place, message: Uuid, frames: Bytes) {
+        let alone = Alone { frames, repeats: None, answers: Some(message) };
+        self.tell_slot(place, |slot| slot.put_aside(alone));
+    }
+
+    /// Answers a message that had been stored before, as `stored` at `seq`: by sending that again, unless the log is about
+    /// to tell it.
+    pub fn repeat(&self, place: Place, message: Uuid, (seq, stored): (i64, Uuid), frames: Bytes) {
+        self.tell_slot(place, |slot| {
+            slot.own.is_stored_as(message, stored);
+            slot.put_aside(Alone { frames, repeats: Some(seq), answers: Some(stored) });
+        });
     }
 
     /// Says whether a stream goes on: it is open, and nothing has refused it.
@@ -275,7 +305,7 @@ impl Room {
         }
     }
 
-    fn with_slot<T>(&self, place: Place, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    pub(in crate::hub) fn with_slot<T>(&self, place: Place, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut part = self.parts[place.shard].lock();
         part.slots.get_mut(place.key).filter(|slot| slot.stream == place.stream).map(act)
     }

@@ -11,6 +11,7 @@ use std::{
 
 use sea_orm::{DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use self::{
     doubt::Doubt,
@@ -24,9 +25,7 @@ use super::{
 };
 use crate::{
     faults::{self, Fault},
-    model::{
-        ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, StreamId, Timestamp,
-    },
+    model::{ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, Timestamp},
 };
 
 mod doubt;
@@ -48,8 +47,8 @@ pub struct Draft {
     pub body: MessageBody,
     /// What its author calls it.
     pub client_message_id: Option<ClientMessageId>,
-    /// The stream that must not get it back.
-    pub origin: Option<StreamId>,
+    /// Its id in the log, unless its author has sent it before.
+    pub message_id: Uuid,
 }
 
 /// A message that has its place.
@@ -273,8 +272,8 @@ impl Lane {
             let room = &ground.rooms[&draft.identity.room];
             let lines = fresh.entry(draft.identity.room).or_default();
             let seq = room.last_seq + 1 + i64::try_from(lines.len()).unwrap_or(i64::MAX);
-            let message = self.message(draft, faults::sequence(room.id, seq), now);
-            lines.push(Line { message: message.clone(), origin: draft.origin });
+            let message = draft.message(faults::sequence(room.id, seq), now);
+            lines.push(Line { message: message.clone() });
             done.answers.push((place, Ok(Receipt { message, duplicate: false })));
         }
         if !fresh.is_empty() {
@@ -285,22 +284,24 @@ impl Lane {
         Ok(done)
     }
 
-    fn message(&self, draft: &Draft, seq: i64, now: Timestamp) -> Message {
-        Message {
-            seq,
-            message_id: self.store.clock().uuid(),
-            author: draft.identity.user,
-            user_name: draft.identity.user_name.shared(),
-            body: draft.body.shared(),
-            created_at: now,
-            client_message_id: draft.client_message_id.clone(),
-        }
-    }
-
     async fn begin(&self) -> DbResult<DatabaseTransaction> {
         let mode = (self.store.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         Ok(self.writer.begin(options).await?)
+    }
+}
+
+impl Draft {
+    fn message(&self, seq: i64, now: Timestamp) -> Message {
+        Message {
+            seq,
+            message_id: self.message_id,
+            author: self.identity.user,
+            user_name: self.identity.user_name.shared(),
+            body: self.body.shared(),
+            created_at: now,
+            client_message_id: self.client_message_id.clone(),
+        }
     }
 }
 

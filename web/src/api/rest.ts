@@ -63,7 +63,7 @@ export async function changePassword(token: string, password: string, newPasswor
 }
 
 export async function deleteAccount(token: string, password: string): Promise<void> {
-  await call("DELETE", "/account", { password }, token);
+  await call("POST", "/account/delete", { password }, token);
 }
 
 /** Whether the server answers at all, within `timeout` milliseconds. */

@@ -22,12 +22,13 @@ enum Concerned {
     Stored,
 }
 
-const SHARED: [(&str, &str, Concerned); 10] = [
+const SHARED: [(&str, &str, Concerned); 11] = [
     ("400", "the request is not what it should be", Concerned::All),
     ("401", "the token is missing or no good", Concerned::WithToken),
     ("403", "a page of another site may not do this", Concerned::Changing),
     ("408", "it took too long", Concerned::All),
     ("413", "the body is larger than 16 KiB", Concerned::All),
+    ("415", "the body is compressed", Concerned::WithBody),
     ("500", "a fault of the server; the log says more, under the answer's x-request-id", Concerned::All),
     ("503", "not now: Retry-After says when", Concerned::Stored),
     ("504", "the body did not arrive in time", Concerned::WithBody),

@@ -10,7 +10,7 @@
 //! let client = Client::new_at("http://localhost:8080")?;
 //! client.login("walker1", "Secret-1!").await?;
 //!
-//! let room = client.join_chat_room("aB3xYz", "edelweiss").await?;
+//! let room = client.join("aB3xYz", "edelweiss").await?;
 //! let mut events = room.events();
 //! room.send("good morning").await?;
 //! while let Some(event) = events.recv().await {
@@ -45,6 +45,7 @@
 //! - `blocking`: the module `blocking`, the same calls for programs without an async runtime.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answer;
 mod backoff;
 #[cfg(feature = "blocking")]
 #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
@@ -56,8 +57,9 @@ mod event;
 mod feed;
 mod membership;
 mod model;
+mod original;
 mod patience;
-pub mod reason;
+mod reason;
 mod refusal;
 mod room;
 mod rooms;
@@ -78,5 +80,6 @@ pub use client::Client;
 pub use error::Error;
 pub use event::{CloseReason, Event, Events};
 pub use model::{Account, Invitation, Message, Page, ResumePoint, RoomInfo, Start, User, new_message_id};
+pub use reason::Reason;
 pub use refusal::{Kind, Refusal};
 pub use room::Room;

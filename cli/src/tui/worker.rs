@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use grpcchatter_client::{Client, Error, Room, Start, reason};
+use grpcchatter_client::{Client, Error, Reason, Room, Start};
 use jiff::{Timestamp, tz::TimeZone};
 use tokio::sync::mpsc;
 
@@ -172,7 +172,7 @@ impl Worker {
 /// What helps where a room could not be entered.
 fn cure(error: &Error) -> Cure {
     match error.reason() {
-        Some(reason::WRONG_ROOM_PASSWORD) => Cure::Password,
+        Some(Reason::WrongRoomPassword) => Cure::Password,
         _ if error.is_retryable() => Cure::Look,
         _ => Cure::Join,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use grpcchatter_client::{Client, Error, reason};
+use grpcchatter_client::{Client, Error, Reason};
 use tokio::{runtime::Runtime, sync::Notify};
 
 use crate::{fake::Fake, in_a_room};
@@ -89,7 +89,7 @@ async fn a_refresh_that_is_put_off_for_long_is_told_at_once() {
     spoil(&fake);
     fake.state().busy = Some(3600);
     let error = client.list_chat_rooms().await.unwrap_err();
-    assert_eq!(error.reason(), Some(reason::OVERLOADED));
+    assert_eq!(error.reason(), Some(&Reason::Overloaded));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod postgres;
 mod process;
 #[path = "../../../tests/api/harness/programs.rs"]
 mod programs;
+mod proxy;
 mod reasons;
 #[cfg(feature = "tls")]
 mod tls;

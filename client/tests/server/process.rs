@@ -98,11 +98,16 @@ impl Server {
 
     /// Somebody who has an account and is logged in.
     pub(crate) async fn user(&self, name: &str) -> Client {
-        let client = Client::new_at(&self.url).unwrap();
-        client.register(name, PASSWORD).await.unwrap();
-        client.login(name, PASSWORD).await.unwrap();
-        client
+        user_at(&self.url, name).await
     }
+}
+
+/// Somebody who has an account at what answers there, and is logged in.
+pub(crate) async fn user_at(url: &str, name: &str) -> Client {
+    let client = Client::new_at(url).unwrap();
+    client.register(name, PASSWORD).await.unwrap();
+    client.login(name, PASSWORD).await.unwrap();
+    client
 }
 
 impl Drop for Server {

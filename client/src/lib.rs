@@ -36,8 +36,21 @@
 //!   [`Event::Reset`], never passed over.
 //! - **Tokens.** The session's and the room's are renewed when the server says that they are over. No password
 //!   is kept. `Debug` shows no token and no password.
+//! - **What stands in between.** A server names its [`Reason`] in every refusal. What names none came from something
+//!   before it, as a proxy whose server is restarting, and is tried again where another answer may come.
 //! - **Ending.** [`Room::disconnect`] and [`Client::disconnect`] end everything at once. There are no
 //!   background tasks but the connection, so dropping is enough as well.
+//!
+//! # Giving up a call
+//!
+//! Every future may be dropped at any time, and belongs in a task of a tokio runtime with its time and its input and
+//! output enabled. What is dropped before it has ended was done at the server or not: a message may be stored
+//! ([`Room::send_with_id`] with the same id settles it), a session begun, a room made. Nothing is lost by dropping
+//! [`Events::recv`] and [`Room::receive`]. A token that is being renewed is renewed all the same.
+//!
+//! # Names
+//!
+//! The calls of the original client go by its names as well, as [`Client::join_chat_room`] for [`Client::join`].
 //!
 //! # Features
 //!

@@ -43,8 +43,10 @@ pub(crate) struct Scene {
 pub(crate) struct State {
     pub(crate) user_tokens: u32,
     pub(crate) chat_tokens: u32,
-    /// Refuses every refresh.
+    /// Refuses every log-in and every refresh.
     pub(crate) session_over: bool,
+    /// Refuses every refresh, until the next log-in.
+    pub(crate) refresh_over: bool,
     /// Refuses the user token that is out, until the next refresh.
     pub(crate) spoiled: bool,
     /// Puts every refresh off for so many seconds.
@@ -73,6 +75,9 @@ pub(crate) struct State {
 impl State {
     /// Whether a refresh brings the newest token, which is good for one.
     fn is_good(&self, sent: &[u8]) -> bool {
+        if self.refresh_over {
+            return false;
+        }
         let token = format!("refresh-{}", self.user_tokens);
         sent.windows(token.len()).any(|part| part == token.as_bytes())
     }
@@ -213,12 +218,13 @@ impl Fake {
                     "/login" => self.logins.send_modify(|logins| *logins += 1),
                     _ => state.refreshes += 1,
                 }
+                state.refresh_over = false;
                 state.spoiled = false;
                 state.user_tokens += 1;
                 let number = state.user_tokens;
                 (200, format!(r#"{{"token":"user-{number}","refresh_token":"refresh-{number}"}}"#))
             }
-            "/account" => {
+            "/account" if !state.spoiled => {
                 let name = &state.user_name;
                 let created = "2026-11-28T12:00:00Z";
                 (200, format!(r#"{{"id":1,"created_at":"{created}","user_name":"{name}","role":"USER"}}"#))

@@ -6,6 +6,7 @@ mod between;
 mod blocking;
 mod events;
 mod fake;
+mod promises;
 mod sending;
 mod session;
 #[cfg(feature = "tls")]

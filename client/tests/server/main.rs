@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod calls;
+mod examples;
 mod kills;
 #[path = "../../../tests/api/harness/postgres.rs"]
 mod postgres;

@@ -22,11 +22,19 @@ pub(crate) struct Server {
     pub(crate) url: String,
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+/// The server's program: named, or built beside the tests.
 fn program() -> Option<PathBuf> {
+    env::var_os("GRPCCHATTER_SERVER").map_or_else(|| built("grpcchatter"), |named| there(named.into()))
+}
+
+/// A program that a build of the workspace puts beside the tests.
+pub(crate) fn built(name: &str) -> Option<PathBuf> {
     let tests = env::current_exe().unwrap();
-    let built = tests.parent()?.parent()?.join(format!("grpcchatter{}", env::consts::EXE_SUFFIX));
-    let program = env::var_os("GRPCCHATTER_SERVER").map_or(built, PathBuf::from);
+    there(tests.parent()?.parent()?.join(format!("{name}{}", env::consts::EXE_SUFFIX)))
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+fn there(program: PathBuf) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }

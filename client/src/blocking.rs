@@ -9,7 +9,7 @@
 //! # fn run() -> Result<(), grpcchatter_client::Error> {
 //! let client = Client::new_at("http://localhost:8080")?;
 //! client.login("walker1", "Secret-1!")?;
-//! let room = client.join_chat_room("aB3xYz", "edelweiss")?;
+//! let room = client.join("aB3xYz", "edelweiss")?;
 //! room.send("good morning")?;
 //! for event in room.events() {
 //!     if let Event::Message(message) = event {
@@ -20,17 +20,17 @@
 //! # }
 //! ```
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Error, Event};
 
 mod client;
+mod original;
 mod room;
 
 /// The thread that the calls run on.
-#[derive(Debug)]
 struct Thread {
     runtime: Option<Runtime>,
 }
@@ -71,7 +71,7 @@ impl Drop for Thread {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     thread: Arc<Thread>,
     client: crate::Client,
@@ -81,12 +81,12 @@ pub struct Client {
 ///
 /// ```no_run
 /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-/// let room = client.join_chat_room("aB3xYz", "edelweiss")?;
+/// let room = client.join("aB3xYz", "edelweiss")?;
 /// room.send("good morning")?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Room {
     thread: Arc<Thread>,
     room: crate::Room,
@@ -101,10 +101,29 @@ pub struct Room {
 /// }
 /// # }
 /// ```
-#[derive(Debug)]
+#[must_use = "a stream does nothing until it is read"]
 pub struct Events {
     thread: Arc<Thread>,
     events: crate::Events,
+}
+
+// As what they wrap, without the thread.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.client.fmt(f)
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.room.fmt(f)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.events.fmt(f)
+    }
 }
 
 impl Iterator for Events {

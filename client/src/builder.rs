@@ -112,9 +112,7 @@ impl ClientBuilder {
     /// # async fn run() -> Result<(), grpcchatter_client::Error> {
     /// let builder = grpcchatter_client::Client::builder("http://localhost:8080");
     /// let client = builder.session_file("/home/walker1/.local/state/my-program/session.json").build()?;
-    /// if client.user_name().await.is_err() {
-    ///     client.login("walker1", "Secret-1!").await?;
-    /// }
+    /// client.login_if_needed("walker1", "Secret-1!").await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -19,8 +19,8 @@ use crate::{Account, ClientBuilder, Error, session::Sessions, transport::Transpo
 /// # async fn run() -> Result<(), grpcchatter_client::Error> {
 /// let client = Client::new_at("http://localhost:8080")?;
 /// client.login("walker1", "Secret-1!").await?;
-/// let made = client.create_chat_room("Mountains", "").await?;
-/// let room = client.join_chat_room(&made.short_code, "").await?;
+/// let made = client.create_room("Mountains", "").await?;
+/// let room = client.join(&made.short_code, "").await?;
 /// let message = room.send("good morning").await?;
 /// println!("stored as number {}", message.seq);
 /// client.disconnect();
@@ -129,9 +129,9 @@ impl Client {
     /// Makes an account. Log in next.
     ///
     /// # Errors
-    /// A refusal with [`reason::INVALID_USER_NAME`](crate::reason::INVALID_USER_NAME),
-    /// [`reason::INVALID_PASSWORD`](crate::reason::INVALID_PASSWORD) or
-    /// [`reason::USER_NAME_TAKEN`](crate::reason::USER_NAME_TAKEN).
+    /// A refusal with [`Reason::InvalidUserName`](crate::Reason::InvalidUserName),
+    /// [`Reason::InvalidPassword`](crate::Reason::InvalidPassword) or
+    /// [`Reason::UserNameTaken`](crate::Reason::UserNameTaken).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -150,7 +150,7 @@ impl Client {
     /// Begins a session, which renews itself from then on.
     ///
     /// # Errors
-    /// A refusal with [`reason::INVALID_CREDENTIALS`](crate::reason::INVALID_CREDENTIALS).
+    /// A refusal with [`Reason::InvalidCredentials`](crate::Reason::InvalidCredentials).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -160,6 +160,39 @@ impl Client {
     /// ```
     pub async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
         self.inner.sessions.login(user_name, password).await
+    }
+
+    /// Goes on with the session of this user where there is one, from [`ClientBuilder::session_file`] as well, and begins
+    /// one where there is none or it has ended. For programs that run without anybody beside them.
+    ///
+    /// It asks the server once, and is tried again by itself like the calls that only read.
+    ///
+    /// # Errors
+    /// As [`Client::login`].
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), grpcchatter_client::Error> {
+    /// use grpcchatter_client::Client;
+    ///
+    /// let client = Client::builder("http://localhost:8080").session_file("bot.json").build()?;
+    /// client.login_if_needed("echobot1", "Secret-1!").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn login_if_needed(&self, user_name: &str, password: &str) -> Result<(), Error> {
+        let sessions = &self.inner.sessions;
+        let ended = match sessions.current().await {
+            Ok(session) if session.user_name == user_name => self.account().await.err(),
+            Ok(_) => Some(Error::NotLoggedIn),
+            Err(error) => Some(error),
+        };
+        match ended {
+            None => Ok(()),
+            Some(Error::NotLoggedIn) => {
+                self.inner.patiently(self.inner.end(), || sessions.login(user_name, password)).await
+            }
+            Some(error) => Err(error),
+        }
     }
 
     /// Ends the session: its tokens and its open streams, here and on the server. One that has ended there already
@@ -235,7 +268,7 @@ impl Client {
     /// Deletes the account. Its messages stay, without its name.
     ///
     /// # Errors
-    /// A refusal with [`reason::OWNS_ROOMS`](crate::reason::OWNS_ROOMS) while it owns rooms.
+    /// A refusal with [`Reason::OwnsRooms`](crate::Reason::OwnsRooms) while it owns rooms.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {

@@ -1,23 +1,17 @@
 //! What can go wrong, and whether trying again helps.
 
-use std::{error::Error as StdError, io, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, iter, sync::Arc, time::Duration};
 
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
-
-use crate::{CloseReason, Kind, Refusal, reason};
-
-/// The domain of the `ErrorInfo` that a GRPCChatter server attaches.
-const DOMAIN: &str = "grpcchatter";
+use crate::{CloseReason, Kind, Reason, Refusal};
 
 /// Why a call failed.
 ///
 /// ```
-/// use grpcchatter_client::{Error, reason};
+/// use grpcchatter_client::{Error, Reason};
 ///
 /// fn explain(error: &Error) -> String {
 ///     match error.reason() {
-///         Some(reason::WRONG_ROOM_PASSWORD) => "ask the owner for the password".to_owned(),
+///         Some(Reason::WrongRoomPassword) => "ask the owner for the password".to_owned(),
 ///         _ if error.is_retryable() => format!("{error}; try again later"),
 ///         _ => error.to_string(),
 ///     }
@@ -38,7 +32,7 @@ pub enum Error {
     /// A value holds what the protocol cannot carry, as a zero byte in a token.
     #[error("{0} cannot be sent as it is")]
     InvalidValue(&'static str),
-    /// The server answered, and said no.
+    /// The server answered, and said no; or something in between did in its place, which gives no reason.
     #[error("{0}")]
     Refused(Refusal),
     /// No server answers, or the connection broke.
@@ -84,7 +78,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later, without anything being changed first.
+    /// Whether the same call may succeed later, without anything being changed first: where nobody answered, where the
+    /// server asks to come again, and where something in between answered in the place of a server that may be back with
+    /// the next call.
     ///
     /// ```
     /// use grpcchatter_client::Error;
@@ -100,7 +96,8 @@ impl Error {
             Self::Refused(refusal) => match refusal.kind {
                 Kind::Unavailable | Kind::Aborted => true,
                 Kind::ResourceExhausted => {
-                    refusal.retry_after.is_some() || refusal.reason == reason::TOO_MANY_STREAMS
+                    refusal.retry_after.is_some()
+                        || matches!(refusal.reason, None | Some(Reason::TooManyStreams))
                 }
                 _ => false,
             },
@@ -111,15 +108,15 @@ impl Error {
     /// The server's reason, where the server gave one.
     ///
     /// ```
-    /// use grpcchatter_client::{CloseReason, Error, reason};
+    /// use grpcchatter_client::{CloseReason, Error, Reason};
     ///
-    /// assert_eq!(Error::from(CloseReason::Banned).reason(), Some(reason::BANNED));
+    /// assert_eq!(Error::from(CloseReason::Banned).reason(), Some(&Reason::Banned));
     /// assert_eq!(Error::TimedOut.reason(), None);
     /// ```
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Refused(refusal) if !refusal.reason.is_empty() => Some(&refusal.reason),
+            Self::Refused(refusal) => refusal.reason.as_ref(),
             Self::Closed(why) => why.reason(),
             Self::Unacknowledged { source, .. } => source.reason(),
             _ => None,
@@ -170,27 +167,29 @@ impl Error {
         if let Some(why) = crate::tls::distrust(cause.as_ref()) {
             return Self::Untrusted(why);
         }
-        Self::Unreachable(Arc::from(cause))
+        Self::Unreachable(Arc::new(Cause(cause)))
     }
 }
 
-impl From<Status> for Error {
-    fn from(status: Status) -> Self {
-        // A status with a source was made on this side, of a broken connection; a server's has none.
-        if status.source().is_some() {
-            return Self::unreachable(status);
-        }
-        if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
-            return Self::TimedOut;
-        }
-        let details = status.get_error_details();
-        let reason = details.error_info().filter(|info| info.domain == DOMAIN);
-        Self::Refused(Refusal {
-            kind: Kind::of(status.code()),
-            reason: reason.map(|info| info.reason.clone()).unwrap_or_default(),
-            message: status.message().to_owned(),
-            retry_after: details.retry_info().and_then(|info| info.retry_delay),
-        })
+/// What broke a connection. Its `Debug` says what its causes say, and shows nothing of the packages that noticed it.
+struct Cause(Box<dyn StdError + Send + Sync>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes = iter::successors(Some(self as &dyn StdError), |cause| (*cause).source());
+        f.debug_list().entries(causes.map(ToString::to_string)).finish()
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }
 
@@ -198,22 +197,23 @@ impl From<Status> for Error {
 mod tests {
     use std::collections::HashMap;
 
-    use tonic_types::ErrorDetails;
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
 
     fn refused(code: Code, reason: &str, retry: Option<Duration>) -> Error {
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+        let mut details = ErrorDetails::with_error_info(reason, "grpcchatter", HashMap::new());
         if retry.is_some() {
             details.set_retry_info(retry);
         }
-        Status::with_error_details(code, "a sentence", details).into()
+        Error::of(Status::with_error_details(code, "a sentence", details))
     }
 
     #[test]
     fn the_servers_reason_and_delay_are_kept() {
         let error = refused(Code::ResourceExhausted, "RATE_LIMITED", Some(Duration::from_secs(3)));
-        assert_eq!(error.reason(), Some(reason::RATE_LIMITED));
+        assert_eq!(error.reason(), Some(&Reason::RateLimited));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
         assert_eq!(error.to_string(), "a sentence");
         assert!(error.is_retryable());
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn what_closed_a_room_has_the_servers_reason_and_kind() {
         for (why, kind, reason) in [
-            (CloseReason::Removed, Some(Kind::PermissionDenied), Some(reason::NOT_A_MEMBER)),
-            (CloseReason::Banned, Some(Kind::PermissionDenied), Some(reason::BANNED)),
-            (CloseReason::RoomDeleted, Some(Kind::NotFound), Some(reason::ROOM_NOT_FOUND)),
-            (CloseReason::PasswordChanged, Some(Kind::PermissionDenied), Some(reason::WRONG_ROOM_PASSWORD)),
+            (CloseReason::Removed, Some(Kind::PermissionDenied), Some(&Reason::NotAMember)),
+            (CloseReason::Banned, Some(Kind::PermissionDenied), Some(&Reason::Banned)),
+            (CloseReason::RoomDeleted, Some(Kind::NotFound), Some(&Reason::RoomNotFound)),
+            (CloseReason::PasswordChanged, Some(Kind::PermissionDenied), Some(&Reason::WrongRoomPassword)),
             (CloseReason::Disconnected, None, None),
         ] {
             let error = Error::from(why);
@@ -255,15 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_of_another_domain_is_not_ours() {
-        let details = ErrorDetails::with_error_info("BANNED", "proxy.example", HashMap::new());
-        let error = Error::from(Status::with_error_details(Code::Unavailable, "no", details));
-        assert_eq!(error.reason(), None);
-    }
-
-    #[test]
-    fn a_broken_connection_is_unreachable() {
-        let status = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
-        assert!(matches!(Error::from(status), Error::Unreachable(_)));
+    fn a_cause_is_shown_by_its_words() {
+        let broken = io::Error::other(Status::internal("h2 protocol error"));
+        let error = Error::unreachable(broken);
+        assert!(!format!("{error:?}").contains("MetadataMap"), "{error:?}");
+        assert!(format!("{error:?}").contains("h2 protocol error"), "{error:?}");
+        assert!(error.source().is_some());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{Stream, stream::BoxStream};
 
-use crate::{Error, Kind, Message, RoomInfo, User, reason};
+use crate::{Error, Kind, Message, Reason, RoomInfo, User};
 
 /// Something that happened in a room, or to the connection to it.
 ///
@@ -104,12 +104,12 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// The reason of the refusal that it came from.
-    pub(crate) fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Removed => Some(reason::NOT_A_MEMBER),
-            Self::Banned => Some(reason::BANNED),
-            Self::RoomDeleted => Some(reason::ROOM_NOT_FOUND),
-            Self::PasswordChanged => Some(reason::WRONG_ROOM_PASSWORD),
+            Self::Removed => Some(&Reason::NotAMember),
+            Self::Banned => Some(&Reason::Banned),
+            Self::RoomDeleted => Some(&Reason::RoomNotFound),
+            Self::PasswordChanged => Some(&Reason::WrongRoomPassword),
             Self::Failed(error) => error.reason(),
             Self::Disconnected | Self::LoggedOut => None,
         }
@@ -131,11 +131,11 @@ impl From<Error> for CloseReason {
     fn from(error: Error) -> Self {
         match (&error, error.kind(), error.reason()) {
             (Error::Disconnected, ..) => Self::Disconnected,
-            (Error::NotLoggedIn, ..) | (_, Some(Kind::Unauthenticated), _) => Self::LoggedOut,
-            (.., Some(reason::NOT_A_MEMBER)) => Self::Removed,
-            (.., Some(reason::BANNED)) => Self::Banned,
-            (.., Some(reason::ROOM_NOT_FOUND)) => Self::RoomDeleted,
-            (.., Some(reason::WRONG_ROOM_PASSWORD)) => Self::PasswordChanged,
+            (Error::NotLoggedIn, ..) | (_, Some(Kind::Unauthenticated), Some(_)) => Self::LoggedOut,
+            (.., Some(Reason::NotAMember)) => Self::Removed,
+            (.., Some(Reason::Banned)) => Self::Banned,
+            (.., Some(Reason::RoomNotFound)) => Self::RoomDeleted,
+            (.., Some(Reason::WrongRoomPassword)) => Self::PasswordChanged,
             _ => Self::Failed(error),
         }
     }

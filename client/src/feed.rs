@@ -12,11 +12,10 @@ use tokio::time::Instant;
 use tonic::Streaming;
 
 use crate::{
-    CloseReason, Error, Event, Events, Kind, Message, Refusal, ResumePoint, RoomInfo, Start, User,
+    CloseReason, Error, Event, Events, Kind, Message, Reason, Refusal, ResumePoint, RoomInfo, Start, User,
     backoff::Backoff,
     membership::Membership,
     model::duration_of,
-    reason,
     transport::{Credential as _, Secret, is_token_refused},
 };
 
@@ -68,8 +67,10 @@ pub(crate) fn events(membership: Arc<Membership>, start: Start) -> Events {
         Start::Joined => {
             membership.joined_at().map_or_else(|last_seq| Position::Now { last_seq }, Position::After)
         }
+        Start::Now => Position::Last(0),
         Start::Last(count) => Position::Last(count),
         Start::After(point) => Position::After(point),
+        Start::Beginning => Position::After(ResumePoint::default()),
     };
     let feed = Feed {
         membership,
@@ -115,13 +116,13 @@ impl Feed {
         let told = tokio::time::timeout(live.patience, live.stream.message()).await;
         match told.map_err(|_| Error::TimedOut)? {
             Ok(Some(response)) => self.take(response.event).await,
-            Ok(None) => Err(unavailable("the server ended the stream", "", None)),
+            Ok(None) => Err(unavailable("the server ended the stream", None, None)),
             Err(status) => {
-                let error = Error::from(status);
+                let error = Error::of(status);
                 if is_token_refused(&error) {
                     let refused = live.token.clone();
                     self.membership.renew(&refused).await?;
-                    return Err(unavailable("the token was renewed", "", None));
+                    return Err(unavailable("the token was renewed", None, None));
                 }
                 Err(error)
             }
@@ -161,7 +162,7 @@ impl Feed {
     async fn take(&mut self, told: Option<Told>) -> Result<(), Error> {
         match told {
             Some(Told::Subscribed(subscribed)) => return self.subscribed(subscribed).await,
-            Some(Told::Message(message)) => return self.message(message.try_into()?),
+            Some(Told::Message(message)) => return self.message(self.membership.read(message.try_into()?)),
             Some(Told::CaughtUp(it)) => {
                 if let Position::Last(_) = self.position {
                     self.settle(it.last_seq).await?;
@@ -186,7 +187,7 @@ impl Feed {
             }
             Some(Told::Draining(it)) => {
                 let delay = duration_of(it.reconnect_after);
-                return Err(unavailable("the server is going away", reason::DRAINING, delay));
+                return Err(unavailable("the server is going away", Some(Reason::Draining), delay));
             }
             // A newer server may tell what this version does not know.
             Some(Told::Heartbeat(_)) | None => {}
@@ -237,7 +238,7 @@ impl Feed {
     fn message(&mut self, message: Message) -> Result<(), Error> {
         let Some(live) = &mut self.live else { return Ok(()) };
         if live.last.is_some_and(|last| message.seq != last + 1) {
-            return Err(unavailable("the stream left out a message", "", None));
+            return Err(unavailable("the stream left out a message", None, None));
         }
         let known = match &self.position {
             Position::Last(_) => None,
@@ -245,7 +246,7 @@ impl Feed {
             Position::Now { last_seq } => Some(*last_seq),
         };
         if known.is_some_and(|known| message.seq > known + 1) {
-            return Err(unavailable("the stream left out a message", "", None));
+            return Err(unavailable("the stream left out a message", None, None));
         }
         live.last = Some(message.seq);
         if known.is_some_and(|known| message.seq <= known) {
@@ -262,11 +263,6 @@ fn count(told: i32) -> usize {
 }
 
 /// An end of a stream that another stream heals.
-fn unavailable(message: &str, reason: &str, retry_after: Option<Duration>) -> Error {
-    Error::Refused(Refusal {
-        kind: Kind::Unavailable,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        retry_after,
-    })
+fn unavailable(message: &str, reason: Option<Reason>, retry_after: Option<Duration>) -> Error {
+    Error::Refused(Refusal { kind: Kind::Unavailable, reason, message: message.to_owned(), retry_after })
 }

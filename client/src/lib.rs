@@ -10,7 +10,7 @@
 //! let client = Client::new_at("http://localhost:8080")?;
 //! client.login("walker1", "Secret-1!").await?;
 //!
-//! let room = client.join_chat_room("aB3xYz", "edelweiss").await?;
+//! let room = client.join("aB3xYz", "edelweiss").await?;
 //! let mut events = room.events();
 //! room.send("good morning").await?;
 //! while let Some(event) = events.recv().await {
@@ -36,8 +36,21 @@
 //!   [`Event::Reset`], never passed over.
 //! - **Tokens.** The session's and the room's are renewed when the server says that they are over. No password
 //!   is kept. `Debug` shows no token and no password.
+//! - **What stands in between.** A server names its [`Reason`] in every refusal. What names none came from something
+//!   before it, as a proxy whose server is restarting, and is tried again where another answer may come.
 //! - **Ending.** [`Room::disconnect`] and [`Client::disconnect`] end everything at once. There are no
 //!   background tasks but the connection, so dropping is enough as well.
+//!
+//! # Giving up a call
+//!
+//! Every future may be dropped at any time, and belongs in a task of a tokio runtime with its time and its input and
+//! output enabled. What is dropped before it has ended was done at the server or not: a message may be stored
+//! ([`Room::send_with_id`] with the same id settles it), a session begun, a room made. Nothing is lost by dropping
+//! [`Events::recv`] and [`Room::receive`]. A token that is being renewed is renewed all the same.
+//!
+//! # Names
+//!
+//! The calls of the original client go by its names as well, as [`Client::join_chat_room`] for [`Client::join`].
 //!
 //! # Features
 //!
@@ -45,6 +58,7 @@
 //! - `blocking`: the module `blocking`, the same calls for programs without an async runtime.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answer;
 mod backoff;
 #[cfg(feature = "blocking")]
 #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
@@ -57,8 +71,9 @@ mod feed;
 mod letter;
 mod membership;
 mod model;
+mod original;
 mod patience;
-pub mod reason;
+mod reason;
 mod refusal;
 mod room;
 mod rooms;
@@ -79,5 +94,6 @@ pub use client::Client;
 pub use error::Error;
 pub use event::{CloseReason, Event, Events};
 pub use model::{Account, Invitation, Message, Page, ResumePoint, RoomInfo, Start, User, new_message_id};
+pub use reason::Reason;
 pub use refusal::{Kind, Refusal};
 pub use room::Room;

@@ -9,8 +9,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Error, Message, Page, ResumePoint, RoomInfo,
+    answer::Stub,
     client::Inner,
-    transport::{Credential, Secret, Stub, fresh},
+    transport::{Credential, Secret, fresh},
 };
 
 /// One user in one room, on this client.
@@ -121,7 +122,14 @@ impl Membership {
     /// A page of the log.
     pub(crate) async fn page(&self, end: Instant, request: v1::ListMessagesRequest) -> Result<Page, Error> {
         let rpc = |mut stub: Stub, it| async move { stub.list_messages(it).await };
-        self.call(end, request, rpc).await?.try_into()
+        let mut page = Page::try_from(self.call(end, request, rpc).await?)?;
+        page.messages = page.messages.into_iter().map(|message| self.read(message)).collect();
+        Ok(page)
+    }
+
+    /// The message as this user reads it.
+    pub(crate) fn read(&self, message: Message) -> Message {
+        message.read_by(&self.user_name)
     }
 
     /// The point after the message at `seq`; its place where it is not kept.

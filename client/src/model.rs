@@ -31,7 +31,7 @@ pub struct Account {
 ///
 /// ```no_run
 /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-/// for room in client.list_chat_rooms().await? {
+/// for room in client.rooms().await? {
 ///     println!("{}  {} of {}, {} messages", room.short_code, room.name, room.owner_name, room.last_seq);
 /// }
 /// # Ok(())
@@ -77,9 +77,17 @@ pub struct Message {
     pub create_time: SystemTime,
     /// What its author called it, if anything.
     pub client_message_id: Option<String>,
+    /// Whether the user of this client wrote it, here or on another device. A program that answers messages leaves
+    /// these out, or it answers itself without end.
+    pub is_own: bool,
 }
 
 impl Message {
+    /// The message as `user_name` reads it.
+    pub(crate) fn read_by(self, user_name: &str) -> Self {
+        Self { is_own: self.user_name == user_name, ..self }
+    }
+
     /// The point right after this message, from which a later run of the program can continue.
     ///
     /// ```
@@ -115,32 +123,48 @@ pub struct ResumePoint {
 
 /// Where to start reading a room's events.
 ///
+/// | a program that | starts |
+/// |---|---|
+/// | joins and misses nothing from then on | [`Start::Joined`] |
+/// | reacts to what comes, and to nothing older | [`Start::Now`] |
+/// | shows a conversation | [`Start::Last`] |
+/// | keeps its place on disk, as a bot that answers everything once | [`Start::After`] |
+/// | copies the whole log | [`Start::Beginning`] |
+///
 /// ```
 /// use grpcchatter_client::{ResumePoint, Start};
 ///
-/// // A program that keeps its place: from the beginning on its first run.
+/// // A program that keeps its place: with what comes next on its first run.
 /// fn start(kept: Option<ResumePoint>) -> Start {
-///     Start::After(kept.unwrap_or_default())
+///     kept.map_or(Start::Now, Start::After)
 /// }
-/// assert_eq!(start(None), Start::After(ResumePoint { seq: 0, message_id: String::new() }));
+/// assert_eq!(start(None), Start::Now);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With what was said since the room was joined.
+    /// With what was said since the room was joined by this [`Room`](crate::Room), however much later the stream is
+    /// opened.
     #[default]
     Joined,
+    /// With what is said once the stream has opened, which it does when it is first polled.
+    Now,
     /// With this many of the newest messages, at most 200.
     Last(u16),
-    /// After a message that is known already.
+    /// After a message that is known already, from [`Message::resume_point`]. Where the log cannot be continued from
+    /// there, [`Event::Reset`](crate::Event::Reset) says so.
     After(ResumePoint),
+    /// With the first message of the log. Where the server has removed old ones,
+    /// [`Event::Reset`](crate::Event::Reset) says so: read what is left by
+    /// [`Room::messages_after`](crate::Room::messages_after).
+    Beginning,
 }
 
 /// Somebody who is in a room at the moment.
 ///
 /// ```no_run
 /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
-/// for user in room.list_chat_room_users().await? {
+/// for user in room.users().await? {
 ///     let here = user.online_since.elapsed().unwrap_or_default();
 ///     println!("{}, for {} minutes", user.name, here.as_secs() / 60);
 /// }
@@ -230,6 +254,8 @@ pub(crate) fn duration_of(value: Option<prost_types::Duration>) -> Option<Durati
     value.and_then(|value| Duration::try_from(value).ok())
 }
 
+// What comes from the protocol is hidden: the version of that package is no promise of this one.
+#[doc(hidden)]
 impl TryFrom<Option<v1::ChatRoom>> for RoomInfo {
     type Error = Error;
 
@@ -245,6 +271,7 @@ impl TryFrom<Option<v1::ChatRoom>> for RoomInfo {
     }
 }
 
+#[doc(hidden)]
 impl TryFrom<v1::Message> for Message {
     type Error = Error;
 
@@ -256,10 +283,12 @@ impl TryFrom<v1::Message> for Message {
             user_name: message.user_name,
             body: message.body,
             client_message_id: Some(message.client_message_id).filter(|id| !id.is_empty()),
+            is_own: false,
         })
     }
 }
 
+#[doc(hidden)]
 impl TryFrom<v1::User> for User {
     type Error = Error;
 
@@ -268,6 +297,7 @@ impl TryFrom<v1::User> for User {
     }
 }
 
+#[doc(hidden)]
 impl TryFrom<v1::ListMessagesResponse> for Page {
     type Error = Error;
 
@@ -281,6 +311,7 @@ impl TryFrom<v1::ListMessagesResponse> for Page {
     }
 }
 
+#[doc(hidden)]
 impl From<ResumePoint> for v1::ResumePoint {
     fn from(point: ResumePoint) -> Self {
         Self { seq: point.seq, message_id: point.message_id }

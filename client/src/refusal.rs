@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use tonic::Code;
 
-#[cfg(doc)]
-use crate::reason;
+use crate::Reason;
 
-/// A server's refusal: its kind, its reason and its words.
+/// A refusal: its kind, the server's reason, and words.
 ///
 /// ```no_run
 /// use grpcchatter_client::{Error, Kind};
 ///
 /// # async fn run(client: grpcchatter_client::Client) {
-/// if let Err(Error::Refused(refusal)) = client.join_chat_room("aB3xYz", "").await {
-///     println!("{:?}, {}: {}", refusal.kind, refusal.reason, refusal.message);
+/// if let Err(Error::Refused(refusal)) = client.join("aB3xYz", "").await {
+///     println!("{:?}: {}", refusal.kind, refusal.message);
 /// }
 /// # }
 /// ```
@@ -24,9 +23,9 @@ use crate::reason;
 pub struct Refusal {
     /// The class of the failure.
     pub kind: Kind,
-    /// The reason in capitals, one of [`reason`] or a newer one; empty where something between here and the
-    /// server refused.
-    pub reason: String,
+    /// The server's reason; `None` where something between here and the server answered in its place, as a proxy
+    /// does whose server is restarting.
+    pub reason: Option<Reason>,
     /// A sentence for people.
     pub message: String,
     /// How long to wait before the next attempt, where the server said so.

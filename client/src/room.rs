@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use grpcchatter_proto::v1;
 
 use crate::{
-    CloseReason, Error, Event, Events, Message, Page, RoomInfo, Start, User, client::Inner, feed,
-    membership::Membership, model::new_message_id, sending::Sending, transport::Stub,
+    CloseReason, Error, Event, Events, Message, Page, RoomInfo, Start, User, answer::Stub, client::Inner,
+    feed, membership::Membership, model::new_message_id, sending::Sending,
 };
 
 /// A room that this client has joined. Clones are handles of the same room.
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// ```no_run
 /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-/// let room = client.join_chat_room("aB3xYz", "edelweiss").await?;
+/// let room = client.join("aB3xYz", "edelweiss").await?;
 /// let reader = room.clone();
 /// tokio::spawn(async move {
 ///     while let Ok(message) = reader.receive().await {
@@ -75,7 +75,7 @@ impl Room {
     /// # Errors
     /// [`Error::Unacknowledged`] where time ran out, or where the message was refused after an answer had been
     /// lost: it may be stored then. A refusal, as with
-    /// [`reason::MESSAGE_TOO_LONG`](crate::reason::MESSAGE_TOO_LONG), where it is not.
+    /// [`Reason::MessageTooLong`](crate::Reason::MessageTooLong), where it is not.
     /// [`Error::Disconnected`] where `disconnect` was called meanwhile, which leaves open whether it is.
     ///
     /// ```no_run
@@ -94,7 +94,7 @@ impl Room {
     ///
     /// # Errors
     /// As [`Room::send`]; and a refusal with
-    /// [`reason::CLIENT_MESSAGE_ID_REUSED`](crate::reason::CLIENT_MESSAGE_ID_REUSED) where another body was
+    /// [`Reason::ClientMessageIdReused`](crate::Reason::ClientMessageIdReused) where another body was
     /// sent under this id.
     ///
     /// ```no_run
@@ -240,13 +240,13 @@ impl Room {
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
-    /// for user in room.list_chat_room_users().await? {
+    /// for user in room.users().await? {
     ///     println!("{}", user.name);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn list_chat_room_users(&self) -> Result<Vec<User>, Error> {
+    pub async fn users(&self) -> Result<Vec<User>, Error> {
         let request = v1::ListChatRoomUsersRequest {};
         let rpc = |mut stub: Stub, it| async move { stub.list_chat_room_users(it).await };
         self.membership

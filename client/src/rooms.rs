@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use grpcchatter_proto::v1;
 use tonic::{Request, Response, Status};
 
-use crate::{Client, Error, Invitation, Room, RoomInfo, model::time_of, transport::Stub};
+use crate::{Client, Error, Invitation, Room, RoomInfo, answer::Stub, model::time_of};
 
 /// As many rooms as the server puts on one page.
 const PAGE: i32 = 200;
@@ -18,12 +18,12 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-    /// let room = client.create_chat_room("Mountains", "edelweiss").await?;
+    /// let room = client.create_room("Mountains", "edelweiss").await?;
     /// println!("tell your friends: {}", room.short_code);
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn create_chat_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
+    pub async fn create_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
         let request =
             v1::CreateChatRoomRequest { room_name: name.to_owned(), room_password: password.to_owned() };
         let answer =
@@ -34,24 +34,24 @@ impl Client {
     /// Renames a room of the caller's.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
-    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-    /// client.rename_chat_room("aB3xYz", "High mountains").await?;
+    /// client.rename_room("aB3xYz", "High mountains").await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn rename_chat_room(&self, short_code: &str, name: &str) -> Result<RoomInfo, Error> {
+    pub async fn rename_room(&self, short_code: &str, name: &str) -> Result<RoomInfo, Error> {
         self.update(short_code, Some(name), None).await
     }
 
     /// Gives a room of the caller's another password, which puts out everybody else until they join again.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
-    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -82,16 +82,16 @@ impl Client {
     /// Deletes a room of the caller's with its messages, and ends its streams.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER) or
-    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner) or
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-    /// client.delete_chat_room("aB3xYz").await?;
+    /// client.delete_room("aB3xYz").await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn delete_chat_room(&self, short_code: &str) -> Result<(), Error> {
+    pub async fn delete_room(&self, short_code: &str) -> Result<(), Error> {
         let request = v1::DeleteChatRoomRequest { short_code: short_code.to_owned() };
         self.call(request, |mut stub: Stub, it| async move { stub.delete_chat_room(it).await }).await?;
         Ok(())
@@ -104,13 +104,13 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-    /// for room in client.list_chat_rooms().await? {
+    /// for room in client.rooms().await? {
     ///     println!("{} {}", room.short_code, room.name);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn list_chat_rooms(&self) -> Result<Vec<RoomInfo>, Error> {
+    pub async fn rooms(&self) -> Result<Vec<RoomInfo>, Error> {
         let end = self.inner.end();
         let mut rooms = Vec::new();
         let mut page_token = String::new();
@@ -138,8 +138,8 @@ impl Client {
     /// Makes an invitation to a room of the caller's; for 24 hours where no time is given, at most 30 days.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER), or, for whoever is not in the room,
-    /// [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -162,8 +162,8 @@ impl Client {
     /// Puts a user out of a room of the caller's. They may join again.
     ///
     /// # Errors
-    /// A refusal with [`reason::NOT_ROOM_OWNER`](crate::reason::NOT_ROOM_OWNER) or
-    /// [`reason::USER_NOT_FOUND`](crate::reason::USER_NOT_FOUND).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner) or
+    /// [`Reason::UserNotFound`](crate::Reason::UserNotFound).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -179,7 +179,7 @@ impl Client {
     /// nobody has is no error: the server does not tell which names are taken.
     ///
     /// # Errors
-    /// As [`Client::rename_chat_room`].
+    /// As [`Client::rename_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -204,7 +204,7 @@ impl Client {
     /// Lets a banned user join again. As with the ban, a name that nobody has is no error.
     ///
     /// # Errors
-    /// As [`Client::rename_chat_room`].
+    /// As [`Client::rename_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -224,19 +224,19 @@ impl Client {
     /// Joins a room by its short code and password. A member enters again with an empty password.
     ///
     /// # Errors
-    /// A refusal with [`reason::ROOM_NOT_FOUND`](crate::reason::ROOM_NOT_FOUND),
-    /// [`reason::WRONG_ROOM_PASSWORD`](crate::reason::WRONG_ROOM_PASSWORD) or
-    /// [`reason::BANNED`](crate::reason::BANNED).
+    /// A refusal with [`Reason::RoomNotFound`](crate::Reason::RoomNotFound),
+    /// [`Reason::WrongRoomPassword`](crate::Reason::WrongRoomPassword) or
+    /// [`Reason::Banned`](crate::Reason::Banned).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
-    /// let room = client.join_chat_room("aB3xYz", "edelweiss").await?;
+    /// let room = client.join("aB3xYz", "edelweiss").await?;
     /// println!("{} of {}", room.info().name, room.info().owner_name);
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn join_chat_room(&self, short_code: &str, password: &str) -> Result<Room, Error> {
-        self.join(v1::JoinChatRoomRequest {
+    pub async fn join(&self, short_code: &str, password: &str) -> Result<Room, Error> {
+        self.enter(v1::JoinChatRoomRequest {
             short_code: short_code.to_owned(),
             room_password: password.to_owned(),
             room_token: String::new(),
@@ -257,10 +257,10 @@ impl Client {
     /// # }
     /// ```
     pub async fn join_by_invitation(&self, token: &str) -> Result<Room, Error> {
-        self.join(v1::JoinChatRoomRequest { room_token: token.to_owned(), ..Default::default() }).await
+        self.enter(v1::JoinChatRoomRequest { room_token: token.to_owned(), ..Default::default() }).await
     }
 
-    async fn join(&self, request: v1::JoinChatRoomRequest) -> Result<Room, Error> {
+    async fn enter(&self, request: v1::JoinChatRoomRequest) -> Result<Room, Error> {
         Room::join(Arc::clone(&self.inner), request).await
     }
 

@@ -4,16 +4,17 @@
 //! passes every proxy, and a message that was refused or lost in a restart can be tried again before the next one
 //! goes out. With many messages in flight on a stream, those behind a lost one would be stored ahead of it.
 
-use std::{
-    error::Error as _,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use grpcchatter_proto::v1;
 use tokio::{sync::Mutex, time::timeout_at};
 use tonic::{Code, Status};
 
-use crate::{Error, Message, membership::Membership, reason, transport::Stub};
+use crate::{
+    Error, Message, Reason,
+    answer::{Stub, reason_of},
+    membership::Membership,
+};
 
 /// The turn to send into one room.
 #[derive(Default)]
@@ -51,12 +52,13 @@ impl Sending {
             }
             error
         })?;
-        answer.message.ok_or_else(|| Error::Malformed("the message is missing".to_owned()))?.try_into()
+        let message = answer.message.ok_or_else(|| Error::Malformed("the message is missing".to_owned()))?;
+        Ok(membership.read(message.try_into()?))
     }
 }
 
 /// Whether the server said no before anything was stored. UNAVAILABLE leaves it open, as does whatever this side says
-/// of a connection that broke.
+/// of a connection that broke, and what something in between says.
 fn was_not_stored(status: &Status) -> bool {
     let said_no = matches!(
         status.code(),
@@ -70,11 +72,11 @@ fn was_not_stored(status: &Status) -> bool {
             | Code::ResourceExhausted
             | Code::Unimplemented
     );
-    said_no && status.source().is_none()
+    said_no && reason_of(status).is_some()
 }
 
 /// Whether nothing that an earlier attempt may have done changes what this error says.
 fn is_final(error: &Error) -> bool {
     // What is stored under the id is another message, so it is none of these attempts.
-    matches!(error, Error::Disconnected) || error.reason() == Some(reason::CLIENT_MESSAGE_ID_REUSED)
+    matches!(error, Error::Disconnected) || error.reason() == Some(&Reason::ClientMessageIdReused)
 }

@@ -47,6 +47,12 @@ struct Tokens {
     refresh_token: Secret,
 }
 
+/// What `/account` answers, as far as it is needed.
+#[derive(Deserialize)]
+struct Named {
+    user_name: String,
+}
+
 #[derive(Serialize)]
 struct Credentials<'a> {
     user_name: &'a str,
@@ -79,8 +85,19 @@ impl Sessions {
     pub(crate) async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
         let body = Credentials { user_name, password };
         let tokens: Tokens = self.transport.rest(Method::POST, "/login", None, Some(&body)).await?;
+        let user_name = self.spelled(user_name, &tokens.token).await?;
         let _change = self.change(Instant::now() + CHANGE).await?;
-        self.keep(user_name.to_owned(), tokens).await
+        self.keep(user_name, tokens).await
+    }
+
+    /// The name as the server writes it beside messages: it knows names in another composition of their letters too,
+    /// and ASCII has one alone.
+    async fn spelled(&self, user_name: &str, token: &Secret) -> Result<String, Error> {
+        if user_name.is_ascii() {
+            return Ok(user_name.to_owned());
+        }
+        let account: Named = self.transport.rest(Method::GET, "/account", Some(token), None::<&()>).await?;
+        Ok(account.user_name)
     }
 
     /// Ends the session at the server, then here.

@@ -11,8 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use grpcchatter_proto::v1::chat_service_client::ChatServiceClient;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
@@ -24,12 +23,13 @@ use tonic::{
 };
 use tower::ServiceExt;
 
-use crate::{Error, Kind, Refusal, reason};
+use crate::{
+    Error, Kind, Reason,
+    answer::{self, Stub},
+};
 
 /// No answer of the REST calls comes near it; what is longer is not the chat server's.
 const LONGEST_ANSWER: usize = 64 * 1024;
-
-pub(crate) type Stub = ChatServiceClient<Channel>;
 
 /// What must not be seen in a log: a token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,13 +66,6 @@ pub(crate) struct Transport {
     /// Made by the first call, since making it needs a runtime; taken by [`Transport::close`].
     channel: Mutex<Option<Channel>>,
     closed: CancellationToken,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    error: String,
-    #[serde(default)]
-    reason: String,
 }
 
 impl Transport {
@@ -193,7 +186,7 @@ impl Transport {
             let body =
                 Limited::new(body, LONGEST_ANSWER).collect().await.map_err(Error::unreachable)?.to_bytes();
             if !head.status.is_success() {
-                return Err(refusal(head.status, &head.headers, &body));
+                return Err(answer::refusal(head.status, &head.headers, &body));
             }
             let text: &[u8] = if body.is_empty() { b"null" } else { &body };
             serde_json::from_slice(text).map_err(|error| Error::Malformed(error.to_string()))
@@ -215,8 +208,8 @@ impl Transport {
         request.metadata_mut().insert("authorization", token.bearer()?);
         // Boxed: tonic's future is some kilobytes, and callers hold it several times over.
         self.bounded(Box::pin(async {
-            let stub = Stub::new(self.channel().await?);
-            Ok(rpc(stub, request).await?.into_inner())
+            let stub = answer::stub(self.channel().await?);
+            Ok(rpc(stub, request).await.map_err(Error::of)?.into_inner())
         }))
         .await
     }
@@ -235,61 +228,15 @@ pub(crate) async fn fresh(
     credential.token().await
 }
 
-/// Whether a fresh token may help.
+/// Whether a fresh token may help: where it was the server that refused this one.
 pub(crate) fn is_token_refused(error: &Error) -> bool {
-    error.kind() == Some(Kind::Unauthenticated) && error.reason() != Some(reason::INVALID_CREDENTIALS)
-}
-
-fn refusal(status: StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Error {
-    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        error: format!("the server answered {status}"),
-        reason: String::new(),
-    });
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Error::Refused(Refusal {
-        kind: match status.as_u16() {
-            401 => Kind::Unauthenticated,
-            403 => Kind::PermissionDenied,
-            404 => Kind::NotFound,
-            409 if problem.reason == reason::OWNS_ROOMS => Kind::FailedPrecondition,
-            409 => Kind::AlreadyExists,
-            429 | 507 => Kind::ResourceExhausted,
-            501 => Kind::Unimplemented,
-            // 408: a proxy gave up waiting.
-            408 | 502..=504 => Kind::Unavailable,
-            400..=499 => Kind::InvalidArgument,
-            _ => Kind::Internal,
-        },
-        reason: problem.reason,
-        message: problem.error,
-        retry_after: seconds.map(Duration::from_secs),
-    })
+    let reason = error.reason();
+    error.kind() == Some(Kind::Unauthenticated) && reason.is_some_and(|it| *it != Reason::InvalidCredentials)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
-
-    #[test]
-    fn a_rest_refusal_keeps_sentence_reason_and_delay() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
-        let body = br#"{"error":"too many attempts","reason":"RATE_LIMITED"}"#;
-        let error = refusal(StatusCode::TOO_MANY_REQUESTS, &headers, body);
-        assert_eq!(error.reason(), Some(reason::RATE_LIMITED));
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-        assert!(error.is_retryable());
-    }
-
-    #[test]
-    fn a_proxys_page_is_a_refusal_too() {
-        for status in [StatusCode::BAD_GATEWAY, StatusCode::REQUEST_TIMEOUT] {
-            let error = refusal(status, &HeaderMap::new(), b"<html>");
-            assert_eq!((error.kind(), error.reason()), (Some(Kind::Unavailable), None));
-        }
-    }
 
     #[test]
     fn a_secret_is_not_printed() {

@@ -87,6 +87,21 @@ impl Client {
         self.thread.wait(self.client.login(user_name, password))
     }
 
+    /// As [`crate::Client::login_if_needed`].
+    ///
+    /// # Errors
+    /// The same.
+    ///
+    /// ```no_run
+    /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.login_if_needed("echobot1", "Secret-1!")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn login_if_needed(&self, user_name: &str, password: &str) -> Result<(), Error> {
+        self.thread.wait(self.client.login_if_needed(user_name, password))
+    }
+
     /// As [`crate::Client::logout`].
     ///
     /// # Errors
@@ -162,35 +177,35 @@ impl Client {
         self.thread.wait(self.client.delete_account(password))
     }
 
-    /// As [`crate::Client::create_chat_room`].
+    /// As [`crate::Client::create_room`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// let room = client.create_chat_room("Mountains", "edelweiss")?;
+    /// let room = client.create_room("Mountains", "edelweiss")?;
     /// println!("tell your friends: {}", room.short_code);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn create_chat_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
-        self.thread.wait(self.client.create_chat_room(name, password))
+    pub fn create_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
+        self.thread.wait(self.client.create_room(name, password))
     }
 
-    /// As [`crate::Client::rename_chat_room`].
+    /// As [`crate::Client::rename_room`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// client.rename_chat_room("aB3xYz", "High mountains")?;
+    /// client.rename_room("aB3xYz", "High mountains")?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn rename_chat_room(&self, short_code: &str, name: &str) -> Result<RoomInfo, Error> {
-        self.thread.wait(self.client.rename_chat_room(short_code, name))
+    pub fn rename_room(&self, short_code: &str, name: &str) -> Result<RoomInfo, Error> {
+        self.thread.wait(self.client.rename_room(short_code, name))
     }
 
     /// As [`crate::Client::change_room_password`].
@@ -208,36 +223,36 @@ impl Client {
         self.thread.wait(self.client.change_room_password(short_code, password))
     }
 
-    /// As [`crate::Client::delete_chat_room`].
+    /// As [`crate::Client::delete_room`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// client.delete_chat_room("aB3xYz")?;
+    /// client.delete_room("aB3xYz")?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn delete_chat_room(&self, short_code: &str) -> Result<(), Error> {
-        self.thread.wait(self.client.delete_chat_room(short_code))
+    pub fn delete_room(&self, short_code: &str) -> Result<(), Error> {
+        self.thread.wait(self.client.delete_room(short_code))
     }
 
-    /// As [`crate::Client::list_chat_rooms`].
+    /// As [`crate::Client::rooms`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// for room in client.list_chat_rooms()? {
+    /// for room in client.rooms()? {
     ///     println!("{} {}", room.short_code, room.name);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn list_chat_rooms(&self) -> Result<Vec<RoomInfo>, Error> {
-        self.thread.wait(self.client.list_chat_rooms())
+    pub fn rooms(&self) -> Result<Vec<RoomInfo>, Error> {
+        self.thread.wait(self.client.rooms())
     }
 
     /// As [`crate::Client::invite`].
@@ -300,20 +315,20 @@ impl Client {
         self.thread.wait(self.client.unban_user(short_code, user_name))
     }
 
-    /// As [`crate::Client::join_chat_room`].
+    /// As [`crate::Client::join`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// let room = client.join_chat_room("aB3xYz", "edelweiss")?;
+    /// let room = client.join("aB3xYz", "edelweiss")?;
     /// println!("{} of {}", room.info().name, room.info().owner_name);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn join_chat_room(&self, short_code: &str, password: &str) -> Result<Room, Error> {
-        let room = self.thread.wait(self.client.join_chat_room(short_code, password))?;
+    pub fn join(&self, short_code: &str, password: &str) -> Result<Room, Error> {
+        let room = self.thread.wait(self.client.join(short_code, password))?;
         Ok(Room { thread: Arc::clone(&self.thread), room })
     }
 

@@ -149,21 +149,21 @@ impl Room {
         self.thread.wait(self.room.messages_after(seq, count))
     }
 
-    /// As [`crate::Room::list_chat_room_users`].
+    /// As [`crate::Room::users`].
     ///
     /// # Errors
     /// The same.
     ///
     /// ```no_run
     /// # fn run(room: grpcchatter_client::blocking::Room) -> Result<(), grpcchatter_client::Error> {
-    /// for user in room.list_chat_room_users()? {
+    /// for user in room.users()? {
     ///     println!("{}", user.name);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn list_chat_room_users(&self) -> Result<Vec<User>, Error> {
-        self.thread.wait(self.room.list_chat_room_users())
+    pub fn users(&self) -> Result<Vec<User>, Error> {
+        self.thread.wait(self.room.users())
     }
 
     /// As [`crate::Room::leave`].

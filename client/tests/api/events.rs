@@ -216,3 +216,41 @@ async fn receive_says_where_the_log_was_reset_and_goes_on() {
     assert!(matches!(room.receive().await, Err(Error::LogReset)));
     assert_eq!(room.receive().await.unwrap().seq, 1);
 }
+
+#[tokio::test]
+async fn each_start_asks_for_what_it_says() {
+    let (fake, _client, room) = in_a_room().await;
+    let last = |count| v1::SubscribeRequest { start: Some(subscribe_request::Start::Last(count)) };
+    let known = ResumePoint { seq: 3, message_id: "id-3".to_owned() };
+    for (start, asked) in [
+        (Start::Joined, after(0)),
+        (Start::Now, last(0)),
+        (Start::Last(50), last(50)),
+        (Start::After(known), after(3)),
+        (Start::Beginning, after(0)),
+    ] {
+        fake.scene(
+            vec![subscribed(9, false, Duration::from_secs(15)), Told::CaughtUp(v1::CaughtUp { last_seq: 9 })],
+            None,
+        );
+        fake.state().log = vec![message(9)];
+        told(&mut room.events_from(start), &["caughtup { last_seq: 9 }"]).await;
+        assert_eq!(fake.state().subscriptions.pop(), Some(asked));
+    }
+}
+
+#[tokio::test]
+async fn ones_own_messages_are_told_apart() {
+    let (fake, client, room) = in_a_room().await;
+    let others = v1::Message { user_name: "walker2".to_owned(), ..message(2) };
+    fake.scene(
+        vec![subscribed(2, false, Duration::from_secs(15)), Told::Message(message(1)), Told::Message(others)],
+        None,
+    );
+    assert!(room.receive().await.unwrap().is_own);
+    assert!(!room.receive().await.unwrap().is_own);
+    assert!(room.send("hello").await.unwrap().is_own);
+    assert!(room.newest_messages(1).await.unwrap().messages[0].is_own);
+    client.login("walker2", "Secret-1!").await.unwrap();
+    assert!(!client.join("aB3xYz", "").await.unwrap().newest_messages(1).await.unwrap().messages[0].is_own);
+}

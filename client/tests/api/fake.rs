@@ -26,7 +26,10 @@ use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
 
+mod between;
 mod service;
+
+pub(crate) use between::Between;
 
 pub(crate) type Told = v1::subscribe_response::Event;
 
@@ -40,8 +43,10 @@ pub(crate) struct Scene {
 pub(crate) struct State {
     pub(crate) user_tokens: u32,
     pub(crate) chat_tokens: u32,
-    /// Refuses every refresh.
+    /// Refuses every log-in and every refresh.
     pub(crate) session_over: bool,
+    /// Refuses every refresh, until the next log-in.
+    pub(crate) refresh_over: bool,
     /// Refuses the user token that is out, until the next refresh.
     pub(crate) spoiled: bool,
     /// Puts every refresh off for so many seconds.
@@ -61,11 +66,18 @@ pub(crate) struct State {
     pub(crate) said_after_join: Vec<v1::Message>,
     pub(crate) log: Vec<v1::Message>,
     pub(crate) refreshes: u32,
+    /// What comes between the next calls whose path ends so.
+    between: Vec<(&'static str, Between)>,
+    /// How the server writes the name of whoever is logged in.
+    pub(crate) user_name: String,
 }
 
 impl State {
     /// Whether a refresh brings the newest token, which is good for one.
     fn is_good(&self, sent: &[u8]) -> bool {
+        if self.refresh_over {
+            return false;
+        }
         let token = format!("refresh-{}", self.user_tokens);
         sent.windows(token.len()).any(|part| part == token.as_bytes())
     }
@@ -160,8 +172,30 @@ impl Fake {
         self.state().scenes.push_back(Scene { told, end });
     }
 
+    /// Lets something come between the next call whose path ends so and its answer.
+    pub(crate) fn between(&self, path: &'static str, between: Between) {
+        self.state().between.push((path, between));
+    }
+
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path().to_owned();
+        let between = {
+            let mut state = self.state();
+            let place = state.between.iter().position(|(end, _)| path.ends_with(end));
+            place.map(|place| state.between.remove(place).1)
+        };
+        match between {
+            None => self.serve(path, request).await,
+            Some(between) => {
+                if between.lets_pass() {
+                    drop(self.serve(path, request).await);
+                }
+                Ok(between.answer())
+            }
+        }
+    }
+
+    async fn serve(self, path: String, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         if path.starts_with("/grpcchatter.v1.") {
             return ChatServiceServer::new(self).oneshot(request.map(Body::new)).await;
         }
@@ -184,10 +218,16 @@ impl Fake {
                     "/login" => self.logins.send_modify(|logins| *logins += 1),
                     _ => state.refreshes += 1,
                 }
+                state.refresh_over = false;
                 state.spoiled = false;
                 state.user_tokens += 1;
                 let number = state.user_tokens;
                 (200, format!(r#"{{"token":"user-{number}","refresh_token":"refresh-{number}"}}"#))
+            }
+            "/account" if !state.spoiled => {
+                let name = &state.user_name;
+                let created = "2026-11-28T12:00:00Z";
+                (200, format!(r#"{{"id":1,"created_at":"{created}","user_name":"{name}","role":"USER"}}"#))
             }
             _ => (401, r#"{"error":"the token is over","reason":"TOKEN_REVOKED"}"#.to_owned()),
         };

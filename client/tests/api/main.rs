@@ -1,10 +1,12 @@
 //! The library against a server that fails on purpose. Every test ends by what happens, never by the clock.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod between;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod events;
 mod fake;
+mod promises;
 mod sending;
 mod session;
 #[cfg(feature = "tls")]

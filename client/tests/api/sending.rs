@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use grpcchatter_client::{Error, reason};
+use grpcchatter_client::{Error, Reason};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -76,14 +76,15 @@ async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_stored() {
         .refusals
         .extend([Status::unavailable("the answer is lost"), status(Code::PermissionDenied, "NOT_A_MEMBER")]);
     let error = room.send_with_id("mine", "hello").await.unwrap_err();
-    assert_eq!((unacknowledged(&error), error.reason()), ("mine", Some(reason::NOT_A_MEMBER)));
+    assert_eq!((unacknowledged(&error), error.reason()), ("mine", Some(&Reason::NotAMember)));
     assert!(!error.is_retryable());
 }
 
 #[tokio::test]
 async fn a_refusal_after_a_limit_says_that_nothing_was_stored() {
     let (fake, _client, room) = in_a_room().await;
-    let details = ErrorDetails::with_retry_info(Some(Duration::ZERO));
+    let mut details = ErrorDetails::with_error_info("RATE_LIMITED", "grpcchatter", []);
+    details.set_retry_info(Some(Duration::ZERO));
     let limited = Status::with_error_details(Code::ResourceExhausted, "too many requests", details);
     fake.state().refusals.extend([limited, status(Code::PermissionDenied, "NOT_A_MEMBER")]);
     let error = room.send("hello").await.unwrap_err();
@@ -95,6 +96,6 @@ async fn a_refused_message_is_not_tried_again() {
     let (fake, _client, room) = in_a_room().await;
     fake.state().refusals.push_back(status(Code::InvalidArgument, "MESSAGE_TOO_LONG"));
     let error = room.send("hello").await.unwrap_err();
-    assert_eq!(error.reason(), Some(reason::MESSAGE_TOO_LONG));
+    assert_eq!(error.reason(), Some(&Reason::MessageTooLong));
     assert!(fake.state().log.is_empty());
 }

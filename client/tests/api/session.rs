@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use grpcchatter_client::{Client, Error, reason};
+use grpcchatter_client::{Client, Error, Reason};
 use tokio::{runtime::Runtime, sync::Notify};
 
-use crate::{fake::Fake, in_a_room};
+use crate::{
+    fake::{Between, Fake},
+    in_a_room,
+};
 
 #[tokio::test]
 async fn calls_that_are_refused_together_refresh_once() {
@@ -53,6 +56,36 @@ async fn a_session_that_has_ended_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_program_logs_in_where_its_session_is_missing_or_over_and_not_else() {
+    let fake = Fake::start().await;
+    fake.state().user_name = "walker1".to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let program =
+        || Client::builder(&fake.url).session_file(folder.path().join("session.json")).build().unwrap();
+    // The server is on its way up.
+    fake.between("/login", Between::Page(502));
+    for logins in [1, 1] {
+        program().login_if_needed("walker1", "Secret-1!").await.unwrap();
+        assert_eq!(*fake.logins.borrow(), logins);
+    }
+    spoil(&fake);
+    fake.state().refresh_over = true;
+    program().login_if_needed("walker1", "Secret-1!").await.unwrap();
+    assert_eq!(*fake.logins.borrow(), 2);
+    program().login_if_needed("walker2", "Secret-1!").await.unwrap();
+    assert_eq!((*fake.logins.borrow(), program().user_name().await.unwrap().as_str()), (3, "walker2"));
+}
+
+#[tokio::test]
+async fn a_user_is_called_as_the_server_writes_them() {
+    let fake = Fake::start().await;
+    fake.state().user_name = "zo\u{eb}1234".to_owned();
+    let client = Client::new_at(&fake.url).unwrap();
+    client.login("zoe\u{308}1234", "Secret-1!").await.unwrap();
+    assert_eq!(client.user_name().await.unwrap(), "zo\u{eb}1234");
+}
+
+#[tokio::test]
 async fn nothing_secret_is_printed() {
     let (fake, client, room) = in_a_room().await;
     let builder = Client::builder(&fake.url);
@@ -89,7 +122,7 @@ async fn a_refresh_that_is_put_off_for_long_is_told_at_once() {
     spoil(&fake);
     fake.state().busy = Some(3600);
     let error = client.list_chat_rooms().await.unwrap_err();
-    assert_eq!(error.reason(), Some(reason::OVERLOADED));
+    assert_eq!(error.reason(), Some(&Reason::Overloaded));
 }
 
 #[tokio::test]

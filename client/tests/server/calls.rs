@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grpcchatter_client::{Client, CloseReason, Error, Event, Events, Kind, Start, reason};
+use grpcchatter_client::{Client, CloseReason, Error, Event, Events, Kind, Reason, Start};
 
 use crate::process::{PASSWORD, Server};
 
@@ -24,9 +24,9 @@ async fn closed(events: &mut Events) -> CloseReason {
     .await
 }
 
-fn refused<T>(answer: Result<T, Error>) -> String {
+fn refused<T>(answer: Result<T, Error>) -> Reason {
     let error = answer.err().expect("it is refused");
-    error.reason().unwrap_or_default().to_owned()
+    error.reason().expect("the server refused it").clone()
 }
 
 #[tokio::test]
@@ -34,17 +34,17 @@ async fn an_account_lives_and_ends() {
     let Some(server) = Server::start(&[]) else { return };
     let client = server.user("walker1").await;
     assert_eq!(client.account().await.unwrap().user_name, "walker1");
-    assert_eq!(refused(client.register("walker1", PASSWORD).await), reason::USER_NAME_TAKEN);
-    assert_eq!(refused(client.register("walker2", "weak").await), reason::INVALID_PASSWORD);
+    assert_eq!(refused(client.register("walker1", PASSWORD).await), Reason::UserNameTaken);
+    assert_eq!(refused(client.register("walker2", "weak").await), Reason::InvalidPassword);
     client.change_password(PASSWORD, "Better-Secret-2!").await.unwrap();
-    assert_eq!(refused(client.login("walker1", PASSWORD).await), reason::INVALID_CREDENTIALS);
+    assert_eq!(refused(client.login("walker1", PASSWORD).await), Reason::InvalidCredentials);
     client.login("walker1", "Better-Secret-2!").await.unwrap();
 
     let code = client.create_chat_room("Mountains", "").await.unwrap().short_code;
     let refusal = client.delete_account("Better-Secret-2!").await.unwrap_err();
     assert_eq!(
         (refusal.reason(), refusal.kind()),
-        (Some(reason::OWNS_ROOMS), Some(Kind::FailedPrecondition))
+        (Some(&Reason::OwnsRooms), Some(Kind::FailedPrecondition))
     );
     client.delete_chat_room(&code).await.unwrap();
     client.delete_account("Better-Secret-2!").await.unwrap();
@@ -57,8 +57,8 @@ async fn people_talk_and_read_again() {
     let (anna, ben) = (server.user("anna01").await, server.user("ben001").await);
     let made = anna.create_chat_room("Mountains", "edelweiss").await.unwrap();
     assert_eq!((made.name.as_str(), made.owner_name.as_str()), ("Mountains", "anna01"));
-    assert_eq!(refused(ben.join_chat_room(&made.short_code, "wrong").await), reason::WRONG_ROOM_PASSWORD);
-    assert_eq!(refused(ben.join_chat_room("nosuch", "").await), reason::ROOM_NOT_FOUND);
+    assert_eq!(refused(ben.join_chat_room(&made.short_code, "wrong").await), Reason::WrongRoomPassword);
+    assert_eq!(refused(ben.join_chat_room("nosuch", "").await), Reason::RoomNotFound);
 
     let room = anna.join_chat_room(&made.short_code, "edelweiss").await.unwrap();
     for number in 1..=5 {
@@ -78,8 +78,8 @@ async fn people_talk_and_read_again() {
     assert_eq!(until(&mut events, message).await.seq, 6);
     let again = room.send_with_id("mine", "number 7").await.unwrap();
     assert_eq!(room.send_with_id("mine", "number 7").await.unwrap(), again);
-    assert_eq!(refused(room.send_with_id("mine", "other").await), reason::CLIENT_MESSAGE_ID_REUSED);
-    assert_eq!(refused(room.send(&"x".repeat(5000)).await), reason::MESSAGE_TOO_LONG);
+    assert_eq!(refused(room.send_with_id("mine", "other").await), Reason::ClientMessageIdReused);
+    assert_eq!(refused(room.send(&"x".repeat(5000)).await), Reason::MessageTooLong);
 
     let newest = bens.newest_messages(3).await.unwrap();
     assert_eq!(newest.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [5, 6, 7]);
@@ -130,7 +130,7 @@ async fn read_by_ben(server: &Server) -> (Client, Client, String, Events) {
 async fn an_owner_puts_people_out_and_lets_them_in() {
     let Some(server) = Server::start(&[]) else { return };
     let (anna, ben, code, mut events) = read_by_ben(&server).await;
-    assert_eq!(refused(ben.remove_user(&code, "anna01").await), reason::NOT_ROOM_OWNER);
+    assert_eq!(refused(ben.remove_user(&code, "anna01").await), Reason::NotRoomOwner);
     anna.remove_user(&code, "ben001").await.unwrap();
     assert!(matches!(closed(&mut events).await, CloseReason::Removed));
 
@@ -138,7 +138,7 @@ async fn an_owner_puts_people_out_and_lets_them_in() {
     anna.ban_user(&code, "ben001").await.unwrap();
     let why = closed(&mut events).await;
     assert!(matches!(why, CloseReason::Banned | CloseReason::Removed), "{why:?}");
-    assert_eq!(refused(ben.join_chat_room(&code, "").await), reason::BANNED);
+    assert_eq!(refused(ben.join_chat_room(&code, "").await), Reason::Banned);
     anna.unban_user(&code, "ben001").await.unwrap();
     ben.join_chat_room(&code, "").await.unwrap();
 }

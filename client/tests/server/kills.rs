@@ -11,11 +11,15 @@ use grpcchatter_client::{Event, Message, Room, new_message_id};
 use grpcchatter_nemesis::{Entry, Event as Seen, History, Start, check};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{postgres::Cluster, process::Server, programs};
+use crate::{
+    postgres::Cluster,
+    process::{Server, user_at},
+    programs,
+    proxy::{self, Proxy},
+};
 
 const SENDERS: usize = 4;
 const READERS: usize = 4;
-const MESSAGES: usize = 150;
 /// So many of a sender's messages are under way at once, in their order.
 const AT_ONCE: usize = 3;
 /// The server is ended each time that so many more were acknowledged.
@@ -51,8 +55,8 @@ async fn say(room: &Room, record: &Record, chat: Option<usize>, id: &str, body: 
 }
 
 /// Sends its messages, some at a time, and the first of each time once more when it is acknowledged.
-async fn send(room: Room, sender: usize, record: Record, acknowledged: watch::Sender<usize>) {
-    for first in (0..MESSAGES).step_by(AT_ONCE) {
+async fn send(room: Room, sender: usize, load: usize, record: Record, acknowledged: watch::Sender<usize>) {
+    for first in (0..load).step_by(AT_ONCE) {
         let ids: Vec<_> = (first..first + AT_ONCE).map(|number| (new_message_id(), number)).collect();
         let sent = ids.iter().map(|(id, number)| {
             let body = format!("{sender}/{number}");
@@ -66,12 +70,12 @@ async fn send(room: Room, sender: usize, record: Record, acknowledged: watch::Se
 }
 
 /// Reads until the last message has come.
-async fn read(room: Room, reader: usize, record: Record) {
+async fn read(room: Room, reader: usize, load: usize, record: Record) {
     let mut events = room.events();
     let start = Start::After { seq: 0, message_id: String::new() };
     record.note(Seen::Opened { reader, room: 0, start, author: None });
     let mut newest = 0;
-    while newest < SENDERS * MESSAGES {
+    while newest < SENDERS * load {
         match events.recv().await.unwrap() {
             Event::Message(message) => {
                 newest = usize::try_from(message.seq).unwrap();
@@ -96,21 +100,22 @@ async fn log(room: &Room) -> Vec<Entry> {
     }
 }
 
-async fn the_promise_is_kept(mut server: Server) {
-    let owner = server.user("walker1").await;
+/// Lets everybody talk by `url`, each with so many messages, while the server is ended again and again.
+async fn the_promise_is_kept(mut server: Server, url: &str, load: usize) {
+    let owner = user_at(url, "walker1").await;
     let code = owner.create_chat_room("Mountains", "").await.unwrap().short_code;
     let (record, count) = (Record::default(), watch::Sender::new(0));
     let mut people = Vec::new();
     for number in 0..READERS {
-        let room = server.user(&format!("reader{number}")).await.join_chat_room(&code, "").await.unwrap();
-        people.push(tokio::spawn(read(room, number, record.clone())));
+        let room = user_at(url, &format!("reader{number}")).await.join_chat_room(&code, "").await.unwrap();
+        people.push(tokio::spawn(read(room, number, load, record.clone())));
     }
     for number in 0..SENDERS {
-        let room = server.user(&format!("sender{number}")).await.join_chat_room(&code, "").await.unwrap();
-        people.push(tokio::spawn(send(room, number, record.clone(), count.clone())));
+        let room = user_at(url, &format!("sender{number}")).await.join_chat_room(&code, "").await.unwrap();
+        people.push(tokio::spawn(send(room, number, load, record.clone(), count.clone())));
     }
     let mut acknowledged = count.subscribe();
-    for end in 1..SENDERS * MESSAGES / END_EVERY {
+    for end in 1..SENDERS * load / END_EVERY {
         acknowledged.wait_for(|count| *count >= end * END_EVERY).await.unwrap();
         // By turns without a warning, and with a drain: GOAWAY, and a hint when to come back.
         if end % 2 == 0 { server.restart() } else { server.crash() }
@@ -119,14 +124,36 @@ async fn the_promise_is_kept(mut server: Server) {
         timeout(LONG, person).await.expect("everybody comes to an end").unwrap();
     }
     let logs = vec![log(&owner.join_chat_room(&code, "").await.unwrap()).await];
-    assert_eq!(logs[0].len(), SENDERS * MESSAGES);
+    assert_eq!(logs[0].len(), SENDERS * load);
     assert_eq!(check(&History { events: record.take(), logs, firsts: Vec::new() }), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_on_sqlite() {
     let Some(server) = Server::start(&[]) else { return };
-    Box::pin(the_promise_is_kept(server)).await;
+    let url = server.url.clone();
+    Box::pin(the_promise_is_kept(server, &url, 150)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_is_kept_behind_nginx() {
+    behind(proxy::Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_is_kept_behind_haproxy() {
+    behind(proxy::Kind::Haproxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_promise_is_kept_behind_caddy() {
+    behind(proxy::Kind::Caddy).await;
+}
+
+async fn behind(kind: proxy::Kind) {
+    let Some(server) = Server::start(&[]) else { return };
+    let Some(proxy) = Proxy::start(kind, &server.url).await else { return };
+    Box::pin(the_promise_is_kept(server, &proxy.url, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,5 +166,6 @@ async fn the_promise_is_kept_on_postgres() {
     let secret = "a secret of this test that is longer than 32 bytes".to_owned();
     let environment = vec![("DATABASE_URL", database), ("SECRET", secret)];
     let Some(server) = Server::with(&[], environment) else { return };
-    Box::pin(the_promise_is_kept(server)).await;
+    let url = server.url.clone();
+    Box::pin(the_promise_is_kept(server, &url, 150)).await;
 }

@@ -6,12 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod calls;
+mod examples;
 mod kills;
 #[path = "../../../tests/api/harness/postgres.rs"]
 mod postgres;
 mod process;
 #[path = "../../../tests/api/harness/programs.rs"]
 mod programs;
+mod proxy;
 mod reasons;
 #[cfg(feature = "tls")]
 mod tls;

@@ -26,11 +26,19 @@ pub(crate) struct Server {
     port: TcpSocket,
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+/// The server's program: named, or built beside the tests.
 fn program() -> Option<PathBuf> {
+    env::var_os("GRPCCHATTER_SERVER").map_or_else(|| built("grpcchatter"), |named| there(named.into()))
+}
+
+/// A program that a build of the workspace puts beside the tests.
+pub(crate) fn built(name: &str) -> Option<PathBuf> {
     let tests = env::current_exe().unwrap();
-    let built = tests.parent()?.parent()?.join(format!("grpcchatter{}", env::consts::EXE_SUFFIX));
-    let program = env::var_os("GRPCCHATTER_SERVER").map_or(built, PathBuf::from);
+    there(tests.parent()?.parent()?.join(format!("{name}{}", env::consts::EXE_SUFFIX)))
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+fn there(program: PathBuf) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
@@ -102,11 +110,16 @@ impl Server {
 
     /// Somebody who has an account and is logged in.
     pub(crate) async fn user(&self, name: &str) -> Client {
-        let client = Client::new_at(&self.url).unwrap();
-        client.register(name, PASSWORD).await.unwrap();
-        client.login(name, PASSWORD).await.unwrap();
-        client
+        user_at(&self.url, name).await
     }
+}
+
+/// Somebody who has an account at what answers there, and is logged in.
+pub(crate) async fn user_at(url: &str, name: &str) -> Client {
+    let client = Client::new_at(url).unwrap();
+    client.register(name, PASSWORD).await.unwrap();
+    client.login(name, PASSWORD).await.unwrap();
+    client
 }
 
 impl Drop for Server {

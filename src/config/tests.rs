@@ -241,7 +241,7 @@ fn databases_are_told_apart_by_their_scheme() {
     let database = |url: &str| value::database(url).map(|database| format!("{database:?}"));
     assert_eq!(database("sqlite://data/a.db"), Ok("Sqlite(data/a.db)".to_owned()));
     assert_eq!(database("sqlite:///a.db"), Ok("Sqlite(/a.db)".to_owned()));
-    assert_eq!(database("postgres://u:p@h/d?sslmode=disable"), Ok("Postgres(…)".to_owned()));
+    assert_eq!(database("postgres://u:p@h/d?sslmode=disable"), Ok("Postgres(h:5432)".to_owned()));
     for wrong in [
         "sqlite://",
         "sqlite::memory:",

@@ -8,7 +8,10 @@ use sea_orm::sqlx::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PostgresUrl, Unfit};
+use super::{
+    PostgresUrl, Unfit,
+    session::{self, HOLDING},
+};
 use crate::store::SetupError;
 
 /// The oldest PostgreSQL that the statements are written for, as `server_version_num` tells it.
@@ -26,8 +29,8 @@ const LOOK: &str = "SELECT current_setting('server_version_num')::int4 AS number
      current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
      pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only";
 
-/// Connects once, and checks what durability rests on and no connection can set for itself. Returns the connection: as
-/// long as it is open, a pooler cannot give the same one to another.
+/// Connects once, and checks what durability rests on and no connection can set for itself. Returns the connection, which
+/// is marked: as long as it is open, a pooler that gives the same one to another is found out by the next.
 ///
 /// # Errors
 /// What is wrong, and what to do.
@@ -39,9 +42,10 @@ pub(in crate::store) async fn check(url: &PostgresUrl) -> Result<PgConnection, S
     };
     let silent = || Err(sqlx::Error::Io(io::Error::from(io::ErrorKind::TimedOut)));
     let looked = timeout(PATIENCE, looking).await.unwrap_or_else(|_| silent());
-    let (connection, row) = looked.map_err(|error| unreachable(url, &error))?;
+    let (mut connection, row) = looked.map_err(|error| unreachable(url, &error))?;
     let found = Found::read(&row).map_err(|error| unreachable(url, &error))?;
     found.check(url)?;
+    session::prepare(&mut connection, HOLDING).await.map_err(|error| unreachable(url, &error))?;
     Ok(connection)
 }
 

@@ -1,13 +1,13 @@
 //! DATABASE_URL where it leads to PostgreSQL. It is read with the settings, and no part of its text is ever repeated: what
 //! is wrong with it may be its password.
 
-use std::{fmt, str::FromStr as _};
+use std::{fmt, str::FromStr as _, sync::Arc};
 
 use sea_orm::sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
 /// Where PostgreSQL is, and as whom to connect to it. `Debug` and `Display` show neither the user nor the password.
 #[derive(Clone)]
-pub struct PostgresUrl(PgConnectOptions);
+pub struct PostgresUrl(Arc<PgConnectOptions>);
 
 /// The parameters that sqlx knows; it would log any other, with its value, and go on without it.
 const PARAMETERS: &[&str] = &[
@@ -77,11 +77,12 @@ impl PostgresUrl {
         }
         let options = PgConnectOptions::from_str(&format!("{base}{kept}")).map_err(|_| MALFORMED)?;
         // No number with a fraction is ever read, and poolers refuse options that they do not know.
-        Ok(Self(options.application_name("grpcchatter").extra_float_digits(None).disable_statement_logging()))
+        let options = options.application_name("grpcchatter").extra_float_digits(None);
+        Ok(Self(Arc::new(options.disable_statement_logging())))
     }
 
     /// Returns how to connect.
-    pub(in crate::store) const fn options(&self) -> &PgConnectOptions {
+    pub(in crate::store) fn options(&self) -> &PgConnectOptions {
         &self.0
     }
 }

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, Statement};
 
 use super::{Database, postgres::shell_as_postgres, programs, within};
 
@@ -137,7 +137,11 @@ impl OwnPostgres {
 
     /// Connects as its superuser.
     pub(crate) async fn operator(&self) -> DatabaseConnection {
-        self.database("postgres").connect().await
+        let database = self.database("postgres");
+        let mut options = ConnectOptions::new(database.url().unwrap());
+        // What it runs may hold a password, which must not be in the log that the tests search.
+        options.sqlx_logging(false);
+        sea_orm::Database::connect(options).await.unwrap()
     }
 
     /// Runs statements as its superuser.

@@ -14,8 +14,10 @@ use std::{
 use super::programs;
 
 /// Makes a cluster in a new folder and serves it until standard input ends, which happens however the tests
-/// end. It is safe after a crash of the machine, since the server asks for that.
+/// end. The server asks for a cluster that waits for its disk: where there is memory for it, the disk is none.
 const SCRIPT: &str = r#"
+free=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+[ "${free:-0}" -lt 6000000 ] || export TMPDIR=/dev/shm
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT &&
 "$0/initdb" --pgdata="$folder" --username=postgres --auth=trust --encoding=UTF8 --no-locale --no-sync >/dev/null &&
 { "$0/postgres" -D "$folder" -c port="$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \

@@ -54,7 +54,6 @@ mod client;
 mod error;
 mod event;
 mod feed;
-mod letter;
 mod membership;
 mod model;
 mod patience;

@@ -4,7 +4,7 @@ use grpcchatter_client::{Error, reason};
 
 /// The room asks for a password, and what was given is not it.
 pub(crate) fn asks_for_room_password(error: &Error) -> bool {
-    error.reason() == Some(reason::WRONG_ROOM_PASSWORD)
+    matches!(error.reason(), Some(reason::WRONG_ROOM_PASSWORD))
 }
 
 /// No room has the short code.
@@ -19,7 +19,7 @@ pub(crate) fn about_user_name(error: &Error) -> bool {
 
 /// Name and password do not belong together.
 pub(crate) fn wrong_credentials(error: &Error) -> bool {
-    error.reason() == Some(reason::INVALID_CREDENTIALS)
+    matches!(error.reason(), Some(reason::INVALID_CREDENTIALS))
 }
 
 /// What was typed as a password is wrong, or is none that the server takes.

@@ -68,7 +68,6 @@ mod client;
 mod error;
 mod event;
 mod feed;
-mod letter;
 mod membership;
 mod model;
 mod original;

@@ -53,6 +53,14 @@ impl Room {
         Ok(Self { membership, shared: Arc::default() })
     }
 
+    /// Joins and sends, for whoever does nothing else there.
+    pub(crate) async fn send_only(client: Arc<Inner>, code: &str, body: &str) -> Result<Message, Error> {
+        let request = v1::JoinChatRoomRequest { short_code: code.to_owned(), ..Default::default() };
+        let end = client.end();
+        let membership = Membership::enter(client, request, end).await?;
+        Sending::default().send(&membership, &new_message_id(), body).await
+    }
+
     /// The room as it was told of last.
     ///
     /// ```no_run

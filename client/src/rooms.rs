@@ -221,6 +221,24 @@ impl Client {
         Ok(())
     }
 
+    /// Joins a room that the user is in, or that has no password, and sends one message there: for programs that say
+    /// something and end. It is two calls, where [`join_chat_room`](Client::join_chat_room) also looks up where in the
+    /// log reading would begin. It returns once the message is durably stored.
+    ///
+    /// # Errors
+    /// As those of `join_chat_room` and [`Room::send`](crate::Room::send).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let message = client.join_and_send("aB3xYz", "the build is green").await?;
+    /// println!("stored as number {}", message.seq);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn join_and_send(&self, short_code: &str, body: &str) -> Result<crate::Message, Error> {
+        Room::send_only(Arc::clone(&self.inner), short_code, body).await
+    }
+
     /// Joins a room by its short code and password. A member enters again with an empty password.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub(crate) enum End {
     Quit,
     /// To log in, again or as somebody else.
     LogIn,
+    /// The server knows the session no more, and nothing was shown yet.
+    SessionOver,
 }
 
 #[derive(Debug)]
@@ -147,7 +149,7 @@ impl App {
             News::LoggedOut if self.loaded => {
                 self.notice = Some(Notice::Failed("the session has ended: /login".to_owned()));
             }
-            News::LoggedOut => self.end = Some(End::LogIn),
+            News::LoggedOut => self.end = Some(End::SessionOver),
             News::Gone { code } => self.gone(&code),
             News::Told(text) => self.notice = Some(Notice::Told(text)),
             News::Failed(text) => self.notice = Some(Notice::Failed(text)),

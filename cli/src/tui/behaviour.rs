@@ -348,6 +348,7 @@ fn tab_completes_commands_codes_and_names() {
     assert_eq!(typed("/remove ", 1), "/remove maria22");
     assert_eq!(typed("/remove mar", 2), "/remove marko");
     assert_eq!(typed("hello MARI", 1), "hello maria22 ");
+    assert_eq!(typed("hello @maria", 1), "hello @maria22 ");
     assert_eq!(typed("nothing zz", 1), "nothing zz");
     assert_eq!(app.current, 0, "it goes nowhere while something is typed");
 }
@@ -418,5 +419,5 @@ fn a_session_that_has_ended_leaves_what_was_typed() {
     assert_eq!(app.end, Some(End::LogIn));
     let mut app = App::new("walker1".to_owned(), "http://localhost:8080".to_owned());
     app.news(News::LoggedOut);
-    assert_eq!(app.end, Some(End::LogIn), "there is nothing to lose");
+    assert_eq!(app.end, Some(End::SessionOver), "there is nothing to lose");
 }

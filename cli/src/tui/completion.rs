@@ -23,15 +23,19 @@ impl Completion {
         me: &str,
     ) -> Option<Self> {
         let start = typed.rfind(char::is_whitespace).map_or(0, |place| place + 1);
-        let (before, word) = typed.split_at(start);
+        let (mut before, word) = typed.split_at(start);
         let room = rooms.get(current);
         let words = match before.trim_end() {
             "" if word.starts_with('/') => commands(word),
             "/join" => codes(rooms, word),
             "/remove" | "/ban" | "/unban" => names(room, me, word),
-            // A space alone is no beginning of a name.
-            _ if word.is_empty() => Vec::new(),
-            _ => names(room, me, word),
+            _ => {
+                // Some write an @ before a name.
+                let name = word.strip_prefix('@').unwrap_or(word);
+                before = &typed[..typed.len() - name.len()];
+                // A space alone is no beginning of a name.
+                if word.is_empty() { Vec::new() } else { names(room, me, name) }
+            }
         };
         let before = before.to_owned();
         (!words.is_empty()).then_some(Self { before, behind, words, at: 0 })

@@ -101,10 +101,12 @@ async fn visit(
         let memory = servers.memory(&inside).await?;
         let end = talk(terminal, &mut keys, inside.clone(), memory).await;
         inside.disconnect();
-        if end? == End::Quit {
-            return Ok(());
-        }
-        form = Form::new(Some(inside.url()), Some(&me), None);
+        let why = match end? {
+            End::Quit => return Ok(()),
+            End::LogIn => None,
+            End::SessionOver => Some("the session has ended: log in again"),
+        };
+        form = Form::new(Some(inside.url()), Some(&me), why);
     }
 }
 

@@ -99,3 +99,11 @@ async fn a_refused_message_is_not_tried_again() {
     assert_eq!(error.reason(), Some(&Reason::MessageTooLong));
     assert!(fake.state().log.is_empty());
 }
+
+#[tokio::test]
+async fn a_message_of_somebody_who_reads_nothing_is_stored_once() {
+    let (fake, client, _room) = in_a_room().await;
+    fake.state().lost_answers = 1;
+    assert_eq!(client.join_and_send("aB3xYz", "hello").await.unwrap().body, "hello");
+    assert_eq!(fake.state().log.len(), 1);
+}

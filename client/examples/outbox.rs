@@ -19,7 +19,8 @@ use tokio::time::sleep;
 /// Between two rows of attempts; within each, the library waits as it has to.
 const PAUSE: Duration = Duration::from_secs(5);
 
-#[tokio::main(flavor = "current_thread")]
+// With threads of the runtime's own, so that the connection lives on while this one waits for a line.
+#[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, user_name, short_code, outbox] = arguments.as_slice() else {

@@ -128,6 +128,17 @@ fn the_dashboard_shows_what_is_exported() {
 }
 
 #[test]
+fn every_event_of_the_audit_lines_is_in_the_document() {
+    let (source, document) = (read("src/audit.rs"), read("docs/operate.md"));
+    let names = Regex::new(r#"\("([a-z_]+)", "[a-z]"#).unwrap();
+    let names: Vec<_> = names.captures_iter(&source).map(|found| found[1].to_owned()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(document.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn the_alerts_watch_what_is_exported() {
     let (exported, alerts) = (exported(), read("configs/prometheus/alerts.yml"));
     let expressions: Vec<&str> =

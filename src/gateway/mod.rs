@@ -7,6 +7,8 @@ mod auth;
 mod body;
 mod called;
 mod connection;
+#[cfg(feature = "otlp")]
+mod exported;
 mod figures;
 mod first_bytes;
 #[cfg(any(test, fuzzing))]

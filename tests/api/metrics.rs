@@ -261,7 +261,7 @@ async fn strangers_cannot_make_series(database: Database) {
         }
     };
     attempt(&mut h2, "STRANGER0").await;
-    let before = Scrape::of(&server).await;
+    let before = Scrape::with(&server, "grpcchatter_accounts").await;
     for number in 1..=20 {
         attempt(&mut h2, &format!("STRANGER{number}")).await;
     }

@@ -2,7 +2,6 @@
 //! server.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test says what it could not look at")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

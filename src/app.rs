@@ -7,6 +7,7 @@
 
 mod admin;
 mod bind;
+mod certificate;
 mod gauges;
 mod heap;
 mod names;
@@ -67,9 +68,6 @@ const HARD_END: Duration = Duration::from_secs(8);
 
 /// How long the database may take to be closed. With what is above, the end takes less than ten seconds in all.
 const CLOSING: Duration = Duration::from_secs(1);
-
-/// How often the certificate's files are compared with what is served.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The server with its addresses bound and its database open, ready to run.
 pub struct App {
@@ -307,15 +305,7 @@ impl App {
     fn start_background(&self) {
         let (hub, publisher) = (self.hub.clone(), self.publisher.clone());
         if let Some(tls) = self.tls.clone() {
-            self.core.spawn(async move {
-                let mut ticks = tokio::time::interval(CERTIFICATE_INTERVAL);
-                loop {
-                    ticks.tick().await;
-                    let tls = tls.clone();
-                    // It reads files. A panic in it is told by the runtime, and the next turn tries again.
-                    drop(tokio::task::spawn_blocking(move || tls.reload_if_changed()).await);
-                }
-            });
+            self.core.spawn(certificate::watch(tls));
         }
         self.core.spawn(async move { hub.run_presence().await });
         self.core.spawn(async move { publisher.run_poll().await });

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    EnvFilter, Layer, Registry,
     filter::FilterFn,
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
@@ -17,6 +17,16 @@ use crate::{
     model::printable,
 };
 
+mod export;
+
+pub use export::Exporting;
+
+/// What hands spans to a collector.
+type Export = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// The spans of calls, at whatever level it is logged.
+const EXPORTED: &str = "otlp=info";
+
 /// The targets of this program: its crates by the start of their names, and what stands by itself.
 const OWN: &str = "grpcchatter";
 const APART: [&str; 2] = [audit::TARGET, "access"];
@@ -26,8 +36,36 @@ const APART: [&str; 2] = [audit::TARGET, "access"];
 /// # Panics
 /// Where `config.filter` was not checked before, or where the process logs already.
 pub fn init(config: &LogConfig) {
+    set(config, None);
+}
+
+/// Starts logging, and exporting spans of calls where the environment names a collector. Both last until what is returned is
+/// dropped.
+///
+/// # Panics
+/// As [`init`].
+pub fn init_exporting(config: &LogConfig) -> Option<Exporting> {
+    match export::start() {
+        Ok(Some((layer, exporting))) => {
+            set(config, Some(layer));
+            tracing::info!("spans of calls are exported");
+            Some(exporting)
+        }
+        Ok(None) => {
+            set(config, None);
+            None
+        }
+        Err(error) => {
+            set(config, None);
+            tracing::warn!(error, "no spans are exported");
+            None
+        }
+    }
+}
+
+fn set(config: &LogConfig, export: Option<Export>) {
     let terminal = std::io::stderr().is_terminal();
-    tracing::subscriber::set_global_default(subscriber(config, terminal, std::io::stderr))
+    tracing::subscriber::set_global_default(with_export(config, terminal, std::io::stderr, export))
         .expect("the log is started once");
 }
 
@@ -39,8 +77,24 @@ pub fn subscriber<W>(config: &LogConfig, colours: bool, writer: W) -> impl Subsc
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter =
+    with_export(config, colours, writer, None)
+}
+
+fn with_export<W>(
+    config: &LogConfig,
+    colours: bool,
+    writer: W,
+    export: Option<Export>,
+) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let mut filter =
         EnvFilter::builder().parse(&config.filter).expect("the configuration has checked the directives");
+    let exports = export.is_some();
+    if exports {
+        filter = filter.add_directive(EXPORTED.parse().expect("a directive"));
+    }
     let colours = colours && matches!(config.format, LogFormat::Text);
     let lines = fmt::layer().with_ansi(colours).with_writer(OneLine { writer, colours });
     let lines = match config.format {
@@ -48,7 +102,10 @@ where
         // What is in a span is told once.
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines).with(FilterFn::new(may_be_logged)).with(filter)
+    let may_be_logged = move |metadata: &Metadata<'_>| {
+        if metadata.target() == export::TARGET { exports } else { may_be_logged(metadata) }
+    };
+    tracing_subscriber::registry().with(export).with(lines).with(FilterFn::new(may_be_logged)).with(filter)
 }
 
 /// Says whether a line of this kind may be seen, whatever the directives ask for.

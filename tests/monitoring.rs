@@ -2,7 +2,6 @@
 //! server.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test says what it could not look at")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -124,6 +123,17 @@ fn the_dashboard_shows_what_is_exported() {
             ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         let is_left_out = name.contains("parked");
         assert!(is_left_out || shown.contains(base), "{name} is shown nowhere");
+    }
+}
+
+#[test]
+fn every_event_of_the_audit_lines_is_in_the_document() {
+    let (source, document) = (read("src/audit.rs"), read("docs/operate.md"));
+    let names = Regex::new(r#"\("([a-z_]+)", "[a-z]"#).unwrap();
+    let names: Vec<_> = names.captures_iter(&source).map(|found| found[1].to_owned()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        assert!(document.contains(&format!("`{name}`")), "{name}");
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Failed, settings::ServeArgs};
 
 pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
     let Loaded { config, file, notes } = args.load()?;
-    telemetry::init(&config.log);
+    let _exporting = telemetry::init_exporting(&config.log);
     match file {
         Some(file) => tracing::info!(file = %file.display(), "settings read"),
         None => tracing::info!("no settings file read: defaults, environment and flags count"),

@@ -17,7 +17,7 @@ use super::{
     figures,
     route::Route,
     status,
-    trace_context::{TraceContext, TraceId},
+    trace_context::{self, TraceContext, TraceId},
 };
 use crate::{audit, model::Payer};
 
@@ -40,7 +40,7 @@ pub(super) struct Called {
 
 /// What was called, by names of the program's own.
 #[derive(Clone, Copy, Debug)]
-enum Path {
+pub(super) enum Path {
     Method(&'static str, &'static str),
     Known(&'static str),
     Unknown,
@@ -76,6 +76,12 @@ impl Called {
 
     /// Opens the span of the lines that are written while it is answered.
     pub(super) fn span(&self) -> Span {
+        #[cfg(feature = "otlp")]
+        if let Some(span) =
+            super::exported::span(self.id(), self.dialect, self.verb, self.path, self.trace.as_ref())
+        {
+            return span;
+        }
         let (id, dialect, path) = (self.id(), self.dialect, display(self.path));
         match self.trace_id() {
             Some(trace_id) => tracing::info_span!("request", id, %trace_id, dialect, path),
@@ -83,13 +89,16 @@ impl Called {
         }
     }
 
-    /// Writes how it was answered. These lines name the call by themselves, so they stand in no span.
-    pub(super) fn tell(&self, response: &Response<Body>, took: Duration) {
+    /// Writes how it was answered. These lines name the call by themselves, so they are written outside its span.
+    pub(super) fn tell(&self, span: &Span, response: &Response<Body>, took: Duration) {
+        #[cfg(feature = "otlp")]
+        super::exported::answered(span, response);
         let status = response.status().as_u16();
         let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let (id, dialect, method) = (self.id(), self.dialect, self.verb);
-        let (trace_id, peer) = (self.trace_id().map(display), self.peer.map(display));
+        let trace_id = self.part(span).map(|(trace_id, _)| display(trace_id));
+        let peer = self.peer.map(display);
         // Below 400 it is a file of the page.
         let page = matches!(self.path, Path::Unknown) && dialect == "rest" && status < 400;
         let path = display(if page { Path::Known("page") } else { self.path });
@@ -97,26 +106,46 @@ impl Called {
             let reason = status::reason_of(response);
             let reason = reason.as_deref();
             tracing::debug!(
-                target: TARGET, parent: None,
+                target: TARGET,
                 id, trace_id, peer, dialect, method, path, status, grpc_status, reason, micros, "answered"
             );
         }
         if status == 500 || grpc_status == Some(INTERNAL) {
             tracing::error!(
-                parent: None,
-                id, trace_id, peer, dialect, method, path, status, grpc_status, micros, "a request failed"
+                id,
+                trace_id,
+                peer,
+                dialect,
+                method,
+                path,
+                status,
+                grpc_status,
+                micros,
+                "a request failed"
             );
         }
-        self.tell_limit(response);
+        span.in_scope(|| self.tell_limit(response));
     }
 
-    /// Returns what tells the caller of this server's part in the trace.
-    pub(super) fn traceresponse(&self) -> Option<HeaderValue> {
+    /// Returns what tells the caller of the server's part in its trace.
+    pub(super) fn traceresponse(&self, span: &Span) -> Option<HeaderValue> {
+        let (trace_id, own) = self.part(span)?;
+        trace_context::response(trace_id, own, self.trace.as_ref().is_none_or(|trace| trace.is_sampled))
+    }
+
+    /// Returns the call's trace, and what this server's part in it is called.
+    fn part(&self, span: &Span) -> Option<(TraceId, u64)> {
+        #[cfg(feature = "otlp")]
+        if let Some(part) = super::exported::own(span) {
+            return Some(part);
+        }
+        #[cfg(not(feature = "otlp"))]
+        let _ = span;
+        let trace_id = self.trace_id()?;
         // The id of the request is 32 bits of chance, a dash, and a number; as a part's id it must not be zero.
         let (run, number) = self.id()?.split_once('-')?;
-        let run = u64::from_str_radix(run, 16).ok()?;
-        let own = run << 32 | u64::from_str_radix(number, 16).ok()? & u64::from(u32::MAX);
-        self.trace.as_ref()?.answer(own.max(1))
+        let (run, number) = (u64::from_str_radix(run, 16).ok()?, u64::from_str_radix(number, 16).ok()?);
+        Some((trace_id, (run << 32 | number & u64::from(u32::MAX)).max(1)))
     }
 
     fn tell_limit(&self, response: &Response<Body>) {

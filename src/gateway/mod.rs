@@ -9,6 +9,8 @@ mod body;
 mod called;
 mod connection;
 mod connection_limits;
+#[cfg(feature = "otlp")]
+mod exported;
 mod figures;
 mod first_bytes;
 #[cfg(any(test, fuzzing))]

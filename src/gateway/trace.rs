@@ -83,27 +83,29 @@ where
         let begun = Instant::now();
         // A service may panic before it returns its future, too.
         let answering = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
-        let traced = async move {
+        let answering = async move {
             let answered = match answering {
                 Ok(answering) => AssertUnwindSafe(answering).catch_unwind().await,
                 Err(panic) => Err(panic),
             };
-            let mut response = match answered {
+            match answered {
                 Ok(Ok(response)) => response,
                 Err(_) => {
                     tracing::error!("a handler panicked");
                     refusal::answer_above(dialect, Error::Internal)
                 }
-            };
+            }
+        };
+        Box::pin(async move {
+            let mut response = answering.instrument(span.clone()).await;
             let took = begun.elapsed();
             counted.answer(&response, took);
-            call.tell(&response, took);
-            if let Some(traceresponse) = call.traceresponse() {
+            call.tell(&span, &response, took);
+            if let Some(traceresponse) = call.traceresponse(&span) {
                 response.headers_mut().insert(trace_context::TRACERESPONSE, traceresponse);
             }
             Ok(response)
-        };
-        Box::pin(traced.instrument(span))
+        })
     }
 }
 

@@ -55,12 +55,12 @@ impl TraceContext {
         let state = combined(&headers.get_all(TRACESTATE));
         Some(Self { trace_id: TraceId(trace_id), parent_id, is_sampled: flags & 1 == 1, state })
     }
+}
 
-    /// Names this server's part, `own`, in an answer.
-    pub(super) fn answer(&self, own: u64) -> Option<HeaderValue> {
-        let flags = u8::from(self.is_sampled);
-        HeaderValue::try_from(format!("00-{}-{own:016x}-{flags:02x}", self.trace_id)).ok()
-    }
+/// Names this server's part, `own`, in an answer.
+pub(super) fn response(trace_id: TraceId, own: u64, is_sampled: bool) -> Option<HeaderValue> {
+    let flags = u8::from(is_sampled);
+    HeaderValue::try_from(format!("00-{trace_id}-{own:016x}-{flags:02x}")).ok()
 }
 
 /// Reads the trace's id, the caller's and the flags. A later version may say more after them, behind a dash.
@@ -157,7 +157,10 @@ mod tests {
         let read = read(&[(TRACEPARENT, PARENT)]).unwrap();
         assert_eq!(read.trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((read.parent_id, read.is_sampled), (0x00f0_67aa_0ba9_02b7, true));
-        assert_eq!(read.answer(7).unwrap(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01");
+        assert_eq!(
+            response(read.trace_id, 7, true).unwrap(),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01"
+        );
     }
 
     #[test]

@@ -97,7 +97,6 @@ struct Aligned(Histogram);
 
 impl SharedHistogram {
     /// Begins empty.
-    #[expect(clippy::large_stack_arrays, reason = "a static is made of it")]
     pub const fn new(unit: Unit) -> Self {
         let mut copies = [const { Aligned(Histogram::new(Unit::Count)) }; CELLS];
         let mut at = 0;

@@ -29,26 +29,35 @@ fn lines_of(log: &str, target: &str) -> Vec<Value> {
     lines.filter(|line| line["target"] == target).collect()
 }
 
-/// Reads the expressions of the filter as fail2ban does, and returns the peers of the lines that they match.
+/// Reads the expressions of the filter as fail2ban does, and returns the peers of the lines that they match: as they stand
+/// in a file, and the same in the journal.
 fn banned(log: &str) -> Vec<String> {
     let filter = include_str!("../../configs/fail2ban/filter.d/grpcchatter.conf");
     let value = |key: &str| filter.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
-    let event = value("_event").unwrap();
+    let (event, journal) = (value("_event").unwrap(), value("_journal").unwrap());
     let expressions = filter.split("\nfailregex = ").nth(1).unwrap().split("\n\n").next().unwrap();
     let expressions: Vec<Regex> = expressions
         .lines()
-        .map(|line| line.trim().replace("%(_event)s", event).replace("<HOST>", "(?P<host>[0-9a-fA-F.:]+)"))
+        .map(|line| {
+            line.trim()
+                .replace("%(_event)s", event)
+                .replace("%(_journal)s", journal)
+                .replace("<HOST>", "(?P<host>[0-9a-fA-F.:]+)")
+        })
         .map(|line| Regex::new(&line).unwrap())
         .collect();
     assert_eq!(expressions.len(), 2);
     // It cuts the date out, and what its pattern has before that.
     let date = Regex::new(r#"^(?:\{"timestamp":")?[0-9-]+T[0-9:.]+Z"#).unwrap();
-    let lines = log.lines().filter(|line| date.is_match(line)).map(|line| date.replace(line, ""));
-    let peers = lines.filter_map(|line| {
-        let found = expressions.iter().find_map(|expression| expression.captures(&line))?;
+    let peer = |line: &str| {
+        let found = expressions.iter().find_map(|expression| expression.captures(line))?;
         Some(found["host"].to_owned())
-    });
-    peers.collect()
+    };
+    let in_file = log.lines().filter(|line| date.is_match(line)).map(|line| date.replace(line, ""));
+    let in_file: Vec<String> = in_file.filter_map(|line| peer(&line)).collect();
+    let in_journal = log.lines().map(|line| format!("machine grpcchatter[4711]: {line}"));
+    assert_eq!(in_journal.filter_map(|line| peer(&line)).collect::<Vec<_>>(), in_file);
+    in_file
 }
 
 async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Database) {

@@ -100,7 +100,11 @@ async fn call_everything(server: &Process) -> Vec<String> {
     for version in [Version::H1, Version::H2] {
         let mut connection = Connection::open(server.address(), version).await;
         for path in ["/account?token=cAnary", "/cAnary"] {
-            let headers = [("authorization", "Bearer cAnary")];
+            let headers = [
+                ("authorization", "Bearer cAnary"),
+                ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+                ("tracestate", "a=cAnary"),
+            ];
             connection.send(request("GET", path, &headers, "")).await;
         }
     }

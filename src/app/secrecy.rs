@@ -14,7 +14,8 @@ use crate::{
     gateway::MetricsToken,
     hub::{Chunk, Feed, Framing},
     model::{
-        ClientMessageId, Line, Message, MessageBody, Password, RoomPassword, SessionId, Timestamp, UserId,
+        ClientMessageId, GivenPassword, Line, Message, MessageBody, Password, RoomPassword, SessionId,
+        Timestamp, UserId,
     },
     store::DatabaseUrl,
 };
@@ -27,7 +28,7 @@ fn message() -> Message {
         message_id: Uuid::nil(),
         author: UserId(1),
         user_name: "walker1".into(),
-        body: MessageBody::parse("cAnary".to_owned(), 100).unwrap().shared(),
+        body: MessageBody::parse("cAnary".to_owned(), 100, None).unwrap().shared(),
         created_at: Timestamp::from_seconds(1),
         client_message_id: ClientMessageId::parse("mine").unwrap(),
     }
@@ -53,11 +54,12 @@ fn nothing_that_holds_a_secret_shows_it() {
         [("DATA_DIR", "data"), ("SECRET", "cAnary"), ("DATABASE_URL", "cAnary://x"), ("SERVER_PORT", "x")];
     let mistakes = Config::from_settings(mistaken).unwrap_err();
     let shown = [
-        ("a body", format!("{:?}", MessageBody::parse("cAnary".to_owned(), 100).unwrap())),
+        ("a body", format!("{:?}", MessageBody::parse("cAnary".to_owned(), 100, None).unwrap())),
         ("a message", format!("{:?}", message())),
         ("a line of the log", format!("{line:?}")),
         ("what is framed", format!("{chunks:?}")),
         ("a password", format!("{:?}", Password::parse("cAnary-Passw0rd!").unwrap())),
+        ("a password that is given", format!("{:?}", GivenPassword::new("cAnary-Passw0rd!"))),
         ("a room's password", format!("{:?}", RoomPassword::parse("cAnary".to_owned()).unwrap())),
         ("a secret", format!("{:?}", Secret::generate(&Clock::system()))),
         ("the secrets", format!("{secrets:?}")),

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     clock::Clock,
     fair_queue::Ticket,
-    model::{Error, Payer, Result},
+    model::{Error, GivenPassword, Payer, Result},
 };
 
 mod hasher;
@@ -138,13 +138,13 @@ impl Place {
         self.run(move |hasher| hasher.hash(&password, &salt)).await
     }
 
-    /// Compares a password with a stored hash. None, for an account or room that is not there, costs the same
-    /// time and is always wrong.
+    /// Compares a password with a stored hash, and where it is wrong and was typed in another form than is hashed, what was
+    /// typed too. None, for an account or room that is not there, costs the same time and is always wrong.
     ///
     /// # Errors
     /// As [`Self::hash`].
-    pub async fn verify(self, password: &str, stored: Option<String>) -> Result<Verdict> {
-        let password = password.to_owned();
+    pub async fn verify(self, password: &GivenPassword, stored: Option<String>) -> Result<Verdict> {
+        let password = password.clone();
         let work = Work::of(stored, self.pool.bcrypt_cost.load(Ordering::Relaxed));
         self.run(move |hasher| work.done_with(&password, hasher)).await
     }

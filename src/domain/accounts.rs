@@ -7,8 +7,8 @@ use crate::{
     clock::Clock,
     crypto::{Passwords, Verdict},
     model::{
-        Account, Error, Network, Password, Payer, Result, SessionId, Timestamp, UserId, UserIdentity,
-        UserName,
+        Account, Error, GivenPassword, Network, Password, Payer, Result, SessionId, Timestamp, UserId,
+        UserIdentity, UserName,
     },
     store::{Credentials, NewSession, Refreshed, Session, Store, Turn},
 };
@@ -78,25 +78,30 @@ impl Accounts {
     /// # Errors
     /// [`Error::InvalidCredentials`], [`Error::RateLimited`], [`Error::Overloaded`]; failures of the database.
     pub async fn log_in(&self, user_name: &str, password: &str, address: IpAddr) -> Result<LogIn> {
+        let password = GivenPassword::new(password);
+        let looked_for = UserName::lookup(user_name);
+        // However it is spelled, it is the same account that is guessed at.
+        let target = looked_for.as_ref().map(UserName::composed);
+        let target = target.as_ref().map_or(user_name, UserName::as_str);
         let (attempt, payer) = (
-            self.guard.guess(address, Guess::Account(user_name)).await?,
+            self.guard.guess(address, Guess::Account(target)).await?,
             Payer::Network(Network::of(address).region()),
         );
         // Whoever waits for a turn takes no place in the queue of passwords.
         let place = self.passwords.admit(payer)?;
-        let found = match UserName::lookup(user_name) {
+        let found = match looked_for {
             Some(user_name) => self.store.find_credentials(user_name).await?,
             None => None,
         };
         let hash = found.as_ref().map(|found| found.password_hash.clone());
-        let verdict = place.verify(password, hash).await?;
+        let verdict = place.verify(&password, hash).await?;
         let (Some(found), Verdict::Right | Verdict::RightNeedsRehash) = (found, verdict) else {
             attempt.failed();
             return Err(Error::InvalidCredentials);
         };
         attempt.succeeded();
         let rehashed = match verdict {
-            Verdict::RightNeedsRehash => self.passwords.hash(payer, password).await.ok(),
+            Verdict::RightNeedsRehash => self.passwords.hash(payer, password.expose()).await.ok(),
             _ => None,
         };
         let id = SessionId(self.clock.uuid());
@@ -205,7 +210,7 @@ impl Accounts {
         let attempt = self.guard.guess(address, Guess::Own(caller.session)).await?;
         let place = self.passwords.admit(Payer::User(caller.user))?;
         let found = self.credentials(caller).await?;
-        match place.verify(password, Some(found.password_hash.clone())).await? {
+        match place.verify(&GivenPassword::new(password), Some(found.password_hash.clone())).await? {
             Verdict::Right | Verdict::RightNeedsRehash => {
                 attempt.succeeded();
                 Ok(found)

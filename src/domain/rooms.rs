@@ -12,7 +12,7 @@ use crate::{
     crypto::{Passwords, Verdict},
     hub::{Event, Hub},
     model::{
-        Error, Payer, Result, Room, RoomInvitation, RoomName, RoomPassword, ShortCode, Timestamp,
+        Error, Payer, Result, Room, RoomId, RoomInvitation, RoomName, RoomPassword, ShortCode, Timestamp,
         UserIdentity, UserName,
     },
     store::{FoundRoom, FoundUser, NewRoom, RoomPage, RoomRecord, Store},
@@ -319,12 +319,23 @@ impl Rooms {
         let guess = if needs_none { Guess::RoomOfMember } else { Guess::Room };
         let attempt = self.guard.guess(address, guess(room, caller.user)).await?;
         let place = self.passwords.admit(Payer::User(caller.user))?;
-        if place.verify(password.expose(), hash).await? == Verdict::Wrong {
+        let verdict = place.verify(password.given(), hash.clone()).await?;
+        if verdict == Verdict::Wrong {
             attempt.failed();
-            Err(Error::WrongRoomPassword(code.clone()))
-        } else {
-            attempt.succeeded();
-            Ok(())
+            return Err(Error::WrongRoomPassword(code.clone()));
+        }
+        attempt.succeeded();
+        if let (Verdict::RightNeedsRehash, Some(verified)) = (verdict, hash) {
+            self.rehash(caller, room, password, verified).await;
+        }
+        Ok(())
+    }
+
+    /// Makes a room's hash anew. Where that fails the next who enters tries it.
+    async fn rehash(&self, caller: &UserIdentity, room: RoomId, password: &RoomPassword, verified: String) {
+        if let Ok(Some(hash)) = self.hash(caller, password).await {
+            // The store has told what is wrong with the database.
+            drop(self.store.rehash_room_password(room, verified, hash).await);
         }
     }
 
@@ -340,7 +351,7 @@ impl Rooms {
         if password.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.passwords.hash(Payer::User(caller.user), password.expose()).await?))
+        Ok(Some(self.passwords.hash(Payer::User(caller.user), password.given().expose()).await?))
     }
 
     /// Draws a code without bias: bytes beyond the last multiple of the alphabet's size are passed over.

@@ -133,6 +133,7 @@ mod tests {
             (Error::FlawedRoomName(NameFlaw::Blank), Code::InvalidArgument, 400, "INVALID_ROOM_NAME"),
             (Error::InvalidShortCode, Code::InvalidArgument, 400, "INVALID_SHORT_CODE"),
             (Error::InvalidMessage, Code::InvalidArgument, 400, "INVALID_MESSAGE"),
+            (Error::EmptyMessage, Code::InvalidArgument, 400, "INVALID_MESSAGE"),
             (Error::MessageTooLong { limit: 1 }, Code::InvalidArgument, 400, "MESSAGE_TOO_LONG"),
             (Error::InvalidClientMessageId, Code::InvalidArgument, 400, "INVALID_CLIENT_MESSAGE_ID"),
             (Error::InvalidJson, Code::InvalidArgument, 400, "INVALID_JSON"),

@@ -31,6 +31,8 @@ pub enum Error {
     InvalidShortCode,
     #[error("a message holds no U+0000")]
     InvalidMessage,
+    #[error("a message that has a client_message_id is not empty")]
+    EmptyMessage,
     #[error("a message has at most {limit} bytes")]
     MessageTooLong { limit: usize },
     #[error("a client_message_id has at most 64 bytes and no U+0000")]
@@ -150,7 +152,7 @@ impl Error {
             Self::InvalidPassword | Self::InvalidRoomPassword => (Kind::InvalidArgument, "INVALID_PASSWORD"),
             Self::InvalidRoomName | Self::FlawedRoomName(_) => (Kind::InvalidArgument, "INVALID_ROOM_NAME"),
             Self::InvalidShortCode => (Kind::InvalidArgument, "INVALID_SHORT_CODE"),
-            Self::InvalidMessage => (Kind::InvalidArgument, "INVALID_MESSAGE"),
+            Self::InvalidMessage | Self::EmptyMessage => (Kind::InvalidArgument, "INVALID_MESSAGE"),
             Self::MessageTooLong { .. } => (Kind::InvalidArgument, "MESSAGE_TOO_LONG"),
             Self::InvalidClientMessageId => (Kind::InvalidArgument, "INVALID_CLIENT_MESSAGE_ID"),
             Self::InvalidJson => (Kind::InvalidArgument, "INVALID_JSON"),
@@ -220,7 +222,7 @@ impl Error {
             Self::InvalidRoomPassword => Some("room_password"),
             Self::InvalidRoomName | Self::FlawedRoomName(_) => Some("room_name"),
             Self::InvalidShortCode => Some("short_code"),
-            Self::InvalidMessage | Self::MessageTooLong { .. } => Some("body"),
+            Self::InvalidMessage | Self::EmptyMessage | Self::MessageTooLong { .. } => Some("body"),
             Self::InvalidClientMessageId => Some("client_message_id"),
             Self::InvalidField { field, .. } => Some(field),
             _ => None,

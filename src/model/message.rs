@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_shown_by_debug() {
-        let body = MessageBody::parse("cAnary".to_owned(), 100).unwrap();
+        let body = MessageBody::parse("cAnary".to_owned(), 100, None).unwrap();
         let message = Message {
             seq: 1,
             message_id: Uuid::nil(),

@@ -7,6 +7,7 @@ mod error;
 mod identity;
 mod message;
 mod name;
+mod password;
 mod payer;
 mod printable;
 mod room;
@@ -17,10 +18,11 @@ pub use error::{Error, ErrorKind, Result};
 pub use identity::{ChatIdentity, Identity, RoomInvitation, SessionId, TokenKind, UserIdentity};
 pub use message::{Line, Message, ResumePoint, StreamId};
 pub use name::NameFlaw;
+pub use password::{GivenPassword, Password, RoomPassword};
 pub use payer::{Network, Payer};
 pub use printable::printable;
 pub use room::{Epochs, Room, RoomId};
-pub use text::{ClientMessageId, MessageBody, Password, RoomName, RoomPassword, ShortCode, UserName};
+pub use text::{ClientMessageId, MessageBody, RoomName, ShortCode, UserName};
 pub use timestamp::Timestamp;
 
 /// Identifies an account. Never reused.

@@ -1,4 +1,4 @@
-//! Names, passwords, codes and bodies: parsed where they come in, valid wherever they are.
+//! Names, codes and bodies: parsed where they come in, valid wherever they are.
 
 use std::{fmt, sync::Arc};
 
@@ -8,10 +8,10 @@ use super::{
 };
 
 /// The characters that the original refuses in user names and asks for in passwords.
-const SPECIAL: &str = "!@#$%^&*()_+[]{};':,.<>?/";
+pub(super) const SPECIAL: &str = "!@#$%^&*()_+[]{};':,.<>?/";
 
 /// No stored text may hold U+0000: PostgreSQL cannot store it, so neither database may.
-fn has_nul(text: &str) -> bool {
+pub(super) fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 
@@ -79,71 +79,6 @@ impl fmt::Debug for UserName {
 impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Declares a text that must never be seen in a log: its `Debug` says only that it is there.
-macro_rules! secret_text {
-    ($name:ident) => {
-        impl $name {
-            /// Returns the text. Only hashing and signing may ask for it.
-            pub fn expose(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    };
-}
-
-/// A new account password: 6 to 128 bytes with an upper-case and a lower-case letter, a digit and a special
-/// character.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-secret_text!(Password);
-
-impl Password {
-    /// The longest password, in bytes.
-    pub const MAX_BYTES: usize = 128;
-
-    /// Checks the rule for new passwords.
-    ///
-    /// # Errors
-    /// [`Error::InvalidPassword`] where it is broken.
-    pub fn parse(text: &str) -> Result<Self> {
-        let valid = (6..=Self::MAX_BYTES).contains(&text.len())
-            && text.bytes().any(|byte| byte.is_ascii_uppercase())
-            && text.bytes().any(|byte| byte.is_ascii_lowercase())
-            && text.bytes().any(|byte| byte.is_ascii_digit())
-            && text.contains(|c| SPECIAL.contains(c))
-            && !has_nul(text);
-        if valid { Ok(Self(text.to_owned())) } else { Err(Error::InvalidPassword) }
-    }
-}
-
-/// A room's password: 0 to 128 bytes. Empty means that the short code is enough.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct RoomPassword(String);
-
-secret_text!(RoomPassword);
-
-impl RoomPassword {
-    /// Checks the length and the characters.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRoomPassword`] where it is too long or holds U+0000.
-    pub fn parse(text: String) -> Result<Self> {
-        if text.len() <= 128 && !has_nul(&text) { Ok(Self(text)) } else { Err(Error::InvalidRoomPassword) }
-    }
-
-    /// Says whether the short code alone is enough.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -218,20 +153,24 @@ impl fmt::Display for ShortCode {
     }
 }
 
-/// A message's body. Empty ones pass, since an old client sends them. Never logged.
+/// A message's body. It may be empty where the message has no id, as an old client sends it. Never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageBody(Arc<str>);
 
 impl MessageBody {
-    /// Checks the length in bytes and the characters.
+    /// Checks the length in bytes and the characters. Whoever gives an id knows of this rule, and says something; blanks
+    /// are something, since what they mean is between the clients.
     ///
     /// # Errors
-    /// [`Error::MessageTooLong`] over `max_bytes`, [`Error::InvalidMessage`] with U+0000 inside.
-    pub fn parse(text: String, max_bytes: usize) -> Result<Self> {
+    /// [`Error::MessageTooLong`] over `max_bytes`, [`Error::InvalidMessage`] with U+0000 inside,
+    /// [`Error::EmptyMessage`] with an id and nothing else.
+    pub fn parse(text: String, max_bytes: usize, id: Option<&ClientMessageId>) -> Result<Self> {
         if text.len() > max_bytes {
             Err(Error::MessageTooLong { limit: max_bytes })
         } else if has_nul(&text) {
             Err(Error::InvalidMessage)
+        } else if text.is_empty() && id.is_some() {
+            Err(Error::EmptyMessage)
         } else {
             Ok(Self(text.into()))
         }
@@ -324,46 +263,38 @@ mod tests {
     }
 
     #[test]
-    fn passwords_follow_the_originals_rule_up_to_128_bytes() {
-        let longest = format!("Aa1!{}", "x".repeat(124));
-        for good in ["Passw0rd!", "aA1?bc", &longest] {
-            assert!(Password::parse(good).is_ok(), "{good}");
-        }
-        let too_long = format!("{longest}x");
-        for bad in
-            ["", "aA1?", "password1!", "PASSWORD1!", "Password!", "Password1", "Pass\0word1!", &too_long]
-        {
-            assert!(Password::parse(bad).is_err(), "{bad}");
-        }
+    fn a_body_is_not_in_its_debug_output() {
+        let body = MessageBody::parse("hush".into(), 10, None).expect("valid");
+        assert_eq!(format!("{body:?}"), "MessageBody(4 bytes)");
     }
 
     #[test]
-    fn a_secret_is_not_in_its_debug_output() {
-        let password = Password::parse("Passw0rd!").expect("valid");
-        assert_eq!(format!("{password:?}"), "Password(…)");
-        let body = MessageBody::parse("hush".into(), 10).expect("valid");
-        assert_eq!(format!("{body:?}"), "MessageBody(4 bytes)");
+    fn only_a_message_without_an_id_may_be_empty() {
+        let id = ClientMessageId::parse("an id").unwrap();
+        assert!(MessageBody::parse(String::new(), 10, None).is_ok_and(|body| body.is_empty()));
+        assert!(matches!(MessageBody::parse(String::new(), 10, id.as_ref()), Err(Error::EmptyMessage)));
+        assert!(MessageBody::parse(" ".to_owned(), 10, id.as_ref()).is_ok());
     }
 
     #[test]
     fn no_stored_text_holds_nul() {
         assert!(RoomName::parse("a\0".into()).is_err());
-        assert!(RoomPassword::parse("a\0".into()).is_err());
-        assert!(MessageBody::parse("a\0".into(), 10).is_err());
+        assert!(MessageBody::parse("a\0".into(), 10, None).is_err());
         assert!(ClientMessageId::parse("a\0").is_err());
         assert!(ShortCode::parse("ab\0d").is_err());
     }
 
     #[test]
     fn lengths_are_inclusive() {
-        assert!(MessageBody::parse("x".repeat(10), 10).is_ok());
-        assert!(matches!(MessageBody::parse("x".repeat(11), 10), Err(Error::MessageTooLong { limit: 10 })));
+        assert!(MessageBody::parse("x".repeat(10), 10, None).is_ok());
+        assert!(matches!(
+            MessageBody::parse("x".repeat(11), 10, None),
+            Err(Error::MessageTooLong { limit: 10 })
+        ));
         assert!(ClientMessageId::parse(&"x".repeat(64)).is_ok_and(|id| id.is_some()));
         assert!(ClientMessageId::parse(&"x".repeat(65)).is_err());
         assert!(ClientMessageId::parse("").is_ok_and(|id| id.is_none()));
         assert!(RoomName::parse("é".repeat(128)).is_ok());
         assert!(RoomName::parse("é".repeat(129)).is_err());
-        assert!(RoomPassword::parse("x".repeat(128)).is_ok());
-        assert!(RoomPassword::parse("x".repeat(129)).is_err());
     }
 }

@@ -191,6 +191,25 @@ impl Store {
         .await
     }
 
+    /// Replaces the hash of a room's password by another of the same password: nobody is put out. Nothing where it has
+    /// another password by now.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn rehash_room_password(&self, id: RoomId, verified: String, hash: String) -> Result<()> {
+        let store = self.clone();
+        self.writing("hash a room's password anew", async move {
+            room::Entity::update_many()
+                .col_expr(room::Column::PasswordHash, Expr::value(hash))
+                .filter(room::Column::Id.eq(id.0))
+                .filter(room::Column::PasswordHash.eq(verified))
+                .exec(store.writer()?)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletes a room and its members at once; its messages are swept up by [`Store::sweep_messages`].
     ///
     /// # Errors

@@ -38,6 +38,7 @@ mod not_text;
 mod one_port;
 mod oracles;
 mod original;
+mod password_forms;
 mod passwords;
 mod presence;
 mod proxies;

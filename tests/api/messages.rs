@@ -14,6 +14,7 @@ on_each_database! {
     the_same_id_at_once_is_stored_once,
     the_same_id_with_another_body_is_refused,
     messages_have_limits,
+    whoever_gives_an_id_says_something,
     the_longest_message_is_a_setting,
     pages_backwards_and_forwards_hold_every_message_once,
     the_newest_are_first_without_a_bound,
@@ -124,6 +125,31 @@ async fn messages_have_limits(database: Database) {
     member.call(send("", "")).await.unwrap();
     let longest = member.call(send(&"i".repeat(64), &"x".repeat(4096))).await.unwrap();
     assert_eq!(longest.message.unwrap().seq, 2, "what was refused took no place in the log");
+}
+
+/// Old clients give none, and send what the original took. Blanks are something.
+async fn whoever_gives_an_id_says_something(database: Database) {
+    let app = TestApp::start(&database).await;
+    let member = member(&app).await;
+    for dialect in Dialect::ALL {
+        let member = member.speaking(dialect);
+        member.call(send("an id", "")).await.refused(Code::InvalidArgument, "INVALID_MESSAGE");
+        member.call(send("", "")).await.unwrap();
+        member.call(send(&format!("{dialect:?}"), " ")).await.unwrap();
+    }
+    let mut chat = member.elsewhere().chat().await.unwrap();
+    for id in ["an id", ""] {
+        chat.say_as(id, "").await;
+    }
+    chat.say_as("after", "after").await;
+    let refused = chat.next().await;
+    let rejected = refused.rejected.expect("the empty one with an id");
+    assert_eq!((rejected.reason.as_str(), refused.client_message_id.as_str()), ("INVALID_MESSAGE", "an id"));
+    let after = chat.next().await;
+    assert_eq!((after.client_message_id.as_str(), after.rejected), ("after", None));
+    let stored: Vec<String> =
+        member.call(newest(2)).await.unwrap().messages.into_iter().map(|m| m.body).collect();
+    assert_eq!(stored, ["", "after"], "the one without an id is stored");
 }
 
 async fn the_longest_message_is_a_setting(database: Database) {

@@ -5,6 +5,8 @@ use argon2::{
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 
+use crate::model::GivenPassword;
+
 /// OWASP's second choice for argon2id (Password Storage Cheat Sheet): 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -26,7 +28,7 @@ const BCRYPT_DUMMY: &str = "R1JQQ0NoYXR0ZXItbm9ibe..............................
 pub enum Verdict {
     /// It is the one.
     Right,
-    /// It is the one, but the hash is of another time and should be made anew.
+    /// It is the one, but the hash is of another time, or of another form of it, and should be made anew.
     RightNeedsRehash,
     /// It is another, or there is no hash.
     Wrong,
@@ -37,6 +39,9 @@ pub enum Verdict {
 pub(super) struct Hasher {
     /// Empty until it is needed.
     memory: Vec<Block>,
+    /// How often a password was compared, so that tests see what it costs without a clock.
+    #[cfg(test)]
+    compared: usize,
 }
 
 impl Hasher {
@@ -66,6 +71,10 @@ impl Hasher {
     }
 
     fn verify(&mut self, password: &str, stored: &str) -> Verdict {
+        #[cfg(test)]
+        {
+            self.compared += 1;
+        }
         if is_bcrypt(stored) {
             // The original hashed with bcrypt, and refused what bcrypt would have cut off.
             return match bcrypt::verify(password, stored) {
@@ -129,7 +138,7 @@ pub(super) struct Work {
 
 impl Work {
     /// Compares with a stored hash, and with none for who is not there. Where there are accounts with hashes of bcrypt
-    /// their cost is not 0, and whatever is wrong costs the work of both kinds.
+    /// their cost is not 0, and whatever is wrong costs the work of both kinds, for each form of the password.
     pub(super) fn of(stored: Option<String>, bcrypt_cost: u32) -> Self {
         let is_known = stored.is_some();
         let stored = stored.unwrap_or_else(|| DUMMY.to_owned());
@@ -141,13 +150,20 @@ impl Work {
         Self { stored, is_known, other }
     }
 
-    pub(super) fn done_with(self, password: &str, hasher: &mut Hasher) -> Verdict {
-        let verdict = hasher.verify(password, &self.stored);
-        if self.is_known && verdict != Verdict::Wrong {
-            return verdict;
-        }
-        if let Some(other) = &self.other {
-            hasher.verify(password, other);
+    /// Compares. How many forms the password has is known to whoever typed it, so that a second one tells nothing of what
+    /// is stored.
+    pub(super) fn done_with(self, password: &GivenPassword, hasher: &mut Hasher) -> Verdict {
+        for (form, is_older) in [(Some(password.expose()), false), (password.as_typed(), true)] {
+            let Some(form) = form else { continue };
+            match hasher.verify(form, &self.stored) {
+                Verdict::Wrong => {}
+                Verdict::Right if self.is_known && !is_older => return Verdict::Right,
+                _ if self.is_known => return Verdict::RightNeedsRehash,
+                _ => {}
+            }
+            if let Some(other) = &self.other {
+                hasher.verify(form, other);
+            }
         }
         Verdict::Wrong
     }
@@ -176,7 +192,7 @@ mod tests {
     }
 
     fn verdict(password: &str, stored: &str) -> Verdict {
-        Work::of(Some(stored.to_owned()), 0).done_with(password, &mut Hasher::default())
+        Work::of(Some(stored.to_owned()), 0).done_with(&GivenPassword::new(password), &mut Hasher::default())
     }
 
     #[test]
@@ -200,7 +216,10 @@ mod tests {
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
         assert_eq!(hash.hash.unwrap().as_bytes().len(), Params::DEFAULT_OUTPUT_LEN);
         let mut hasher = Hasher::default();
-        assert_eq!(Work::of(None, 0).done_with("Passw0rd!", &mut hasher), Verdict::Wrong);
+        assert_eq!(
+            Work::of(None, 0).done_with(&GivenPassword::new("Passw0rd!"), &mut hasher),
+            Verdict::Wrong
+        );
         assert!(hasher.is_warm());
     }
 
@@ -234,6 +253,44 @@ mod tests {
         assert_eq!(Work::of(None, 0).other, None, "without such accounts nobody pays for them");
         let other = Work::of(None, 4).other.unwrap();
         assert_eq!(bcrypt::verify("Passw0rd!", &other).ok(), Some(false), "it is real work");
+    }
+
+    #[test]
+    fn a_hash_of_what_was_typed_opens_and_is_to_be_replaced() {
+        const TYPED: &str = "Pa\u{301}ssw0rd!";
+        let prepared = GivenPassword::new(TYPED);
+        let mut hasher = Hasher::default();
+        let hash = hasher.hash(prepared.expose(), &[7; 16]);
+        assert_eq!(
+            (verdict(TYPED, &hash), verdict(prepared.expose(), &hash)),
+            (Verdict::Right, Verdict::Right)
+        );
+        for older in [hasher.hash(TYPED, &[7; 16]), bcrypt::hash(TYPED, 4).unwrap()] {
+            assert_eq!(verdict(TYPED, &older), Verdict::RightNeedsRehash);
+            assert_eq!(
+                verdict(prepared.expose(), &older),
+                Verdict::Wrong,
+                "it is not known how else it was typed"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_form_costs_the_same_whoever_is_there() {
+        let (argon2, bcrypt) =
+            (Hasher::default().hash("Passw0rd!", &[7; 16]), bcrypt::hash("Passw0rd!", 4).unwrap());
+        let cost = |stored: Option<&String>, password: &str, bcrypt_cost: u32| {
+            let mut hasher = Hasher::default();
+            let work = Work::of(stored.cloned(), bcrypt_cost);
+            assert_eq!(work.done_with(&GivenPassword::new(password), &mut hasher), Verdict::Wrong);
+            hasher.compared
+        };
+        for (password, forms) in [("wrong", 1), ("wro\u{a0}ng", 2)] {
+            assert_eq!((cost(None, password, 0), cost(Some(&argon2), password, 0)), (forms, forms));
+            for stored in [None, Some(&argon2), Some(&bcrypt)] {
+                assert_eq!(cost(stored, password, 4), 2 * forms, "both kinds of hashes");
+            }
+        }
     }
 
     #[test]

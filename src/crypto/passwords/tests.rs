@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::model::UserId;
+use crate::model::{GivenPassword, UserId};
 
 const SOMEBODY: Payer = Payer::User(UserId(1));
 
@@ -49,10 +49,11 @@ async fn a_hash_is_a_phc_string_with_owasps_parameters_and_its_own_salt() {
     let hash = passwords.hash(here(), "Passw0rd!").await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert_ne!(hash, passwords.hash(here(), "Passw0rd!").await.unwrap());
-    let verify =
-        |password: &'static str| passwords.admit(here()).unwrap().verify(password, Some(hash.clone()));
-    assert_eq!(verify("Passw0rd!").await.unwrap(), Verdict::Right);
-    assert_eq!(verify("passw0rd!").await.unwrap(), Verdict::Wrong);
+    for (password, verdict) in [("Passw0rd!", Verdict::Right), ("passw0rd!", Verdict::Wrong)] {
+        let place = passwords.admit(here()).unwrap();
+        let seen = place.verify(&GivenPassword::new(password), Some(hash.clone())).await.unwrap();
+        assert_eq!(seen, verdict);
+    }
 }
 
 #[tokio::test]
@@ -67,7 +68,12 @@ async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt
         ("passw0rd!", Some(&theirs), Verdict::Wrong),
         ("Passw0rd!", None, Verdict::Wrong),
     ] {
-        let seen = passwords.admit(here()).unwrap().verify(password, stored.cloned()).await.unwrap();
+        let seen = passwords
+            .admit(here())
+            .unwrap()
+            .verify(&GivenPassword::new(password), stored.cloned())
+            .await
+            .unwrap();
         assert_eq!(seen, verdict, "{password} {stored:?}");
     }
 }

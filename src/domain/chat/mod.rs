@@ -91,7 +91,7 @@ impl Chat {
         client_message_id: &str,
     ) -> Result<Receipt> {
         let client_message_id = ClientMessageId::parse(client_message_id)?;
-        let body = MessageBody::parse(body, self.max_message_size)?;
+        let body = MessageBody::parse(body, self.max_message_size, client_message_id.as_ref())?;
         self.guard.message(identity.user)?;
         let (reply, answer) = oneshot::channel();
         let draft = Draft { identity, body, client_message_id, origin: None };

@@ -77,7 +77,7 @@ impl Speaker {
 
     fn submit(&self, body: String, client_message_id: &str) -> Result<()> {
         let client_message_id = ClientMessageId::parse(client_message_id)?;
-        let body = MessageBody::parse(body, self.chat.max_message_size)?;
+        let body = MessageBody::parse(body, self.chat.max_message_size, client_message_id.as_ref())?;
         self.chat.guard.message(self.identity.user)?;
         let bytes = body.len();
         let origin = client_message_id.is_none().then_some(self.outlet.place.stream());

@@ -36,7 +36,7 @@ fn deadline() -> Instant {
 
 fn draft(identity: &Arc<ChatIdentity>, id: Option<u8>, body: &str) -> Draft {
     let client_message_id = id.map(|id| ClientMessageId::trusted(format!("id-{id}")));
-    let body = MessageBody::parse(body.to_owned(), 100).unwrap();
+    let body = MessageBody::parse(body.to_owned(), 100, client_message_id.as_ref()).unwrap();
     Draft { identity: Arc::clone(identity), body, client_message_id, origin: None }
 }
 

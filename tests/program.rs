@@ -142,7 +142,7 @@ fn the_log_says_which_settings_file_was_read() {
 #[test]
 fn wrong_flags_and_wrong_settings_end_with_64() {
     let folder = Folder::new("wrong");
-    for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--secret=x"], &["--server-port"]] {
+    for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--server-port"]] {
         assert_eq!(folder.run(arguments).0, 64, "{arguments:?}");
     }
     let (code, told) = folder.run(&["--server-port=x", "--token-duration=1"]);
@@ -152,6 +152,103 @@ fn wrong_flags_and_wrong_settings_end_with_64() {
         "{told}"
     );
     assert!(!is_there(&folder, "data"), "nothing is made before the settings are right");
+}
+
+#[test]
+fn flags_stand_before_a_command_or_after_it() {
+    let folder = Folder::new("before");
+    fs::write(folder.0.join("settings.env"), "SERVER_PORT=9\n").unwrap();
+    for (arguments, address) in [
+        (&["--config", "settings.env", "check-config"][..], "127.0.0.1:9"),
+        (&["--config=settings.env", "--server-port=8", "check-config"], "127.0.0.1:8"),
+        (&["--server-port=8", "check-config", "--server-port=7"], "127.0.0.1:7"),
+    ] {
+        let output = folder.program(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!((output.status.code(), text.contains(address)), (Some(0), true), "{arguments:?}: {text}");
+    }
+    let (code, told) = folder.run(&["--data-dir=elsewhere", "room", "list"]);
+    assert_eq!((code, told.contains("elsewhere/grpcchatter.db")), (69, true), "{told}");
+    for arguments in [
+        &["--server-port=8", "secret"][..],
+        &["--web-dir=.", "user", "add", "walker1"],
+        &["user", "add", "walker1", "--max-connections=7"],
+    ] {
+        let (code, told) = folder.run(arguments);
+        assert_eq!((code, told.contains("does not count for")), (64, true), "{arguments:?}: {told}");
+    }
+    assert_eq!(folder.run(&["user", "add", "walker1", "--no-such-flag"]).0, 64);
+}
+
+#[test]
+fn a_secret_is_not_taken_from_the_command_line_and_not_repeated() {
+    let folder = Folder::new("flags");
+    for arguments in [
+        &["--secret", "cAnary"][..],
+        &["--secret=cAnary"],
+        &["check-config", "--database-url", "postgres://u:cAnary@h/d"],
+        &["--metrics-token=cAnary", "serve"],
+    ] {
+        let (code, told) = folder.run(arguments);
+        assert_eq!((code, told.contains("is no flag")), (64, true), "{arguments:?}: {told}");
+        assert!(!told.contains("cAnary"), "{told}");
+    }
+    assert!(folder.run(&["--secret=x"]).1.contains("SECRET_FILE"));
+}
+
+#[test]
+fn a_name_that_is_close_to_a_setting_s_is_told() {
+    let folder = Folder::new("close");
+    let output =
+        folder.program(&["check-config"]).env("SERVER_PROT", "1").env("SERVER_NAME", "x").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        text.contains("SERVER_PROT in the environment is no setting") && text.contains("SERVER_PORT is one"),
+        "{text}"
+    );
+    assert!(!text.contains("SERVER_NAME"), "{text}");
+    let mut served = folder.program(&["--server-port=0"]);
+    served.env("DATA_DIRS", "x");
+    let (code, log) = Server::start(served).terminate();
+    assert_eq!((code, log.contains("WARN")), (0, true), "{log}");
+    assert!(log.contains("DATA_DIRS in the environment is no setting"), "{log}");
+}
+
+/// What prints something.
+const PRINTING: [&[&str]; 8] = [
+    &["--help"],
+    &["--version"],
+    &["user", "--help"],
+    &["completions", "bash"],
+    &["man"],
+    &["openapi"],
+    &["secret"],
+    &["check-config"],
+];
+
+#[test]
+fn an_output_that_nobody_reads_ends_quietly() {
+    let folder = Folder::new("unread");
+    for arguments in PRINTING {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = folder.program(arguments).stdout(writer).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), told.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_ends_with_74() {
+    let folder = Folder::new("full");
+    for arguments in PRINTING {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = folder.program(arguments).stdout(full).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(74), "{arguments:?}: {told}");
+        assert!(told.starts_with("grpcchatter: the output cannot be written: "), "{told}");
+    }
 }
 
 #[test]

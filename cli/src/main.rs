@@ -31,12 +31,18 @@ fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let shown = error.print().is_ok();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if shown && asked { ExitCode::SUCCESS } else { ExitCode::from(EX_USAGE) };
+            let shown = error.print();
+            if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                return ExitCode::from(EX_USAGE);
+            }
+            return end(shown.map_err(Error::from));
         }
     };
-    let done = run(args);
+    end(run(args))
+}
+
+/// Says what went wrong, and with which exit code to end.
+fn end(done: Result<(), Error>) -> ExitCode {
     if let Err(error) = &done
         && exit::code(&done) != ExitCode::SUCCESS
     {
@@ -51,12 +57,12 @@ fn run(args: Args) -> Result<(), Error> {
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "chatter", &mut text);
-            Ok(io::stdout().write_all(&text)?)
+            Ok(output::write(&text)?)
         }
         Some(Command::Man { folder: None }) => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Args::command()).render(&mut text)?;
-            Ok(io::stdout().write_all(&text)?)
+            Ok(output::write(&text)?)
         }
         Some(Command::Man { folder: Some(path) }) => {
             let written =

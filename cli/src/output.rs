@@ -69,6 +69,13 @@ impl Record<'_> {
     }
 }
 
+/// Writes a text to the output, to its last byte: what is left in a buffer at the end would be lost without a word.
+pub(crate) fn write(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
+}
+
 /// Writes a message as people read it.
 pub(crate) fn write_text(out: &mut impl Write, message: &Message, zone: &TimeZone) -> io::Result<()> {
     let time = stamp(message.create_time).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();

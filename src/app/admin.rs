@@ -34,9 +34,12 @@ pub enum AdminError {
     /// The database cannot be opened.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// There is no account of this name.
+    #[error("there is no such user")]
+    NoSuchUser,
     /// The rules or the database refuse it.
     #[error(transparent)]
-    Refused(#[from] Error),
+    Refused(Error),
     /// The backup cannot be written.
     #[error("{path} cannot be written: {cause}")]
     Backup {
@@ -57,7 +60,7 @@ impl AdminError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Start(error) => error.exit_code(),
-            Self::Refused(Error::UserNotFound | Error::RoomNotFound(_)) => 66,
+            Self::NoSuchUser | Self::Refused(Error::RoomNotFound(_)) => 66,
             Self::Refused(
                 Error::UserNameTaken
                 | Error::InvalidUserName
@@ -68,6 +71,16 @@ impl AdminError {
             Self::Refused(_) => 69,
             Self::Backup { .. } => 73,
             Self::UsePgDump => 64,
+        }
+    }
+}
+
+impl From<Error> for AdminError {
+    fn from(error: Error) -> Self {
+        match error {
+            // To whoever calls the server it is nobody who is in a room.
+            Error::UserNotFound => Self::NoSuchUser,
+            error => Self::Refused(error),
         }
     }
 }
@@ -124,15 +137,15 @@ impl Admin {
         self.sentence(name, Sentence::NewPassword(hash))
     }
 
-    /// Calls `each` with every room.
+    /// Calls `each` with every room, until it fails.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub fn rooms(&self, mut each: impl FnMut(&Room)) -> Result<(), AdminError> {
+    /// Where the database fails, and whatever `each` ends with.
+    pub fn rooms<E: From<AdminError>>(&self, mut each: impl FnMut(&Room) -> Result<(), E>) -> Result<(), E> {
         let mut after = RoomId(0);
         loop {
-            let rooms = self.core.block_on(self.store.every_room(after, PAGE))?;
-            rooms.iter().for_each(&mut each);
+            let rooms = self.core.block_on(self.store.every_room(after, PAGE)).map_err(AdminError::from)?;
+            rooms.iter().try_for_each(&mut each)?;
             match rooms.last() {
                 Some(last) => after = last.id,
                 None => return Ok(()),

@@ -34,6 +34,7 @@ impl StartError {
     /// Returns the program's exit code (sysexits.h: 64 `EX_USAGE`, 75 `EX_TEMPFAIL`).
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Tls(error) if error.passes() => 75,
             Self::Tls(_) => 64,
             Self::DataDir(error) => error.exit_code(),
             Self::Database(error) => error.exit_code(),

@@ -28,20 +28,18 @@ pub(super) fn migrate(args: SettingArgs) -> Result<(), Failed> {
 pub(super) fn check_config(args: SettingArgs) -> Result<(), Failed> {
     let Loaded { config, file, notes } = args.load()?;
     for note in notes {
-        print(note);
+        print(note)?;
     }
     let read = file.map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     let tls = if config.tls.is_some() { ", by TLS" } else { "" };
-    print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")));
-    Ok(())
+    print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")))
 }
 
 pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
     let place = quietly(place)?;
     Admin::backup(&place.database, file).map_err(failed)?;
-    print(format_args!("the database is in {}; keep DATA_DIR/secret beside it", file.display()));
-    Ok(())
+    print(format_args!("the database is in {}; keep DATA_DIR/secret beside it", file.display()))
 }
 
 pub(super) fn user(task: UserTask) -> Result<(), Failed> {
@@ -62,19 +60,18 @@ pub(super) fn user(task: UserTask) -> Result<(), Failed> {
 
 pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
     let admin = open(place)?;
-    let listed = admin.rooms(|room| {
+    admin.rooms(|room| {
         let (code, owner) = (room.short_code.as_str(), &room.owner_name);
         if json {
             print(serde_json::json!({
                 "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
-            }));
+            }))
         } else {
             // Names are other people's text.
             let (owner, name) = (printable(owner), printable(&room.name));
-            print(format_args!("{code}\t{owner}\t{}\t{name}", room.last_seq));
+            print(format_args!("{code}\t{owner}\t{}\t{name}", room.last_seq))
         }
-    });
-    listed.map_err(failed)
+    })
 }
 
 pub(super) fn delete_room(short_code: &str, place: PlaceArgs) -> Result<(), Failed> {
@@ -82,8 +79,7 @@ pub(super) fn delete_room(short_code: &str, place: PlaceArgs) -> Result<(), Fail
 }
 
 pub(super) fn secret() -> Result<(), Failed> {
-    print(Admin::new_secret());
-    Ok(())
+    print(Admin::new_secret())
 }
 
 fn open(place: PlaceArgs) -> Result<Admin, Failed> {
@@ -100,6 +96,12 @@ fn quietly(place: PlaceArgs) -> Result<Place, Failed> {
 fn failed(error: AdminError) -> Failed {
     let code = error.exit_code();
     Failed::new(error, code)
+}
+
+impl From<AdminError> for Failed {
+    fn from(error: AdminError) -> Self {
+        failed(error)
+    }
 }
 
 /// Asks for a password, twice since nobody sees it; where nobody can be asked, takes the input's first line. Never from

@@ -2,6 +2,8 @@
 
 mod admin;
 mod healthcheck;
+mod line;
+mod output;
 mod papers;
 mod serve;
 mod settings;
@@ -13,21 +15,29 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use grpcchatter::{app::printable, config::ConfigError};
+use grpcchatter::{app::printable, config::Setting};
 
 use rustix::fs::Mode;
 
-use self::settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs};
+use self::{
+    line::Unread,
+    output::print,
+    settings::{PlaceArgs, ReachArgs, ServeArgs, SettingArgs, flag},
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, \
 66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
-75 a port or DATA_DIR is taken, 130 told to end twice.";
+74 the output cannot be written, 75 a port or DATA_DIR is taken, or the certificate is not valid now, \
+130 told to end twice.";
+
+/// The exit code of a command line that is none (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
 
 /// Real-time chat behind one port: gRPC, gRPC-web and REST, with a durable log.
 #[derive(Parser)]
-#[command(name = "grpcchatter", version, args_conflicts_with_subcommands = true)]
+#[command(name = "grpcchatter", version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Task>,
@@ -113,34 +123,59 @@ struct UserArgs {
     place: PlaceArgs,
 }
 
-/// Why a command failed: what to say, and the exit code.
+/// Why a command ends before it is done: what to say, if anything, and the exit code.
 struct Failed {
-    error: Box<dyn Error>,
+    error: Option<Box<dyn Error>>,
     code: u8,
 }
 
 impl Failed {
     fn new(error: impl Into<Box<dyn Error>>, code: u8) -> Self {
-        Self { error: error.into(), code }
+        Self { error: Some(error.into()), code }
+    }
+
+    /// An end that is no failure.
+    fn quietly() -> Self {
+        Self { error: None, code: 0 }
     }
 }
 
 /// Does what the command line asks for.
 pub(crate) fn run() -> ExitCode {
-    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come as errors, too: they go to standard output and are a success. Where the
-            // reader has gone there is nobody left to tell.
+    match line::read().map_err(unread).and_then(done) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => tell(&failed),
+    }
+}
+
+fn unread(unread: Unread) -> Failed {
+    match unread {
+        Unread::Secret(setting) => Failed::new(no_flag(setting), USAGE),
+        Unread::Clap(error) if error.use_stderr() => {
+            // Where nobody can be told the exit code still says it.
             drop(error.print());
-            return if error.use_stderr() { ConfigError::EXIT_CODE.into() } else { ExitCode::SUCCESS };
+            Failed { error: None, code: USAGE }
         }
-    };
+        // Help and version come as errors, too.
+        Unread::Clap(error) => output::written(error.print()).err().unwrap_or(Failed::quietly()),
+    }
+}
+
+/// Says how a secret is given.
+fn no_flag(setting: &Setting) -> String {
+    let (flag, name) = (flag(setting), setting.name);
+    let file = if name == "SECRET" { ", or SECRET_FILE to a file that holds it" } else { "" };
+    format!(
+        "--{flag} is no flag, since everybody on this machine can read a command line; set {name} in the environment or in \
+         the settings file{file}"
+    )
+}
+
+fn done(cli: Cli) -> Result<(), Failed> {
     // Whatever a command makes is its owner's alone: the database and its journals hold what was said, hashes and secrets.
     // Who wants others to read a copy says so with chmod.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let done = match cli.command.unwrap_or(Task::Serve(cli.serve)) {
+    match cli.command.unwrap_or(Task::Serve(cli.serve)) {
         Task::Serve(args) => serve::serve(args),
         Task::Migrate(args) => admin::migrate(args),
         Task::CheckConfig(args) => admin::check_config(args),
@@ -153,24 +188,12 @@ pub(crate) fn run() -> ExitCode {
         Task::Openapi => papers::openapi(),
         Task::Completions { shell } => papers::completions(shell),
         Task::Man { folder } => papers::man(folder),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => tell(&failed),
     }
-}
-
-/// Returns the command line's description, whose commands all tell the exit codes.
-fn command() -> clap::Command {
-    with_exit_codes(Cli::command())
-}
-
-fn with_exit_codes(command: clap::Command) -> clap::Command {
-    command.after_help(EXIT_CODES).mut_subcommands(with_exit_codes)
 }
 
 /// Says on standard error what is wrong: the log may be off, or in JSON, or not there yet.
 fn tell(Failed { error, code }: &Failed) -> ExitCode {
+    let Some(error) = error else { return (*code).into() };
     let mut sentence = format!("grpcchatter: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -182,9 +205,4 @@ fn tell(Failed { error, code }: &Failed) -> ExitCode {
         drop(writeln!(io::stderr(), "{}", printable(line)));
     }
     (*code).into()
-}
-
-/// Prints a line. A reader who has gone, as `head` does, is no failure.
-fn print(line: impl std::fmt::Display) {
-    drop(writeln!(io::stdout(), "{line}"));
 }

@@ -1,30 +1,35 @@
 //! What the program writes about itself: the description of its REST calls, completions and manual pages.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use clap_complete::Shell;
 
-use super::{Failed, command};
+use super::{Failed, line::described, output};
 
 /// The exit code of a file that cannot be written (`EX_CANTCREAT` of sysexits.h).
 const UNWRITABLE: u8 = 73;
 
 pub(super) fn openapi() -> Result<(), Failed> {
-    super::print(grpcchatter::app::openapi());
-    Ok(())
+    output::print(grpcchatter::app::openapi())
 }
 
 pub(super) fn completions(shell: Shell) -> Result<(), Failed> {
-    clap_complete::generate(shell, &mut command(), "grpcchatter", &mut io::stdout());
-    Ok(())
+    // Into memory: it would panic where a reader has gone.
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut described(), "grpcchatter", &mut text);
+    output::write(&text)
 }
 
 pub(super) fn man(folder: Option<PathBuf>) -> Result<(), Failed> {
-    let written = match folder {
-        Some(folder) => {
-            std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(command(), folder))
+    let unwritable = |error| Failed::new(error, UNWRITABLE);
+    match folder {
+        Some(folder) => std::fs::create_dir_all(&folder)
+            .and_then(|()| clap_mangen::generate_to(described(), folder))
+            .map_err(unwritable),
+        None => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(described()).render(&mut text).map_err(unwritable)?;
+            output::write(&text)
         }
-        None => clap_mangen::Man::new(command()).render(&mut io::stdout()),
-    };
-    written.map_err(|error| Failed::new(error, UNWRITABLE))
+    }
 }

@@ -49,12 +49,17 @@ pub(super) struct PlaceArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the SQLite database; DATABASE_URL, in the file or in the environment, names another one
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(id = "DATA_DIR", long = "data-dir", value_name = "DIRECTORY")]
     data_dir: Option<String>,
 }
 
 /// A flag for every setting that may be seen, made from the table of settings.
 struct SettingFlags(Vec<(&'static str, String)>);
+
+/// Returns the flag of a setting, without its dashes.
+pub(super) fn flag(setting: &Setting) -> String {
+    setting.name.to_ascii_lowercase().replace('_', "-")
+}
 
 fn visible() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| !setting.secret)
@@ -68,8 +73,11 @@ impl Args for SettingFlags {
             if !setting.default.is_empty() {
                 help.push_str(&format!(" [default: {}]", setting.default));
             }
-            let flag = setting.name.to_ascii_lowercase().replace('_', "-");
-            Arg::new(setting.name).long(flag).value_name(setting.value).help(help).allow_hyphen_values(true)
+            Arg::new(setting.name)
+                .long(flag(setting))
+                .value_name(setting.value)
+                .help(help)
+                .allow_hyphen_values(true)
         }))
     }
 
@@ -137,5 +145,6 @@ fn load(sources: &Sources) -> Result<Loaded, Failed> {
 }
 
 fn failed(error: ConfigError) -> Failed {
-    Failed::new(error, ConfigError::EXIT_CODE)
+    let code = error.exit_code();
+    Failed::new(error, code)
 }

@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::text_file::{self, TextFileError};
 use crate::{
     clock::Clock,
-    crypto::{Secret, SecretError, Secrets},
+    crypto::{Secret, Secrets},
 };
 
 /// A data folder that this process holds. Dropping it lets the next one in; the lock dies with the process too.
@@ -35,13 +36,12 @@ pub enum DataDirError {
     #[error("another process is using the data folder {0}; stop it, or set DATA_DIR to another folder")]
     Taken(PathBuf),
     /// It holds a secret that cannot be used.
-    #[error("the secret kept in {path} cannot be used")]
+    #[error("the secret kept in {path} cannot be used: {problem}")]
     Secret {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        #[source]
-        problem: SecretError,
+        problem: String,
     },
 }
 
@@ -82,21 +82,23 @@ impl DataDir {
     pub fn secrets(&self, clock: &Clock) -> Result<Secrets, DataDirError> {
         let path = self.path.join("secret");
         let unusable = |cause| DataDirError::Unusable { path: self.path.clone(), cause };
-        match std::fs::read_to_string(&path) {
+        match text_file::read_value(&path) {
             Ok(text) => {
                 let mode = std::fs::metadata(&path).map_err(unusable)?.permissions().mode();
                 if mode & 0o077 != 0 {
                     tracing::warn!(path = %path.display(), "others on this machine may read the secret: chmod 600 it");
                 }
-                Secrets::parse(text.trim()).map_err(|problem| DataDirError::Secret { path, problem })
+                Secrets::parse(&text)
+                    .map_err(|problem| DataDirError::Secret { path, problem: problem.to_string() })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(TextFileError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = Secret::generate(clock);
                 self.keep(&path, &secret).map_err(unusable)?;
                 tracing::info!(path = %path.display(), "made a secret for signing tokens; keep it with the database");
                 Ok(secret.into())
             }
-            Err(error) => Err(unusable(error)),
+            Err(TextFileError::Unreadable(error)) => Err(unusable(error)),
+            Err(problem) => Err(DataDirError::Secret { path, problem: problem.to_string() }),
         }
     }
 
@@ -207,11 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_secret_that_was_cut_short_is_refused_and_left_as_it_is() {
+    fn a_kept_secret_that_cannot_be_used_is_refused_and_left_as_it_is() {
         let folder = Folder::new("short");
         let data_dir = DataDir::claim(&folder.0).unwrap();
-        std::fs::write(folder.0.join("secret"), "short").unwrap();
-        assert_eq!(data_dir.secrets(&Clock::system()).unwrap_err().exit_code(), 73);
-        assert_eq!(std::fs::read(folder.0.join("secret")).unwrap(), b"short");
+        let good = "a".repeat(32);
+        for (kept, tells) in [
+            ("short".to_owned(), "at least 32 bytes"),
+            (format!("\u{feff}{good}"), "byte order mark"),
+            (format!("{good}\n{good}\n"), "more than one line"),
+        ] {
+            std::fs::write(folder.0.join("secret"), &kept).unwrap();
+            let refused = data_dir.secrets(&Clock::system()).unwrap_err();
+            assert_eq!((refused.exit_code(), refused.to_string().contains(tells)), (73, true), "{refused}");
+            assert_eq!(std::fs::read_to_string(folder.0.join("secret")).unwrap(), kept);
+        }
     }
 }

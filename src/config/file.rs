@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::text_file::BYTE_ORDER_MARK;
+
 /// One line that sets something, which may be a secret: its `Debug` hides it.
 #[derive(PartialEq, Eq)]
 pub(super) struct Entry {
@@ -25,7 +27,7 @@ pub(super) struct BadLine {
 
 /// Reads every line by itself, so that each bad one is told with its number.
 pub(super) fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     text.lines()
         .enumerate()
         .filter_map(|(index, text)| parse_line(index + 1, text.trim()).transpose())

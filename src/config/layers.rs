@@ -9,7 +9,9 @@ use std::{
 use super::{
     file,
     mistake::{ConfigError, Origin},
+    near::meant_by,
     setting::{NOT_YET, SETTINGS, Setting},
+    text_file,
 };
 
 /// The settings file that is read where none is named and this one is there.
@@ -55,6 +57,8 @@ pub(super) struct Layers {
     layers: Vec<Layer>,
     /// The settings file that was read.
     pub(super) file: Option<PathBuf>,
+    /// Names in the environment that were probably meant to be settings, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 impl Layers {
@@ -69,7 +73,7 @@ impl Layers {
         }
         let defaults = SETTINGS.iter().map(|setting| (setting.name.to_owned(), setting.default.to_owned()));
         layers.push(Layer::new(Origin::Defaults, defaults));
-        Self { layers, file }
+        Self { layers, file, notes: misspelled(&sources.environment) }
     }
 
     /// Returns the layers, the strongest first.
@@ -87,6 +91,21 @@ fn is_known(name: &str) -> bool {
     Setting::find(name).is_some() || NOT_YET.iter().any(|(known, _)| *known == name)
 }
 
+/// Tells of names that are close to a setting's. Most of an environment is others' business, and stays unsaid.
+fn misspelled(variables: &[(OsString, OsString)]) -> Vec<String> {
+    let mut notes: Vec<String> = variables
+        .iter()
+        .filter_map(|(name, _)| name.to_str())
+        .filter(|name| !is_known(name))
+        .filter_map(|name| meant_by(name).map(|meant| (name, meant.name)))
+        .map(|(name, meant)| {
+            format!("{name} in the environment is no setting and does not count; {meant} is one")
+        })
+        .collect();
+    notes.sort();
+    notes
+}
+
 fn environment(variables: &[(OsString, OsString)], errors: &mut ConfigError) -> Layer {
     let mut values = Vec::new();
     for (name, value) in variables {
@@ -101,7 +120,7 @@ fn environment(variables: &[(OsString, OsString)], errors: &mut ConfigError) -> 
 
 fn read_file(path: &Path, errors: &mut ConfigError) -> Layer {
     let origin = Origin::file(path);
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+    let text = text_file::read(path).unwrap_or_else(|error| {
         errors.add_sentence(format!(
             "the settings file {origin} cannot be read: {error}; name another by --config"
         ));
@@ -111,10 +130,15 @@ fn read_file(path: &Path, errors: &mut ConfigError) -> Layer {
     for line in file::parse(&text) {
         match line {
             Err(bad) => errors.add_sentence(format!("line {} of {origin}: {}", bad.line, bad.problem)),
-            Ok(entry) if !is_known(&entry.name) => errors.add_sentence(format!(
-                "line {} of {origin}: {} is no setting; the names stand in {DEFAULT_FILE} and in --help",
-                entry.line, entry.name
-            )),
+            Ok(entry) if !is_known(&entry.name) => {
+                let meant = meant_by(&entry.name).map(|meant| format!(" {} is one, and", meant.name));
+                errors.add_sentence(format!(
+                    "line {} of {origin}: {} is no setting;{} the names stand in {DEFAULT_FILE} and in --help",
+                    entry.line,
+                    entry.name,
+                    meant.unwrap_or_default()
+                ));
+            }
             Ok(entry) => {
                 if values.contains_key(&entry.name) {
                     errors.add(

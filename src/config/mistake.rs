@@ -32,11 +32,16 @@ impl fmt::Display for Origin {
 #[derive(Debug, Default)]
 pub struct ConfigError {
     mistakes: Vec<String>,
+    /// How many of them pass by themselves, as a clock that is not set yet.
+    passing: usize,
 }
 
 impl ConfigError {
-    /// The exit code of a program that was given settings it cannot use (`EX_USAGE` of sysexits.h).
-    pub const EXIT_CODE: u8 = 64;
+    /// Returns the exit code of a program that was given these settings (sysexits.h): 75 (`EX_TEMPFAIL`) where all that is
+    /// wrong may be right a moment later, else 64 (`EX_USAGE`), after which a supervisor need not try again.
+    pub const fn exit_code(&self) -> u8 {
+        if self.passing == self.mistakes.len() { 75 } else { 64 }
+    }
 
     /// Adds what is wrong with `name`. The problem never repeats a secret's value.
     pub(super) fn add(&mut self, name: &str, origin: &Origin, problem: impl fmt::Display) {
@@ -46,6 +51,12 @@ impl ConfigError {
     /// Adds what is wrong elsewhere than with one setting.
     pub(super) fn add_sentence(&mut self, sentence: String) {
         self.mistakes.push(sentence);
+    }
+
+    /// Adds what is wrong now and passes by itself.
+    pub(super) fn add_passing(&mut self, sentence: String) {
+        self.mistakes.push(sentence);
+        self.passing += 1;
     }
 
     /// Returns the mistakes, a sentence each.

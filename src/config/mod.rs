@@ -14,10 +14,12 @@ pub mod fuzz;
 mod layers;
 mod listen;
 mod mistake;
+mod near;
 mod place;
 mod reader;
 mod secret;
 mod setting;
+mod text_file;
 mod value;
 
 use crate::{
@@ -137,7 +139,7 @@ pub struct Loaded {
     pub config: Config,
     /// The settings file that was read.
     pub file: Option<PathBuf>,
-    /// Settings that stand somewhere and do not count, a sentence each.
+    /// What stands somewhere and does not count, a sentence each: settings, and names that were probably meant to be some.
     pub notes: Vec<String>,
 }
 
@@ -150,7 +152,7 @@ impl Config {
         let mut errors = ConfigError::default();
         let layers = Layers::read(sources, &mut errors);
         let mut reader = Reader::new(&layers, errors);
-        let mut notes = Vec::new();
+        let mut notes = layers.notes.clone();
         reader.refuse_not_yet();
         let config = Self::read(&mut reader, &mut notes, sources);
         let config = reader.finish().or(config)?;

@@ -8,6 +8,7 @@ use super::{
     mistake::{ConfigError, Origin},
     secret,
     setting::NOT_YET,
+    text_file,
     value::{self, Parsed},
 };
 use crate::{
@@ -71,7 +72,12 @@ impl<'a> Reader<'a> {
             (Some(cert), Some(key)) => {
                 let files = TlsFiles { cert, key };
                 if let Err(error) = Certificate::read(&files, Clock::system().now()) {
-                    self.errors.add_sentence(format!("TLS_CERT and TLS_KEY: {error}"));
+                    let sentence = format!("TLS_CERT and TLS_KEY: {error}");
+                    if error.passes() {
+                        self.errors.add_passing(sentence);
+                    } else {
+                        self.errors.add_sentence(sentence);
+                    }
                 }
                 Some(TlsConfig::Files(files))
             }
@@ -102,9 +108,9 @@ impl<'a> Reader<'a> {
         }
         let mistakes = self.errors.mistakes().len();
         let from_file = self.optional("SECRET_FILE", |path| {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-            secret::secrets(text.trim())
+            let text = text_file::read_value(Path::new(path))
+                .map_err(|error| format!("{path} cannot be read as a secret: {error}"))?;
+            secret::secrets(&text)
         });
         if let Some(secrets) = from_file.or_else(|| self.optional("SECRET", secret::secrets)) {
             return Secrets::Given(secrets);

@@ -98,6 +98,39 @@ fn unknown_names_of_the_environment_belong_to_others() {
 }
 
 #[test]
+fn names_that_were_meant_to_be_settings_are_told() {
+    let notes = |environment: &[(&str, &str)]| load("", environment, &[]).unwrap().notes;
+    let [told] = &notes(&[("SERVER_PROT", "1"), ("SERVER_NAME", "x")])[..] else { panic!("one is told") };
+    assert_eq!(told, "SERVER_PROT in the environment is no setting and does not count; SERVER_PORT is one");
+    assert!(mistakes("SERVER_PROT=1")[0].contains("SERVER_PROT is no setting; SERVER_PORT is one"));
+}
+
+#[test]
+fn a_lone_word_that_is_no_level_is_refused() {
+    for good in
+        ["info", "OFF", "debug,h2=warn", "info,grpcchatter::hub=debug", "warn, grpcchatter=trace", "3"]
+    {
+        load(&format!("LOG_LEVEL='{good}'"), &[], &[]).unwrap();
+    }
+    for (wrong, word) in [("verbose", "verbose"), ("info,verbose", "verbose"), ("warning", "warning")] {
+        let told = mistakes(&format!("LOG_LEVEL={wrong}"));
+        assert!(told[0].contains(&format!("`{word}` is no level; write error, warn")), "{told:?}");
+    }
+    assert_eq!(mistakes("LOG_LEVEL=info=verbose").len(), 1);
+}
+
+#[test]
+fn a_port_that_a_container_platform_has_set_is_told_as_that() {
+    for name in ["SERVER_PORT", "REST_SERVER_PORT", "GRPC_SERVER_PORT"] {
+        let told = load("", &[(name, "tcp://10.0.0.1:8080")], &[]).unwrap_err().to_string();
+        assert!(
+            told.contains(&format!("{name} in the environment")) && told.contains("Kubernetes"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn a_named_file_must_be_there_and_the_default_one_need_not() {
     let absent = PathBuf::from("/nonexistent/settings.env");
     let named = Sources { file: Some(absent.clone()), ..Sources::default() };
@@ -248,6 +281,19 @@ fn a_secret_comes_from_the_settings_or_from_a_file_and_not_from_both() {
     let config = load(&file, &[], &[]).unwrap().config;
     assert!(matches!(config.secrets, Secrets::Given(_)));
     assert!(mistakes(&format!("{file}SECRET={SECRET}"))[0].contains("unset one"));
+    for (text, tells) in [
+        (format!("\u{feff}{SECRET}"), "byte order mark"),
+        (format!("\"{SECRET}\"\n"), "in quotes"),
+        (format!("{SECRET}\nanother line"), "more than one line"),
+        (format!("SECRET={SECRET}"), "a file of settings"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let told = mistakes(&file);
+        assert!(told[0].contains(tells) && told[0].contains("SECRET_FILE"), "{told:?}");
+        assert!(!told[0].contains(SECRET), "{told:?}");
+    }
+    std::fs::write(&path, b"\xff\xfek\0e\0y\0").unwrap();
+    assert!(mistakes(&file)[0].contains("not in UTF-8"));
     std::fs::remove_file(&path).unwrap();
     assert!(mistakes(&file)[0].contains("cannot be read"));
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
@@ -27,7 +28,17 @@ pub(super) fn address(text: &str) -> Parsed<IpAddr> {
 }
 
 pub(super) fn port(text: &str) -> Parsed<u16> {
-    text.parse().map_err(|_| format!("`{text}` is no port; write a number from 0 to 65535"))
+    text.parse().map_err(|_| {
+        // Kubernetes gives every container such a variable for each service: SERVER_PORT for one that is named `server`.
+        if text.contains("://") {
+            format!(
+                "`{text}` is no port but what Kubernetes sets for a service of this name; set `enableServiceLinks: \
+                 false` in the pod, or name the service otherwise"
+            )
+        } else {
+            format!("`{text}` is no port; write a number from 0 to 65535")
+        }
+    })
 }
 
 pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
@@ -167,12 +178,23 @@ pub(super) fn database(text: &str) -> Parsed<DatabaseUrl> {
 
 /// Directives for `tracing`, checked and kept as text: the filter itself cannot be cloned.
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
-    match EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!(
-            "`{text}` is no level; write error, warn, info, debug or trace, or directives as info,grpcchatter::hub=debug"
-        )),
+    // A lone word that is no level is a target to `tracing`, and turns everything else off.
+    let stray = items(text).find(|item| item.bytes().all(is_of_word) && item.parse::<LevelFilter>().is_err());
+    match (stray, EnvFilter::builder().parse(text)) {
+        (None, Ok(_)) => Ok(text.to_owned()),
+        (Some(word), _) => Err(no_level(word)),
+        (None, Err(_)) => Err(no_level(text)),
     }
+}
+
+fn no_level(text: &str) -> String {
+    format!(
+        "`{text}` is no level; write error, warn, info, debug or trace, or directives as info,grpcchatter::hub=debug"
+    )
+}
+
+const fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {

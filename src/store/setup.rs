@@ -15,6 +15,11 @@ pub enum SetupError {
     /// A newer program has migrated it.
     #[error("the database was migrated by a newer version of this program (step {0}); start that version")]
     Newer(String),
+    /// Another program has made it.
+    #[error(
+        "it is not GRPCChatter's: it holds {0}; set DATABASE_URL or DATA_DIR to one that is, or to a new one"
+    )]
+    Foreign(String),
     /// A pragma did not take.
     #[error(
         "SQLite keeps {pragma} = {found}, but a durable log needs {wanted}; move DATA_DIR to a local file system"
@@ -54,6 +59,7 @@ impl SetupError {
             Self::Absent(_)
             | Self::Older(_)
             | Self::Newer(_)
+            | Self::Foreign(_)
             | Self::TooOld(_)
             | Self::Pragma { .. }
             | Self::Database(_) => 69,
@@ -92,6 +98,22 @@ impl Store {
         let known: HashSet<String> =
             Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         let table = "seaql_migrations";
+        if !self.has_table(table).await? {
+            return match self.has_table("accounts").await? {
+                true => {
+                    Err(SetupError::Foreign("a table accounts that this program did not make".to_owned()))
+                }
+                false => Ok(()),
+            };
+        }
+        let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
+        let applied = self.database().query_all_raw(applied).await?;
+        let applied: Vec<String> =
+            applied.iter().map(|row| row.try_get("", "version")).collect::<Result<_, _>>()?;
+        judge(&known, &applied)
+    }
+
+    async fn has_table(&self, table: &str) -> Result<bool, DbErr> {
         let exists = match self.backend() {
             DbBackend::Sqlite => {
                 format!("SELECT name AS found FROM sqlite_master WHERE type = 'table' AND name = '{table}'")
@@ -100,17 +122,8 @@ impl Store {
                 "SELECT table_name AS found FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = '{table}'"
             ),
         };
-        if self.database().query_one_raw(Statement::from_string(self.backend(), exists)).await?.is_none() {
-            return Ok(());
-        }
-        let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
-        for row in self.database().query_all_raw(applied).await? {
-            let version: String = row.try_get("", "version")?;
-            if !known.contains(&version) {
-                return Err(SetupError::Newer(version));
-            }
-        }
-        Ok(())
+        let found = self.database().query_one_raw(Statement::from_string(self.backend(), exists)).await?;
+        Ok(found.is_some())
     }
 
     async fn refuse_old_postgres(&self) -> Result<(), SetupError> {
@@ -154,6 +167,17 @@ impl Store {
     }
 }
 
+/// Says whether a database that these steps were applied to can be served from. Other programs keep their steps in a table
+/// of the same name, and have none of ours.
+fn judge(known: &HashSet<String>, applied: &[String]) -> Result<(), SetupError> {
+    let Some(unknown) = applied.iter().find(|step| !known.contains(*step)) else { return Ok(()) };
+    if applied.iter().any(|step| known.contains(step)) {
+        Err(SetupError::Newer(unknown.clone()))
+    } else {
+        Err(SetupError::Foreign(format!("another program's step {unknown}")))
+    }
+}
+
 /// The oldest PostgreSQL that the statements are written for, as `server_version_num` tells it.
 const OLDEST_POSTGRES: i32 = 150_000;
 
@@ -164,6 +188,19 @@ fn check_version(number: i32, name: String) -> Result<(), SetupError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_program_s_steps_are_told_from_a_newer_version_s() {
+        let known = HashSet::from(["m0001_initial".to_owned()]);
+        let judged = |applied: &[&str]| {
+            let applied: Vec<String> = applied.iter().map(|step| (*step).to_owned()).collect();
+            judge(&known, &applied)
+        };
+        judged(&[]).unwrap();
+        judged(&["m0001_initial"]).unwrap();
+        assert!(matches!(judged(&["m0001_initial", "m9"]), Err(SetupError::Newer(step)) if step == "m9"));
+        assert!(matches!(judged(&["m20220101_create_posts"]), Err(SetupError::Foreign(_))));
+    }
 
     #[test]
     fn postgresql_before_15_is_refused_with_a_sentence() {

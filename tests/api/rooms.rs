@@ -281,14 +281,23 @@ async fn invitations_expire_within_30_days(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     let room = owner.create_room().await;
-    let ask = |seconds: Option<i64>| CreateRoomTokenRequest {
+    let of = |seconds: i64, nanos: i32| CreateRoomTokenRequest {
         short_code: room.short_code.clone(),
-        ttl: seconds.map(|seconds| Duration { seconds, nanos: 0 }),
+        ttl: Some(Duration { seconds, nanos }),
+    };
+    let ask = |seconds: Option<i64>| match seconds {
+        Some(seconds) => of(seconds, 0),
+        None => CreateRoomTokenRequest { ttl: None, ..of(0, 0) },
     };
     let made = owner.call(ask(None)).await.unwrap().expire_time.unwrap().seconds;
     let longest = owner.call(ask(Some(30 * DAY))).await.unwrap().expire_time.unwrap().seconds;
     assert!((29 * DAY - 60..=29 * DAY + 60).contains(&(longest - made)), "24 hours by default");
     for seconds in [30 * DAY + 1, 0, -1, i64::MAX] {
         owner.call(ask(Some(seconds))).await.refused(Code::InvalidArgument, "INVALID_FIELD");
+    }
+    owner.call(of(5, 999_999_999)).await.unwrap();
+    // A Duration's nanoseconds have the sign of its seconds, and are fewer than a second.
+    for nanos in [-5, 1_000_000_000, i32::MAX, i32::MIN] {
+        owner.call(of(5, nanos)).await.refused(Code::InvalidArgument, "INVALID_FIELD");
     }
 }

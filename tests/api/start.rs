@@ -11,6 +11,7 @@ use crate::harness::{Database, PASSWORD, Process, TestApp, User, on_each_databas
 
 on_each_database! {
     a_database_of_a_newer_program_ends_with_69,
+    a_database_of_another_program_ends_with_69_and_is_left_alone,
     a_database_of_this_program_is_opened_again,
     a_database_that_is_not_there_ends_with_69,
     a_secret_that_everybody_knows_ends_with_64,
@@ -32,6 +33,34 @@ async fn a_database_of_a_newer_program_ends_with_69(database: Database) {
     connection.close().await.unwrap();
     let (code, said) = Process::fail(&database, &folder, &[]).await;
     assert_eq!((code, said.contains(step)), (69, true), "{said}");
+}
+
+/// Programs of the same library keep their steps in a table of the same name.
+async fn a_database_of_another_program_ends_with_69_and_is_left_alone(database: Database) {
+    let steps = "CREATE TABLE seaql_migrations (version TEXT PRIMARY KEY, applied_at BIGINT);
+        INSERT INTO seaql_migrations VALUES ('m20220101_create_posts', 0)";
+    for (made, tells) in [
+        (steps, "another program's step m20220101_create_posts"),
+        ("CREATE TABLE accounts (id BIGINT)", "a table accounts"),
+    ] {
+        let (database, folder) = (database.another().await, TempDir::new().unwrap());
+        let url = match database.url() {
+            Some(url) => url.to_owned(),
+            None => format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
+        };
+        let theirs = sea_orm::Database::connect(url).await.unwrap();
+        theirs.execute_unprepared(made).await.unwrap();
+        let (code, said) = Process::fail(&database, &folder, &[]).await;
+        assert_eq!(
+            (code, said.contains("it is not GRPCChatter's"), said.contains(tells)),
+            (69, true, true),
+            "{said}"
+        );
+        let (code, _, said) = Process::command(&database, &folder, &["room", "list"], "").await;
+        assert_eq!((code, said.contains("it is not GRPCChatter's")), (69, true), "{said}");
+        assert!(theirs.execute_unprepared("SELECT 1 FROM rooms").await.is_err(), "nothing was made in it");
+        theirs.close().await.unwrap();
+    }
 }
 
 async fn a_database_of_this_program_is_opened_again(database: Database) {

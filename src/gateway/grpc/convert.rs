@@ -62,9 +62,15 @@ pub(super) fn count(count: usize) -> i32 {
 
 /// Reads a time to live; nothing set is "the default".
 pub(super) fn ttl(ttl: Option<prost_types::Duration>) -> Result<Option<Duration>> {
-    let problem = "a ttl is a positive duration";
-    ttl.map(|ttl| Duration::try_from(ttl).map_err(|_| Error::InvalidField { field: "ttl", problem }))
-        .transpose()
+    let problem = "a ttl is a positive duration, of seconds and fewer than 1,000,000,000 nanoseconds";
+    let read = |ttl: prost_types::Duration| {
+        // As google.protobuf.Duration has it; prost would add up what breaks the rule.
+        let nanos = (0..1_000_000_000).contains(&ttl.nanos).then_some(ttl.nanos);
+        let (seconds, nanos) =
+            (u64::try_from(ttl.seconds).ok(), nanos.and_then(|nanos| u32::try_from(nanos).ok()));
+        seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos))
+    };
+    ttl.map(|ttl| read(ttl).ok_or(Error::InvalidField { field: "ttl", problem })).transpose()
 }
 
 /// Reads a page size: nothing set is `default`, more than `most` is `most`.

@@ -41,6 +41,17 @@ pub enum TlsError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The key is encrypted.
+    #[error(
+        "the key in {0} is encrypted, and there is nobody to ask for its password; decrypt it with `openssl pkey`"
+    )]
+    Encrypted(PathBuf),
+    /// The key is of a kind that cannot sign here.
+    #[error(
+        "the key in {0} is of a kind that is not served; make one of ECDSA on P-256 or P-384, of Ed25519, or of RSA with \
+         2048 to 8192 bits"
+    )]
+    KeyKind(PathBuf),
     /// A file is not what it should be.
     #[error("{path} holds no {wanted} in PEM{detail}")]
     NotPem {
@@ -86,6 +97,13 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
+impl TlsError {
+    /// Says whether it may be right a moment later without anybody's doing: a machine's clock is set, a certificate renewed.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::TooSoon { .. } | Self::Expired { .. })
+    }
+}
+
 impl Certificate {
     /// Reads a chain and its key.
     ///
@@ -93,22 +111,29 @@ impl Certificate {
     /// Where they cannot be read, do not belong together, or are not valid at `now`.
     pub fn read(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
         let path = files.cert.clone();
-        let not_pem = |error: pem::Error| not_pem(&files.cert, "certificate", &error);
+        let bytes = read(&files.cert)?;
+        let not_pem = |error: pem::Error| not_pem(&files.cert, "certificate", &bytes, &error);
         let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(&read(&files.cert)?).collect::<Result<_, _>>().map_err(not_pem)?;
+            CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(not_pem)?;
         let Some(leaf) = chain.first() else { return Err(not_pem(pem::Error::NoItemsFound)) };
         let Some(validity) = Validity::of(leaf) else { return Err(TlsError::NotX509(path)) };
-        let key = read(&files.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&key)
-            .map_err(|error| self::not_pem(&files.key, "private key", &error))?;
-        let key =
-            CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    TlsError::Mismatch { cert: path.clone(), key: files.key.clone() }
-                }
-                rustls::Error::InvalidCertificate(_) => TlsError::NotX509(path.clone()),
-                error => TlsError::Rustls(error),
-            })?;
+        let bytes = read(&files.key)?;
+        if is_encrypted(&bytes) {
+            return Err(TlsError::Encrypted(files.key.clone()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&bytes)
+            .map_err(|error| self::not_pem(&files.key, "private key", &bytes, &error))?;
+        let provider = ring::default_provider();
+        if provider.key_provider.load_private_key(key.clone_key()).is_err() {
+            return Err(TlsError::KeyKind(files.key.clone()));
+        }
+        let key = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                TlsError::Mismatch { cert: path.clone(), key: files.key.clone() }
+            }
+            rustls::Error::InvalidCertificate(_) => TlsError::NotX509(path.clone()),
+            error => TlsError::Rustls(error),
+        })?;
         if now < validity.from {
             return Err(TlsError::TooSoon { path, from: rfc3339(validity.from) });
         }
@@ -162,9 +187,25 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|cause| TlsError::Unreadable { path: path.to_owned(), cause })
 }
 
+/// Says whether a file holds a key under a password, by either of PEM's two ways to say so (RFC 7468, 11; RFC 1421, 4.6.1.1).
+fn is_encrypted(bytes: &[u8]) -> bool {
+    let holds = |mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+    holds(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || holds(b"Proc-Type: 4,ENCRYPTED")
+}
+
 /// Says what is wrong with a file, and nothing of what it holds, which may be a key.
-fn not_pem(path: &Path, wanted: &'static str, error: &pem::Error) -> TlsError {
+fn not_pem(path: &Path, wanted: &'static str, bytes: &[u8], error: &pem::Error) -> TlsError {
     let detail = match error {
+        _ if bytes.starts_with("\u{feff}".as_bytes()) => {
+            ": it begins with a byte order mark; save it in UTF-8 without one"
+        }
+        _ if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") => {
+            ": it is in UTF-16; save it in UTF-8"
+        }
+        // The tag of a sequence, with which DER begins; PEM is text.
+        _ if bytes.starts_with(b"\x30\x81") || bytes.starts_with(b"\x30\x82") => {
+            ": it is in DER; convert it with `openssl x509` or `openssl pkey`"
+        }
         pem::Error::MissingSectionEnd { .. } => ": a section has no end, so it was cut short",
         pem::Error::Base64Decode(_) => ": a section is not base64",
         _ => "",

@@ -1,0 +1,31 @@
+//! What a command prints. A reader who has gone, as `head` does, has seen enough; a disk that is full is a failure, since a
+//! script would else go on with half a file.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
+
+use super::Failed;
+
+/// The exit code of an output that cannot be written (`EX_IOERR` of sysexits.h).
+const UNWRITTEN: u8 = 74;
+
+/// Prints a line.
+pub(super) fn print(line: impl Display) -> Result<(), Failed> {
+    write(format!("{line}\n").as_bytes())
+}
+
+/// Writes a text.
+pub(super) fn write(text: &[u8]) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// Says how a command goes on whose output was written, or was not.
+pub(super) fn written(outcome: io::Result<()>) -> Result<(), Failed> {
+    outcome.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failed::quietly(),
+        _ => Failed::new(format!("the output cannot be written: {error}"), UNWRITTEN),
+    })
+}

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest, subscribe_response::Event};
 use tempfile::TempDir;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Cable, Database, Line, Member, Process, Refused as _, TestApp, on_postgres};
+use crate::harness::{Cable, Database, Line, Member, Process, Refused as _, TestApp, on_postgres, promised};
 
 on_postgres! {
     a_database_that_is_gone,
@@ -45,8 +45,8 @@ async fn the_database_goes_and_comes_back(database: Database, line: Line) {
     cable.set(line);
     let send = SendMessageRequest { body: "during".to_owned(), client_message_id: "during".to_owned() };
     let list = ListMessagesRequest::default();
-    let sent = timeout(REFUSAL, member.call(send)).await.expect("refused in time");
-    let listed = timeout(REFUSAL, member.call(list)).await.expect("refused in time");
+    let sent = promised("a refusal", REFUSAL, member.call(send)).await;
+    let listed = promised("a refusal", REFUSAL, member.call(list)).await;
     for status in [sent.map(drop), listed.map(drop)] {
         let status = status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some(), "{status:?}");
@@ -58,19 +58,18 @@ async fn the_database_goes_and_comes_back(database: Database, line: Line) {
         pace.tick().await;
         let (member, client_message_id) = (member.clone(), format!("waits-{nth}"));
         let send = SendMessageRequest { body: "during".to_owned(), client_message_id };
-        waiting.spawn(async move {
-            timeout(REFUSAL, member.call(send)).await.expect("refused in time").map(drop)
-        });
+        waiting.spawn(async move { promised("a refusal", REFUSAL, member.call(send)).await.map(drop) });
     }
     for status in waiting.join_all().await {
         status.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
     }
-    let ready = timeout(REFUSAL, app.anonymous().rest("GET", "/readyz", serde_json::Value::Null)).await;
-    assert_eq!(ready.expect("answered in time").status, 503);
+    let anonymous = app.anonymous();
+    let ready = anonymous.rest("GET", "/readyz", serde_json::Value::Null);
+    assert_eq!(promised("an answer", REFUSAL, ready).await.status, 503);
     stream.find(|event| matches!(event, Event::Heartbeat(_)).then_some(())).await;
 
     cable.set(Line::Open);
-    timeout(RETURN, sent_again(&member)).await.expect("it works in time");
+    promised("the return", RETURN, sent_again(&member)).await;
     let during = stream.message().await;
     assert_eq!((during.seq, during.body.as_str()), (2, "during"));
     let ready = app.anonymous().rest("GET", "/readyz", serde_json::Value::Null).await;
@@ -97,7 +96,7 @@ async fn a_server_whose_database_is_silent_ends_in_time(database: Database) {
     }
     server.says("the database does not answer").await;
     server.terminate();
-    let (status, log) = timeout(END, server.wait()).await.expect("it ends in time");
+    let (status, log) = promised("the end", END, server.wait()).await;
     assert!(status.success(), "{status}: {log}");
 }
 

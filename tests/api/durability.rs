@@ -4,12 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use grpcchatter_proto::v1::{ListMessagesRequest, Message, subscribe_response::Event};
 use tempfile::TempDir;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+};
 use tonic::{Code, Status};
 
 use crate::harness::{
-    Caller, Connection, Database, Dialect, Member, Process, Refused as _, Version, on_each_database, report,
-    request, within,
+    Caller, Chat, Connection, Database, Dialect, Member, PASSWORD, Process, Refused as _, Version,
+    on_each_database, promised, report, request, within,
 };
 
 on_each_database! {
@@ -27,13 +32,8 @@ pub(crate) type Acknowledged = BTreeMap<String, i64>;
 
 /// Says one message after the other, at most 32 of them unanswered, until the stream ends. Each that is
 /// acknowledged is counted where the test listens.
-async fn speak(member: Member, author: String, counted: mpsc::UnboundedSender<()>) -> (Acknowledged, Status) {
+async fn speak(mut chat: Chat, author: String, counted: mpsc::UnboundedSender<()>) -> (Acknowledged, Status) {
     let (mut said, mut own, mut acknowledged) = (0, 0, Acknowledged::new());
-    let mut chat = match member.elsewhere().chat().await {
-        Ok(chat) => chat,
-        // The server was gone before this author came to speak.
-        Err(status) => return (acknowledged, status),
-    };
     loop {
         while said - own < 32 {
             let id = format!("{author}-{said:06}");
@@ -84,16 +84,21 @@ pub(crate) fn assert_kept(log: &[Message], acknowledged: &Acknowledged) {
     }
 }
 
-/// Starts authors who speak until their streams end.
-fn speakers(
+/// Starts authors who speak until their streams end. All of them have come when it returns: whatever ends the server
+/// afterwards ends a stream of each.
+async fn speakers(
     member: &Member,
     round: usize,
     count: usize,
 ) -> (JoinSet<(Acknowledged, Status)>, mpsc::UnboundedReceiver<()>) {
     let (counted, counts) = mpsc::unbounded_channel();
+    let mut chats = Vec::new();
+    for _ in 0..count {
+        chats.push(member.elsewhere().chat().await.unwrap());
+    }
     let mut speaking = JoinSet::new();
-    for author in 0..count {
-        speaking.spawn(speak(member.clone(), format!("{round}-{author}"), counted.clone()));
+    for (author, chat) in chats.into_iter().enumerate() {
+        speaking.spawn(speak(chat, format!("{round}-{author}"), counted.clone()));
     }
     (speaking, counts)
 }
@@ -115,7 +120,7 @@ async fn no_acknowledged_message_is_lost_by_kill_9(database: Database) {
     let mut member = user.join(&user.create_room().await).await;
     let mut all = Acknowledged::new();
     for round in 0..5 {
-        let (speaking, mut counts) = speakers(&member, round, 8);
+        let (speaking, mut counts) = speakers(&member, round, 8).await;
         // Killed at another moment each time, in the middle of what is being said.
         acknowledged(&mut counts, 100 + 37 * round).await;
         server.kill().await;
@@ -144,10 +149,10 @@ async fn sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing(da
         let stream = member.elsewhere().speaking(dialect).subscribe(None).await.unwrap();
         listening.spawn(stream.rest());
     }
-    let (speaking, mut counts) = speakers(&member, 0, 8);
+    let (speaking, mut counts) = speakers(&member, 0, 8).await;
     acknowledged(&mut counts, 500).await;
     server.terminate();
-    let ended = tokio::time::timeout(END, server.wait()).await.expect("it ends within ten seconds");
+    let ended = promised("the end", END, server.wait()).await;
     assert_eq!(ended.0.code(), Some(0), "{}", ended.1);
 
     let mut all = Acknowledged::new();
@@ -173,25 +178,34 @@ async fn sigterm_ends_a_server_with_idle_connections(database: Database) {
         assert_eq!(connection.send(request("GET", "/livez", &[], "")).await.status, 200);
         idle.push(connection);
     }
-    let silent = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let silent = TcpStream::connect(server.address()).await.unwrap();
     server.terminate();
-    let (status, log) = tokio::time::timeout(END, server.wait()).await.expect("it ends within ten seconds");
+    let (status, log) = promised("the end", END, server.wait()).await;
     assert_eq!(status.code(), Some(0), "{log}");
     drop((idle, silent));
 }
 
 async fn a_call_under_way_at_sigterm_is_answered(database: Database) {
     let folder = TempDir::new().unwrap();
-    let server = Process::start(&database, &folder, &[]).await;
-    let (user, anonymous) = (server.user().await, server.anonymous());
-    let credentials = serde_json::json!({"user_name": user.name, "password": crate::harness::PASSWORD});
-    // A login takes as long as a password is hashed.
-    let login = tokio::spawn(async move { anonymous.rest("POST", "/login", credentials).await });
-    let mut probe = Connection::open(server.address(), Version::H1).await;
-    assert_eq!(probe.send(request("GET", "/readyz", &[], "")).await.status, 200);
+    let mut server = Process::start(&database, &folder, &[]).await;
+    let user = server.user().await;
+    let form = serde_json::json!({"user_name": user.name, "password": PASSWORD}).to_string();
+    let head = format!(
+        "POST /login HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        form.len()
+    );
+    let mut socket = TcpStream::connect(server.address()).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the form once the call is under way.
+    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    within("the question for the form", socket.read_exact(&mut asked)).await.unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 "), "{}", asked.escape_ascii());
     server.terminate();
-    let answer = login.await.unwrap();
-    assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
+    server.says("SIGTERM received").await;
+    socket.write_all(form.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("an answer", socket.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let (status, log) = server.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
 }

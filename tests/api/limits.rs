@@ -44,30 +44,30 @@ on_each_database! {
     a_connection_on_which_nothing_is_read_is_closed_and_one_on_which_something_is_stays,
 }
 
-/// Opens so many connections that say nothing, and returns how many of them are closed within a few seconds; those
-/// that are taken have ten to say something.
-async fn closed_of(app: &TestApp, count: usize, at_least: usize) -> usize {
-    let mut reading = JoinSet::new();
+/// Opens so many connections at once, asks something on each, and returns how many are closed without an answer. The others
+/// stay open until all have been heard of.
+async fn closed_of(app: &TestApp, count: usize) -> usize {
+    let mut sockets = Vec::new();
     for _ in 0..count {
-        let mut socket = TcpStream::connect(app.address()).await.unwrap();
-        reading.spawn(async move { drop(socket.read_u8().await) });
+        sockets.push(TcpStream::connect(app.address()).await.unwrap());
     }
-    let mut closed = 0;
-    let closing = async {
-        while closed < at_least {
-            reading.join_next().await;
-            closed += 1;
-        }
-    };
-    drop(tokio::time::timeout(Duration::from_secs(8), closing).await);
-    closed
+    let mut asking = JoinSet::new();
+    for mut socket in sockets {
+        asking.spawn(async move {
+            // What is closed may be so before it is asked.
+            drop(socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await);
+            let answered = within("an answer or an end", socket.read_u8()).await.is_ok();
+            (socket, answered)
+        });
+    }
+    asking.join_all().await.iter().filter(|(_, answered)| !answered).count()
 }
 
 async fn a_thousand_connections_from_one_address_leave_those_who_are_inside_alone(database: Database) {
     let app = TestApp::start(&database).await;
     let victim = Victim::of(&app).await;
     let refused = 1_000 - 256;
-    assert_eq!(closed_of(&app, 1_000, refused).await, refused);
+    assert_eq!(closed_of(&app, 1_000).await, refused);
     victim.noticed_nothing().await;
 }
 
@@ -75,7 +75,7 @@ async fn connections_in_all_are_bounded(database: Database) {
     let settings = [("MAX_CONNECTIONS", "30"), ("MAX_CONNECTIONS_PER_ADDRESS", "0")];
     let app = TestApp::with(&database, &settings).await;
     let victim = Victim::of(&app).await;
-    assert_eq!(closed_of(&app, 100, 70).await, 70);
+    assert_eq!(closed_of(&app, 100).await, 70);
     victim.noticed_nothing().await;
 }
 
@@ -252,18 +252,22 @@ async fn an_old_connections_streams_end_with_a_status_and_resume(database: Datab
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let mut last = ResumePoint::default();
-    for round in 0..2 {
+    let mut rounds = 0;
+    // On a busy machine a stream may end before it was told what was said meanwhile: the next one tells it.
+    while rounds < 2 || last.seq < 2 {
         let start = Some(Start::After(last.clone()));
         let stream = member.elsewhere().subscribe(start).await.unwrap();
-        let said = member.at(app.address()).say(&format!("in round {round}")).await;
+        if rounds < 2 {
+            member.at(app.address()).say(&format!("in round {rounds}")).await;
+        }
         let (events, status) = stream.rest().await;
         status.refused(Code::Unavailable, "DRAINING");
-        let heard: Vec<_> = events
-            .into_iter()
-            .filter_map(|event| if let Event::Message(message) = event { Some(message.seq) } else { None })
-            .collect();
-        assert_eq!(heard, [said.seq], "no gap and no repeat");
-        last = ResumePoint { seq: said.seq, message_id: said.message_id };
+        for event in events {
+            let Event::Message(message) = event else { continue };
+            assert_eq!(message.seq, last.seq + 1, "no gap and no repeat");
+            last = ResumePoint { seq: message.seq, message_id: message.message_id };
+        }
+        rounds += 1;
     }
 }
 
@@ -286,11 +290,12 @@ async fn only_a_trusted_proxy_says_who_calls(database: Database) {
 async fn a_connection_has_a_thousand_streams_and_no_more(database: Database) {
     let app = TestApp::start(&database).await;
     let victim = Victim::of(&app).await;
-    // Calls whose bodies do not come; some at a time, since it is their number that is tested.
+    // Calls whose bodies do not come; some at a time, since it is their number that is tested, and few times, since the first
+    // have ten seconds.
     let login = post_of("/login", "application/json");
     let calls: Vec<_> =
         (0..=1_000).map(|nth| flood_frame(HEADERS, END_HEADERS, 2 * nth + 1, &login)).collect();
-    let batches = calls.chunks(50).map(|batch| batch.concat());
+    let batches = calls.chunks(250).map(|batch| batch.concat());
     let reset = first_reset(app.address(), batches, async || victim.goes_on().await).await;
     // REFUSED_STREAM (RFC 9113, 7): it may be called again.
     assert_eq!(reset, (2 * 1_000 + 1, 7));

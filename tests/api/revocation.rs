@@ -11,7 +11,7 @@ use tonic::Code;
 
 use crate::harness::{
     Caller, Chat, Connection, Database, Dialect, Kind, METHODS, Member, PASSWORD, Refused as _, Room,
-    Subscription, TestApp, User, blamed_on_the_token, on_each_database,
+    Subscription, TestApp, User, blamed_on_the_token, on_each_database, promised,
 };
 
 on_each_database! {
@@ -64,7 +64,7 @@ impl Scene {
             }
             self.chat.end().await.refused(code, reason);
         };
-        tokio::time::timeout(SOON, ends).await.expect("the streams end soon");
+        promised("the end of the streams", SOON, ends).await;
         opens_nothing(&self.member, Kind::Chat, code, reason).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    net::Ipv4Addr,
     os::unix::net::UnixDatagram,
     sync::{
         Arc,
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -28,8 +29,8 @@ use tonic_prost::ProstCodec;
 use crate::{
     durability::{Acknowledged, assert_kept, log},
     harness::{
-        Caller, Chat, Database, Dialect, Member, Process, Refused as _, User, on_each_database, report,
-        within,
+        Caller, Chat, Database, Dialect, KeptPort, Member, Process, Refused as _, User, on_each_database,
+        report, within,
     },
 };
 
@@ -150,8 +151,10 @@ async fn listen(member: Caller) {
     }
 }
 
-/// Does the same on Chat, which somebody else than the author has open since before the first message.
-async fn listen_on_chat(member: Member, mut chat: Chat) {
+/// Does the same on Chat, which somebody else than the author has open since before the first message. It is told where the
+/// test listens when the first has come: without that there is nothing to resume after.
+async fn listen_on_chat(member: Member, mut chat: Chat, begun: oneshot::Sender<()>) {
+    let mut begun = Some(begun);
     let mut last = None;
     loop {
         match chat.response().await {
@@ -159,6 +162,9 @@ async fn listen_on_chat(member: Member, mut chat: Chat) {
                 let before = last.as_ref().map_or(0, |point: &ResumePoint| point.seq);
                 assert_eq!(response.seq, before + 1);
                 last = Some(ResumePoint { seq: response.seq, message_id: response.message_id });
+                if let Some(begun) = begun.take() {
+                    begun.send(()).expect("the test waits for it");
+                }
                 if response.seq == ALL as i64 {
                     return;
                 }
@@ -206,14 +212,18 @@ async fn ask(user: User, stop: Arc<AtomicBool>) -> usize {
 
 async fn a_restart_under_load_costs_no_message_and_no_error_that_may_not_be_retried(database: Database) {
     let folder = TempDir::new().unwrap();
+    let kept = KeptPort::on(Ipv4Addr::LOCALHOST.into());
+    let port = kept.number().to_string();
     // It goes on for a moment after it says that it is going, as behind a balancer.
-    let server = Process::start(&database, &folder, &[("DRAIN_DELAY", "500ms")]).await;
+    let settings = [("SERVER_PORT", port.as_str()), ("DRAIN_DELAY", "500ms")];
+    let server = Process::start(&database, &folder, &settings).await;
     let (user, other) = (server.user().await, server.user().await);
     let room = user.create_room().await;
     let (member, guest) = (user.join(&room).await, other.join(&room).await);
     let mut listening = JoinSet::new();
     let chat = guest.elsewhere().chat().await.unwrap();
-    listening.spawn(listen_on_chat(guest.at(server.address()), chat));
+    let (begun, has_begun) = oneshot::channel();
+    listening.spawn(listen_on_chat(guest.at(server.address()), chat, begun));
     let mut watch = member.elsewhere().subscribe(None).await.unwrap();
     let mut speaking = JoinSet::new();
     for (dialect, author) in Dialect::ALL.into_iter().zip(["native", "web", "text"]) {
@@ -226,7 +236,7 @@ async fn a_restart_under_load_costs_no_message_and_no_error_that_may_not_be_retr
     let asking = tokio::spawn(ask(user.at(server.address()), Arc::clone(&stop)));
     // It is replaced in the middle: a third of the messages are there.
     while watch.message().await.seq < (ALL / 3) as i64 {}
-    let port = server.address().port().to_string();
+    within("the first message on Chat", has_begun).await.unwrap();
     server.terminate();
     let (status, log_lines) = server.wait().await;
     assert_eq!(status.code(), Some(0), "{log_lines}");
@@ -289,12 +299,11 @@ async fn health_watches_and_reflection_end_with_a_status_and_hold_nobody_up(data
         });
     }
     server.terminate();
-    let all = tokio::time::timeout(Duration::from_secs(2), ending.join_all());
-    for ended in all.await.expect("they end at once") {
+    // Whoever holds the end up is cut off after eight seconds, without a status.
+    for ended in within("their ends", ending.join_all()).await {
         ended.refused(Code::Unavailable, "DRAINING");
     }
-    // Whoever is left is cut off after eight seconds.
-    let (status, log) = tokio::time::timeout(Duration::from_secs(6), server.wait()).await.expect("an end");
+    let (status, log) = server.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
 }
 

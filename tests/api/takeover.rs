@@ -1,13 +1,16 @@
 //! In the original's place: its accounts log in with the passwords that they had, and its settings file is read.
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Caller, Database, PASSWORD, Process, SECRET, TestApp, User, on_each_database, on_postgres,
+    Caller, Database, KeptPort, PASSWORD, Process, SECRET, TestApp, User, on_each_database, on_postgres,
 };
 
 on_postgres! {
@@ -143,15 +146,11 @@ async fn tables_that_are_not_the_originals_are_left_alone(database: Database) {
     app.stop().await;
 }
 
-/// Returns ports that nobody listens on, for a moment at least.
-fn free_ports() -> [u16; 2] {
-    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("0.0.0.0:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
-
 async fn the_originals_settings_serve_once_they_have_a_secret_of_their_own(database: Database) {
     let folder = TempDir::new().unwrap();
-    let (url, [rest, grpc]) = (database.url().unwrap(), free_ports());
+    let url = database.url().unwrap();
+    let kept = [(); 2].map(|()| KeptPort::on(Ipv4Addr::UNSPECIFIED.into()));
+    let [rest, grpc] = kept.each_ref().map(KeptPort::number);
     assert!(url.ends_with("?sslmode=disable"), "as the original's: {url}");
     let settings = SETTINGS
         .replace("postgres://postgres:postgres@database:5432/postgres?sslmode=disable", url)

@@ -3,12 +3,14 @@
 use std::{
     env,
     io::{BufRead as _, BufReader},
+    net::Ipv4Addr,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use grpcchatter_client::Client;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Meets the rules for a password.
 pub(crate) const PASSWORD: &str = "Secret-1!";
@@ -20,6 +22,8 @@ pub(crate) struct Server {
     environment: Vec<(&'static str, String)>,
     running: Option<Child>,
     pub(crate) url: String,
+    /// Keeps the port while nobody listens on it: the server binds it beside this, and nobody else is given it.
+    port: TcpSocket,
 }
 
 #[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
@@ -47,15 +51,19 @@ impl Server {
         environment: Vec<(&'static str, String)>,
     ) -> Option<Self> {
         let (program, data) = (program()?, tempfile::tempdir().unwrap());
-        let mut server = Self { program, data, settings, environment, running: None, url: String::new() };
-        server.spawn("0");
+        let port = TcpSocket::new_v4().unwrap();
+        port.set_reuseaddr(true).unwrap();
+        port.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let mut server =
+            Self { program, data, settings, environment, running: None, url: String::new(), port };
+        server.spawn();
         Some(server)
     }
 
     /// Kills it, as a crash or the lack of memory would, and starts it on the same port.
     pub(crate) fn crash(&mut self) {
         self.kill();
-        self.again();
+        self.spawn();
     }
 
     /// Ends it as an operator does, waits until it has drained, and starts it on the same port.
@@ -63,20 +71,16 @@ impl Server {
         let mut running = self.running.take().unwrap();
         let told = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
         assert!(told.success() && running.wait().unwrap().success());
-        self.again();
+        self.spawn();
     }
 
-    fn again(&mut self) {
-        let port = self.url.rsplit(':').next().unwrap().to_owned();
-        self.spawn(&port);
-    }
-
-    fn spawn(&mut self, port: &str) {
+    fn spawn(&mut self) {
+        let port = self.port.local_addr().unwrap().port().to_string();
         let limits = ["messages-per-second", "registrations-per-hour", "guesses-per-hour"];
         let mut child = Command::new(&self.program)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .args(["--server-port", port, "--log-level", "warn", "--data-dir"])
+            .args(["--server-port", &port, "--log-level", "warn", "--data-dir"])
             .arg(self.data.path())
             .args(limits.iter().flat_map(|name| [format!("--{name}"), "0".to_owned()]))
             .args(self.settings)

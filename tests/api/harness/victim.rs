@@ -25,9 +25,10 @@ const PACE: Duration = Duration::from_millis(5);
 const QUIET: i64 = 100;
 const AFTERWARDS: i64 = 20;
 
-/// What nobody is blamed for: unoptimised builds, and other tests on the same two cores. The benchmark holds the tighter
-/// bound that the limits promise, on a machine of its own.
-const FLOOR: Duration = Duration::from_secs(2);
+/// What nobody is blamed for: unoptimised builds, other tests on the same two cores, and other programs that take both. Who is
+/// harmed waits for longer: until a deadline of the server's. The benchmark holds the tighter bound that the limits promise,
+/// on a machine of its own.
+const FLOOR: Duration = Duration::from_secs(8);
 
 /// Somebody who says one thing after the other, each once the one before was acknowledged and heard elsewhere. On a thread
 /// of their own: on the test's they would wait for all that the test itself does to do harm.

@@ -19,6 +19,12 @@ const SETTINGS = {
   STREAMS_PER_USER: "64",
 };
 
+/** Milliseconds for what happens at once on an idle machine. */
+const PATIENCE = 60_000;
+
+/** The exit code of a server whose port is another's. */
+const TAKEN = 75;
+
 async function freePort() {
   const probe = createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");
@@ -48,8 +54,22 @@ export class Server {
     return server;
   }
 
-  /** Starts it, or starts it again with the same data, and resolves once it answers. */
+  /**
+   * Starts it, or starts it again with the same data, and resolves once it answers. A port that is free is another's a moment
+   * later, if rarely: it is waited for.
+   */
   async run() {
+    const end = Date.now() + PATIENCE;
+    for (;;) {
+      try {
+        return await this.#run();
+      } catch (error) {
+        if (this.#process.exitCode !== TAKEN || Date.now() > end) throw error;
+      }
+    }
+  }
+
+  async #run() {
     const environment = { ...process.env, ...SETTINGS, ...this.#settings };
     Object.assign(environment, { SERVER_ADDRESS: "127.0.0.1", SERVER_PORT: String(this.port), DATA_DIR: join(this.folder, "data") });
     const child = spawn(resolve(BINARY), { cwd: this.folder, env: environment, stdio: ["ignore", "pipe", "pipe"] });

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{programs, within};
+use super::{KeptPort, programs, within};
 
 /// Which proxy it is, and how it calls the server where both ways are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(crate) struct HttpProxy {
     address: SocketAddr,
     _child: Child,
     _folder: TempDir,
+    _kept: [KeptPort; 2],
 }
 
 impl HttpProxy {
@@ -41,7 +42,8 @@ impl HttpProxy {
             HttpProxyKind::Haproxy | HttpProxyKind::HaproxyHttp2 => "haproxy",
         })?;
         let folder = tempfile::tempdir().unwrap();
-        let [address, other] = [(); 2].map(|()| free_address());
+        let kept = [(); 2].map(|()| KeptPort::on(Ipv4Addr::LOCALHOST.into()));
+        let [address, other] = kept.each_ref().map(|port| (Ipv4Addr::LOCALHOST, port.number()).into());
         let file = folder.path().join("config");
         fs::write(&file, kind.config(folder.path(), address, other, server)).unwrap();
         let said = folder.path().join("said");
@@ -67,17 +69,13 @@ impl HttpProxy {
             }
         };
         within("the proxy", listening).await;
-        Some(Self { address, _child: child, _folder: folder })
+        Some(Self { address, _child: child, _folder: folder, _kept: kept })
     }
 
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl HttpProxyKind {

@@ -4,9 +4,9 @@
 //! `GRPCCHATTER_BIN` names the server. The mutants need one that was built with the feature `deliberate-faults`.
 
 use std::{
-    env,
+    env, fmt,
     fs::File,
-    io::Write as _,
+    io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitCode},
@@ -95,7 +95,6 @@ fn allow_many_files() -> Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
     let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
     let mut rows = Vec::new();
@@ -119,7 +118,7 @@ async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
             let right = found.is_empty() == name.is_empty();
             passed &= right;
             if name.is_empty() || !right {
-                found.iter().take(5).for_each(|violation| eprintln!("{told}: {violation}"));
+                found.iter().take(5).for_each(|violation| tell(format_args!("{told}: {violation}")));
             }
             let mut kinds: Vec<&str> =
                 found.iter().filter_map(|found| Some(found.split_once(": ")?.0)).collect();
@@ -140,7 +139,7 @@ async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
             ]);
         }
     }
-    println!("{}", table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows));
+    print(&table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows))?;
     Ok(passed)
 }
 
@@ -149,7 +148,6 @@ fn may_be_passed_over(lack: &Lack) -> bool {
     matches!(lack, Lack::Right(_)) || env::var_os("REQUIRE_NEMESIS").is_none()
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
@@ -163,7 +161,7 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
             let name = format!("{fault:?} on {database:?}");
             let mut row = vec![format!("{fault:?}"), format!("{database:?}")];
             if let Some(lack) = fault.lacks(bench, *database).await {
-                eprintln!("{name}: {lack}");
+                tell(format_args!("{name}: {lack}"));
                 passed &= may_be_passed_over(&lack);
                 row.extend(["0", "0", "0", "", "", ""].map(str::to_owned));
                 row.push(lack.to_string());
@@ -180,20 +178,33 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
                     Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
                 }
             }
-            sum.explain().iter().for_each(|line| eprintln!("{name}: {line}"));
+            sum.explain().iter().for_each(|line| tell(format_args!("{name}: {line}")));
             passed &= sum.violations.is_empty();
             row.push(trials.to_string());
             row.extend(sum.cells(started.elapsed()));
-            eprintln!("{}", row.join("  "));
+            tell(format_args!("{}", row.join("  ")));
             rows.push(row);
         }
     }
     let table = table::table(&outcome::HEAD, &rows);
-    println!("{table}");
     if arguments.long {
         keep(&table)?;
     }
+    print(&table)?;
     Ok(passed)
+}
+
+/// Prints a table. A reader who has gone, as `head` does, changes no verdict.
+fn print(table: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{table}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Says how it goes. Where nobody hears it the tables still tell.
+fn tell(words: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "{words}"));
 }
 
 /// Appends a table to the file that keeps them, with the commit and the date.

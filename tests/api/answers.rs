@@ -148,6 +148,16 @@ async fn an_answer_is_made_once_its_connection_has_memory_for_it(database: Datab
     assert!(length > 3 * 1_000, "the log was read before there was memory for it: {length} bytes");
 }
 
+/// Says whether an answer that lies unread has been reset.
+fn is_reset(answer: &mut http::Response<h2::RecvStream>) -> bool {
+    loop {
+        match answer.body_mut().data().now_or_never() {
+            Some(Some(Ok(_))) => {}
+            ended => return ended.is_some(),
+        }
+    }
+}
+
 async fn one_who_leaves_answers_unread_keeps_nobody_else_from_theirs(database: Database) {
     let app = TestApp::with(&database, &[("ANSWER_MEMORY", "4MiB")]).await;
     let (_, greedy) = full_room(&app, 70).await;
@@ -168,7 +178,15 @@ async fn one_who_leaves_answers_unread_keeps_nobody_else_from_theirs(database: D
     for dialect in Dialect::ALL {
         other.speaking(dialect).call(all).await.unwrap();
     }
-    assert!(asked.try_join_next().is_none(), "it was answered once the others were reset");
+    if asked.try_join_next().is_some() {
+        // On a busy machine that takes as long as an answer may lie unread: there is memory only since some were reset.
+        let reset = async {
+            while !pages.iter_mut().any(is_reset) {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the reset of an answer that was not read", reset).await;
+    }
 }
 
 async fn a_peer_of_http_1_that_does_not_read_is_cut_off(database: Database) {

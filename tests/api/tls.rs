@@ -158,17 +158,17 @@ async fn a_certificate_that_nobody_could_use_is_told_by_its_cause(database: Data
         (64, "is not the key of", |folder| Certificate::new().write_key(folder)),
         (75, "expired at 2001-01-01T00:00:00Z", |folder| drop(Certificate::until(2001).write(folder))),
         (75, "is not valid before 3001-01-01T00:00:00Z", |folder| {
-            drop(Certificate::until(4000).write(folder))
+            drop(Certificate::until(4000).write(folder));
         }),
         (64, "holds no private key in PEM", |folder| put(folder, "key.pem", b"")),
         (64, "holds no certificate in PEM", |folder| put(folder, "cert.pem", b"x")),
         (64, "cannot be read", |folder| std::fs::remove_file(folder.join("cert.pem")).unwrap()),
         (64, "is encrypted", |folder| put(folder, "key.pem", include_bytes!("keys/encrypted.pem"))),
         (64, "is encrypted", |folder| {
-            put(folder, "key.pem", include_bytes!("keys/encrypted_traditional.pem"))
+            put(folder, "key.pem", include_bytes!("keys/encrypted_traditional.pem"));
         }),
         (64, "of a kind that is not served", |folder| {
-            put(folder, "key.pem", include_bytes!("keys/p521.pem"))
+            put(folder, "key.pem", include_bytes!("keys/p521.pem"));
         }),
         (64, "begins with a byte order mark", |folder| mark(folder, "cert.pem")),
         (64, "begins with a byte order mark", |folder| mark(folder, "key.pem")),

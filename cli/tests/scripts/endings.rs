@@ -1,5 +1,7 @@
 //! How a tail ends where the room does, and what a script is told of it.
 
+use std::fs::OpenOptions;
+
 use grpcchatter_client::Client;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -55,4 +57,17 @@ async fn whoever_is_banned_ends_with_77_and_may_not_come_back() {
     anna.ban_user(&code, "ben001").await.unwrap();
     ends(reading, 77, "").await;
     ben.run(&["tail", &code]).await.failed(77, "");
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_reads_ends_quietly_and_one_that_cannot_be_written_does_not() {
+    let home = Home::new();
+    for args in [&["--help"][..], &["--version"], &["completions", "bash"], &["man"]] {
+        let (reader, unread) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = finish(home.command(args).stdout(unread).spawn().unwrap()).await;
+        assert_eq!((done.code, done.err.as_str()), (0, ""), "{args:?}");
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        finish(home.command(args).stdout(full).spawn().unwrap()).await.failed(1, "No space left");
+    }
 }

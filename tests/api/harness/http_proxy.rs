@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{programs, within};
+use super::{KeptPort, programs, within};
 
 /// Which proxy it is, and how it calls the server where both ways are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub(crate) struct HttpProxy {
     other: SocketAddr,
     _child: Child,
     _folder: TempDir,
+    _kept: [KeptPort; 2],
 }
 
 impl HttpProxy {
@@ -56,7 +57,8 @@ impl HttpProxy {
             HttpProxyKind::Envoy => "envoy",
         })?;
         let folder = tempfile::tempdir().unwrap();
-        let [address, other] = [(); 2].map(|()| free_address());
+        let kept = [(); 2].map(|()| KeptPort::on(Ipv4Addr::LOCALHOST.into()));
+        let [address, other] = kept.each_ref().map(|port| (Ipv4Addr::LOCALHOST, port.number()).into());
         // Envoy tells by the name how it is written.
         let file = folder.path().join("config.yaml");
         let config = kind.config(folder.path(), address, other, server);
@@ -84,7 +86,7 @@ impl HttpProxy {
             }
         };
         within("the proxy", listening).await;
-        Some(Self { kind, address, other, _child: child, _folder: folder })
+        Some(Self { kind, address, other, _child: child, _folder: folder, _kept: kept })
     }
 
     /// Returns where it listens.
@@ -96,10 +98,6 @@ impl HttpProxy {
     pub(crate) fn for_grpc(&self) -> SocketAddr {
         if self.kind == HttpProxyKind::Nginx { self.other } else { self.address }
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl HttpProxyKind {

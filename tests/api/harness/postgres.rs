@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::TcpListener,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -10,6 +10,8 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
+
+use tokio::net::TcpSocket;
 
 use super::programs;
 
@@ -31,6 +33,8 @@ pub(crate) struct Cluster {
     port: u16,
     /// Its standard input is what keeps the cluster up.
     _guard: Child,
+    /// Has nobody else be given the port before the cluster has bound it, which it does beside this.
+    _kept: TcpSocket,
 }
 
 impl Cluster {
@@ -41,7 +45,10 @@ impl Cluster {
     }
 
     fn start(programs: PathBuf) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let kept = TcpSocket::new_v4().unwrap();
+        kept.set_reuseaddr(true).unwrap();
+        kept.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = kept.local_addr().unwrap().port();
         let mut guard = shell_as_postgres()
             .args(["-c", SCRIPT])
             .arg(&programs)
@@ -63,7 +70,7 @@ impl Cluster {
         }
         // What it goes on to say is read, so that it is never held up, and not kept.
         std::thread::spawn(move || log.for_each(drop));
-        Self { programs, port, _guard: guard }
+        Self { programs, port, _guard: guard, _kept: kept }
     }
 
     /// Makes a database and returns its address.

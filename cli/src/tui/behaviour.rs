@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyCode;
 use grpcchatter_client::{CloseReason, Event};
 
 use super::{
@@ -10,14 +10,11 @@ use super::{
     news::{Cure, Effect, News},
     question::Question,
     room::Link,
-    scene::{came, happen, look, page, people, press, room, said, screen, talking, type_in},
+    scene::{
+        MOUNTAINS, came, happen, look, mountains, not_entered, page, people, press, room, said, screen,
+        talking, type_in,
+    },
 };
-
-const MOUNTAINS: &str = "aB3xYz";
-
-fn mountains() -> String {
-    MOUNTAINS.to_owned()
-}
 
 /// Somebody in a room whose log was read from `first` to `last`, a line a message.
 fn reading(first: i64, last: i64) -> App {
@@ -27,10 +24,6 @@ fn reading(first: i64, last: i64) -> App {
         happen(&mut app, MOUNTAINS, said(seq, "maria22", &format!("number {seq}")));
     }
     app
-}
-
-fn not_entered(app: &mut App, code: &str, cure: Cure) -> Vec<Effect> {
-    app.news(News::NotEntered { code: code.to_owned(), why: "it was refused".to_owned(), cure })
 }
 
 /// Scrolls up until the screen asks for something.
@@ -228,82 +221,6 @@ fn a_list_that_comes_late_keeps_the_rooms_that_were_entered() {
 }
 
 #[test]
-fn a_wrong_password_says_so_and_takes_no_command_for_one() {
-    let mut app = talking();
-    let cellar = "Zz9zZ9".to_owned();
-    assert_eq!(
-        type_in(&mut app, "/join Zz9zZ9"),
-        [Effect::Enter { code: cellar.clone(), password: String::new() }]
-    );
-    not_entered(&mut app, &cellar, Cure::Password { wrong: false });
-    assert!(screen(&mut app, 80, 12).contains("password of Zz9zZ9; Esc gives up"));
-    let tried = |password: &str| [Effect::Enter { code: cellar.clone(), password: password.to_owned() }];
-    assert_eq!(type_in(&mut app, "wrong"), tried("wrong"));
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
-    assert!(screen(&mut app, 80, 12).contains("wrong password of Zz9zZ9; Esc gives up"));
-
-    assert_eq!(type_in(&mut app, "/users"), [], "it is no password");
-    assert!(screen(&mut app, 80, 12).contains("looks like a command"));
-    press(&mut app, KeyCode::Esc);
-    assert_eq!((&app.question, app.input.is_empty()), (&None, true));
-    type_in(&mut app, "/users");
-    assert!(screen(&mut app, 80, 24).contains("here: maria22, walker1"));
-
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
-    assert_eq!(type_in(&mut app, ""), []);
-    assert!(app.question.is_some(), "an empty one is none");
-    type_in(&mut app, "/users");
-    assert_eq!(press(&mut app, KeyCode::Enter), tried("/users"), "whoever means it says it again");
-    app.paste("half a sen");
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
-    assert_eq!(
-        app.notice,
-        Some(Notice::Failed("that was not the password of Zz9zZ9: /join Zz9zZ9".to_owned()))
-    );
-}
-
-fn said_lines(typed: &str) -> Option<String> {
-    let mut app = talking();
-    match type_in(&mut app, typed).pop() {
-        Some(Effect::Send { body, .. }) => Some(body),
-        _ => None,
-    }
-}
-
-#[test]
-fn pasted_lines_are_said_as_they_are() {
-    for typed in ["one\rtwo\rthree\r", "one\r\ntwo\r\nthree", "\n\none\ntwo\nthree\n\n"] {
-        assert_eq!(said_lines(typed).as_deref(), Some("one\ntwo\nthree"), "{typed:?}");
-    }
-    assert_eq!(said_lines("  if a {\n\tb\n  }").as_deref(), Some("  if a {\n\tb\n  }"));
-    assert_eq!(said_lines("  one  ").as_deref(), Some("one"));
-    assert_eq!(said_lines(" \n\t "), None);
-}
-
-#[test]
-fn an_answer_is_one_line() {
-    let mut app = talking();
-    type_in(&mut app, "/create Cellar");
-    app.paste("Secret-1!\r\n");
-    let made = Effect::Create { name: "Cellar".to_owned(), password: "Secret-1!".to_owned() };
-    assert_eq!(press(&mut app, KeyCode::Enter), [made]);
-}
-
-#[test]
-fn a_line_is_broken_where_one_wants_to() {
-    let mut app = talking();
-    for (text, code, modifier) in
-        [("one", KeyCode::Enter, KeyModifiers::ALT), ("two", KeyCode::Char('j'), KeyModifiers::CONTROL)]
-    {
-        app.paste(text);
-        assert_eq!(app.key(KeyEvent::new(code, modifier)), []);
-    }
-    app.paste("three");
-    let effects = press(&mut app, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "one\ntwo\nthree"), "{effects:?}");
-}
-
-#[test]
 fn nobody_came_who_was_here_before_the_connection_was_lost() {
     let mut app = talking();
     let before = app.rooms[0].entries.len();
@@ -317,58 +234,6 @@ fn nobody_came_who_was_here_before_the_connection_was_lost() {
     happen(&mut app, MOUNTAINS, Event::Left("maria22".to_owned()));
     happen(&mut app, MOUNTAINS, came("maria22"));
     assert_eq!(app.rooms[0].entries.len(), before + 2, "they did leave");
-}
-
-#[test]
-fn a_question_mark_helps_and_is_said_by_whoever_means_it() {
-    let mut app = talking();
-    assert_eq!(type_in(&mut app, "?"), []);
-    assert!(app.help);
-    let effects = press(&mut app, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "?"), "{effects:?}");
-    assert_eq!(said_lines("why?").as_deref(), Some("why?"));
-}
-
-#[test]
-fn tab_completes_commands_codes_and_names() {
-    let mut app = talking();
-    happen(&mut app, MOUNTAINS, said(41, "marko", "here too"));
-    let mut typed = |text: &str, tabs: usize| {
-        app.input.set("");
-        app.paste(text);
-        for _ in 0..tabs {
-            press(&mut app, KeyCode::Tab);
-        }
-        app.input.text()
-    };
-    assert_eq!(typed("/inv", 1), "/invite ");
-    assert_eq!(typed("/re", 1), "/retry");
-    assert_eq!(typed("/re", 3), "/remove");
-    assert_eq!(typed("/join kit", 1), "/join Qq7rS2 ");
-    assert_eq!(typed("/remove ", 1), "/remove maria22");
-    assert_eq!(typed("/remove mar", 2), "/remove marko");
-    assert_eq!(typed("hello MARI", 1), "hello maria22 ");
-    assert_eq!(typed("hello @maria", 1), "hello @maria22 ");
-    assert_eq!(typed("nothing zz", 1), "nothing zz");
-    assert_eq!(app.current, 0, "it goes nowhere while something is typed");
-}
-
-#[test]
-fn a_command_that_is_none_stays_in_the_line() {
-    let mut app = talking();
-    assert_eq!(type_in(&mut app, "/usr/bin/env\nsays"), []);
-    assert_eq!(app.input.text(), "/usr/bin/env\nsays");
-}
-
-#[test]
-fn an_invitation_is_a_link_that_is_copied() {
-    let mut app = talking();
-    let link = "http://localhost:8080/#join=aaa.bbb.ccc".to_owned();
-    let told = News::Invitation { code: mountains(), link: link.clone(), end: "tomorrow".to_owned() };
-    assert_eq!(app.news(told), [Effect::Copy { text: link.clone() }]);
-    let joined = [Effect::EnterByInvitation { token: "aaa.bbb.ccc".to_owned() }];
-    assert_eq!(type_in(&mut app, &format!("/join {link}")), joined);
-    assert_eq!(type_in(&mut app, "/join https://elsewhere.example/#join=aaa.bbb.ccc"), []);
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod room;
 mod scene;
 #[cfg(test)]
 mod snapshots;
+#[cfg(test)]
+mod typing;
 mod view;
 mod worker;
 

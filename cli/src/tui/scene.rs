@@ -10,12 +10,19 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::{
     app::App,
-    news::{Effect, News},
+    news::{Cure, Effect, News},
     view,
 };
 
 /// 22 November 2026, 20:40 UTC.
 const EVENING: u64 = 1_795_380_000;
+
+/// The first room.
+pub(crate) const MOUNTAINS: &str = "aB3xYz";
+
+pub(crate) fn mountains() -> String {
+    MOUNTAINS.to_owned()
+}
 
 pub(crate) fn time(minutes: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(EVENING + 60 * minutes)
@@ -108,4 +115,8 @@ pub(crate) fn talking() -> App {
 pub(crate) fn page(seqs: impl IntoIterator<Item = i64>, more: bool) -> Page {
     let messages = seqs.into_iter().map(|seq| raw(seq, "maria22", &format!("number {seq}"))).collect();
     Page::try_from(v1::ListMessagesResponse { messages, more, first_seq: 1, last_seq: 99 }).unwrap()
+}
+
+pub(crate) fn not_entered(app: &mut App, code: &str, cure: Cure) -> Vec<Effect> {
+    app.news(News::NotEntered { code: code.to_owned(), why: "it was refused".to_owned(), cure })
 }

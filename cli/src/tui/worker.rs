@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use grpcchatter_client::{Client, CloseReason, Error, Event, Reason, Room, Start};
+use grpcchatter_client::{Client, CloseReason, Error, Event, Room, Start};
 use jiff::tz::TimeZone;
 use tokio::{sync::mpsc, time::Instant};
 

@@ -36,6 +36,8 @@ impl Store {
         }
         if self.backend() == DbBackend::Sqlite {
             self.check_pragmas().await?;
+            // A file that may only be read opens as well. To change nothing is refused like any other write.
+            self.database().execute_unprepared("UPDATE meta SET value = value WHERE FALSE").await?;
         }
         Ok(self.deployment().await?)
     }

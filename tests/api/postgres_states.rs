@@ -138,7 +138,7 @@ async fn a_role_that_ends_idle_sessions_costs_nobody_a_call(_: Database) {
         .run(&[
             "CREATE ROLE chat LOGIN PASSWORD 'cAnary'",
             "CREATE DATABASE chat OWNER chat",
-            "ALTER ROLE chat SET idle_session_timeout = '200ms'",
+            "ALTER ROLE chat SET idle_session_timeout = '2s'",
         ])
         .await;
     let database = cluster.database_as("chat", "cAnary", "chat");

@@ -97,6 +97,7 @@ fn main() -> ExitCode {
         proxy("nginx"),
         proxy("Caddy"),
         proxy("HAProxy"),
+        proxy("Envoy"),
     ];
     let mut missed = print_counts();
     for Part { name, covers, required_by, program } in &parts {

@@ -107,7 +107,8 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken
         if let Some((_, other)) = OTHERS.iter().find(|(beginning, _)| first.starts_with(beginning)) {
             return Ok(Spoken::Other(*other));
         }
-        let mut known = [&PREFACE[..], &b"\r\n"[..]].into_iter().chain(METHODS).chain(OTHERS.map(|(other, _)| other));
+        let mut known =
+            [&PREFACE[..], &b"\r\n"[..]].into_iter().chain(METHODS).chain(OTHERS.map(|(other, _)| other));
         if !known.any(|known| known.starts_with(&first)) {
             return unknown(io, first).await;
         }
@@ -190,8 +191,7 @@ mod tests {
         assert_eq!(spoken(binary).await, Some(Spoken::Other(Other::ProxyProtocol)));
         assert_eq!(spoken(b"PROXY /a HTTP/1.1\r\n").await, Some(Spoken::UnknownMethod));
         let long = format!("BREW /{} HTTP/1.1\r\n", "x".repeat(LONGEST_LINE));
-        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16", "\0", &long]
-        {
+        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16", "\0", &long] {
             assert_eq!(spoken(nothing.as_bytes()).await, None, "{nothing:?}");
         }
     }

@@ -5,7 +5,9 @@ use std::{task::Poll, time::Duration};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{
-    fixture::{ROOM, attach, attach_over, hub, hub_with, line, lines, payloads, poll, seeded, seqs},
+    fixture::{
+        HEARTBEAT, ROOM, attach, attach_over, hub, hub_with, line, lines, payloads, poll, seeded, seqs,
+    },
     *,
 };
 use crate::model::ShortCode;
@@ -319,12 +321,22 @@ fn a_stream_ends_with_its_token_and_hears_a_heartbeat_before() {
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
     let mut wakers = Vec::new();
     assert!(poll(&mut cursor).is_pending());
-    hub.tick(&room, 0, 15, Timestamp::from_seconds(1_000), &mut wakers);
+    hub.tick(&room, 0, HEARTBEAT, Timestamp::from_seconds(1_000), &mut wakers);
     let Poll::Ready(Step::Send(frames)) = poll(&mut cursor) else { panic!("no heartbeat") };
     assert_eq!(payloads(frames), [Bytes::from_static(b"heartbeat")]);
     assert!(poll(&mut cursor).is_pending());
     hub.tick(&room, 0, 16, Timestamp::from_seconds(2_000), &mut wakers);
     assert!(matches!(poll(&mut cursor), Poll::Ready(Step::End(Err(Error::TokenExpired)))));
+}
+
+#[test]
+fn a_stream_without_heartbeats_is_silent() {
+    let hub = hub(255, usize::MAX);
+    let room = seeded(&hub, 0);
+    let mut cursor = attach(&hub, &room, Feed::Chat, 0, Start::Now);
+    assert!(poll(&mut cursor).is_pending());
+    hub.tick(&room, 0, 600, Timestamp::from_seconds(1_000), &mut Vec::new());
+    assert!(poll(&mut cursor).is_pending());
 }
 
 #[tokio::test(start_paused = true)]

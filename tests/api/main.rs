@@ -17,6 +17,7 @@ mod canaries;
 mod chat;
 mod claim;
 mod commands;
+mod connections;
 mod cors;
 mod degraded;
 mod door;

@@ -1,17 +1,22 @@
-//! One user's calls through a proxy, while somebody else's are refused on the same connections behind it. The proxies are
-//! real, and run with what docs/proxies.md says.
+//! Calls and streams through a proxy: while somebody else's are refused on the same connections behind it, while those grow
+//! old, and while nobody says anything. The proxies are real, and run with what docs/proxies.md says.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
-use grpcchatter_proto::v1::ListChatRoomsRequest;
+use grpcchatter_proto::v1::{ListChatRoomsRequest, SendMessageRequest, subscribe_response::Event};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tonic::Code;
 
 use crate::harness::{
-    Connection, Database, Dialect, HttpProxy, HttpProxyKind, Rpc as _, TestApp, Version, report, request,
-    within,
+    Caller, Chat, Connection, Database, Dialect, HttpProxy, HttpProxyKind, Rpc as _, TestApp, Version,
+    new_name, report, request, within,
 };
 
 /// The calls of the one user.
@@ -40,6 +45,11 @@ async fn nobody_elses_refusals_fail_a_call_through_haproxy() {
 #[tokio::test]
 async fn nobody_elses_refusals_fail_a_call_through_haproxy_by_http2() {
     nobody_elses_refusals_fail_a_call(HttpProxyKind::HaproxyHttp2).await;
+}
+
+#[tokio::test]
+async fn nobody_elses_refusals_fail_a_call_through_envoy() {
+    nobody_elses_refusals_fail_a_call(HttpProxyKind::Envoy).await;
 }
 
 async fn nobody_elses_refusals_fail_a_call(kind: HttpProxyKind) {
@@ -142,4 +152,155 @@ async fn refusal(proxy: &HttpProxy, head: &str, length: usize, is_chunked: bool)
     let both = async { tokio::join!(write, reading.read_to_end(&mut answer)) };
     let (written, read) = within("a refusal", both).await;
     written.is_ok() && read.is_ok() && answer.starts_with(b"HTTP/1.1 4")
+}
+
+/// A connection that is closed while a POST is on its way to it would be a 502: it must not be sent a second time.
+#[tokio::test]
+async fn old_connections_fail_no_call_through_nginx() {
+    old_connections_fail_no_call(HttpProxyKind::Nginx).await;
+}
+
+#[tokio::test]
+async fn old_connections_fail_no_call_through_caddy() {
+    old_connections_fail_no_call(HttpProxyKind::Caddy).await;
+}
+
+#[tokio::test]
+async fn old_connections_fail_no_call_through_haproxy() {
+    old_connections_fail_no_call(HttpProxyKind::Haproxy).await;
+}
+
+#[tokio::test]
+async fn old_connections_fail_no_call_through_envoy() {
+    old_connections_fail_no_call(HttpProxyKind::Envoy).await;
+}
+
+async fn old_connections_fail_no_call(kind: HttpProxyKind) {
+    let settings = [("TRUSTED_PROXIES", "127.0.0.1"), ("CONNECTION_AGE", "20ms")];
+    let app = TestApp::with(&Database::sqlite(), &settings).await;
+    let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
+    let mut connection = Connection::open(proxy.address(), Version::H1).await;
+    let headers = [("content-type", "application/json")];
+    let body = json!({ "refresh_token": "nobody's" }).to_string();
+    for number in 0..CALLS {
+        let answer = connection.send(request("POST", "/refresh", &headers, body.clone())).await;
+        assert_eq!(answer.status, 401, "call {number}: {answer:?}");
+    }
+}
+
+/// Somebody in a room, who calls at a proxy's address.
+async fn behind(app: &TestApp, proxy: SocketAddr) -> Caller {
+    let user = app.user().await;
+    user.join(&user.create_room().await).await.at(proxy)
+}
+
+/// Without being told, nginx keeps a stream back until it ends.
+#[tokio::test]
+async fn a_subscription_is_heard_at_once_through_a_bare_nginx() {
+    let app = TestApp::start(&Database::sqlite()).await;
+    let Some(proxy) = HttpProxy::start(HttpProxyKind::BareNginx, app.address()).await else { return };
+    let member = behind(&app, proxy.address()).await;
+    for dialect in [Dialect::Web, Dialect::WebText] {
+        let mut subscription = member.speaking(dialect).subscribe(None).await.unwrap();
+        let Event::Subscribed(_) = subscription.next().await else { panic!("not subscribed first") };
+        let hello = SendMessageRequest { body: "hello".into(), client_message_id: new_name() };
+        let said = member.speaking(dialect).call(hello).await.unwrap();
+        assert_eq!(subscription.message().await.seq, said.message.unwrap().seq);
+    }
+}
+
+/// With three seconds for a silent stream, as the minutes of these proxies are too long for a test.
+#[tokio::test]
+async fn a_chat_that_beats_outlives_nginxs_patience() {
+    let changes =
+        [("grpc_read_timeout 1h", "grpc_read_timeout 3s"), ("grpc_send_timeout 1h", "grpc_send_timeout 3s")];
+    a_chat_that_beats_goes_on(HttpProxyKind::Nginx, &changes).await;
+}
+
+#[tokio::test]
+async fn a_chat_that_beats_outlives_haproxys_patience() {
+    let changes = [("timeout client 1h", "timeout client 3s"), ("timeout server 1h", "timeout server 3s")];
+    a_chat_that_beats_goes_on(HttpProxyKind::HaproxyHttp2, &changes).await;
+}
+
+#[tokio::test]
+async fn a_chat_that_beats_outlives_envoys_patience() {
+    let changes = [("stream_idle_timeout: 3600s", "stream_idle_timeout: 3s")];
+    a_chat_that_beats_goes_on(HttpProxyKind::Envoy, &changes).await;
+}
+
+async fn a_chat_that_beats_goes_on(kind: HttpProxyKind, changes: &[(&str, &str)]) {
+    let app = TestApp::start(&Database::sqlite()).await;
+    let Some(proxy) = HttpProxy::start_with(kind, app.address(), changes).await else { return };
+    let member = behind(&app, proxy.for_grpc()).await;
+    let mut beating = Chat::beating(&member, "1s").await.unwrap();
+    let cut_off = member.elsewhere().chat().await.unwrap().end().await;
+    // It comes from the proxy, and names no reason of the server's.
+    assert!(cut_off.code() != Code::Ok && cut_off.details().is_empty(), "{cut_off:?}");
+    for _ in 0..4 {
+        assert!(beating.next().await.heartbeat.is_some());
+    }
+    assert_eq!(echo(&mut beating, "hello").await, 1);
+}
+
+/// Says something, and returns its seq once it is heard.
+async fn echo(chat: &mut Chat, body: &str) -> i64 {
+    chat.say_as(&new_name(), body).await;
+    loop {
+        let heard = chat.next().await;
+        assert_eq!(heard.rejected, None);
+        if heard.heartbeat.is_none() {
+            assert_eq!(heard.body, body);
+            return heard.seq;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chat_says_more_than_a_megabyte_through_nginx() {
+    a_chat_says_more_than_a_megabyte(HttpProxyKind::Nginx).await;
+}
+
+#[tokio::test]
+async fn a_chat_says_more_than_a_megabyte_through_caddy() {
+    a_chat_says_more_than_a_megabyte(HttpProxyKind::Caddy).await;
+}
+
+#[tokio::test]
+async fn a_chat_says_more_than_a_megabyte_through_haproxy() {
+    a_chat_says_more_than_a_megabyte(HttpProxyKind::HaproxyHttp2).await;
+}
+
+#[tokio::test]
+async fn a_chat_says_more_than_a_megabyte_through_envoy() {
+    a_chat_says_more_than_a_megabyte(HttpProxyKind::Envoy).await;
+}
+
+async fn a_chat_says_more_than_a_megabyte(kind: HttpProxyKind) {
+    let app = TestApp::with(&Database::sqlite(), &[("MAX_MESSAGE_SIZE", "32KiB")]).await;
+    let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
+    let mut chat = behind(&app, proxy.for_grpc()).await.chat().await.unwrap();
+    let body = "x".repeat(30 << 10);
+    for seq in 1..=40 {
+        assert_eq!(echo(&mut chat, &body).await, seq);
+    }
+}
+
+/// Without being told what to ask for it asks `OPTIONS /`, and takes a server out that answers 405.
+#[tokio::test]
+async fn haproxys_own_question_keeps_the_server_in() {
+    let app = TestApp::start(&Database::sqlite()).await;
+    let changes = [("option httpchk GET /readyz", "option httpchk"), (" check", " check inter 20ms fall 1")];
+    let kind = HttpProxyKind::HaproxyHttp2;
+    let Some(proxy) = HttpProxy::start_with(kind, app.address(), &changes).await else { return };
+    let mut figures = Connection::open(app.address(), Version::H1).await;
+    let asked = async |figures: &mut Connection| {
+        let told = figures.send(request("GET", "/metrics", &[], "")).await;
+        let asked = told.text().lines().filter(|line| line.contains("method=\"OPTIONS\""));
+        asked.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    let asking = async { while asked(&mut figures).await < 5 {} };
+    within("five questions", asking).await;
+    let mut connection = Connection::open(proxy.address(), Version::H1).await;
+    assert_eq!(connection.send(request("GET", "/livez", &[], "")).await.status, 200);
 }

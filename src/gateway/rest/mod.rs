@@ -62,7 +62,10 @@ pub(super) fn router(rest: Rest) -> Router {
         .route("/docs", get(openapi::page))
         .merge(page::router(rest.web_dir.clone()))
         // What HAProxy asks for by default, to see whether a server is there.
-        .route("/", options(async || (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response()))
+        .route(
+            "/",
+            options(async || (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response()),
+        )
         .fallback(async || refuse(&Error::PathNotFound))
         .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(rest)

@@ -19,15 +19,20 @@ use super::{programs, within};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpProxyKind {
     Nginx,
+    /// With a `proxy_pass` and nothing else, as its beginner's guide has it.
+    BareNginx,
     Caddy,
     CaddyHttp2,
     Haproxy,
     HaproxyHttp2,
+    Envoy,
 }
 
 /// A running proxy. It is killed when it is dropped.
 pub(crate) struct HttpProxy {
+    kind: HttpProxyKind,
     address: SocketAddr,
+    other: SocketAddr,
     _child: Child,
     _folder: TempDir,
 }
@@ -35,15 +40,27 @@ pub(crate) struct HttpProxy {
 impl HttpProxy {
     /// Starts a proxy before a server; none where its program is missing, which `tests/coverage.rs` reports.
     pub(crate) async fn start(kind: HttpProxyKind, server: SocketAddr) -> Option<Self> {
+        Self::start_with(kind, server, &[]).await
+    }
+
+    /// Starts it with these texts of its configuration replaced.
+    pub(crate) async fn start_with(
+        kind: HttpProxyKind,
+        server: SocketAddr,
+        changes: &[(&str, &str)],
+    ) -> Option<Self> {
         let program = programs::in_path(match kind {
-            HttpProxyKind::Nginx => "nginx",
+            HttpProxyKind::Nginx | HttpProxyKind::BareNginx => "nginx",
             HttpProxyKind::Caddy | HttpProxyKind::CaddyHttp2 => "caddy",
             HttpProxyKind::Haproxy | HttpProxyKind::HaproxyHttp2 => "haproxy",
+            HttpProxyKind::Envoy => "envoy",
         })?;
         let folder = tempfile::tempdir().unwrap();
         let [address, other] = [(); 2].map(|()| free_address());
-        let file = folder.path().join("config");
-        fs::write(&file, kind.config(folder.path(), address, other, server)).unwrap();
+        // Envoy tells by the name how it is written.
+        let file = folder.path().join("config.yaml");
+        let config = kind.config(folder.path(), address, other, server);
+        fs::write(&file, replaced(&config, changes)).unwrap();
         let said = folder.path().join("said");
         let log = File::create(&said).unwrap();
         let mut child = Command::new(program)
@@ -67,12 +84,17 @@ impl HttpProxy {
             }
         };
         within("the proxy", listening).await;
-        Some(Self { address, _child: child, _folder: folder })
+        Some(Self { kind, address, other, _child: child, _folder: folder })
     }
 
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns where it listens for native gRPC, which is elsewhere with nginx.
+    pub(crate) fn for_grpc(&self) -> SocketAddr {
+        if self.kind == HttpProxyKind::Nginx { self.other } else { self.address }
     }
 }
 
@@ -83,30 +105,32 @@ fn free_address() -> SocketAddr {
 impl HttpProxyKind {
     fn arguments(self, file: &Path) -> Vec<PathBuf> {
         let words: &[&str] = match self {
-            Self::Nginx => &["-e", "stderr", "-c"],
+            Self::Nginx | Self::BareNginx => &["-e", "stderr", "-c"],
             Self::Caddy | Self::CaddyHttp2 => &["run", "--adapter", "caddyfile", "--config"],
             Self::Haproxy | Self::HaproxyHttp2 => &["-db", "-f"],
+            Self::Envoy => {
+                &["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn", "--config-path"]
+            }
         };
         words.iter().map(PathBuf::from).chain([file.to_owned()]).collect()
     }
 
     /// Writes what the document says, with a test's addresses, into what a whole configuration has around it.
     fn config(self, folder: &Path, address: SocketAddr, other: SocketAddr, server: SocketAddr) -> String {
-        let replaced = |text: &str, changes: &[(&str, &str)]| {
-            changes.iter().fold(text.to_owned(), |text, (from, to)| {
-                assert!(text.contains(from), "docs/proxies.md does not say {from:?}: {text}");
-                text.replace(from, to)
-            })
-        };
         let (address, other, server) = (address.to_string(), other.to_string(), server.to_string());
         match self {
-            Self::Nginx => {
+            Self::Nginx | Self::BareNginx => {
                 let changes = [
                     ("127.0.0.1:8080", &*server),
                     ("listen 80;", &format!("listen {address};")),
                     ("listen 81 ", &format!("listen {other} ")),
                 ];
-                let blocks = replaced(&documented("nginx"), &changes);
+                let blocks = match self {
+                    Self::Nginx => replaced(&documented("nginx"), &changes),
+                    _ => {
+                        format!("server {{ listen {address}; location / {{ proxy_pass http://{server}; }} }}")
+                    }
+                };
                 let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
                 let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                     .map(|name| format!("{name}_temp_path {}/{name};", folder.display()));
@@ -125,7 +149,9 @@ impl HttpProxyKind {
                     changes.push(("reverse_proxy 127.0.0.1:8080 {", &by_http2));
                 }
                 changes.push(("127.0.0.1:8080", &server));
-                format!("{{\n admin off\n auto_https off\n}}\n{}", replaced(&documented("caddy"), &changes))
+                // The tests speak HTTP/2 without TLS, where Caddy listens too.
+                let options = "admin off\n auto_https off\n servers {\n protocols h1 h2c\n }";
+                format!("{{\n {options}\n}}\n{}", replaced(&documented("caddy"), &changes))
             }
             Self::Haproxy | Self::HaproxyHttp2 => {
                 let bind = format!("bind {address}");
@@ -137,8 +163,26 @@ impl HttpProxyKind {
                 }
                 replaced(&documented("haproxy"), &changes)
             }
+            Self::Envoy => {
+                let at = |address: &str| {
+                    let (host, port) = address.rsplit_once(':').unwrap();
+                    format!("address: {host}, port_value: {port} ")
+                };
+                let changes = [
+                    ("address: 0.0.0.0, port_value: 80 ", &*at(&address)),
+                    ("address: 127.0.0.1, port_value: 8080 ", &at(&server)),
+                ];
+                replaced(&documented("yaml"), &changes)
+            }
         }
     }
+}
+
+fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "docs/proxies.md does not say {from:?}: {text}");
+        text.replace(from, to)
+    })
 }
 
 /// Returns the blocks of the document in a language.

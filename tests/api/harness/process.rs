@@ -54,6 +54,18 @@ impl Process {
         Self::run(shell, OwnedFd::from(socket).into(), database, folder, &[]).await
     }
 
+    /// Starts the program after a command of the shell, as `ulimit`.
+    pub(crate) async fn after(
+        command: &str,
+        database: &Database,
+        folder: &TempDir,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("{command} && exec \"$0\""), PROGRAM]);
+        Self::run(shell, Stdio::null(), database, folder, settings).await
+    }
+
     async fn run(
         program: Command,
         stdin: Stdio,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Code, Status, Streaming,
-    metadata::{BinaryMetadataValue, MetadataMap},
+    metadata::{AsciiMetadataValue, BinaryMetadataValue, MetadataMap},
 };
 use tonic_prost::ProstCodec;
 
@@ -174,12 +174,25 @@ pub(crate) struct Chat {
 impl Chat {
     /// Opens a Chat, and returns once its head has come.
     pub(crate) async fn open(caller: &Caller, after: Option<ResumePoint>) -> Result<Self, Status> {
-        let (sender, outgoing) = mpsc::channel(4096);
-        let mut request = caller.carrying(ReceiverStream::new(outgoing));
+        let mut metadata = MetadataMap::new();
         if let Some(point) = after {
             let point = BinaryMetadataValue::from_bytes(&point.encode_to_vec());
-            request.metadata_mut().insert_bin("grpcchatter-resume-bin", point);
+            metadata.insert_bin("grpcchatter-resume-bin", point);
         }
+        Self::open_with(caller, metadata).await
+    }
+
+    /// Opens a Chat that asks for heartbeats.
+    pub(crate) async fn beating(caller: &Caller, silence: &'static str) -> Result<Self, Status> {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpcchatter-heartbeat", AsciiMetadataValue::from_static(silence));
+        Self::open_with(caller, metadata).await
+    }
+
+    async fn open_with(caller: &Caller, metadata: MetadataMap) -> Result<Self, Status> {
+        let (sender, outgoing) = mpsc::channel(4096);
+        let mut request = caller.carrying(ReceiverStream::new(outgoing));
+        request.metadata_mut().as_mut().extend(metadata.into_headers());
         let mut grpc = caller.ready().await?;
         let (path, codec) = (PathAndQuery::from_static(CHAT), ProstCodec::default());
         let answer = within("the head of Chat", grpc.streaming(request, path, codec)).await?;

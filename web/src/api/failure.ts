@@ -34,19 +34,26 @@ const REFUSED: ReadonlySet<Code> = new Set([
   Code.Unimplemented,
 ]);
 
-/** Turns what connect throws into a Failure. Lost connections come as Code.Unknown and count as unreachable. */
+/** The domain of the ErrorInfo in the server's own refusals. */
+const DOMAIN = "grpcchatter";
+
+/**
+ * Turns what connect throws into a Failure. A status without the server's ErrorInfo comes from something in between, such as
+ * a proxy whose server restarts: whatever it says, it says nothing about the call, which is tried again. Lost connections
+ * are such too.
+ */
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
   const error = ConnectError.from(thrown);
-  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
+  const info = error.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
   const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  const kind: Kind =
-    error.code === Code.Unauthenticated
-      ? "unauthenticated"
-      : REFUSED.has(error.code) || reason === "TOO_LARGE"
-        ? "refused"
-        : "unreachable";
-  return new Failure(kind, reason, delay ? durationMs(delay) : 0, thrown);
+  return new Failure(kindOf(error.code, info?.reason), info?.reason ?? "", delay ? durationMs(delay) : 0, thrown);
+}
+
+function kindOf(code: Code, reason: string | undefined): Kind {
+  if (reason === undefined) return "unreachable";
+  if (code === Code.Unauthenticated) return "unauthenticated";
+  return REFUSED.has(code) || reason === "TOO_LARGE" ? "refused" : "unreachable";
 }
 
 const SENTENCES: Record<string, string> = {

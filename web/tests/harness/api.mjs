@@ -3,11 +3,13 @@ import { build } from "esbuild";
 import { fileURLToPath } from "node:url";
 
 const source = `
-  export { createClient } from "@connectrpc/connect";
+  export { Code, ConnectError, createClient } from "@connectrpc/connect";
   export { createGrpcWebTransport } from "@connectrpc/connect-web";
   export { ChatService } from "../../src/gen/grpcchatter/v1/chat_pb";
   export { uuidv7 } from "../../src/uuid";
+  export { ErrorInfoSchema } from "../../src/gen/google/rpc/error_details_pb";
   export * as failure from "../../src/api/failure";
+  export * as rest from "../../src/api/rest";
   export * as text from "../../src/text";
   export * as window from "../../src/ui/window";
   export { Log } from "../../src/room/log";

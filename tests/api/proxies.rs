@@ -15,7 +15,7 @@ use tokio::{
 use tonic::Code;
 
 use crate::harness::{
-    Caller, Chat, Connection, Database, Dialect, HttpProxy, HttpProxyKind, Rpc as _, TestApp, Version,
+    Chat, Connection, Database, Dialect, HttpProxy, HttpProxyKind, Member, Rpc as _, TestApp, Version,
     new_name, report, request, within,
 };
 
@@ -189,7 +189,7 @@ async fn old_connections_fail_no_call(kind: HttpProxyKind) {
 }
 
 /// Somebody in a room, who calls at a proxy's address.
-async fn behind(app: &TestApp, proxy: SocketAddr) -> Caller {
+async fn behind(app: &TestApp, proxy: SocketAddr) -> Member {
     let user = app.user().await;
     user.join(&user.create_room().await).await.at(proxy)
 }

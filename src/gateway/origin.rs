@@ -79,7 +79,8 @@ fn same_host(one: &str, other: &str, default_port: u16) -> bool {
     parsed(one).is_some_and(|one| parsed(other) == Some(one))
 }
 
-/// Says whether a request names one host, and no second one (RFC 9112, 3.2, and RFC 9113, 8.3.1). HTTP/1.0 knows none.
+/// Says whether a request names one host, and no second one (RFC 9112, 3.2, and RFC 9113, 8.3.1). HTTP/1.0 knows none, nor does
+/// who has none to name over HTTP/2, as HAProxy when it asks whether a server is there.
 pub(super) fn names_one_host<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -93,7 +94,7 @@ pub(super) fn names_one_host<B>(request: &Request<B>) -> bool {
             (Some(authority), Some(host)) => {
                 authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
             }
-            (authority, host) => authority.is_some() || host.is_some(),
+            _ => true,
         },
     }
 }
@@ -131,6 +132,24 @@ mod tests {
         ] {
             assert_eq!(foreign("POST", headers), expected, "{headers:?}");
             assert!(!foreign("GET", headers), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn over_http2_there_may_be_no_host_but_not_two() {
+        let request = |uri: &str, hosts: &[&str]| {
+            let builder = Request::builder().version(http::Version::HTTP_2).uri(uri);
+            let builder = hosts.iter().fold(builder, |builder, host| builder.header("host", *host));
+            builder.body(()).unwrap()
+        };
+        for (uri, hosts, expected) in [
+            ("/readyz", &[][..], true),
+            ("/readyz", &["a"], true),
+            ("http://a/readyz", &["A"], true),
+            ("http://a/readyz", &["b"], false),
+            ("/readyz", &["a", "a"], false),
+        ] {
+            assert_eq!(names_one_host(&request(uri, hosts)), expected, "{uri} {hosts:?}");
         }
     }
 

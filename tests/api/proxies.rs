@@ -197,8 +197,33 @@ async fn behind(app: &TestApp, proxy: SocketAddr) -> Member {
 /// Without being told, nginx keeps a stream back until it ends.
 #[tokio::test]
 async fn a_subscription_is_heard_at_once_through_a_bare_nginx() {
+    a_subscription_is_heard_at_once(HttpProxyKind::BareNginx).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_heard_at_once_through_nginx() {
+    a_subscription_is_heard_at_once(HttpProxyKind::Nginx).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_heard_at_once_through_caddy() {
+    a_subscription_is_heard_at_once(HttpProxyKind::Caddy).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_heard_at_once_through_haproxy() {
+    a_subscription_is_heard_at_once(HttpProxyKind::HaproxyHttp2).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_heard_at_once_through_envoy() {
+    a_subscription_is_heard_at_once(HttpProxyKind::Envoy).await;
+}
+
+/// By HTTP/1.1, as a page without TLS speaks.
+async fn a_subscription_is_heard_at_once(kind: HttpProxyKind) {
     let app = TestApp::start(&Database::sqlite()).await;
-    let Some(proxy) = HttpProxy::start(HttpProxyKind::BareNginx, app.address()).await else { return };
+    let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
     let member = behind(&app, proxy.address()).await;
     for dialect in [Dialect::Web, Dialect::WebText] {
         let mut subscription = member.speaking(dialect).subscribe(None).await.unwrap();

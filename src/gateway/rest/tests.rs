@@ -277,7 +277,7 @@ async fn other_methods_and_paths_are_refused_in_json(database: TemporaryDatabase
         (Method::GET, "/register", "POST"),
         (Method::PUT, "/login", "POST"),
         (Method::POST, "/account", "GET,HEAD,DELETE"),
-        (Method::POST, "/", "GET,HEAD"),
+        (Method::POST, "/", "GET,HEAD,OPTIONS"),
     ] {
         let answer = server.call(method, path, None, "").await;
         assert_eq!((answer.refusal().0, answer.refusal().1.as_str()), (405, "METHOD_NOT_ALLOWED"), "{path}");

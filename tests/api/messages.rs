@@ -137,6 +137,8 @@ async fn whoever_gives_an_id_says_something(database: Database) {
         member.call(send("", "")).await.unwrap();
         member.call(send(&format!("{dialect:?}"), " ")).await.unwrap();
     }
+    // In a room of its own: a first Chat begins with what was said before.
+    let member = self::member(&app).await;
     let mut chat = member.elsewhere().chat().await.unwrap();
     for id in ["an id", ""] {
         chat.say_as(id, "").await;

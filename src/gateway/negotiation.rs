@@ -1,6 +1,6 @@
 //! Headers that list what a caller takes, with weights (RFC 9110, 12.4.2): `Accept` and `Accept-Encoding`.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header::ACCEPT};
 
 /// The weight of what is taken best.
 const MOST: u16 = 1_000;
@@ -34,6 +34,14 @@ impl Accepted {
     }
 }
 
+/// Says whether a caller who sends gRPC-web in text would rather be answered in bytes. Where it takes either, or neither, it
+/// is answered as it asks.
+pub(super) fn prefers_bytes(headers: &HeaderMap) -> bool {
+    let Some(accepted) = Accepted::of(headers, ACCEPT) else { return false };
+    let weight = |name: &str| accepted.media_type(name).max(accepted.media_type(&format!("{name}+proto")));
+    weight("application/grpc-web") > weight("application/grpc-web-text")
+}
+
 /// Reads `name;q=0.5`. A weight that cannot be read is none at all: what is not understood is not taken.
 fn weighted(item: &str) -> (String, u16) {
     let mut parts = item.split(';').map(str::trim);
@@ -58,7 +66,7 @@ fn thousandths(weight: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, header::ACCEPT};
+    use http::HeaderValue;
 
     use super::*;
 

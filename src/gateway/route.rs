@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Method as Verb, Request, StatusCode, Version, header};
 
-use super::negotiation::Accepted;
+use super::negotiation::prefers_bytes;
 
 /// How the caller speaks, and how it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -289,14 +289,6 @@ impl Content {
 
 /// gRPC-web in bytes, as tonic-web writes it.
 const BYTES: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
-
-/// Says whether a caller who sends text would rather be answered in bytes. Where it takes either, or neither, it is answered
-/// as it asks.
-fn prefers_bytes(headers: &HeaderMap) -> bool {
-    let Some(accepted) = Accepted::of(headers, header::ACCEPT) else { return false };
-    let weight = |name: &str| accepted.media_type(name).max(accepted.media_type(&format!("{name}+proto")));
-    weight("application/grpc-web") > weight("application/grpc-web-text")
-}
 
 /// Writes the headers as tonic-web expects them: it compares them with four exact texts, and picks the answer's
 /// encoding from an exact `Accept`.

@@ -112,7 +112,7 @@ impl Chunk {
 
     /// Returns the frames from message `seq` on, shared, as `stream` gets them: what of its own it must not get back is
     /// left out of a copy.
-    pub(super) fn from_seq(&self, seq: i64, stream: StreamId, own: &Own) -> Bytes {
+    pub(super) fn frames_from(&self, seq: i64, stream: StreamId, own: &Own) -> Bytes {
         if self.except == Some(stream) {
             return Bytes::new();
         }

@@ -128,7 +128,7 @@ impl Cursor {
     /// Returns the frames of a page of the log from the stream's place on, to be put into the stream.
     pub fn frames(&self, page: &Chunk) -> Bytes {
         let put = self.room.with_slot(self.place, |slot| {
-            let frames = page.from_seq(self.next_seq, self.place.stream, &slot.own);
+            let frames = page.frames_from(self.next_seq, self.place.stream, &slot.own);
             slot.own.pass(page.ids_from(self.next_seq));
             frames
         });
@@ -208,7 +208,7 @@ impl Cursor {
         while let Some(chunk) = tail.get(ordinal)
             && until.is_none_or(|until| self.next_seq < until)
         {
-            let mut frames = chunk.from_seq(self.next_seq, self.place.stream, own);
+            let mut frames = chunk.frames_from(self.next_seq, self.place.stream, own);
             if faults::is_nth(Fault::DeliveryDropped, 500) {
                 frames.clear();
             }

@@ -4,6 +4,7 @@
 //! behind what is kept reads the log instead. Each shard has its own part of each room, so that a delivery crosses
 //! threads once for each shard and not once for each stream.
 
+mod aside;
 mod chunk;
 mod connection;
 mod cursor;

@@ -14,7 +14,12 @@ use slab::Slab;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{Chunk, Connection, Feed, Permit, Room, own::Own, sync::Mutex};
+use super::{
+    Chunk, Connection, Feed, Permit, Room,
+    aside::{Alone, Aside},
+    own::Own,
+    sync::Mutex,
+};
 use crate::{
     metrics::STREAMS_PARKED,
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
@@ -23,17 +28,6 @@ use crate::{
 /// A stream that was not polled for so many seconds, though there is something to send, is parked; and a
 /// connection on which nothing else is left is closed after as many more.
 const PARK_SECONDS: u32 = 30;
-
-/// Frames for one stream alone may wait for it up to so many bytes; a client that has not read more than that
-/// does not read.
-const ASIDE_BYTES: usize = 64 * 1024;
-
-/// But so many frames may always wait, however long they are: a client that comes back sends again all that was not
-/// answered, and the answers come at once.
-const ASIDE_FRAMES: usize = 64;
-
-/// What a frame takes beside its bytes.
-const FRAME_BYTES: usize = 128;
 
 /// What one shard's thread is told: which rooms have news, and what second it is.
 #[derive(Debug, Default)]
@@ -100,40 +94,6 @@ pub(super) struct Slot {
     pub(super) waiting: Option<u32>,
     pub(super) last_sent: u32,
     pub(super) parked: Option<u32>,
-}
-
-/// Frames for one stream alone.
-#[derive(Debug)]
-pub(super) struct Alone {
-    pub(super) frames: Bytes,
-    /// The message that they tell again: only if the log has told it already.
-    pub(super) repeats: Option<i64>,
-    /// The message of the stream's own that they answer.
-    pub(super) answers: Option<Uuid>,
-}
-
-/// The frames that wait for one stream alone.
-#[derive(Debug, Default)]
-pub(super) struct Aside {
-    waiting: VecDeque<Alone>,
-    bytes: usize,
-}
-
-impl Aside {
-    fn push(&mut self, alone: Alone) {
-        self.bytes += alone.frames.len() + FRAME_BYTES;
-        self.waiting.push_back(alone);
-    }
-
-    fn pop(&mut self) -> Option<Alone> {
-        let alone = self.waiting.pop_front()?;
-        self.bytes -= alone.frames.len() + FRAME_BYTES;
-        Some(alone)
-    }
-
-    fn is_too_much(&self) -> bool {
-        self.bytes > ASIDE_BYTES && self.waiting.len() > ASIDE_FRAMES
-    }
 }
 
 /// The newest chunks of one feed.

@@ -9,9 +9,11 @@ use super::Room;
 use crate::{
     faults::{self, Fault},
     hub::{
-        Connection, Cursor, Event, Feed, Hub, Permit, Person, frame_event,
+        Connection, Cursor, Event, Feed, Hub, Permit, Person,
+        aside::{Alone, Aside},
+        frame_event,
         own::Own,
-        shard::{Alone, Aside, End, Slot},
+        shard::{End, Slot},
     },
     model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
 };

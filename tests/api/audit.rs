@@ -270,3 +270,16 @@ async fn an_operators_commands_are_told_with_who_ran_them(database: Database) {
     }
     server.kill().await;
 }
+
+#[tokio::test]
+async fn a_build_that_cannot_export_says_so() {
+    if cfg!(feature = "otlp") {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let collector = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")];
+    let mut server = Process::start(&Database::sqlite(), &folder, &collector).await;
+    let told = server.says("no spans are exported").await;
+    assert!(told.contains("OTEL_EXPORTER_OTLP_ENDPOINT is set") && told.contains(" WARN "), "{told}");
+    server.kill().await;
+}

@@ -147,6 +147,8 @@ reasons! {
 
     /// The server does not know the call.
     UnknownMethod = "UNKNOWN_METHOD",
+    /// The request is compressed in a way that the server does not read.
+    UnsupportedEncoding = "UNSUPPORTED_ENCODING",
     /// `Chat` was called where HTTP/2 is not spoken from end to end.
     BidiNeedsHttp2 = "BIDI_NEEDS_HTTP2",
     /// The room's log was replaced, as by the restore of a backup.

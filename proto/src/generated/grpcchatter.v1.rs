@@ -221,7 +221,7 @@ pub mod subscribe_request {
         /// Everything after the last message that the client has.
         #[prost(message, tag = "1")]
         After(super::ResumePoint),
-        /// This many of the newest messages first; at most 200.
+        /// This many of the newest messages first; at most 200, more is taken as 200.
         #[prost(int32, tag = "2")]
         Last(i32),
     }
@@ -341,6 +341,9 @@ pub struct ChatResponse {
     /// Set where the message of this client_message_id was not taken; the stream goes on.
     #[prost(message, optional, tag = "7")]
     pub rejected: ::core::option::Option<Rejection>,
+    /// Set where nothing was said, to clients that asked for it; all else is empty.
+    #[prost(message, optional, tag = "8")]
+    pub heartbeat: ::core::option::Option<Heartbeat>,
 }
 /// The same words as the status of a failed SendMessage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -777,6 +780,10 @@ pub mod chat_service_client {
         /// The first Chat after JoinChatRoom starts with what was said since; a later one starts now, or, with the
         /// request metadata `grpcchatter-resume-bin` (a serialised ResumePoint), after that message. The response
         /// metadata `grpcchatter-reset: true` says that it could not.
+        ///
+        /// With the request metadata `grpcchatter-heartbeat: 20s`, in whole seconds from 1s to 300s, a heartbeat is sent
+        /// whenever the stream would else be silent for as long, so that nothing in between takes it for dead. The response
+        /// metadata repeats it; where it does not, the server sends none.
         pub async fn chat(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ChatRequest>,
@@ -938,6 +945,10 @@ pub mod chat_service_server {
         /// The first Chat after JoinChatRoom starts with what was said since; a later one starts now, or, with the
         /// request metadata `grpcchatter-resume-bin` (a serialised ResumePoint), after that message. The response
         /// metadata `grpcchatter-reset: true` says that it could not.
+        ///
+        /// With the request metadata `grpcchatter-heartbeat: 20s`, in whole seconds from 1s to 300s, a heartbeat is sent
+        /// whenever the stream would else be silent for as long, so that nothing in between takes it for dead. The response
+        /// metadata repeats it; where it does not, the server sends none.
         async fn chat(
             &self,
             request: tonic::Request<tonic::Streaming<super::ChatRequest>>,

@@ -143,8 +143,7 @@ impl Rooms {
         let record = self.owned(caller, code, address).await?;
         self.store.delete_room(record.room.id).await?;
         if let Some(room) = self.hub.get(record.room.id) {
-            self.hub.forget(record.room.id);
-            room.end_all(&Error::RoomNotFound(code.clone()));
+            self.hub.close(&room, &Error::RoomNotFound(code.clone()));
         }
         Ok(())
     }

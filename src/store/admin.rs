@@ -1,6 +1,6 @@
 //! What an operator does to a database beside the server that uses it. The server's poll notices it.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use grpcchatter_entity::account;
 use grpcchatter_migration::{Migrator, MigratorTrait as _};
@@ -57,6 +57,7 @@ impl Store {
             writer: pool.clone(),
             reader: pool,
             turns: Turns::at_one_connection(1),
+            server: Arc::default(),
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));

@@ -37,6 +37,7 @@ mod many;
 mod members;
 mod retention;
 mod rooms;
+mod server;
 mod sessions;
 mod setup;
 #[cfg(test)]
@@ -50,11 +51,12 @@ pub use admin::Sentence;
 use claim::Claim;
 use failure::Failure;
 pub use gate::{charged_to, payer};
-pub use history::{Direction, Head, Page};
+pub use history::{Direction, Head, Page, Place};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
 pub use members::{Membership, Standing};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
+use server::Server;
 pub use sessions::{NewSession, Refreshed, Session, Turn};
 pub use setup::SetupError;
 use turns::{Access, Turns};
@@ -94,6 +96,8 @@ struct Inner {
     reader: DatabaseConnection,
     /// Who writes next.
     turns: Turns,
+    /// PostgreSQL: which one it is.
+    server: Arc<Server>,
     /// PostgreSQL: what keeps other servers out. SQLite: none, since DATA_DIR is locked.
     claim: Option<Claim>,
 }
@@ -120,7 +124,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be reached or opened, or another process has it.
     pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
-        let core = Handle::current();
+        let (core, server) = (Handle::current(), Arc::<Server>::default());
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
                 let writer = Database::connect(sqlite(path.clone(), false)).await?;
@@ -128,13 +132,22 @@ impl Store {
                 (DbBackend::Sqlite, writer, reader, Turns::at_one_connection(SQLITE_READS), None)
             }
             DatabaseUrl::Postgres(url) => {
-                let pool = Database::connect(postgres(url, POSTGRES_POOL)).await?;
+                let mut options = postgres(url, POSTGRES_POOL);
+                let met = Arc::clone(&server);
+                options.map_sqlx_postgres_pool_opts(move |pool| {
+                    let met = Arc::clone(&met);
+                    pool.after_connect(move |connection, _| {
+                        let met = Arc::clone(&met);
+                        Box::pin(async move { met.meet(connection).await })
+                    })
+                });
+                let pool = Database::connect(options).await?;
                 let claim = Claim::take(url, &clock).await?;
                 let turns = Turns::beside_the_log(POSTGRES_WRITES, POSTGRES_READS);
                 (DbBackend::Postgres, pool.clone(), pool, turns, Some(claim))
             }
         };
-        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, turns, claim })))
+        Ok(Self(Arc::new(Inner { core, clock, backend, writer, reader, turns, server, claim })))
     }
 
     /// Says whether the database answers, for /readyz.

@@ -53,6 +53,10 @@ pub enum Fault {
     StalePage,
     /// Messages are told without what their authors call them.
     EchoWithoutId,
+    /// What comes next is told whatever was told before it.
+    SeamUnchecked,
+    /// What was committed by others is acknowledged as soon as it is seen, on whichever server it is.
+    DoubtRolledBack,
     /// Places come from a counter that a rollback does not turn back, as a database's sequence does.
     SeqFromASequence,
 }
@@ -129,6 +133,8 @@ mod chosen {
         ("resume-point-trusted", Fault::ResumePointTrusted),
         ("stale-page", Fault::StalePage),
         ("echo-without-id", Fault::EchoWithoutId),
+        ("seam-unchecked", Fault::SeamUnchecked),
+        ("doubt-rolled-back", Fault::DoubtRolledBack),
         ("seq-from-a-sequence", Fault::SeqFromASequence),
     ];
 

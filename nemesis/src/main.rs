@@ -96,6 +96,7 @@ fn allow_many_files() -> Result<()> {
 }
 
 async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
+    let began = Instant::now();
     let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
     let mut rows = Vec::new();
     let mut passed = true;
@@ -140,6 +141,7 @@ async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
         }
     }
     print(&table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows))?;
+    print(&format!("all in {} s", began.elapsed().as_secs()))?;
     Ok(passed)
 }
 
@@ -149,6 +151,7 @@ fn may_be_passed_over(lack: &Lack) -> bool {
 }
 
 async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
+    let began = Instant::now();
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
     let mut passed = true;
@@ -173,7 +176,7 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
             let mut sum = Outcome::default();
             for first in (0..trials).step_by(TRIALS_A_ROUND) {
                 // What could not be carried through shows nothing, and is no reason to leave out the rest.
-                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first)).await {
+                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first), &[]).await {
                     Ok(outcome) => sum.add(outcome),
                     Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
                 }
@@ -191,6 +194,7 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
         keep(&table)?;
     }
     print(&table)?;
+    print(&format!("all in {} s", began.elapsed().as_secs()))?;
     Ok(passed)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 
+use super::seam;
 use crate::{
     faults::{self, Fault},
     hub::{Chunk, Era, Feed, Framing, Room},
@@ -53,7 +54,8 @@ impl History {
     /// Returns the chunk that holds message `seq` of a room's log, whose newest message the room knows.
     ///
     /// # Errors
-    /// [`Error::LogReset`] where the log does not have that message, and failures of the database.
+    /// [`Error::LogReset`] where the log does not have that message, or is another than was told, and failures of the
+    /// database.
     pub(super) async fn chunk(&self, room: &Room, feed: Feed, seq: i64) -> Result<Chunk> {
         CATCH_UP_READS.increment();
         let last_seq = room.head().map_or(seq, |(last_seq, _)| last_seq);
@@ -62,6 +64,11 @@ impl History {
         let key = Key { room: room.id(), era: room.era(), feed, first, last: last.min(first + PAGE - 1) };
         let page =
             self.pages.try_get_with(key, self.read(key)).await.map_err(|error| Error::clone(&error))?;
+        // Whoever is behind would go over from one log to another. It resumes, and its last message decides.
+        if room.server() != self.store.server() && !seam::holds(&self.store, room).await? {
+            return Err(Error::LogReset);
+        }
+        self.store.settled().await?;
         let chunk = page.iter().find(|chunk| chunk.first_seq() <= seq && seq < chunk.next_seq());
         chunk.cloned().ok_or(Error::LogReset)
     }

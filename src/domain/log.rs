@@ -207,7 +207,7 @@ async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told
     let Appended { receipts, mut rooms } = lane.append(&drafts, deadline).await;
     BATCH_SECONDS.observe_duration(begun.elapsed());
     if faults::is(Fault::PublishBeforeCommit) {
-        rooms.drain(..).for_each(|(room, lines)| told.publisher.publish(room, lines));
+        rooms.drain(..).for_each(|(room, passage)| told.publisher.publish(room, passage));
         faults::later(faults::later(async {})).await;
     }
     let mut busy = Vec::new();
@@ -218,9 +218,9 @@ async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told
             None => busy.push(job),
         }
     }
-    for (room, lines) in rooms {
-        MESSAGES_STORED.add(lines.len() as u64);
-        told.publisher.publish(room, lines);
+    for (room, passage) in rooms {
+        MESSAGES_STORED.add(passage.lines.len() as u64);
+        told.publisher.publish(room, passage);
     }
     told.publisher.reclaim();
     busy

@@ -10,6 +10,7 @@ mod history;
 mod log;
 mod publisher;
 pub mod rooms;
+mod seam;
 #[cfg(test)]
 pub(crate) mod temporary;
 mod tokens;

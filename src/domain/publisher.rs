@@ -2,25 +2,34 @@
 //!
 //! Once a second the heads of all rooms with streams are compared with the database, and the sessions of the streams are
 //! looked up. That finds what this process did not commit itself, what was lost on the way, rights that ended elsewhere,
-//! and a log that went back.
+//! and a log that went back. What must be looked at more closely is, in tasks of which few run at once: a room in which
+//! that fails, or takes long, keeps no other from being looked at.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use tokio::runtime::Handle;
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{
     SessionsEnded,
     log::{DEADLINE, POLL_INTERVAL},
+    seam,
 };
 use crate::{
     faults::{self, Fault},
-    hub::{Gap, Hub, Room},
-    model::{Error, ErrorKind, Line, Result, RoomId, SessionId, UserId},
+    hub::{Fork, Gap, Hub, Room},
+    model::{Error, ErrorKind, Line, Passage, Result, RoomId, SessionId, UserId},
     store::{Head, Store},
 };
 
 /// A gap is read from the log in pieces of so many messages.
 const PIECE: i64 = 1_000;
+
+/// So many gaps are read at once, and so many rooms are looked at more closely.
+const AT_ONCE: usize = 4;
 
 /// A handle to the publisher. Clones share it.
 #[derive(Clone)]
@@ -28,25 +37,32 @@ pub struct Publisher {
     core: Handle,
     store: Store,
     hub: Hub,
+    /// Who may read a gap.
+    fills: Arc<Semaphore>,
+    /// Who may look at a room, and at which rooms somebody looks.
+    looks: Arc<Semaphore>,
+    looked_at: Arc<Mutex<HashSet<RoomId>>>,
 }
 
 impl Publisher {
     /// Makes a publisher that fills gaps in tasks of the core runtime.
     pub fn new(core: Handle, store: Store, hub: Hub) -> Self {
-        Self { core, store, hub }
+        let [fills, looks] = [(); 2].map(|()| Arc::new(Semaphore::new(AT_ONCE)));
+        Self { core, store, hub, fills, looks, looked_at: Arc::default() }
     }
 
     /// Tells a room's new lines to whoever listens.
-    pub fn publish(&self, id: RoomId, lines: Vec<Line>) {
+    pub fn publish(&self, id: RoomId, passage: Passage) {
         if faults::is_nth(Fault::GapFillSkipped, 20)
             || (faults::is(Fault::TailForgotten) && !faults::is_nth(Fault::TailForgotten, 5))
         {
             return;
         }
-        if let Some(room) = self.hub.get(id)
-            && let Some(gap) = room.publish(lines)
-        {
-            self.fill(room, gap);
+        let Some(room) = self.hub.get(id) else { return };
+        match room.publish(passage) {
+            Ok(Some(gap)) => self.fill(room, gap),
+            Ok(None) => {}
+            Err(Fork) => self.reset(&room),
         }
     }
 
@@ -55,25 +71,51 @@ impl Publisher {
         self.hub.reclaim();
     }
 
+    /// Forgets a room whose log is not what was told: its streams end, and resume where their last message is still there.
+    pub fn reset(&self, room: &Arc<Room>) {
+        tracing::warn!(
+            room = room.id().0,
+            "the log has not what was told: its streams are ended and will resume"
+        );
+        self.hub.close(room, &Error::LogReset);
+    }
+
     fn fill(&self, room: Arc<Room>, gap: Gap) {
-        let store = self.store.clone();
+        let publisher = self.clone();
         self.core.spawn(async move {
             let mut next = Some(gap);
             while let Some(gap) = next {
-                let last = gap.last.min(gap.first + PIECE - 1);
-                next = match store.messages(room.id(), gap.first, last).await {
-                    Ok(messages) if messages.first().is_some_and(|message| message.seq == gap.first) => {
-                        let lines = messages.into_iter().map(|message| Line { message }).collect();
-                        room.fill(lines).or_else(|| room.observe(gap.last))
-                    }
-                    // The reader was behind the writer, or the database is away: the poll comes back to it.
-                    Ok(_) | Err(_) => {
-                        room.give_up_filling();
-                        None
-                    }
-                };
+                // It is never closed.
+                let _one_of_few = publisher.fills.acquire().await;
+                next = publisher.fill_some(&room, gap).await;
             }
         });
+    }
+
+    /// Reads some of a gap, tells it, and returns what is still missing.
+    async fn fill_some(&self, room: &Arc<Room>, gap: Gap) -> Option<Gap> {
+        let last = gap.last.min(gap.first + PIECE - 1);
+        // What stands before the gap shows whether this is the log that was told.
+        let read = self.store.messages(room.id(), gap.first - 1, last).await;
+        let read = match read {
+            Ok(messages) => self.store.settled().await.map(|()| messages),
+            Err(error) => Err(error),
+        };
+        let messages = read.unwrap_or_default();
+        let begins = messages.iter().any(|message| message.seq == gap.first);
+        let lines = messages.into_iter().map(|message| Line { message }).collect();
+        match room.fill(Passage { before: None, lines }) {
+            Ok(next) if begins => next.or_else(|| room.observe(gap.last)),
+            // The reader was behind the writer, or the database is away: the poll comes back to it.
+            Ok(_) => {
+                room.give_up_filling();
+                None
+            }
+            Err(Fork) => {
+                self.reset(room);
+                None
+            }
+        }
     }
 
     /// Compares what is open with the database once a second, until it is dropped. Runs once, on the core runtime.
@@ -82,19 +124,21 @@ impl Publisher {
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             seconds.tick().await;
-            if let Err(error) = self.poll().await {
-                tracing::debug!(%error, "what is open could not be polled");
-            }
+            self.poll().await;
         }
     }
 
-    async fn poll(&self) -> Result<()> {
+    async fn poll(&self) {
         let rooms: Vec<_> = self.hub.rooms().into_iter().filter(|room| room.has_streams()).collect();
         if rooms.is_empty() {
-            return Ok(());
+            return;
         }
-        self.poll_sessions(&rooms).await?;
-        self.poll_heads(rooms).await
+        // The one that fails keeps nobody from the other.
+        for polled in [self.poll_sessions(&rooms).await, self.poll_heads(rooms).await] {
+            if let Err(error) = polled {
+                tracing::debug!(%error, "what is open could not be polled");
+            }
+        }
     }
 
     /// Ends the streams whose sessions have ended: elsewhere, by themselves, or while a stream was being opened.
@@ -117,28 +161,53 @@ impl Publisher {
         // What is told from here on, the heads may not have yet.
         let told: Vec<_> = rooms.iter().map(|room| room.head()).collect();
         let heads = self.store.heads(rooms.iter().map(|room| room.id()).collect()).await?;
+        let server = self.store.server();
         let heads: HashMap<RoomId, Head> = heads.into_iter().map(|head| (head.room, head)).collect();
         for (room, told) in rooms.into_iter().zip(told) {
             let Some(head) = heads.get(&room.id()) else {
-                self.recheck(room.id()).await?;
+                self.look_at(room);
                 continue;
             };
             if went_back(told, head) || is_passed_over(room.head(), head) {
-                tracing::warn!(
-                    room = room.id().0,
-                    "the log has not what was told: its streams are ended and will resume"
-                );
-                self.hub.forget(room.id());
-                room.end_all(&Error::LogReset);
+                self.reset(&room);
                 continue;
             }
             if let Some(gap) = room.observe(head.last_seq) {
                 self.fill(Arc::clone(&room), gap);
             }
-            if !room.to_be_checked(head.epochs).is_empty() {
-                self.recheck(room.id()).await?;
+            // After a failover that has lost something, epochs may have gone back, and risen again to where they were.
+            if room.server() != server || !room.to_be_checked(head.epochs).is_empty() {
+                self.look_at(room);
             }
         }
+        Ok(())
+    }
+
+    /// Looks at a room in a task of its own, unless one does.
+    fn look_at(&self, room: Arc<Room>) {
+        if !self.looked_at.lock().insert(room.id()) {
+            return;
+        }
+        let publisher = self.clone();
+        self.core.spawn(async move {
+            let _one_of_few = publisher.looks.acquire().await;
+            let looked = publisher.look(&room).await;
+            publisher.looked_at.lock().remove(&room.id());
+            if let Err(error) = looked {
+                tracing::debug!(%error, room = room.id().0, "a room could not be looked at");
+            }
+        });
+    }
+
+    /// Checks the streams of a room, and where the database may be another one than before, what they were told.
+    async fn look(&self, room: &Arc<Room>) -> Result<()> {
+        let server = self.store.server();
+        if room.server() != server && !seam::holds(&self.store, room).await? {
+            self.reset(room);
+            return Ok(());
+        }
+        self.recheck(room.id()).await?;
+        room.found_at(server);
         Ok(())
     }
 

@@ -146,8 +146,7 @@ impl Rooms {
         self.store.delete_room(record.room.id).await?;
         entry(caller, record.room.id, address).tell(Told::RoomDeleted);
         if let Some(room) = self.hub.get(record.room.id) {
-            self.hub.forget(record.room.id);
-            room.end_all(&Error::RoomNotFound(code.clone()));
+            self.hub.close(&room, &Error::RoomNotFound(code.clone()));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A hub to look at: its frames hold no more than seqs.
+//! A hub to look at: its frames hold no more than seqs, and in which log a message stands.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::{Attach, Connection, Cursor, Event, Feed, Framing, Hub, HubConfig, Room, Seed, Start, Step};
 use crate::{
     clock::Clock,
-    model::{ChatIdentity, Epochs, Line, Message, RoomId, SessionId, ShortCode, Timestamp, UserId, UserName},
+    model::{
+        ChatIdentity, Epochs, Line, Message, Passage, RoomId, SessionId, ShortCode, Timestamp, UserId,
+        UserName,
+    },
 };
 
 pub(super) const ROOM: RoomId = RoomId(7);
@@ -19,10 +22,17 @@ pub(super) const ROOM: RoomId = RoomId(7);
 /// After how many silent seconds a subscription beats here.
 pub(super) const HEARTBEAT: u32 = 15;
 
-/// Messages are written as their seq, events as what they are: enough to tell what a stream was told.
+/// A log that was begun anew at some place has a number. It stands above the bits of a seq.
+const LOG_BITS: u32 = 32;
+
+/// Messages are written as their seq and the number of their log, events as what they are: enough to tell what a stream
+/// was told.
 pub(super) fn framing() -> Framing {
     Framing {
-        message: |_, message, bytes| bytes.put_i64(message.seq),
+        message: |_, message, bytes| {
+            let (log, _) = message.message_id.as_u64_pair();
+            bytes.put_i64(message.seq + (i64::try_from(log).expect("few logs") << LOG_BITS));
+        },
         event: |event, bytes| {
             bytes.put_slice(match event {
                 Event::Presence(..) => b"presence",
@@ -42,10 +52,24 @@ pub(super) fn hub_with(config: HubConfig) -> Hub {
     Hub::new(config, framing(), Clock::manual(Timestamp::from_seconds(1_000)))
 }
 
+/// Names the message at a place of a log; the first log is 0.
+pub(super) fn id(log: u64, seq: i64) -> Uuid {
+    Uuid::from_u64_pair(log, seq.unsigned_abs())
+}
+
+/// Returns the log and the seq of what [`seqs`] tells.
+pub(super) fn log_and_seq(told: i64) -> (u64, i64) {
+    ((told >> LOG_BITS).unsigned_abs(), told & ((1 << LOG_BITS) - 1))
+}
+
 pub(super) fn line(seq: i64) -> Line {
+    line_of(0, seq)
+}
+
+pub(super) fn line_of(log: u64, seq: i64) -> Line {
     let message = Message {
         seq,
-        message_id: Uuid::from_u128(u128::from(seq.unsigned_abs())),
+        message_id: id(log, seq),
         author: UserId(1),
         user_name: "ann001".into(),
         body: "hello".into(),
@@ -57,6 +81,22 @@ pub(super) fn line(seq: i64) -> Line {
 
 pub(super) fn lines(seqs: std::ops::RangeInclusive<i64>) -> Vec<Line> {
     seqs.map(line).collect()
+}
+
+/// Returns what a writer hands on that has appended these to the first log.
+pub(super) fn passage(seqs: std::ops::RangeInclusive<i64>) -> Passage {
+    following(lines(seqs))
+}
+
+/// Returns lines of the first log with what stands before them.
+pub(super) fn following(lines: Vec<Line>) -> Passage {
+    let before = lines.first().map(|line| line.message.seq - 1).filter(|seq| *seq > 0).map(|seq| id(0, seq));
+    Passage { before, lines }
+}
+
+/// Returns what is read from the first log for a gap: the message before it, too.
+pub(super) fn read(seqs: std::ops::RangeInclusive<i64>) -> Passage {
+    Passage { before: None, lines: lines((seqs.start() - 1).max(1)..=*seqs.end()) }
 }
 
 pub(super) fn identity(user: i64) -> Arc<ChatIdentity> {
@@ -84,6 +124,19 @@ pub(super) fn attach_over(
     start: Start,
     connection: Arc<Connection>,
 ) -> Cursor {
+    let has = if let Start::After(seq) = start { Some(id(0, seq)).filter(|_| seq > 0) } else { None };
+    attach_with(hub, room, feed, shard, (start, has), connection)
+}
+
+/// Opens a stream of somebody who has a message.
+pub(super) fn attach_with(
+    hub: &Hub,
+    room: &Arc<Room>,
+    feed: Feed,
+    shard: usize,
+    (start, has): (Start, Option<Uuid>),
+    connection: Arc<Connection>,
+) -> Cursor {
     let stream = hub.stream_id();
     let attach = Attach {
         feed,
@@ -93,6 +146,7 @@ pub(super) fn attach_over(
         identity: identity(1),
         checked: Epochs { room: 0, members: 0 },
         start,
+        has,
         first_seq: 1,
         permit: hub.permits().take(UserId(1), RoomId(1)).expect("no limit"),
         connection,
@@ -102,7 +156,8 @@ pub(super) fn attach_over(
 
 pub(super) fn seeded(hub: &Hub, last_seq: i64) -> Arc<Room> {
     let room = hub.open(ROOM);
-    room.seed(Seed { last_seq, last_message_id: None });
+    let last_message_id = (last_seq > 0).then(|| id(0, last_seq));
+    room.seed(Seed { last_seq, last_message_id, server: 0 }).expect("nothing was told");
     room
 }
 

@@ -1,19 +1,24 @@
 //! Subscriptions are watches: whatever threads do to a room at the same time, and in whichever order, each stream is told
 //! the log from its start on, in order, without a gap, a repeat or a lost wake-up.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    task::Poll,
 };
 
 use super::{
-    Chunk, Feed, Hub, HubConfig, Room, Start, Step,
+    Chunk, Feed, Fork, Gap, Hub, HubConfig, Room, Start, Step,
     explore::{self, Extent, Scenario, explore},
-    fixture::{ROOM, attach, framing, hub_with, lines, seeded, seqs},
+    fixture::{
+        ROOM, attach, framing, hub_with, id, line_of, lines, log_and_seq, passage, poll, read, seeded, seqs,
+    },
 };
 use crate::{
     metrics::Levels,
-    model::{Error, Timestamp, UserId},
+    model::{Error, Passage, Timestamp, UserId},
 };
 
 /// seq of the last message that is said.
@@ -50,13 +55,31 @@ impl World {
         for (first, last) in [(1, 1), (2, 3), (5, 5), (6, LAST)] {
             self.committed.store(last, Ordering::SeqCst);
             explore::step();
-            let mut gap = self.room.publish(lines(first..=last));
+            let mut gap = self.room.publish(passage(first..=last)).unwrap();
             while let Some(found) = gap {
                 explore::step();
-                gap =
-                    self.room.fill(lines(found.first..=found.last)).or_else(|| self.room.observe(found.last));
+                gap = self.read(found);
             }
         }
+    }
+
+    /// Hands on words that were read from a log, or were just committed to it.
+    fn say(&self, words: &[(u64, i64)]) {
+        let lines = words.iter().map(|(log, seq)| line_of(*log, *seq)).collect();
+        let heard = match words[0] {
+            (OLD, 1) => self.room.fill(Passage { before: None, lines }),
+            (_, 2) => self.room.publish(Passage { before: Some(id(OLD, 1)), lines }),
+            _ => self.room.publish(Passage { before: Some(id(NEW, 2)), lines }),
+        };
+        if heard == Err(Fork) {
+            explore::step();
+            self.hub.close(&self.room, &Error::LogReset);
+        }
+    }
+
+    fn read(&self, gap: Gap) -> Option<Gap> {
+        let next = self.room.fill(read(gap.first..=gap.last)).unwrap();
+        next.or_else(|| self.room.observe(gap.last))
     }
 
     /// A stream: is told the log to its end, or that it did not read.
@@ -185,5 +208,58 @@ fn streams_are_parked_while_they_are_told_something_read_and_end() {
             world.thread(|world| world.serve(0)),
         ];
         Scenario { threads, end: Box::new(move || world.end()) }
+    });
+}
+
+const OLD: u64 = 0;
+const NEW: u64 = 1;
+
+/// Two writers, one of which has lost message 2 to a failover and stored others, and whoever fills a gap: their words come
+/// in every order, and a stream hears one log or the other, and never goes over.
+#[test]
+fn a_log_that_was_told_and_one_that_grew_in_its_place_are_told_crosswise() {
+    let words: [&[(u64, i64)]; 4] =
+        [&[(OLD, 2)], &[(NEW, 2)], &[(NEW, 3), (NEW, 4)], &[(OLD, 1), (NEW, 2), (NEW, 3), (NEW, 4)]];
+    holds(EXTENT, || {
+        let world = World::new(0);
+        world.room.publish(passage(1..=1)).unwrap();
+        let mut listening = attach(&world.hub, &world.room, Feed::Subscribe, 0, Start::Now);
+        let mut threads: Vec<Thread> = Vec::new();
+        for words in words {
+            threads.push(world.thread(move |world| {
+                explore::step();
+                world.say(words);
+            }));
+        }
+        let listens = Arc::new(std::sync::Mutex::new((Vec::new(), false)));
+        let heard = Arc::clone(&listens);
+        let mut listen = move || {
+            let (told, is_reset) = &mut *heard.lock().unwrap();
+            match poll(&mut listening) {
+                Poll::Ready(Step::Send(frames)) => told.extend(seqs(frames).map(log_and_seq)),
+                Poll::Ready(Step::End(Err(Error::LogReset))) => *is_reset = true,
+                Poll::Ready(other) => unreachable!("{other:?}"),
+                Poll::Pending => {}
+            }
+        };
+        threads.push(Box::new(move || {
+            for _ in 0..4 {
+                explore::step();
+                listen();
+            }
+            // What is left comes at once.
+            for _ in 0..4 {
+                listen();
+            }
+        }));
+        let end = move || {
+            let (told, is_reset) = &*listens.lock().unwrap();
+            let is_new = told.iter().copied().eq([(NEW, 2), (NEW, 3), (NEW, 4)].into_iter().take(told.len()));
+            assert!(
+                is_new || (told[..] == [(OLD, 2)] && (*is_reset || world.hub.get(ROOM).is_none())),
+                "{told:?}"
+            );
+        };
+        Scenario { threads, end: Box::new(end) }
     });
 }

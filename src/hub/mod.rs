@@ -12,6 +12,8 @@ mod cursor;
 mod explore;
 #[cfg(any(test, fuzzing))]
 mod fixture;
+#[cfg(test)]
+mod forks;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
@@ -46,7 +48,7 @@ pub use self::{
     cursor::{Cursor, Step},
     permit::{Permit, Permits},
     presence::{Change, Person},
-    room::{Attach, Attached, Era, Gap, Place, Room, Seed, Start},
+    room::{Attach, Attached, Era, Fork, Gap, Place, Room, Seed, Start, is_another},
 };
 use crate::{
     clock::Clock,
@@ -219,13 +221,16 @@ impl Hub {
         }
     }
 
-    /// Forgets a room, whoever is in it: its log was replaced, or it was deleted.
-    pub fn forget(&self, id: RoomId) {
-        let room = self.0.rooms.lock().remove(&id);
-        if let Some(room) = &room {
-            room.close();
+    /// Forgets a room, whoever is in it, and ends its streams with a refusal: it was deleted, or its log is not what was
+    /// told. Whoever finds that out second does nothing, since its successor may be there already.
+    pub fn close(&self, room: &Arc<Room>, error: &Error) {
+        let mut rooms = self.0.rooms.lock();
+        if rooms.get(&room.id()).is_some_and(|known| Arc::ptr_eq(known, room)) {
+            rooms.remove(&room.id());
+            drop(rooms);
+            room.close(error);
+            self.let_linger(Some(Arc::clone(room)));
         }
-        self.let_linger(room);
     }
 
     fn let_linger(&self, room: Option<Arc<Room>>) {

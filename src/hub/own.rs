@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::hub::{
         Chunk, Cursor, Feed, Start, Step,
-        fixture::{attach, framing, hub, line, lines, poll, seeded, seqs},
+        fixture::{attach, framing, hub, line, lines, passage, poll, read, seeded, seqs},
     };
 
     const FIRST: Uuid = Uuid::from_u128(1);
@@ -148,16 +148,16 @@ mod tests {
         let place = cursor.place();
         let takes = |number: i64| room.await_answer(place, line(number).message.message_id, 1);
         assert!(takes(1));
-        room.publish(lines(1..=1));
+        room.publish(passage(1..=1)).unwrap();
         assert!(!takes(2), "what waits to be read is no answer");
         assert_eq!(told(&mut cursor), [1]);
         assert!(takes(2));
         room.observe(2);
-        room.fill(lines(2..=2));
+        room.fill(read(2..=2)).unwrap();
         assert_eq!(told(&mut cursor), [2], "the poll has found it");
         assert!(takes(3));
         room.drop_chunks();
-        room.publish(lines(3..=3));
+        room.publish(passage(3..=3)).unwrap();
         room.drop_chunks();
         assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Read(3))));
         cursor.frames(&Chunk::cut(&lines(3..=3), Feed::Chat, framing())[0]);
@@ -184,7 +184,7 @@ mod tests {
             room.repeat(place, again, found, Bytes::from_static(b"copy"));
             assert!(!room.await_answer(place, other, 1));
             // The second is one that the log is about to tell.
-            room.publish(lines(stored..=stored));
+            room.publish(passage(stored..=stored)).unwrap();
             assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Send(_))));
             assert!(poll(&mut cursor).is_pending());
             assert!(room.await_answer(place, other, 1), "{stored}");

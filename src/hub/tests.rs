@@ -6,7 +6,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{
     fixture::{
-        HEARTBEAT, ROOM, attach, attach_over, hub, hub_with, line, lines, payloads, poll, seeded, seqs,
+        HEARTBEAT, ROOM, attach, attach_over, following, hub, hub_with, line, lines, passage, payloads, poll,
+        read, seeded, seqs,
     },
     *,
 };
@@ -29,7 +30,7 @@ fn a_stream_is_told_what_is_said_after_it_opened_in_order() {
         let mut cursor = attach(&hub, &room, feed, shard, Start::Now);
         let (first, _) = room.head().expect("seeded");
         assert_eq!(told(&mut cursor), [0_i64; 0]);
-        assert_eq!(room.publish(lines(first + 1..=first + 3)), None);
+        assert_eq!(room.publish(passage(first + 1..=first + 3)), Ok(None));
         assert_eq!(told(&mut cursor), (first + 1..=first + 3).collect::<Vec<_>>());
         assert!(poll(&mut cursor).is_pending());
     }
@@ -40,7 +41,7 @@ fn a_stream_that_begins_before_what_is_kept_reads_the_log_and_joins_without_gap_
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 10);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::After(4));
-    room.publish(lines(11..=12));
+    room.publish(passage(11..=12)).unwrap();
     assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Read(5))));
     cursor.advance(11);
     assert_eq!(told(&mut cursor), [11, 12]);
@@ -51,7 +52,7 @@ fn a_stream_that_begins_inside_a_chunk_is_told_its_rest() {
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 0);
     let _keeps_chunks = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
-    room.publish(lines(1..=5));
+    room.publish(passage(1..=5)).unwrap();
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::After(3));
     assert_eq!(told(&mut cursor), [4, 5]);
 }
@@ -61,10 +62,10 @@ fn a_gap_is_asked_for_once_and_what_came_after_it_waits() {
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 3);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
-    assert_eq!(room.publish(lines(6..=7)), Some(Gap { first: 4, last: 5 }));
-    assert_eq!(room.publish(lines(8..=8)), None);
+    assert_eq!(room.publish(passage(6..=7)), Ok(Some(Gap { first: 4, last: 5 })));
+    assert_eq!(room.publish(passage(8..=8)), Ok(None));
     assert_eq!(told(&mut cursor), [0_i64; 0]);
-    assert_eq!(room.fill(lines(4..=5)), None);
+    assert_eq!(room.fill(read(4..=5)), Ok(None));
     assert_eq!(told(&mut cursor), [4, 5, 6, 7, 8]);
 }
 
@@ -80,9 +81,9 @@ fn a_stream_that_has_a_message_which_the_room_hears_of_later_is_not_told_it_agai
         room.tell_event(&Event::CaughtUp(last));
         assert_eq!(told(&mut cursor), [0_i64; 0]);
         assert_eq!(cursor.next_seq(), last + 2, "an event does not take it back");
-        room.publish(lines(last + 1..=last + 1));
+        room.publish(passage(last + 1..=last + 1)).unwrap();
         assert_eq!(told(&mut cursor), [0_i64; 0]);
-        room.publish(lines(last + 2..=last + 3));
+        room.publish(passage(last + 2..=last + 3)).unwrap();
         assert_eq!(told(&mut cursor), [last + 2, last + 3]);
     }
 }
@@ -93,7 +94,7 @@ fn a_stream_that_is_ahead_of_its_room_takes_the_rest_of_a_chunk() {
     let room = seeded(&hub, 10);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::After(12));
     assert!(poll(&mut cursor).is_pending());
-    room.publish(lines(11..=14));
+    room.publish(passage(11..=14)).unwrap();
     assert_eq!(told(&mut cursor), [13, 14]);
 }
 
@@ -106,7 +107,7 @@ fn what_waits_for_a_gap_to_be_filled_is_bounded_and_the_rest_is_found_again() {
     for seq in 2..=10_000 {
         let mut late = line(seq);
         late.message.body = std::sync::Arc::clone(&body);
-        room.publish(vec![late]);
+        room.publish(following(vec![late])).unwrap();
         room.give_up_filling();
     }
     let held = std::sync::Arc::strong_count(&body) - 1;
@@ -114,7 +115,7 @@ fn what_waits_for_a_gap_to_be_filled_is_bounded_and_the_rest_is_found_again() {
     let mut gap = room.observe(10_000);
     while let Some(found) = gap {
         let last = found.last.min(found.first + 999);
-        gap = room.fill(lines(found.first..=last)).or_else(|| room.observe(10_000));
+        gap = room.fill(read(found.first..=last)).unwrap().or_else(|| room.observe(10_000));
     }
     assert_eq!(told(&mut cursor), (1..=10_000).collect::<Vec<_>>());
 }
@@ -124,8 +125,8 @@ fn what_is_told_twice_is_heard_once() {
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 0);
     let mut cursor = attach(&hub, &room, Feed::Chat, 1, Start::Now);
-    room.publish(lines(1..=3));
-    room.publish(lines(2..=4));
+    room.publish(passage(1..=3)).unwrap();
+    room.publish(passage(2..=4)).unwrap();
     assert_eq!(room.observe(4), None);
     assert_eq!(room.observe(6), Some(Gap { first: 5, last: 6 }));
     assert_eq!(told(&mut cursor), [1, 2, 3, 4]);
@@ -138,11 +139,11 @@ fn a_line_without_an_id_is_kept_from_the_stream_that_said_it_and_from_no_other()
     let mut own = attach(&hub, &room, Feed::Chat, 0, Start::Now);
     let mut other = attach(&hub, &room, Feed::Chat, 0, Start::Now);
     room.leave_out(own.place(), line(2).message.message_id);
-    room.publish(lines(1..=3));
+    room.publish(following(lines(1..=3))).unwrap();
     assert_eq!(told(&mut own), [1, 3]);
     assert_eq!(told(&mut other), [1, 2, 3]);
     room.leave_out(own.place(), line(4).message.message_id);
-    room.publish(lines(4..=4));
+    room.publish(following(lines(4..=4))).unwrap();
     assert_eq!(told(&mut own), [0_i64; 0]);
     assert_eq!(own.next_seq(), 5);
     assert_eq!(told(&mut other), [4]);
@@ -155,7 +156,7 @@ fn a_stream_that_fell_behind_what_is_kept_reads_the_log() {
     let mut slow = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
     assert!(poll(&mut slow).is_pending());
     for seq in 1..=100 {
-        room.publish(vec![line(seq)]);
+        room.publish(following(vec![line(seq)])).unwrap();
         hub.reclaim();
     }
     assert!(matches!(poll(&mut slow), Poll::Ready(Step::Read(1))));
@@ -169,7 +170,7 @@ fn memory_is_given_back_when_nobody_listens() {
     let room = seeded(&hub, 0);
     let first = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
     let second = attach(&hub, &room, Feed::Subscribe, 1, Start::Now);
-    room.publish(lines(1..=100));
+    room.publish(passage(1..=100)).unwrap();
     assert!(room.memory() > 0);
     drop((first, second));
     assert_eq!(room.memory(), 0);
@@ -180,7 +181,7 @@ fn a_refusal_ends_a_stream_before_anything_else_is_told() {
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 0);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
-    room.publish(lines(1..=3));
+    room.publish(passage(1..=3)).unwrap();
     room.end(cursor.place(), Error::Banned(ShortCode::trusted("abcdef")));
     assert!(matches!(poll(&mut cursor), Poll::Ready(Step::End(Err(Error::Banned(_))))));
 }
@@ -191,7 +192,7 @@ fn a_stream_that_has_said_its_last_ends_after_it_was_told() {
     let room = seeded(&hub, 0);
     let mut cursor = attach(&hub, &room, Feed::Chat, 0, Start::Now);
     room.end_after(cursor.place(), 2);
-    room.publish(lines(1..=2));
+    room.publish(passage(1..=2)).unwrap();
     assert_eq!(told(&mut cursor), [1, 2]);
     assert!(matches!(poll(&mut cursor), Poll::Ready(Step::End(Ok(())))));
 }
@@ -289,8 +290,7 @@ async fn a_silent_stream_of_a_deleted_room_gives_its_place_back_and_its_connecti
     let connection = Arc::<Connection>::default();
     let mut stuck = attach_over(&hub, &room, Feed::Chat, 1, Start::Now, Arc::clone(&connection));
     assert!(poll(&mut stuck).is_pending());
-    hub.forget(ROOM);
-    room.end_all(&Error::LogReset);
+    hub.close(&room, &Error::LogReset);
     assert!(hub.permits().take(UserId(1), RoomId(1)).is_err());
     let closing = tokio::time::timeout(Duration::from_secs(65), connection.closing());
     closing.await.expect("closed in time");
@@ -308,7 +308,7 @@ fn a_room_that_is_opened_anew_and_one_whose_frames_are_wrong_begin_an_era() {
     assert_eq!(room.era(), first);
     room.drop_chunks();
     assert_ne!(room.era(), first);
-    hub.forget(ROOM);
+    hub.close(&room, &Error::LogReset);
     assert!(![first, room.era()].contains(&hub.open(ROOM).era()));
 }
 
@@ -348,7 +348,7 @@ async fn a_room_is_forgotten_when_nobody_is_left() {
     hub.leave(ROOM, UserId(1));
     hub.forget_if_idle(ROOM);
     assert!(hub.get(ROOM).is_none());
-    assert_eq!(room.publish(lines(1..=1)), None);
+    assert_eq!(room.publish(passage(1..=1)), Ok(None));
 }
 
 #[test]

@@ -44,6 +44,15 @@ pub struct Line {
     pub message: Message,
 }
 
+/// Lines that follow one another in a room's log.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// Id of the message before the first line; none where the log begins there, and where nobody has looked.
+    pub before: Option<Uuid>,
+    /// The lines, by rising seq.
+    pub lines: Vec<Line>,
+}
+
 /// The last message that a client has. Both fields are checked, so that a log that was restored from a
 /// backup is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What an operator does to a database beside the server that uses it. The server's poll notices it.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use grpcchatter_entity::account;
 use sea_orm::{
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// Where it is not there, or its schema is another version's.
     pub async fn connect_beside(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
-        let trust = Trust::default();
+        let (trust, server) = (Trust::default(), Arc::default());
         let (backend, pool) = match url {
             DatabaseUrl::Sqlite(path) => {
                 if !path.is_file() {
@@ -51,7 +51,7 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => {
                 let look = postgres::server::check(url).await?;
-                let pool = postgres::pool(url, 2, SERVING, &trust).await?;
+                let pool = postgres::pool(url, 2, SERVING, &trust, &server).await?;
                 postgres::close(look).await;
                 (DbBackend::Postgres, pool)
             }
@@ -65,6 +65,7 @@ impl Store {
             trust,
             lanes: std::sync::OnceLock::new(),
             turns: Turns::at_one_connection(1),
+            server,
             claim: None,
         };
         let store = Self(std::sync::Arc::new(inner));

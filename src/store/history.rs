@@ -1,13 +1,9 @@
 //! The log as it is read: pages of messages, and the heads of rooms.
 
-use grpcchatter_entity::room;
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement,
-    Value,
-};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::{DbResult, Standing, Store};
+use super::{DbResult, Standing, Store, many};
 use crate::model::{ChatIdentity, ClientMessageId, Epochs, Message, Result, RoomId, Timestamp, UserId};
 
 /// The head of a room's log, as the database has it.
@@ -23,6 +19,15 @@ pub struct Head {
     pub first_seq: i64,
     /// The room's epochs.
     pub epochs: Epochs,
+}
+
+/// What a room's log has at a place.
+#[derive(Clone, Copy, Debug, FromQueryResult)]
+pub struct Place {
+    /// Id of the message; none where it has none there.
+    pub message_id: Option<Uuid>,
+    /// seq of the oldest message that is kept.
+    pub first_seq: i64,
 }
 
 /// Which messages a page takes, the nearest first to be taken.
@@ -68,6 +73,28 @@ impl From<Row> for Message {
             body: row.body.into(),
             created_at: Timestamp::from_micros(row.created_at),
             client_message_id: row.client_message_id.map(ClientMessageId::trusted),
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct HeadRow {
+    id: i64,
+    last_seq: i64,
+    last_message_id: Option<Uuid>,
+    first_seq: i64,
+    epoch: i64,
+    members_epoch: i64,
+}
+
+impl From<HeadRow> for Head {
+    fn from(row: HeadRow) -> Self {
+        Self {
+            room: RoomId(row.id),
+            last_seq: row.last_seq,
+            last_message_id: row.last_message_id,
+            first_seq: row.first_seq,
+            epochs: Epochs { room: row.epoch, members: row.members_epoch },
         }
     }
 }
@@ -169,6 +196,21 @@ impl Store {
         .await
     }
 
+    /// Says what a room's log has at a place; none where the room was deleted.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn place(&self, room: RoomId, seq: i64) -> Result<Option<Place>> {
+        let store = self.clone();
+        self.on_core("look at what was told", async move {
+            let sql = "SELECT r.first_seq, m.message_id FROM rooms r \
+                       LEFT JOIN messages m ON m.room_id = r.id AND m.seq = $2 WHERE r.id = $1";
+            let statement = Statement::from_sql_and_values(store.backend(), sql, [room.0.into(), seq.into()]);
+            Ok(Place::find_by_statement(statement).one(store.reader()).await?)
+        })
+        .await
+    }
+
     /// Reads the heads of these rooms; one that is missing was deleted.
     ///
     /// # Errors
@@ -178,17 +220,15 @@ impl Store {
         self.on_core("poll the rooms", async move {
             let mut heads = Vec::with_capacity(rooms.len());
             for some in rooms.chunks(1_000) {
-                let found = room::Entity::find()
-                    .filter(room::Column::Id.is_in(some.iter().map(|room| room.0)))
-                    .all(store.reader())
-                    .await?;
-                heads.extend(found.into_iter().map(|row| Head {
-                    room: RoomId(row.id),
-                    last_seq: row.last_seq,
-                    last_message_id: row.last_message_id,
-                    first_seq: row.first_seq,
-                    epochs: Epochs { room: row.epoch, members: row.members_epoch },
-                }));
+                let mut values = Vec::new();
+                let ids = some.iter().map(|room| room.0).collect();
+                let these = many::among("id", store.backend(), ids, &mut values);
+                let sql = format!(
+                    "SELECT id, last_seq, last_message_id, first_seq, epoch, members_epoch FROM rooms WHERE {these}"
+                );
+                let statement = Statement::from_sql_and_values(store.backend(), sql, values);
+                let found = HeadRow::find_by_statement(statement).all(store.reader()).await?;
+                heads.extend(found.into_iter().map(Head::from));
             }
             Ok(heads)
         })

@@ -40,6 +40,7 @@ mod pool;
 mod postgres;
 mod retention;
 mod rooms;
+mod server;
 mod sessions;
 mod setup;
 mod setup_error;
@@ -55,7 +56,7 @@ pub use admin::Sentence;
 use claim::Claim;
 use failure::Failure;
 pub use gate::{charged_to, payer};
-pub use history::{Direction, Head, Page};
+pub use history::{Direction, Head, Page, Place};
 pub use levels::{DatabaseLevels, PoolLevel};
 pub use log::{Appended, Draft, Lane, Lanes, Receipt};
 pub use lookup::{FoundRoom, FoundUser};
@@ -65,6 +66,7 @@ use pool::{Pool, Trust};
 use postgres::session::SERVING;
 pub use postgres::{PostgresUrl, Unfit};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
+use server::Server;
 pub use sessions::{NewSession, Refreshed, Session, Turn};
 pub use setup_error::SetupError;
 use turns::{Access, Turns};
@@ -108,6 +110,8 @@ struct Inner {
     trust: Trust,
     /// Who writes next.
     turns: Turns,
+    /// PostgreSQL: which one it is.
+    server: Arc<Server>,
     /// What keeps other servers out; none for an operator beside one.
     claim: Option<Claim>,
 }
@@ -130,8 +134,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be reached or opened, or another process has it.
     pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
-        let core = Handle::current();
-        let trust = Trust::default();
+        let (core, trust, server) = (Handle::current(), Trust::default(), Arc::<Server>::default());
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
                 let claim = Claim::take_file(path)?;
@@ -143,7 +146,7 @@ impl Store {
                 let look = postgres::server::check(url).await?;
                 let claim = Claim::take(url, &clock).await?;
                 postgres::close(look).await;
-                let pool = postgres::pool(url, POSTGRES_POOL, SERVING, &trust).await?;
+                let pool = postgres::pool(url, POSTGRES_POOL, SERVING, &trust, &server).await?;
                 let turns = Turns::beside_the_log(POSTGRES_WRITES, POSTGRES_READS);
                 (DbBackend::Postgres, pool.clone(), pool, turns, claim)
             }
@@ -157,6 +160,7 @@ impl Store {
             lanes: OnceLock::new(),
             trust,
             turns,
+            server,
             claim: Some(claim),
         })))
     }

@@ -237,7 +237,11 @@ impl Store {
                     transaction.commit().await?;
                     Ok(Refreshed::Alive(session))
                 }
-                Judgement::Again(session) => Ok(Refreshed::Alive(session)),
+                Judgement::Again(session) => {
+                    // Whoever wrote what is answered may still wait for the standby, and this commit waits behind it.
+                    transaction.commit().await?;
+                    Ok(Refreshed::Alive(session))
+                }
                 Judgement::End(why) => {
                     end_sessions(&transaction, this).await?;
                     transaction.commit().await?;

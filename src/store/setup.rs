@@ -1,6 +1,6 @@
 //! Brings a database to this program's version, and looks at what it is.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use grpcchatter_entity::meta;
 use grpcchatter_migration::{Migrator, MigratorTrait as _};
@@ -55,7 +55,7 @@ impl Store {
         let done = match url {
             DatabaseUrl::Sqlite(_) => Migrator::up(self.database(), None).await,
             DatabaseUrl::Postgres(url) => {
-                let pool = postgres::pool(url, 1, MIGRATING, &Trust::default()).await?;
+                let pool = postgres::pool(url, 1, MIGRATING, &Trust::default(), &Arc::default()).await?;
                 let done = Migrator::up(pool.bare(), None).await;
                 pool.bare().close_by_ref().await?;
                 done

@@ -3,7 +3,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
 use tempfile::TempDir;
 
 use self::postgres::Cluster;
@@ -138,6 +138,16 @@ impl TemporaryStore {
         self.open_session(user, HASH.into(), None, new).await.unwrap().0.id
     }
 
+    /// Does something to the database that no part of the server does.
+    pub(crate) async fn execute(&self, sql: &str) {
+        self.writer().unwrap().execute_unprepared(sql).await.unwrap();
+    }
+
+    /// Has the next look at the database believe that it is another one than before.
+    pub(crate) fn meet_another_server(&self) {
+        self.0.server.is_known(self.clock().uuid().to_string());
+    }
+
     /// Returns once so many transactions wait for locks that others hold. PostgreSQL alone.
     pub(crate) async fn waiting(&self, count: i64) {
         let sql = "SELECT count(DISTINCT pid) AS waiting FROM pg_locks WHERE NOT granted \
@@ -151,6 +161,15 @@ impl TemporaryStore {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), looking).await.expect("they wait");
+    }
+}
+
+impl Store {
+    /// Keeps everybody from reading who is a member, until the transaction ends. PostgreSQL alone.
+    pub(crate) async fn hold_members(&self) -> DatabaseTransaction {
+        let transaction = self.begin().await.unwrap();
+        transaction.execute_unprepared("LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        transaction
     }
 }
 

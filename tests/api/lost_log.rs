@@ -1,13 +1,14 @@
 //! A log that went back, as after a failover that lost commits: streams are told, and nobody hears what is no more.
 
-use grpcchatter_proto::v1::{Message, ResumePoint, subscribe_request::Start};
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use grpcchatter_proto::v1::{Message, ResumePoint, subscribe_request::Start, subscribe_response::Event};
+use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
 use tonic::Code;
 
 use crate::harness::{Database, Member, Refused as _, Subscription, TestApp, on_each_database};
 
 on_each_database! {
     what_was_lost_is_not_told_to_who_resumes_before_it,
+    a_log_that_has_grown_again_is_not_told_to_who_heard_what_was_lost,
 }
 
 async fn resume(member: &Member, last: &Message) -> Subscription {
@@ -51,4 +52,40 @@ async fn what_was_lost_is_not_told_to_who_resumes_before_it(database: Database) 
     }
     let mut stream = resume(&member, &first).await;
     assert_eq!(bodies(&mut stream, 4).await, ["two", "three", "another four", "another five"]);
+}
+
+/// It has grown beyond what was told before anybody looks at it: its length tells nothing.
+async fn a_log_that_has_grown_again_is_not_told_to_who_heard_what_was_lost(database: Database) {
+    let app = TestApp::start(&database).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let first = member.say("one").await;
+    let lost = member.say("lost").await;
+    let mut stream = resume(&member, &first).await;
+    assert_eq!(bodies(&mut stream, 1).await, ["lost"]);
+    let chat = member.chat().await.unwrap();
+
+    let operator = app.operator(&database).await;
+    let transaction = operator.begin().await.unwrap();
+    let another = uuid::Uuid::from_u128(7);
+    for sql in [
+        "UPDATE messages SET message_id = $1, body = 'in its place' WHERE seq = 2",
+        "UPDATE rooms SET last_message_id = $1",
+    ] {
+        let statement =
+            Statement::from_sql_and_values(operator.get_database_backend(), sql, [another.into()]);
+        transaction.execute_raw(statement).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(member.say("three").await.seq, 3);
+    stream.end().await.refused(Code::Aborted, "LOG_RESET");
+    chat.end().await.refused(Code::Aborted, "LOG_RESET");
+
+    // Who had what was lost is told so, and who had only what is still there goes on behind it.
+    let mut stream = resume(&member, &lost).await;
+    let reset =
+        stream.find(|event| if let Event::Subscribed(begun) = event { Some(begun.reset) } else { None });
+    assert!(reset.await);
+    let mut stream = resume(&member, &first).await;
+    assert_eq!(bodies(&mut stream, 2).await, ["in its place", "three"]);
 }

@@ -1,5 +1,7 @@
 //! Inside a room: saying, reading, listening, leaving.
 
+#[cfg(test)]
+mod poll_tests;
 mod speaker;
 mod subscription;
 #[cfg(test)]
@@ -11,7 +13,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 pub use self::{speaker::Speaker, subscription::Subscription};
-use super::{guard::Guard, history::History, log::Log, publisher::Publisher};
+use super::{guard::Guard, history::History, log::Log, publisher::Publisher, seam};
 use crate::{
     faults::{self, Fault},
     hub::{Attach, Connection, Event, Feed, Hub, Person, Seed, Start, frame_event},
@@ -212,10 +214,18 @@ impl Chat {
     ) -> Result<Opened> {
         let mut permit = self.hub.permits().take(identity.user, identity.room)?;
         loop {
-            let room = self.hub.open(identity.room);
+            let (room, server) = (self.hub.open(identity.room), self.store.server());
             let standing = self.store.standing(&identity).await;
             let standing = standing.inspect_err(|_| self.hub.forget_if_idle(identity.room))?;
-            room.seed(Seed { last_seq: standing.room.last_seq, last_message_id: standing.last_message_id });
+            let (last_seq, last_message_id) = (standing.room.last_seq, standing.last_message_id);
+            let seeded = room.seed(Seed { last_seq, last_message_id, server });
+            // Who comes back with a message of this log must not be told what stood in another behind its place.
+            let follows = seeded.is_ok()
+                && (room.server() == self.store.server() || seam::holds(&self.store, &room).await?);
+            if !follows {
+                self.publisher.reset(&room);
+                continue;
+            }
             let (start, reset) = self.start(identity.room, begin, &standing).await?;
             let attach = Attach {
                 feed,
@@ -225,6 +235,7 @@ impl Chat {
                 identity: Arc::clone(&identity),
                 checked: standing.epochs,
                 start,
+                has: if let Begin::Resume(point) = begin { point.message_id } else { None },
                 first_seq: standing.first_seq,
                 permit,
                 connection: Arc::clone(&seat.connection),

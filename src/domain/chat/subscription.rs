@@ -63,6 +63,10 @@ impl Subscription {
                     Ok(page) => page,
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 };
+                // A room that was closed meanwhile has another log than was told.
+                if !self.cursor.room().goes_on(self.cursor.place()) {
+                    continue;
+                }
                 let frames = self.cursor.frames(&page);
                 self.cursor.advance(page.next_seq());
                 if !frames.is_empty() {

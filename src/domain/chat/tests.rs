@@ -30,15 +30,16 @@ const FRAMING: Framing = Framing {
     },
 };
 
-struct Fixture {
-    store: TemporaryStore,
-    publisher: Publisher,
-    chat: Chat,
-    member: Arc<ChatIdentity>,
+pub(super) struct Fixture {
+    pub(super) store: TemporaryStore,
+    pub(super) hub: Hub,
+    pub(super) publisher: Publisher,
+    pub(super) chat: Chat,
+    pub(super) member: Arc<ChatIdentity>,
 }
 
 impl Fixture {
-    async fn open(database: TemporaryDatabase) -> Self {
+    pub(super) async fn open(database: TemporaryDatabase) -> Self {
         let clock = Clock::system();
         let store = TemporaryStore::open(database, clock.clone()).await;
         let room = store.room("aaaaaa").await;
@@ -49,15 +50,15 @@ impl Fixture {
         let log = Log::start(&Handle::current(), store.lanes().await, &publisher);
         let limits = GuardConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 };
         let guard = Guard::new(limits, clock);
-        let chat = Chat::new(store.clone(), hub, log, publisher.clone(), guard, 100);
-        Self { store, publisher, chat, member }
+        let chat = Chat::new(store.clone(), hub.clone(), log, publisher.clone(), guard, 100);
+        Self { store, hub, publisher, chat, member }
     }
 
-    async fn chat(&self) -> (Subscription, Speaker) {
+    pub(super) async fn chat(&self) -> (Subscription, Speaker) {
         self.chat_of(&self.member).await
     }
 
-    async fn chat_of(&self, member: &Arc<ChatIdentity>) -> (Subscription, Speaker) {
+    pub(super) async fn chat_of(&self, member: &Arc<ChatIdentity>) -> (Subscription, Speaker) {
         let seat = Seat { shard: 0, connection: Arc::default(), address: [127, 0, 0, 1].into() };
         let telling = Telling::default();
         let (subscription, speaker, _) = self.chat.chat(Arc::clone(member), telling, seat).await.unwrap();
@@ -65,7 +66,7 @@ impl Fixture {
     }
 }
 
-fn frames(subscription: &mut Subscription) -> Poll<Option<Result<Bytes>>> {
+pub(super) fn frames(subscription: &mut Subscription) -> Poll<Option<Result<Bytes>>> {
     subscription.poll_frames(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -5,11 +5,13 @@
 //! gets nothing twice.
 
 mod era;
+mod seam;
 mod streams;
+mod telling;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::time::Instant;
@@ -17,6 +19,8 @@ use uuid::Uuid;
 
 pub use era::Era;
 pub(super) use era::Eras;
+use seam::Joined;
+pub use seam::{Fork, is_another};
 pub use streams::{Attach, Attached, Place, Start};
 
 use super::{
@@ -25,17 +29,7 @@ use super::{
     shard::{Part, Shard, give_back},
     sync::Mutex,
 };
-use crate::{
-    faults::{self, Fault},
-    model::{Line, RoomId, StreamId, UserId},
-};
-
-/// Lines that wait until a gap before them is filled take so many bytes at most. What comes beyond is not kept: the
-/// poll finds that it is missing.
-const HELD_BYTES: usize = 256 * 1024;
-
-/// What a line takes beside its body.
-const LINE_BYTES: usize = 256;
+use crate::model::{Error, RoomId, StreamId, UserId};
 
 /// A room that has a stream, or in which somebody is present.
 #[derive(Debug)]
@@ -47,6 +41,8 @@ pub struct Room {
     eras: Eras,
     /// To which era belongs what is framed now.
     era: Mutex<Era>,
+    /// In the log of which database server what was told was found.
+    server: AtomicU64,
     /// Guards the order in which things are told.
     state: Mutex<State>,
     presence: Mutex<Presence>,
@@ -64,8 +60,10 @@ struct State {
     /// How many streams read each feed: nothing is framed for nobody.
     subscribers: usize,
     chatters: usize,
-    /// Lines that wait until a gap before them is filled, up to [`HELD_BYTES`].
-    held: Vec<Line>,
+    /// Lines that wait until a gap before them is filled, as many as are kept.
+    held: Vec<Joined>,
+    /// Messages of which the room is not told yet, and that somebody has who came back: they must be in what is told.
+    ahead: Vec<(i64, Uuid)>,
     filling: bool,
     last_active: Option<Instant>,
 }
@@ -86,6 +84,8 @@ pub struct Seed {
     pub last_seq: i64,
     /// Its id.
     pub last_message_id: Option<Uuid>,
+    /// Which database server was asked; see [`Room::server`].
+    pub server: u64,
 }
 
 impl Room {
@@ -105,6 +105,7 @@ impl Room {
             memory,
             eras,
             era,
+            server: AtomicU64::default(),
             state: Mutex::default(),
             presence: Mutex::default(),
             parts,
@@ -118,12 +119,35 @@ impl Room {
 
     /// Says where the log is now, unless a message has told it already. The head must have been read after the
     /// room was opened in the hub: what is committed later is told to it.
-    pub fn seed(&self, seed: Seed) {
+    ///
+    /// # Errors
+    /// Where another message was told at that place.
+    pub fn seed(&self, seed: Seed) -> Result<(), Fork> {
         let mut state = self.state.lock();
-        if state.next_seq.is_none() {
-            state.next_seq = Some(seed.last_seq + 1);
-            state.last_message_id = seed.last_message_id;
+        match state.next_seq {
+            None => {
+                state.next_seq = Some(seed.last_seq + 1);
+                state.last_message_id = seed.last_message_id;
+                self.server.store(seed.server, Ordering::Relaxed);
+            }
+            Some(next)
+                if next == seed.last_seq + 1 && is_another(state.last_message_id, seed.last_message_id) =>
+            {
+                return Err(Fork);
+            }
+            Some(_) => {}
         }
+        Ok(())
+    }
+
+    /// Returns the number of the database server in whose log what was told was found. Another one may have lost it.
+    pub fn server(&self) -> u64 {
+        self.server.load(Ordering::Relaxed)
+    }
+
+    /// Notes that what was told was found in the log of this server, and that its streams were checked there.
+    pub fn found_at(&self, server: u64) {
+        self.server.store(server, Ordering::Relaxed);
     }
 
     /// Returns the newest message that was told, or is known to be the newest.
@@ -148,88 +172,6 @@ impl Room {
         let state = self.state.lock();
         let parked = self.parts.iter().map(|part| part.lock().parked()).sum();
         [state.subscribers, state.chatters, parked]
-    }
-
-    /// Tells new lines, by rising seq, in order and each once. Where lines before them are missing, they wait, and
-    /// the gap is returned once: fill it, or call [`Self::give_up_filling`].
-    pub fn publish(self: &Arc<Self>, lines: Vec<Line>) -> Option<Gap> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return None;
-        }
-        state.held.extend(lines);
-        self.tell_held(&mut state)
-    }
-
-    /// Notes that the log has a message of this seq, and returns the gap up to it, once.
-    pub fn observe(&self, last_seq: i64) -> Option<Gap> {
-        let mut state = self.state.lock();
-        let next = state.next_seq?;
-        if last_seq < next || state.filling || state.closed || faults::is(Fault::TailForgotten) {
-            return None;
-        }
-        state.filling = true;
-        Some(Gap { first: next, last: last_seq })
-    }
-
-    /// Tells lines that were read from the log to fill a gap, and returns the next gap, if there is another.
-    pub fn fill(self: &Arc<Self>, lines: Vec<Line>) -> Option<Gap> {
-        let mut state = self.state.lock();
-        state.filling = false;
-        if state.closed {
-            return None;
-        }
-        state.held.extend(lines);
-        self.tell_held(&mut state)
-    }
-
-    /// Notes that a gap could not be filled now: the poll will find it again.
-    pub fn give_up_filling(&self) {
-        self.state.lock().filling = false;
-    }
-
-    fn tell_held(self: &Arc<Self>, state: &mut State) -> Option<Gap> {
-        state.held.sort_by_key(|line| line.message.seq);
-        let first = state.held.first()?.message.seq;
-        let mut next = *state.next_seq.get_or_insert(first);
-        let held = std::mem::take(&mut state.held);
-        let mut fresh = Vec::with_capacity(held.len());
-        for line in held {
-            match line.message.seq {
-                seq if seq < next => {}
-                seq if seq == next || faults::is(Fault::GapFillSkipped) => {
-                    next = seq + 1;
-                    fresh.push(line);
-                }
-                _ => state.held.push(line),
-            }
-        }
-        if let [first, second, ..] = &mut fresh[..]
-            && faults::is_nth(Fault::TwoSwapped, 5)
-        {
-            std::mem::swap(first, second);
-            std::mem::swap(&mut first.message.seq, &mut second.message.seq);
-        }
-        self.tell(state, &fresh);
-        state.bound_held();
-        let after = state.held.first()?.message.seq;
-        if std::mem::replace(&mut state.filling, true) {
-            return None;
-        }
-        Some(Gap { first: next, last: after - 1 })
-    }
-
-    fn tell(self: &Arc<Self>, state: &mut State, lines: &[Line]) {
-        let Some(last) = lines.last() else { return };
-        state.next_seq = Some(last.message.seq + 1);
-        state.last_message_id = Some(last.message.message_id);
-        state.last_active = Some(Instant::now());
-        if state.subscribers > 0 {
-            self.push(Feed::Subscribe, &Chunk::cut(lines, Feed::Subscribe, self.framing));
-        }
-        if state.chatters > 0 {
-            self.push(Feed::Chat, &Chunk::cut(lines, Feed::Chat, self.framing));
-        }
     }
 
     /// Tells every subscription an event.
@@ -312,9 +254,11 @@ impl Room {
         state.closed
     }
 
-    pub(super) fn close(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
+    /// Lets nobody in any more, ends the streams, and gives the memory back: in this order, so that no stream reads on in a
+    /// log that is not what it was told.
+    pub(super) fn close(&self, error: &Error) {
+        self.state.lock().closed = true;
+        self.end_all(error);
         let freed: usize = self.parts.iter().map(|part| part.lock().forget()).sum();
         give_back(&self.memory, freed / self.parts.len());
     }
@@ -347,18 +291,5 @@ impl Room {
     /// Returns how many bytes of chunks are kept, for tests and figures.
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
-    }
-}
-
-impl State {
-    /// Keeps the first of the lines that wait, as many as may be; at least one, so that the gap before it is known.
-    fn bound_held(&mut self) {
-        let mut bytes = 0;
-        let fit = self.held.iter().take_while(|line| {
-            bytes += line.message.body.len() + LINE_BYTES;
-            bytes <= HELD_BYTES
-        });
-        let fit = fit.count().max(1);
-        self.held.truncate(fit);
     }
 }

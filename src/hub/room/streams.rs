@@ -46,6 +46,8 @@ pub struct Attach {
     pub checked: Epochs,
     /// Where it begins.
     pub start: Start,
+    /// Id of the message after which it begins; none where its client has none.
+    pub has: Option<Uuid>,
     /// seq of the oldest message that is kept.
     pub first_seq: i64,
     /// The user's permit for it.
@@ -110,6 +112,9 @@ impl Room {
             Start::After(seq) => seq + 1,
             Start::Last(count) => (next_seq - count).max(attach.first_seq).min(next_seq),
         };
+        if let (Start::After(seq), Some(id)) = (attach.start, attach.has) {
+            state.come_back_with(seq, id);
+        }
         let second = self.shards[attach.shard].now();
         let mut part = self.parts[attach.shard].lock();
         let tail = part.tail_mut(attach.feed);

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::Lane;
 use crate::{
-    model::{Line, RoomId},
+    faults::{self, Fault},
+    model::{Passage, RoomId},
     store::DbResult,
 };
 
@@ -24,14 +25,14 @@ pub(super) struct Doubt {
     seq: i64,
     message_id: Uuid,
     /// What is to be published where it did happen.
-    rooms: Vec<(RoomId, Vec<Line>)>,
+    rooms: Vec<(RoomId, Passage)>,
 }
 
 impl Doubt {
     /// Returns the doubt about a commit of these lines, where there are any.
-    pub(super) fn about(rooms: &[(RoomId, Vec<Line>)]) -> Option<Self> {
-        let (room, lines) = rooms.first()?;
-        let message = &lines.first()?.message;
+    pub(super) fn about(rooms: &[(RoomId, Passage)]) -> Option<Self> {
+        let (room, passage) = rooms.first()?;
+        let message = &passage.lines.first()?.message;
         Some(Self { room: *room, seq: message.seq, message_id: message.message_id, rooms: rooms.to_vec() })
     }
 }
@@ -65,7 +66,7 @@ impl Lane {
     }
 
     /// Looks once more at what is in doubt, and returns the lines that turn out to be in the log.
-    pub(super) async fn settle(&mut self, deadline: Instant) -> Vec<(RoomId, Vec<Line>)> {
+    pub(super) async fn settle(&mut self, deadline: Instant) -> Vec<(RoomId, Passage)> {
         let mut rooms = Vec::new();
         for doubt in std::mem::take(&mut self.doubts) {
             match timeout_at(deadline, self.outcome(&doubt)).await {
@@ -87,13 +88,21 @@ impl Lane {
                 let sql = format!("SELECT id FROM rooms WHERE id = $1{end}");
                 Statement::from_sql_and_values(DbBackend::Postgres, sql, [doubt.room.0.into()])
             };
-            let is_locked = transaction.query_one_raw(find(" FOR UPDATE SKIP LOCKED")).await?.is_none()
-                && transaction.query_one_raw(find("")).await?.is_some();
-            if is_locked {
-                return Ok(None);
+            if transaction.query_one_raw(find(" FOR UPDATE SKIP LOCKED")).await?.is_none() {
+                let is_locked = transaction.query_one_raw(find("")).await?.is_some();
+                self.roll_back(transaction).await;
+                // A room that is gone has no messages, and its authors will hear so.
+                return Ok(if is_locked { None } else { Some(false) });
             }
         }
         let row = message::Entity::find_by_id((doubt.room.0, doubt.seq)).one(&transaction).await?;
-        Ok(Some(row.is_some_and(|row| row.message_id == doubt.message_id)))
+        let is_there = row.is_some_and(|row| row.message_id == doubt.message_id);
+        if is_there && !faults::is(Fault::DoubtRolledBack) {
+            // It may be there and on no standby: its backend was ended while it waited for one. This commit waits behind it.
+            transaction.commit().await?;
+        } else {
+            self.roll_back(transaction).await;
+        }
+        Ok(Some(is_there))
     }
 }

@@ -25,9 +25,13 @@ use super::{
 };
 use crate::{
     faults::{self, Fault},
-    model::{ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Result, RoomId, Timestamp},
+    model::{
+        ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Passage, Result, RoomId, Timestamp,
+    },
 };
 
+#[cfg(test)]
+mod acknowledged;
 mod doubt;
 mod known;
 mod rights;
@@ -66,8 +70,8 @@ pub struct Appended {
     /// An answer for each draft, in the order of the drafts; none where another transaction holds its room or
     /// its author's session, so that the spare lane must wait for it.
     pub receipts: Vec<Option<Result<Receipt>>>,
-    /// The new lines of each room, by rising seq: to be published.
-    pub rooms: Vec<(RoomId, Vec<Line>)>,
+    /// The new lines of each room, with the message before them as it was found under the room's lock: to be published.
+    pub rooms: Vec<(RoomId, Passage)>,
 }
 
 /// The writers of the log.
@@ -96,7 +100,7 @@ pub struct Lane {
 #[derive(Debug, Default)]
 struct Done {
     answers: Vec<(usize, Result<Receipt>)>,
-    rooms: Vec<(RoomId, Vec<Line>)>,
+    rooms: Vec<(RoomId, Passage)>,
     /// Those whose rooms or sessions another transaction holds.
     busy: Vec<usize>,
     /// Second copies of a message in the batch: the next transaction finds the first.
@@ -116,7 +120,7 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => url,
         };
-        let connect = || postgres::pool(url, 2, APPENDING, self.trust());
+        let connect = || postgres::pool(url, 2, APPENDING, self.trust(), &self.0.server);
         let mut lanes = Vec::new();
         for _ in 0..POSTGRES_LANES {
             lanes.push(self.lane(connect().await?, false));
@@ -197,9 +201,7 @@ impl Lane {
         let prepared = timeout_at(deadline, self.prepare(drafts, batch, known)).await;
         let (transaction, done, doubt) = prepared.map_err(|_| Error::DatabaseUnavailable)??;
         let Some(doubt) = doubt else {
-            // What it did not change is answered all the same; a database that is silent by now is the next batch's.
-            drop(timeout_at(deadline, self.roll_back(transaction)).await);
-            return Ok(done);
+            return self.end_unchanged(transaction, done, deadline).await;
         };
         if faults::is(Fault::AckBeforeCommit) || faults::is(Fault::PublishBeforeCommit) {
             tokio::spawn(faults::later(async move { drop(transaction.commit().await) }));
@@ -213,8 +215,31 @@ impl Lane {
             }
             Err(_) => Error::DatabaseUnavailable.into(),
         };
+        if self.store.backend() == DbBackend::Postgres {
+            self.store.0.server.doubt();
+        }
         drop(turn);
         if self.was_committed(doubt, deadline).await { Ok(done) } else { Err(failure) }
+    }
+
+    /// Ends a transaction that has stored nothing. It commits where it found what is acknowledged: that may be there
+    /// and on no standby yet, if its backend was ended while it waited for one. The lock on its room makes this commit wait
+    /// behind it. It is never cancelled, which would end the wait, and count as success.
+    async fn end_unchanged(
+        &self,
+        transaction: DatabaseTransaction,
+        done: Done,
+        deadline: Instant,
+    ) -> DbResult<Done> {
+        let acknowledges = done.answers.iter().any(|(_, answer)| answer.is_ok());
+        if acknowledges && self.store.backend() == DbBackend::Postgres && !faults::is(Fault::DoubtRolledBack)
+        {
+            timeout_at(deadline, transaction.commit()).await.map_err(|_| Error::DatabaseUnavailable)??;
+        } else {
+            // What is refused is answered all the same; a database that is silent by now is the next batch's.
+            drop(timeout_at(deadline, self.roll_back(transaction)).await);
+        }
+        Ok(done)
     }
 
     /// Does everything but the commit. The last value is what is in doubt until that is done; none where there is
@@ -266,11 +291,12 @@ impl Lane {
             self.answer_known(transaction, drafts, &mut allowed, &mut done).await?;
         }
         let now = self.store.clock().now();
-        let mut fresh: HashMap<RoomId, Vec<Line>> = HashMap::new();
+        let mut fresh: HashMap<RoomId, Passage> = HashMap::new();
         for place in allowed {
             let draft = &drafts[place];
             let room = &ground.rooms[&draft.identity.room];
-            let lines = fresh.entry(draft.identity.room).or_default();
+            let empty = || Passage { before: room.last_message_id, lines: Vec::new() };
+            let lines = &mut fresh.entry(draft.identity.room).or_insert_with(empty).lines;
             let seq = room.last_seq + 1 + i64::try_from(lines.len()).unwrap_or(i64::MAX);
             let message = draft.message(faults::sequence(room.id, seq), now);
             lines.push(Line { message: message.clone() });

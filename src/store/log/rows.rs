@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Draft, Lane};
 use crate::{
     faults::{self, Fault},
-    model::{Line, RoomId, SessionId, Timestamp},
+    model::{Line, Passage, RoomId, SessionId, Timestamp},
     store::{DbResult, many},
 };
 
@@ -21,6 +21,7 @@ use crate::{
 pub(super) struct RoomRow {
     pub(super) id: i64,
     pub(super) last_seq: i64,
+    pub(super) last_message_id: Option<Uuid>,
     pub(super) owner_id: i64,
     pub(super) epoch: i64,
     pub(super) members_epoch: i64,
@@ -90,11 +91,11 @@ impl Lane {
         };
         let mut sql = format!(
             "WITH asked (id) AS ({asked}), \
-             found AS (SELECT id, last_seq, owner_id, epoch, members_epoch FROM rooms \
+             found AS (SELECT id, last_seq, last_message_id, owner_id, epoch, members_epoch FROM rooms \
              WHERE {rooms} ORDER BY id {lock_rooms}), \
              living AS (SELECT id FROM sessions WHERE expires_at > $1 {these}) \
-             SELECT id, last_seq, owner_id, epoch, members_epoch, NULL AS missing FROM found \
-             UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, asked.id FROM asked \
+             SELECT id, last_seq, last_message_id, owner_id, epoch, members_epoch, NULL AS missing FROM found \
+             UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, asked.id FROM asked \
              WHERE NOT EXISTS (SELECT 1 FROM living WHERE living.id = asked.id)"
         );
         if faults::is_first(Fault::GapAfterRestart) {
@@ -119,14 +120,14 @@ impl Lane {
     pub(super) async fn update_heads(
         &self,
         transaction: &DatabaseTransaction,
-        fresh: &HashMap<RoomId, Vec<Line>>,
+        fresh: &HashMap<RoomId, Passage>,
         now: Timestamp,
     ) -> DbResult<()> {
         let mut seqs = String::new();
         let mut ids = String::new();
         let mut values: Vec<Value> = vec![now.as_micros().into()];
-        for (room, lines) in fresh {
-            let Some(line) = lines.last() else { continue };
+        for (room, passage) in fresh {
+            let Some(line) = passage.lines.last() else { continue };
             let at = values.len() + 1;
             seqs.push_str(&format!(" WHEN ${at} THEN ${}", at + 1));
             ids.push_str(&format!(" WHEN ${at} THEN ${}", at + 2));
@@ -146,9 +147,9 @@ impl Lane {
 /// Inserts the messages at their places.
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
-    fresh: &HashMap<RoomId, Vec<Line>>,
+    fresh: &HashMap<RoomId, Passage>,
 ) -> DbResult<()> {
-    let rows = fresh.iter().flat_map(|(room, lines)| {
+    let rows = fresh.iter().flat_map(|(room, Passage { lines, .. })| {
         let stored = lines.iter().filter(|_| lines.len() == 1 || !faults::is_nth(Fault::RowNotStored, 50));
         stored.map(|line| message::ActiveModel {
             room_id: Set(room.0),

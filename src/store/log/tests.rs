@@ -30,17 +30,17 @@ on_each_database! {
     what_another_process_has_ended_says_nothing_more,
 }
 
-fn deadline() -> Instant {
+pub(super) fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-fn draft(identity: &Arc<ChatIdentity>, id: Option<u8>, body: &str) -> Draft {
+pub(super) fn draft(identity: &Arc<ChatIdentity>, id: Option<u8>, body: &str) -> Draft {
     let client_message_id = id.map(|id| ClientMessageId::trusted(format!("id-{id}")));
     let body = MessageBody::parse(body.to_owned(), 100, client_message_id.as_ref()).unwrap();
     Draft { identity: Arc::clone(identity), body, client_message_id, message_id: Clock::system().uuid() }
 }
 
-async fn only_lane(store: &TemporaryStore) -> Lane {
+pub(super) async fn only_lane(store: &TemporaryStore) -> Lane {
     let mut lanes = store.lanes().await.lanes;
     lanes.truncate(1);
     lanes.remove(0)
@@ -242,7 +242,13 @@ impl World {
             .map(|&(author, id, body)| draft(&self.authors[author], id, &body.to_string()))
             .collect();
         let Appended { receipts, rooms } = lane.append(&drafts, deadline()).await;
-        let mut told = rooms.into_iter().flat_map(|(_, lines)| lines).map(|line| line.message.message_id);
+        let mut before = self.last.map(|(_, id)| id);
+        for (_, passage) in &rooms {
+            prop_assert_eq!(passage.before, before, "what stands before it");
+            before = passage.lines.last().map(|line| line.message.message_id);
+        }
+        let mut told =
+            rooms.into_iter().flat_map(|(_, passage)| passage.lines).map(|line| line.message.message_id);
         for (&(author, id, body), receipt) in batch.iter().zip(receipts) {
             let receipt = receipt.expect("nobody else holds the room or the session");
             if self.gone[author] {

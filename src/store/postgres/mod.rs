@@ -1,6 +1,6 @@
 //! PostgreSQL: where it is, what it must be, and what every connection to it is held to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Connection as _};
 
@@ -10,7 +10,10 @@ mod url;
 
 use self::session::Settings;
 pub use self::{session::Unfit, url::PostgresUrl};
-use super::pool::{Pool, Trust};
+use super::{
+    pool::{Pool, Trust},
+    server::Server,
+};
 
 /// How long a caller waits for a connection of a pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,11 +27,12 @@ pub(super) async fn pool(
     connections: u32,
     settings: Settings,
     trust: &Trust,
+    server: &Arc<Server>,
 ) -> Result<Pool, DbErr> {
     // What is wanted comes from the options that were read before: no text with a password in it is kept or parsed again.
     let mut options = ConnectOptions::new("postgres://");
     let connect = url.options().clone();
-    let (opening, taking) = (trust.clone(), trust.clone());
+    let (opening, taking, server) = (trust.clone(), trust.clone(), Arc::clone(server));
     options
         .max_connections(connections)
         .min_connections(1)
@@ -38,12 +42,13 @@ pub(super) async fn pool(
         .record_stmt_in_spans(false)
         .map_sqlx_postgres_opts(move |_| connect.clone())
         .map_sqlx_postgres_pool_opts(move |pool| {
-            let (opening, taking) = (opening.clone(), taking.clone());
+            let (opening, taking, server) = (opening.clone(), taking.clone(), Arc::clone(&server));
             pool.after_connect(move |connection, _| {
-                let opening = opening.clone();
+                let (opening, server) = (opening.clone(), Arc::clone(&server));
                 Box::pin(async move {
                     let prepared = session::prepare(connection, settings).await;
-                    prepared.inspect_err(|error| opening.say(error))
+                    prepared.inspect_err(|error| opening.say(error))?;
+                    server.meet(connection).await
                 })
             })
             .before_acquire(move |_, about| {

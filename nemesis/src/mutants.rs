@@ -52,6 +52,10 @@ const SPELL: Duration = Duration::from_millis(400);
 /// How often it is killed in one round.
 const KILLS: usize = 3;
 
+/// How often a standby takes over in one round from a mutant that only this shows. The poll may be quicker than the log
+/// that grows again.
+const FAILOVERS: usize = 2;
+
 /// So many rounds does a mutant get to show itself: some need a kill at the right moment.
 const ROUNDS: usize = 4;
 
@@ -100,7 +104,7 @@ pub(crate) async fn run(bench: &Bench, name: &str, database: Database) -> Result
 async fn run_once(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
     let chosen = (VARIABLE.to_owned(), name.to_owned());
     if let Some(fault) = fault(name) {
-        return Ok(fault.round(bench, database, 1, &[chosen]).await?.violations);
+        return Ok(fault.round(bench, database, FAILOVERS, &[chosen]).await?.violations);
     }
     let mut plan = bench.plan();
     let mut patience = LAST_ANSWERS_OF_CONTROLS;

@@ -7,8 +7,11 @@ use std::{
 
 use crate::history::{Entry, Event, History, Start};
 
+mod loss;
 #[cfg(test)]
 mod tests;
+
+pub use loss::{AfterLoss, check_after_loss};
 
 /// A part of the promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

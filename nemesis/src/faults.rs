@@ -1,6 +1,7 @@
 //! The faults: where they can happen, how often, what they may cost, and who is there.
 
 mod deletion;
+mod failover;
 mod half_open;
 mod jail;
 mod needs;
@@ -18,7 +19,7 @@ use crate::{
     bench::{Bench, Database},
     load::Crowd,
     outcome::Outcome,
-    round::{Limits, Round},
+    round::{Kept, Limits, Round},
     server::Plan,
 };
 
@@ -42,6 +43,10 @@ pub(crate) enum Fault {
     PostgresImmediate,
     /// PostgreSQL is killed by SIGKILL.
     PostgresKill,
+    /// PostgreSQL is killed, and a standby takes over for which every commit waited.
+    FailoverSync,
+    /// The same, with a standby for which nobody waited: what is lost must be reported, and told.
+    FailoverAsync,
     /// The server is cut off from its database.
     Cut,
     /// The server is cut off from its database while it commits.
@@ -84,6 +89,8 @@ impl Fault {
         Self::PostgresFast,
         Self::PostgresImmediate,
         Self::PostgresKill,
+        Self::FailoverSync,
+        Self::FailoverAsync,
         Self::Cut,
         Self::CutAtCommit,
         Self::LockedRow,
@@ -111,6 +118,8 @@ impl Fault {
             Self::PostgresFast
             | Self::PostgresImmediate
             | Self::PostgresKill
+            | Self::FailoverSync
+            | Self::FailoverAsync
             | Self::Cut
             | Self::CutAtCommit
             | Self::LockedRow => &[Database::Postgres],
@@ -124,11 +133,13 @@ impl Fault {
             (Self::Kill | Self::ClientsReset, true) => 1_000,
             (Self::Kill | Self::ClientsReset, false) => 12,
             (Self::PostgresFast | Self::PostgresImmediate | Self::PostgresKill, true) => 70,
-            (Self::DiskFull, true) => 50,
+            (Self::DiskFull | Self::FailoverSync, true) => 50,
+            (Self::FailoverAsync, true) => 20,
             (Self::AckAfterSync | Self::StreamsBack | Self::LittleMemory | Self::FiveAtOnce, true) => 10,
             (Self::ClientsHalfOpen | Self::StoppedReaders, true) => 3,
             (_, true) => 100,
             (Self::LockedRow | Self::ClientsHalfOpen | Self::StreamsBack, false) => 1,
+            (Self::FailoverAsync, false) => 1,
             (Self::StoppedReaders | Self::LittleMemory | Self::Retention, false) => 1,
             (_, false) => 3,
         }
@@ -145,6 +156,8 @@ impl Fault {
             Self::PostgresFast
             | Self::PostgresImmediate
             | Self::PostgresKill
+            | Self::FailoverSync
+            | Self::FailoverAsync
             | Self::Cut
             | Self::CutAtCommit
             | Self::LockedRow
@@ -152,12 +165,17 @@ impl Fault {
             | Self::FsyncFails => Some(Duration::from_secs(3 * lenience as u64)),
             _ => None,
         };
-        let (ready, keeps_all) = (Duration::from_secs(1), !matches!(self, Self::Retention));
+        let ready = Duration::from_secs(1);
+        let log = match self {
+            Self::Retention => Kept::Newest,
+            Self::FailoverAsync => Kept::NotWhatWasLost,
+            _ => Kept::All,
+        };
         Limits {
             recovery: recovery.saturating_mul(lenience),
             answer,
             ready: ready.saturating_mul(lenience),
-            keeps_all,
+            log,
         }
     }
 
@@ -189,10 +207,17 @@ impl Fault {
         }
     }
 
-    /// Runs a round of so many trials.
-    pub(crate) async fn round(self, bench: &Bench, database: Database, trials: usize) -> Result<Outcome> {
+    /// Runs a round of so many trials, on a server with more settings than it needs.
+    pub(crate) async fn round(
+        self,
+        bench: &Bench,
+        database: Database,
+        trials: usize,
+        settings: &[(String, String)],
+    ) -> Result<Outcome> {
         let long = bench.long;
         let mut plan = self.plan(bench);
+        plan.settings.extend_from_slice(settings);
         // It outlives the round, whose server listens on it.
         let link = if self == Self::ClientsHalfOpen && long { Some(Link::make()?) } else { None };
         plan.host = link.as_ref().map_or(plan.host, Link::host);

@@ -6,5 +6,5 @@
 mod check;
 mod history;
 
-pub use check::{Invariant, Violation, check};
+pub use check::{AfterLoss, Invariant, Violation, check, check_after_loss};
 pub use history::{Entry, Event, History, Start};

@@ -97,6 +97,7 @@ fn allow_many_files() -> Result<()> {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
+    let began = Instant::now();
     let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
     let mut rows = Vec::new();
     let mut passed = true;
@@ -141,6 +142,7 @@ async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
         }
     }
     println!("{}", table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows));
+    println!("all in {} s", began.elapsed().as_secs());
     Ok(passed)
 }
 
@@ -151,6 +153,7 @@ fn may_be_passed_over(lack: &Lack) -> bool {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
 async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
+    let began = Instant::now();
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
     let mut passed = true;
@@ -175,7 +178,7 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
             let mut sum = Outcome::default();
             for first in (0..trials).step_by(TRIALS_A_ROUND) {
                 // What could not be carried through shows nothing, and is no reason to leave out the rest.
-                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first)).await {
+                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first), &[]).await {
                     Ok(outcome) => sum.add(outcome),
                     Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
                 }
@@ -189,7 +192,7 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
         }
     }
     let table = table::table(&outcome::HEAD, &rows);
-    println!("{table}");
+    println!("{table}\nall in {} s", began.elapsed().as_secs());
     if arguments.long {
         keep(&table)?;
     }

@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use crate::{
     bench::{Bench, Database},
+    faults::Fault,
     load::Crowd,
-    round::{Limits, PATIENCE, Round},
+    round::{Kept, Limits, PATIENCE, Round},
 };
 
 /// The names that `src/faults.rs` knows, which a test compares.
@@ -34,6 +35,8 @@ pub(crate) const MUTANTS: &[&str] = &[
     "resume-point-trusted",
     "stale-page",
     "echo-without-id",
+    "seam-unchecked",
+    "doubt-rolled-back",
     "seq-from-a-sequence",
 ];
 
@@ -49,6 +52,10 @@ const SPELL: Duration = Duration::from_millis(400);
 /// How often it is killed in one round.
 const KILLS: usize = 3;
 
+/// How often a standby takes over in one round from a mutant that only this shows. The poll may be quicker than the log
+/// that grows again.
+const FAILOVERS: usize = 2;
+
 /// So many rounds does a mutant get to show itself: some need a kill at the right moment.
 const ROUNDS: usize = 4;
 
@@ -63,11 +70,23 @@ const LAST_ANSWERS_OF_CONTROLS: Duration = Duration::from_secs(20);
 
 /// How fast a server is, is no matter here. A mutant may never go on, and is not waited for.
 const fn limits(recovery: Duration) -> Limits {
-    Limits { recovery, answer: None, ready: PATIENCE, keeps_all: true }
+    Limits { recovery, answer: None, ready: PATIENCE, log: Kept::All }
+}
+
+/// Returns what a mutant needs to show itself, where kills are not enough.
+fn fault(name: &str) -> Option<Fault> {
+    match name {
+        "seam-unchecked" => Some(Fault::FailoverAsync),
+        "doubt-rolled-back" => Some(Fault::FailoverSync),
+        _ => None,
+    }
 }
 
 /// Returns the databases on which a mutant is run, or the server without a fault if `name` is empty.
 pub(crate) fn databases(name: &str) -> &'static [Database] {
+    if let Some(fault) = fault(name) {
+        return fault.databases();
+    }
     if ON_POSTGRES.contains(&name) { &[Database::Sqlite, Database::Postgres] } else { &[Database::Sqlite] }
 }
 
@@ -83,10 +102,14 @@ pub(crate) async fn run(bench: &Bench, name: &str, database: Database) -> Result
 }
 
 async fn run_once(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
+    let chosen = (VARIABLE.to_owned(), name.to_owned());
+    if let Some(fault) = fault(name) {
+        return Ok(fault.round(bench, database, FAILOVERS, &[chosen]).await?.violations);
+    }
     let mut plan = bench.plan();
     let mut patience = LAST_ANSWERS_OF_CONTROLS;
     if !name.is_empty() {
-        plan.settings.push((VARIABLE.to_owned(), name.to_owned()));
+        plan.settings.push(chosen);
         patience = LAST_ANSWERS;
     }
     let mut round = Round::start(bench, plan, database, Crowd::MIXED, limits(patience)).await?;

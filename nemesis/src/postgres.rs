@@ -18,6 +18,8 @@ use tokio::{
 
 use crate::server::free_address;
 
+mod standby;
+
 const PROGRAMS: &str = "/usr/lib/postgresql";
 const START: usize = 1_000;
 

@@ -38,7 +38,8 @@ pub(crate) struct Proxy {
 
 #[derive(Debug)]
 struct State {
-    target: SocketAddr,
+    /// Where new connections are carried to.
+    target: watch::Sender<SocketAddr>,
     /// Rises with every cut: connections of an earlier number are closed.
     cuts: watch::Sender<u64>,
     refusing: AtomicBool,
@@ -57,7 +58,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            target,
+            target: watch::Sender::new(target),
             cuts: watch::Sender::new(0),
             refusing: AtomicBool::new(false),
             carried: AtomicUsize::new(0),
@@ -84,6 +85,12 @@ impl Proxy {
     /// Returns how many connections came so far.
     pub(crate) fn carried(&self) -> usize {
         self.state.carried.load(Ordering::Relaxed)
+    }
+
+    /// Cuts every connection; new ones are carried to another target.
+    pub(crate) fn swing(&self, target: SocketAddr) {
+        self.state.target.send_replace(target);
+        self.cut();
     }
 
     /// Cuts every connection; new ones are carried.
@@ -125,7 +132,8 @@ impl Drop for Proxy {
 impl State {
     async fn carry(self: Arc<Self>, client: TcpStream) {
         let mut cuts = self.cuts.subscribe();
-        let Ok(server) = TcpStream::connect(self.target).await else { return };
+        let target = *self.target.borrow();
+        let Ok(server) = TcpStream::connect(target).await else { return };
         // A proxy that waits for more would add to every delay. What fails here fails on the next read.
         drop((client.set_nodelay(true), server.set_nodelay(true)));
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use grpcchatter_nemesis::{History, Violation, check};
+use grpcchatter_nemesis::{History, Violation, check, check_after_loss};
 
 use crate::{
     bench::{Bench, Database},
@@ -42,8 +42,19 @@ pub(crate) struct Limits {
     pub(crate) answer: Option<Duration>,
     /// From a start of the server until it answers.
     pub(crate) ready: Duration,
-    /// Whether a log has everything from its first message on.
-    pub(crate) keeps_all: bool,
+    /// What its log still has in the end.
+    pub(crate) log: Kept,
+}
+
+/// What a log still has in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Everything from its first message on.
+    All,
+    /// Everything from some message on.
+    Newest,
+    /// Not all that was acknowledged: something is to be lost.
+    NotWhatWasLost,
 }
 
 /// The field on which a round is played.
@@ -195,7 +206,7 @@ impl Round {
             logs.push(log);
             firsts.push(first);
         }
-        if self.limits.keeps_all {
+        if self.limits.log != Kept::Newest {
             firsts.clear();
         } else {
             let removed: i64 = firsts.iter().map(|first| first - 1).sum();
@@ -218,7 +229,19 @@ impl Round {
         outcome.refusals = self.record.refusals();
         outcome.messages = logs.iter().map(Vec::len).sum();
         outcome.violations.extend(self.herd.complaints(&logs));
-        outcome.violations.extend(check(&History { events, logs, firsts }).iter().map(Violation::to_string));
+        let history = History { events, logs, firsts };
+        let violations = if self.limits.log == Kept::NotWhatWasLost {
+            let after = check_after_loss(&history);
+            if after.lost == 0 {
+                outcome.violations.push("nothing was lost, or it was not noticed".to_owned());
+            }
+            outcome.count("acknowledged messages were lost", after.lost);
+            outcome.count("times readers were told", after.told);
+            after.violations
+        } else {
+            check(&history)
+        };
+        outcome.violations.extend(violations.iter().map(Violation::to_string));
         Ok(outcome)
     }
 }

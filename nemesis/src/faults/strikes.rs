@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Fault, deletion, stopped};
+use super::{Fault, deletion, failover, stopped};
 use crate::{
     proxy::AtCommit,
     record::until,
@@ -68,6 +68,8 @@ impl Fault {
             Self::PostgresFast => restart(round, Signal::INT).await,
             Self::PostgresImmediate => restart(round, Signal::QUIT).await,
             Self::PostgresKill => restart(round, Signal::KILL).await,
+            Self::FailoverSync => failover::with_synchronous_standby(round, nth.is_multiple_of(2)).await,
+            Self::FailoverAsync => failover::with_asynchronous_standby(round).await,
             Self::Cut => {
                 let proxy = round.database.as_ref().context("no proxy")?;
                 proxy.refuse(true);

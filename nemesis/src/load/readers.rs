@@ -61,7 +61,11 @@ async fn listen_once(
     reader: &Reader,
     last: &mut ResumePoint,
 ) -> Result<(), Status> {
-    let mut stream = open(common, seat, dialect.grpc(), reader, last.clone()).await?;
+    let (mut stream, reset) = open(common, seat, dialect.grpc(), reader, last.clone()).await?;
+    if reset {
+        // What it had is no more.
+        *last = ResumePoint::default();
+    }
     let stay = if common.restless { fastrand::usize(200..2_000) } else { usize::MAX };
     for _ in 0..stay {
         let told = stream.next().await?.event;
@@ -75,14 +79,14 @@ async fn listen_once(
     Ok(())
 }
 
-/// Opens a stream, and notes what its first event says.
+/// Opens a stream, and notes what its first event says. Also returns whether it is a reset.
 async fn open(
     common: &Common,
     seat: &Seat,
     grpc: Option<&Grpc>,
     reader: &Reader,
     after: ResumePoint,
-) -> Result<Subscription, Status> {
+) -> Result<(Subscription, bool), Status> {
     let ResumePoint { seq, message_id } = after.clone();
     let opening = async {
         let mut stream = Subscription::open(common.address, grpc, &seat.token, after).await?;
@@ -99,7 +103,7 @@ async fn open(
         Start::After { seq, message_id }
     };
     common.record.note(Event::Opened { reader: reader.number, room: seat.room, start, author: None });
-    Ok(stream)
+    Ok((stream, reset))
 }
 
 /// Asks to go on after messages that are not in the log: it must be told that this cannot be.

@@ -167,7 +167,7 @@ impl Talker {
     }
 
     async fn open(
-        &self,
+        &mut self,
         mut grpc: Grpc,
         outgoing: mpsc::Receiver<ChatRequest>,
     ) -> Result<Streaming<ChatResponse>, Status> {
@@ -186,6 +186,10 @@ impl Talker {
             }
             Some(ResumePoint { seq, message_id }) => Start::After { seq, message_id },
         };
+        if reset {
+            // What it had is no more.
+            self.last = None;
+        }
         let (reader, room, author) = (self.reader.number, self.seat.room, Some(self.author.clone()));
         self.common.record.note(Event::Opened { reader, room, start, author });
         Ok(answer.into_inner())

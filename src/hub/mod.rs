@@ -248,7 +248,7 @@ impl Hub {
     ///
     /// # Errors
     /// Hands the request back where the room was forgotten meanwhile: open it again.
-    pub fn attach(&self, room: &Arc<Room>, attach: Attach) -> Result<Attached, Attach> {
+    pub fn attach(&self, room: &Arc<Room>, attach: Attach) -> Result<Attached, Box<Attach>> {
         let now = self.0.clock.now();
         let attached = room.attach(self, attach, now)?;
         self.unsettle(room.id());

@@ -88,9 +88,11 @@ impl Room {
         hub: &Hub,
         attach: Attach,
         now: Timestamp,
-    ) -> Result<Attached, Attach> {
+    ) -> Result<Attached, Box<Attach>> {
         let mut state = self.state.lock();
-        let Some(next_seq) = state.next_seq.filter(|_| !state.closed) else { return Err(attach) };
+        let Some(next_seq) = state.next_seq.filter(|_| !state.closed) else {
+            return Err(Box::new(attach));
+        };
         let user = attach.identity.user;
         let name = attach.identity.user_name.shared();
         // Who came before is told before: the first list is the present, and none of it is told as a change after it.

@@ -694,7 +694,7 @@ export type SubscribeRequest = Message$1<"grpcchatter.v1.SubscribeRequest"> & {
     case: "after";
   } | {
     /**
-     * This many of the newest messages first; at most 200.
+     * This many of the newest messages first; at most 200, more is taken as 200.
      *
      * @generated from field: int32 last = 2;
      */

@@ -121,8 +121,7 @@ fn the_dashboard_shows_what_is_exported() {
     for name in exported.keys().filter(|name| name.starts_with("grpcchatter_")) {
         let base =
             ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        let is_left_out = name.contains("parked");
-        assert!(is_left_out || shown.contains(base), "{name} is shown nowhere");
+        assert!(shown.contains(base), "{name} is shown nowhere");
     }
 }
 
@@ -155,7 +154,7 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
         match run {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
             Err(error) => {
-                assert!(std::env::var_os("REQUIRE_PROMTOOL").is_none(), "promtool cannot be run: {error}");
+                assert!(std::env::var_os("REQUIRE_PROMTOOL").is_none_or(|value| value != "1"), "promtool cannot be run: {error}");
                 println!("promtool is not there: the rules were not tried");
             }
         }

@@ -180,8 +180,10 @@ pub(super) fn database(text: &str) -> Parsed<DatabaseUrl> {
 pub(super) fn log_filter(text: &str) -> Parsed<String> {
     // A lone word that is no level is a target to `tracing`, and turns everything else off.
     let stray = items(text).find(|item| item.bytes().all(is_of_word) && item.parse::<LevelFilter>().is_err());
-    match (stray, EnvFilter::builder().parse(text)) {
-        (None, Ok(_)) => Ok(text.to_owned()),
+    // It takes no blanks around a directive.
+    let directives = items(text).collect::<Vec<_>>().join(",");
+    match (stray, EnvFilter::builder().parse(&directives)) {
+        (None, Ok(_)) => Ok(directives),
         (Some(word), _) => Err(no_level(word)),
         (None, Err(_)) => Err(no_level(text)),
     }

@@ -57,7 +57,7 @@ const KILLS: usize = 3;
 const FAILOVERS: usize = 2;
 
 /// So many rounds does a mutant get to show itself: some need a kill at the right moment.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
 
 /// A server without a fault is run so often. It must not be blamed: else the others would prove nothing.
 const CONTROLS: usize = 2;

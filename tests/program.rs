@@ -53,7 +53,12 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("open ").expect("the first line says what to open").to_owned();
+        // It is JSON where the log is.
+        let said = match serde_json::from_str::<serde_json::Value>(&line) {
+            Ok(event) => event["message"].as_str().unwrap_or_default().to_owned(),
+            Err(_) => line,
+        };
+        let url = said.trim().strip_prefix("open ").expect("the first line says what to open").to_owned();
         Self { child, stdout, url }
     }
 

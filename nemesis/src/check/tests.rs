@@ -119,6 +119,18 @@ fn the_answer_to_a_repeated_id_is_no_repeat() {
 }
 
 #[test]
+fn an_answer_beside_the_log_does_not_say_where_a_stream_begins() {
+    let start = || Start::Reset { seq: 9, message_id: "m-x".to_owned(), last_seq: None };
+    let chat = |author: &str| {
+        vec![Event::Opened { reader: 7, room: 0, start: start(), author: Some(author.to_owned()) }]
+    };
+    let answers = [said("a", 1), received(1, "a"), echoed("a", 1, 1), said("a", 1), received(1, "a")];
+    let history = |author| [three(), chat(author), answers.to_vec(), vec![received(3, "c")]].concat();
+    assert_eq!(broken(history("a"), log(&["a", "b", "c"])), NOTHING);
+    assert_eq!(broken(history("b"), log(&["a", "b", "c"])), [Invariant::I2, Invariant::I3]);
+}
+
+#[test]
 fn a_gap_is_reported_in_a_stream_and_in_the_log() {
     let told = [received(1, "a"), received(3, "c")];
     assert_eq!(broken(reading(Start::Now(Some(0)), &told), log(&["a", "b", "c"])), [Invariant::I3]);

@@ -326,6 +326,12 @@ async fn haproxys_own_question_keeps_the_server_in() {
     };
     let asking = async { while asked(&mut figures).await < 5 {} };
     within("five questions", asking).await;
-    let mut connection = Connection::open(proxy.address(), Version::H1).await;
-    assert_eq!(connection.send(request("GET", "/livez", &[], "")).await.status, 200);
+    // A question that a busy machine answers late takes it out until the next one.
+    let served = async {
+        let mut connection = Connection::open(proxy.address(), Version::H1).await;
+        while connection.send(request("GET", "/livez", &[], "")).await.status != 200 {
+            connection = Connection::open(proxy.address(), Version::H1).await;
+        }
+    };
+    within("an answer through the proxy", served).await;
 }

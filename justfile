@@ -26,7 +26,7 @@ fmt-check: (step "fmt")
 # The lints, warnings denied.
 clippy: (step "clippy")
 
-# Every test; PostgreSQL, Chromium and tmux must be there.
+# Every test; what CONTRIBUTING.md lists for the tests must be there.
 test: (step "test")
 
 # The page in Chromium.
@@ -53,7 +53,7 @@ page: (step "page")
 # The documents' commands and the examples, run.
 docs: (step "docs")
 
-# The server held to its OpenAPI document by schemathesis.
+# The server held to its OpenAPI document by schemathesis, and its figures to their formats.
 openapi: (step "openapi")
 
 # systemd's units.
@@ -65,7 +65,7 @@ release: (step "release")
 # The HTTP/2 conformance suite against the running server.
 h2spec: (step "h2spec")
 
-# Each fuzz target for two minutes: `FUZZ_SECONDS=3600 just fuzz` for longer.
+# Each fuzz target for a minute: `FUZZ_SECONDS=3600 just fuzz` for longer.
 fuzz: (step "fuzz")
 
 # Breaks things around the server, and checks that its log keeps its promise: `just nemesis kill`, `just nemesis --help`.

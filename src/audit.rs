@@ -89,7 +89,7 @@ pub struct Entry<'a> {
     pub room: Option<RoomId>,
     /// Who ran an operator's command, as the system numbers users.
     pub uid: Option<u32>,
-    /// The account's name, or its room's code, as an operator gave it.
+    /// The account's name.
     pub user: Option<&'a str>,
     /// Whom the user removed, banned or let in again.
     pub member: Option<&'a str>,
@@ -117,7 +117,7 @@ impl Entry<'_> {
 /// One caller is told of once in this time for each reason.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// So many lines are written in one, whoever it is about: a flood must not fill the disk.
+/// So many lines are written in this time for all callers together: a flood must not fill the disk.
 const MOST: usize = 100;
 
 /// Writes that a caller has reached a limit, unless it was written a moment ago.

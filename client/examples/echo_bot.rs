@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while let Some(event) = events.recv().await {
         match event {
             Event::Message(message) => {
-                if !message.is_own {
+                // An old client may say nothing at all, which cannot be repeated: a message with an id is not empty.
+                if !message.is_own && !message.body.is_empty() {
                     // Named after what it answers: where the program ends before it has kept its place, the next run
                     // sends it under the same id, and the log holds it once.
                     let id = format!("echo-{}", message.message_id);
@@ -36,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 keep(&place, &message)?;
             }
             // The log is another one, so the place is none in it. The events go on from now.
-            Event::Reset { .. } => fs::remove_file(&place)?,
+            Event::Reset { .. } => forget(&place)?,
             Event::Closed(why) => return Err(why.to_string().into()),
             _ => {}
         }
@@ -58,4 +59,12 @@ fn keep(place: &Path, message: &Message) -> Result<(), Box<dyn Error>> {
     let new = place.with_extension("new");
     fs::write(&new, serde_json::to_vec(&message.resume_point())?)?;
     Ok(fs::rename(new, place)?)
+}
+
+/// Drops the place, if there is one.
+fn forget(place: &Path) -> io::Result<()> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

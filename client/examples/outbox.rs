@@ -1,4 +1,5 @@
-//! Sends the lines of its input, each once, whatever happens to the server, the connection or this program.
+//! Sends the lines of its input that are not empty, each once, whatever happens to the server, the connection or this
+//! program.
 //!
 //! A line stands in the outbox, under its id, before it is sent, and until the server has said that it is stored. A
 //! program that ended in between sends it again: at least once from here, and under one id once in the log.
@@ -16,7 +17,7 @@ use std::{
 use grpcchatter_client::{Client, Room, new_message_id};
 use tokio::time::sleep;
 
-/// Between two rows of attempts; within each, the library waits as it has to.
+/// Between two series of attempts; within each, the library waits as it has to.
 const PAUSE: Duration = Duration::from_secs(5);
 
 // With threads of the runtime's own, so that the connection lives on while this one waits for a line.
@@ -43,6 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     for line in io::stdin().lines() {
         let (id, body) = (new_message_id(), line?);
+        // The server takes no empty message, and one that is refused would be in the way of the next.
+        if body.is_empty() {
+            continue;
+        }
         let new = outbox.with_extension("new");
         fs::write(&new, serde_json::to_vec(&(&id, &body))?)?;
         fs::rename(new, &outbox)?;

@@ -9,8 +9,10 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 /// The ceiling that is never passed, so that a client is back soon after its server.
 const CEILING: Duration = Duration::from_secs(5);
+/// No server asks for more. What stands in between may name any number, and a moment that far away is none.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The delays of one row of attempts.
+/// The delays of one series of attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
@@ -22,7 +24,7 @@ impl Backoff {
         let ceiling = FIRST.saturating_mul(1 << self.attempts.min(10)).min(CEILING);
         self.attempts = self.attempts.saturating_add(1);
         let drawn = ceiling.mul_f64(fastrand::f64());
-        asked.map_or(drawn, |asked| asked + drawn)
+        asked.map_or(drawn, |asked| asked.min(LONGEST) + drawn)
     }
 
     /// Starts anew after a success.
@@ -57,5 +59,11 @@ mod tests {
         let asked = Duration::from_secs(7);
         let delay = Backoff::default().next(Some(asked));
         assert!(delay >= asked && delay <= asked + FIRST);
+    }
+
+    #[test]
+    fn a_wish_without_measure_does_not_overflow() {
+        let delay = Backoff::default().next(Some(Duration::MAX));
+        assert!(delay >= LONGEST && delay <= LONGEST + FIRST);
     }
 }

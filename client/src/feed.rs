@@ -154,7 +154,7 @@ impl Feed {
         };
         let membership = Arc::clone(&self.membership);
         let (stream, token) = membership.subscribe(v1::SubscribeRequest { start }).await?;
-        let patience = HEARTBEAT.mul_f32(2.5);
+        let patience = patience(HEARTBEAT);
         self.live = Some(Live { stream, token, opened: Instant::now(), patience, last: None });
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Feed {
         let last_seq = info.last_seq;
         self.membership.set_info(info);
         if let (Some(live), Some(interval)) = (&mut self.live, duration_of(subscribed.heartbeat_interval)) {
-            live.patience = interval.mul_f32(2.5);
+            live.patience = patience(interval);
         }
         let unseen = matches!(self.position, Position::Now { last_seq: known } if known != last_seq);
         if subscribed.reset || unseen {
@@ -260,6 +260,11 @@ impl Feed {
 
 fn count(told: i32) -> usize {
     usize::try_from(told).unwrap_or_default()
+}
+
+/// Two and a half heartbeats, whatever the server says that one is.
+fn patience(heartbeat: Duration) -> Duration {
+    heartbeat.saturating_mul(5) / 2
 }
 
 /// An end of a stream that another stream heals.

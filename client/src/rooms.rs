@@ -222,11 +222,11 @@ impl Client {
     }
 
     /// Joins a room that the user is in, or that has no password, and sends one message there: for programs that say
-    /// something and end. It is two calls, where [`join_chat_room`](Client::join_chat_room) also looks up where in the
-    /// log reading would begin. It returns once the message is durably stored.
+    /// something and end. It is two calls, where [`join`](Client::join) also looks up where in the log reading would
+    /// begin. It returns once the message is durably stored.
     ///
     /// # Errors
-    /// As those of `join_chat_room` and [`Room::send`](crate::Room::send).
+    /// As those of [`join`](Client::join) and [`Room::send`](crate::Room::send).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {

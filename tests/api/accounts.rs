@@ -1,4 +1,4 @@
-//! Accounts and sessions over REST: everything that api.md's table says, and what is kept of the original.
+//! Accounts and sessions over REST: what each call answers, and what is kept of the original.
 
 use std::collections::BTreeSet;
 

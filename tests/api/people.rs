@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::harness::{Database, PASSWORD, Process, Refused as _, on_each_database, within};
+use crate::harness::{Database, PASSWORD, Process, Refused as _, on_each_database, promised, within};
 
 on_each_database! {
     accounts_are_listed_and_shown,
@@ -80,7 +80,7 @@ async fn a_deleted_account_is_forgotten_by_a_running_server(database: Database) 
     assert_eq!((code, told.contains("still owns rooms")), (65, true), "{told}");
     let (code, _, told) = delete(&guest.name, &["--yes"]).await;
     assert_eq!(code, 0, "{told}");
-    let ended = tokio::time::timeout(SOON, stream.end()).await.expect("the stream ends soon");
+    let ended = promised("the end of the stream", SOON, stream.end()).await;
     ended.refused(Code::Unauthenticated, "TOKEN_REVOKED");
     let credentials = json!({"user_name": guest.name, "password": PASSWORD});
     assert_eq!(server.anonymous().rest("POST", "/login", credentials).await.status, 401);

@@ -7,7 +7,7 @@ use grpcchatter_proto::v1::SendMessageRequest;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -15,7 +15,7 @@ use crate::{
     durability::log,
     harness::{
         Cable, Database, End, Member, OwnPostgres, PASSWORD, Process, Refused as _, TestApp, User,
-        on_postgres, until, within,
+        on_postgres, promised, until, within,
     },
 };
 
@@ -69,7 +69,7 @@ async fn a_server_that_takes_no_writes_is_unavailable_until_it_does(_: Database)
     cluster.set("default_transaction_read_only", "on").await;
     is_unavailable(&app, &user, &member).await;
     cluster.set("default_transaction_read_only", "off").await;
-    timeout(RETURN, heals(&app, &user, &member)).await.expect("it works in time");
+    promised("the return", RETURN, heals(&app, &user, &member)).await;
 }
 
 async fn an_address_that_leads_to_a_standby_is_unavailable_until_it_is_promoted(_: Database) {
@@ -89,7 +89,7 @@ async fn an_address_that_leads_to_a_standby_is_unavailable_until_it_is_promoted(
     let (code, said) = Process::fail(&standby.database("chat"), &TempDir::new().unwrap(), &[]).await;
     assert_eq!((code, said.contains("it takes no writes: it is a standby")), (69, true), "{said}");
     standby.run(&["SELECT pg_promote()"]).await;
-    timeout(RETURN, heals(&app, &user, &member)).await.expect("it works in time");
+    promised("the return", RETURN, heals(&app, &user, &member)).await;
     let bodies: Vec<_> = log(&member).await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies, ["before", "during"]);
 }
@@ -112,7 +112,7 @@ async fn a_password_that_was_rotated_is_unavailable_until_it_is_right(_: Databas
         assert_eq!(said.matches(told).count(), 1, "{told}: {said}");
     }
     cluster.run(&["ALTER ROLE chat PASSWORD 'cAnary'"]).await;
-    timeout(RETURN, heals(&app, &user, &member)).await.expect("it works in time");
+    promised("the return", RETURN, heals(&app, &user, &member)).await;
 }
 
 async fn connections_that_died_while_idle_cost_nobody_a_call(database: Database) {

@@ -22,6 +22,7 @@ const UNTOLD = [
   "TOO_MANY_UNANSWERED",
   "TWO_TOKENS",
   "UNKNOWN_METHOD",
+  "UNSUPPORTED_ENCODING",
 ];
 
 test("whatever the server refuses is told in words of its own", async () => {

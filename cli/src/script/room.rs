@@ -29,7 +29,7 @@ impl<'a> Rooms<'a> {
     /// Enters a room by its short code, or by the name of one of the caller's rooms.
     pub(super) async fn enter(&mut self, room: &str) -> Result<Room, Error> {
         let client = self.client;
-        self.with_code(room, async |code| client.join_chat_room(code, "").await).await
+        self.with_code(room, async |code| client.join(code, "").await).await
     }
 
     /// Does something with the short code of a room. Of one that is remembered as the caller's, it is the code that was
@@ -57,7 +57,7 @@ impl<'a> Rooms<'a> {
 
     /// The short code of the caller's room that has this short code or this name.
     async fn listed(&mut self, room: &str) -> Result<Option<String>, Error> {
-        let mine = self.client.list_chat_rooms().await?;
+        let mine = self.client.rooms().await?;
         // What is remembered saves a call, and no more.
         let _ = self.memory.set_rooms(mine.iter().map(|known| known.short_code.as_str()));
         if let Some(known) = mine.iter().find(|known| known.short_code == room) {
@@ -77,7 +77,7 @@ impl<'a> Rooms<'a> {
     }
 
     pub(super) async fn list(&mut self, json: bool) -> Result<(), Error> {
-        let mine = self.client.list_chat_rooms().await?;
+        let mine = self.client.rooms().await?;
         let _ = self.memory.set_rooms(mine.iter().map(|known| known.short_code.as_str()));
         let mut out = BufWriter::new(io::stdout().lock());
         for room in mine {
@@ -96,8 +96,8 @@ impl<'a> Rooms<'a> {
             return Err(Error::NoName);
         }
         let password = password_of_room(password_stdin).await?;
-        let code = self.client.create_chat_room(name, &password).await?.short_code;
-        let room = self.client.join_chat_room(&code, &password).await?.info();
+        let code = self.client.create_room(name, &password).await?.short_code;
+        let room = self.client.join(&code, &password).await?.info();
         self.remember(&code);
         let mut out = io::stdout().lock();
         if json {
@@ -110,7 +110,7 @@ impl<'a> Rooms<'a> {
         let password = password_of_room(password_stdin).await?;
         let joined = match invitation::token(room, self.client.url()) {
             Some(token) => self.client.join_by_invitation(token?).await?,
-            None => self.client.join_chat_room(room, &password).await?,
+            None => self.client.join(room, &password).await?,
         };
         let code = joined.info().short_code;
         self.remember(&code);
@@ -120,7 +120,7 @@ impl<'a> Rooms<'a> {
     /// Gives up a room that the caller is in; any other would have to be joined for it.
     pub(super) async fn leave(&mut self, room: &str, json: bool) -> Result<(), Error> {
         let code = self.listed(room).await?.ok_or_else(|| Error::NotIn(room.to_owned()))?;
-        self.client.join_chat_room(&code, "").await?.leave().await?;
+        self.client.join(&code, "").await?.leave().await?;
         if json {
             Record::Left { short_code: &code }.write(&mut io::stdout().lock())?;
         }
@@ -128,7 +128,7 @@ impl<'a> Rooms<'a> {
     }
 
     pub(super) async fn users(&mut self, room: &str, json: bool) -> Result<(), Error> {
-        let users = self.enter(room).await?.list_chat_room_users().await?;
+        let users = self.enter(room).await?.users().await?;
         let zone = TimeZone::system();
         let mut out = BufWriter::new(io::stdout().lock());
         for user in users {

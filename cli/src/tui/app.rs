@@ -100,11 +100,11 @@ impl App {
             News::Entered { info, entry } => self.entered(info, entry),
             News::NotEntered { code, why, cure } => return self.not_entered(code, why, cure),
             News::Happened { code, entry, event } => {
-                let (me, current) = (self.me.clone(), self.watched.then_some(self.current));
+                let current = self.watched.then_some(self.current);
                 if let Some(place) = self.place(&code)
                     && self.rooms[place].entry == entry
                 {
-                    self.rooms[place].apply(event, Some(place) == current, &me);
+                    self.rooms[place].apply(event, Some(place) == current);
                 }
             }
             News::Sent { code, id, seq } => {

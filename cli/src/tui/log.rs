@@ -41,7 +41,7 @@ impl Log<'_> {
             if let Entry::Message(message) = entry {
                 let read = room.new_after.is_none_or(|read| message.seq <= read);
                 let first_new = read && mem::take(&mut new);
-                new |= !read && message.user_name != self.me;
+                new |= !read && !message.is_own;
                 let date = self.local(message).date();
                 if let Some(below) = day.replace(date).filter(|below| *below != date) {
                     upward.push(self.day(below));

@@ -167,7 +167,7 @@ impl RoomView {
     }
 
     /// Takes what happened; `seen` tells whether somebody is looking.
-    pub(crate) fn apply(&mut self, event: Event, seen: bool, me: &str) {
+    pub(crate) fn apply(&mut self, event: Event, seen: bool) {
         match event {
             Event::Message(message) => {
                 self.acknowledge(message.client_message_id.as_deref());
@@ -180,7 +180,7 @@ impl RoomView {
                 let news = self.link == Link::Live || self.read.is_some_and(|read| message.seq > read);
                 if seen {
                     self.read_to(message.seq);
-                } else if news && message.user_name != me {
+                } else if news && !message.is_own {
                     self.unread += 1;
                 }
                 self.add(Entry::Message(message));

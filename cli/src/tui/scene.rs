@@ -17,6 +17,9 @@ use super::{
 /// 22 November 2026, 20:40 UTC.
 const EVENING: u64 = 1_795_380_000;
 
+/// Who sits before the screen.
+pub(crate) const ME: &str = "walker1";
+
 /// The first room.
 pub(crate) const MOUNTAINS: &str = "aB3xYz";
 
@@ -51,7 +54,9 @@ pub(crate) fn raw(seq: i64, name: &str, body: &str) -> v1::Message {
 }
 
 pub(crate) fn said(seq: i64, name: &str, body: &str) -> Event {
-    Event::Message(Message::try_from(raw(seq, name, body)).unwrap())
+    let mut message = Message::try_from(raw(seq, name, body)).unwrap();
+    message.is_own = name == ME;
+    Event::Message(message)
 }
 
 pub(crate) fn came(name: &str) -> Event {
@@ -94,7 +99,7 @@ pub(crate) fn look(app: &mut App, columns: u16, rows: u16) -> (String, Vec<Effec
 
 /// Somebody in two rooms, in the first of which people talk.
 pub(crate) fn talking() -> App {
-    let mut app = App::new("walker1".to_owned(), "http://localhost:8080".to_owned());
+    let mut app = App::new(ME.to_owned(), "http://localhost:8080".to_owned());
     app.news(News::Rooms(vec![room("aB3xYz", "Mountains"), room("Qq7rS2", "Kitchen")]));
     for (info, entry) in [(room("aB3xYz", "Mountains"), 1), (room("Qq7rS2", "Kitchen"), 2)] {
         app.news(News::Entered { info, entry });

@@ -13,6 +13,8 @@ use crate::{invitation, output, refused};
 const FIRST: u16 = 100;
 /// As many are added when the top is reached.
 const MORE: u16 = 100;
+/// Before the rooms are asked for again, where the server did not say when to come.
+const PAUSE: Duration = Duration::from_secs(5);
 /// By then, whoever was cut off with this program has come back, or tries less often than any client of ours.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -43,12 +45,16 @@ impl Worker {
         let (client, news) = (self.client.clone(), self.news.clone());
         self.task(async move {
             loop {
-                match client.list_chat_rooms().await {
+                let error = match client.rooms().await {
                     // It has tried for as long as a call may; without rooms there is nothing else to do.
-                    Err(error) if error.is_retryable() && !news.is_closed() => {
-                        let _ = news.send(Report::News(failed(&error))).await;
-                    }
+                    Err(error) if error.is_retryable() => error,
                     answer => return Ok(News::Rooms(answer?)),
+                };
+                let pause = error.retry_after().unwrap_or(PAUSE);
+                let _ = news.send(Report::News(failed(&error))).await;
+                tokio::select! {
+                    () = news.closed() => return Err(error),
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         });
@@ -70,7 +76,7 @@ impl Worker {
         let client = self.client.clone();
         match effect {
             Effect::Enter { code, password } => self.enter(async move {
-                client.join_chat_room(&code, &password).await.map_err(|error| News::NotEntered {
+                client.join(&code, &password).await.map_err(|error| News::NotEntered {
                     code,
                     why: why(&error),
                     cure: cure(&error, !password.is_empty()),
@@ -81,8 +87,8 @@ impl Worker {
             }
             Effect::Create { name, password } => self.enter(async move {
                 let made = async {
-                    let room = client.create_chat_room(&name, &password).await?;
-                    client.join_chat_room(&room.short_code, &password).await
+                    let room = client.create_room(&name, &password).await?;
+                    client.join(&room.short_code, &password).await
                 };
                 made.await.map_err(|error| failed(&error))
             }),
@@ -102,7 +108,7 @@ impl Worker {
                 Ok(News::Invitation { code, link: invitation::link(client.url(), &invitation.token), end })
             }),
             Effect::Rename { code, name } => self.task(async move {
-                client.rename_chat_room(&code, &name).await?;
+                client.rename_room(&code, &name).await?;
                 Ok(News::Told("the room has its new name".to_owned()))
             }),
             Effect::Remove { code, user, ban } => self.task(async move {
@@ -125,7 +131,7 @@ impl Worker {
                 });
             }
             Effect::Delete { code } => self.task(async move {
-                client.delete_chat_room(&code).await?;
+                client.delete_room(&code).await?;
                 Ok(News::Gone { code })
             }),
             // It is the screen's, not the server's.

@@ -146,7 +146,7 @@ async fn each_failure_says_why_and_has_its_code() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_a_terminal_the_password_is_read_from_the_input() {
+async fn without_a_terminal_nobody_is_asked_for_a_password() {
     let Some((server, home, _client, _code)) = anna().await else { return };
     let login = [env!("CARGO_BIN_EXE_chatter"), "login", &server.url, "anna01"];
     // A session of its own has no terminal to open.

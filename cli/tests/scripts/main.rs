@@ -4,6 +4,8 @@
 mod commands;
 mod endings;
 mod home;
+#[path = "../../../tests/api/harness/port.rs"]
+mod port;
 #[path = "../../../client/tests/server/process.rs"]
 mod process;
 mod rooms;

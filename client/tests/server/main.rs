@@ -8,6 +8,8 @@
 mod calls;
 mod examples;
 mod kills;
+#[path = "../../../tests/api/harness/port.rs"]
+mod port;
 #[path = "../../../tests/api/harness/postgres.rs"]
 mod postgres;
 mod process;

@@ -10,7 +10,8 @@ use std::{
 
 use grpcchatter_client::Client;
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
+
+use crate::port::KeptPort;
 
 /// Meets the rules for a password.
 pub(crate) const PASSWORD: &str = "Secret-1!";
@@ -22,8 +23,7 @@ pub(crate) struct Server {
     environment: Vec<(&'static str, String)>,
     running: Option<Child>,
     pub(crate) url: String,
-    /// Keeps the port while nobody listens on it: the server binds it beside this, and nobody else is given it.
-    port: TcpSocket,
+    port: KeptPort,
 }
 
 /// The server's program: named, or built beside the tests.
@@ -59,9 +59,7 @@ impl Server {
         environment: Vec<(&'static str, String)>,
     ) -> Option<Self> {
         let (program, data) = (program()?, tempfile::tempdir().unwrap());
-        let port = TcpSocket::new_v4().unwrap();
-        port.set_reuseaddr(true).unwrap();
-        port.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = KeptPort::on(Ipv4Addr::LOCALHOST.into());
         let mut server =
             Self { program, data, settings, environment, running: None, url: String::new(), port };
         server.spawn();
@@ -83,7 +81,7 @@ impl Server {
     }
 
     fn spawn(&mut self) {
-        let port = self.port.local_addr().unwrap().port().to_string();
+        let port = self.port.number().to_string();
         let limits = ["messages-per-second", "registrations-per-hour", "guesses-per-hour"];
         let mut child = Command::new(&self.program)
             .env_clear()

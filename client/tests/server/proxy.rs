@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::programs;
+use crate::{port::KeptPort, programs};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
@@ -24,6 +24,7 @@ pub(crate) struct Proxy {
     pub(crate) url: String,
     child: Child,
     _folder: TempDir,
+    _port: KeptPort,
 }
 
 impl Proxy {
@@ -36,7 +37,8 @@ impl Proxy {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = KeptPort::on(Ipv4Addr::LOCALHOST.into());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
         let file = folder.path().join("config");
         fs::write(&file, kind.config(folder.path(), address, server)).unwrap();
         let said = folder.path().join("said");
@@ -52,7 +54,7 @@ impl Proxy {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut proxy = Self { url: format!("http://{address}"), child, _folder: folder };
+        let mut proxy = Self { url: format!("http://{address}"), child, _folder: folder, _port: port };
         while TcpStream::connect(address).await.is_err() {
             if let Some(status) = proxy.child.try_wait().unwrap() {
                 panic!("{kind:?} ended, {status}: {}", fs::read_to_string(&said).unwrap());

@@ -104,7 +104,7 @@ async fn read(room: Room, me: String) -> Result<()> {
     let mut events = room.events();
     while let Some(event) = events.recv().await {
         match event {
-            Event::Message(message) if message.user_name != me => {
+            Event::Message(message) if !message.is_own => {
                 show(format_args!("{}: {}\n", printable(&message.user_name), printable(&message.body)))?;
             }
             Event::Came(user) if user.name != me => show(format_args!("{} came.\n", printable(&user.name)))?,

@@ -4,6 +4,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "../../../tests/api/harness/port.rs"]
+mod port;
 #[path = "../../../client/tests/server/process.rs"]
 #[expect(dead_code, reason = "nothing is killed here")]
 mod process;

@@ -2,14 +2,14 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Stdio},
 };
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, Statement};
 
-use super::{Database, postgres::shell_as_postgres, programs, within};
+use super::{Database, KeptPort, postgres::shell_as_postgres, programs, within};
 
 /// Makes a cluster whose superuser is let in, and everybody else by password.
 const MAKE: &str = r#"
@@ -47,7 +47,8 @@ pub(crate) enum End {
 pub(crate) struct OwnPostgres {
     programs: PathBuf,
     folder: PathBuf,
-    port: u16,
+    /// Its own over all that ends it.
+    port: KeptPort,
     serving: Option<Child>,
 }
 
@@ -66,7 +67,7 @@ impl OwnPostgres {
 
     /// Makes a standby that follows this one.
     pub(crate) fn standby(&self) -> Self {
-        Self::made_by(FOLLOW, self.port, self.programs.clone())
+        Self::made_by(FOLLOW, self.port.number(), self.programs.clone())
     }
 
     fn made_by(script: &str, of: u16, programs: PathBuf) -> Self {
@@ -75,7 +76,7 @@ impl OwnPostgres {
         let made = command.output().unwrap();
         assert!(made.status.success(), "{made:?}");
         let folder = String::from_utf8(made.stdout).unwrap().trim().into();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = KeptPort::on(Ipv4Addr::LOCALHOST.into());
         let mut cluster = Self { programs, folder, port, serving: None };
         cluster.serve();
         cluster
@@ -87,7 +88,7 @@ impl OwnPostgres {
             .args(["-c", SERVE])
             .arg(&self.programs)
             .arg(&self.folder)
-            .arg(self.port.to_string())
+            .arg(self.port.number().to_string())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -121,7 +122,7 @@ impl OwnPostgres {
 
     /// Returns where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()))
     }
 
     /// Returns a database of it, as its superuser.

@@ -125,10 +125,10 @@ export function gate() {
   return { opened, open };
 }
 
-/** Answers a call as the server refuses one, with a gRPC status and its reason. */
+/** Answers a call as the server refuses one, with a gRPC status, its reason and the server's domain. */
 export function refuse(route, status, reason) {
   const field = (number, bytes) => Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
-  const info = field(1, Buffer.from(reason));
+  const info = Buffer.concat([field(1, Buffer.from(reason)), field(2, Buffer.from("grpcchatter"))]);
   const detail = Buffer.concat([field(1, Buffer.from("type.googleapis.com/google.rpc.ErrorInfo")), field(2, info)]);
   const details = Buffer.concat([Buffer.from([1 << 3, status]), field(3, detail)]);
   return route.fulfill({

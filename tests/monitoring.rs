@@ -154,7 +154,10 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
         match run {
             Ok(output) => assert!(output.status.success(), "{output:?}"),
             Err(error) => {
-                assert!(std::env::var_os("REQUIRE_PROMTOOL").is_none_or(|value| value != "1"), "promtool cannot be run: {error}");
+                assert!(
+                    std::env::var_os("REQUIRE_PROMTOOL").is_none_or(|value| value != "1"),
+                    "promtool cannot be run: {error}"
+                );
                 println!("promtool is not there: the rules were not tried");
             }
         }

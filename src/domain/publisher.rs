@@ -187,12 +187,12 @@ impl Publisher {
         if !self.looked_at.lock().insert(room.id()) {
             return;
         }
+        let looking = Looking { at: Arc::clone(&self.looked_at), room: room.id() };
         let publisher = self.clone();
         self.core.spawn(async move {
+            let _looking = looking;
             let _one_of_few = publisher.looks.acquire().await;
-            let looked = publisher.look(&room).await;
-            publisher.looked_at.lock().remove(&room.id());
-            if let Err(error) = looked {
+            if let Err(error) = publisher.look(&room).await {
                 tracing::debug!(%error, room = room.id().0, "a room could not be looked at");
             }
         });
@@ -253,6 +253,18 @@ impl Publisher {
             room.end(places[at], error);
         }
         Ok(())
+    }
+}
+
+/// Somebody looks at a room until it is dropped, by a panic too: else nobody would look at it again.
+struct Looking {
+    at: Arc<Mutex<HashSet<RoomId>>>,
+    room: RoomId,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.at.lock().remove(&self.room);
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! *Whether.* A commit waits for a synchronous standby before anybody sees it, but for two cases: its backend was ended
 //! while it waited, or the server crashed and was started again. Then it is visible, and may be lost with the server. Whoever
-//! hears a message of their own on a stream takes it for stored, so nothing of the log is told after either until one
-//! later commit has come back: commits reach the standby in order, and all that was visible is there then.
+//! hears a message of their own on a stream, or finds it in a list, takes it for stored, so nothing of the log is told after
+//! either until one later commit has come back: commits reach the standby in order, and all that was visible is there then.
 
 use std::sync::{
     Arc,

@@ -15,6 +15,8 @@ pub mod audit;
 
 mod fair_queue;
 
+mod sparse_log;
+
 pub mod crypto;
 
 pub mod store;

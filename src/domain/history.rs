@@ -12,7 +12,7 @@ use crate::{
     faults::{self, Fault},
     hub::{Chunk, Era, Feed, Framing, Room},
     metrics::{CATCH_UP_READS, PAGES_READ},
-    model::{Error, Line, Result, RoomId},
+    model::{Error, Result, RoomId},
     store::Store,
 };
 
@@ -81,7 +81,6 @@ impl History {
     async fn read(&self, key: Key) -> Result<Arc<[Chunk]>> {
         PAGES_READ.increment();
         let messages = self.store.page(key.room, key.first, key.last).await?;
-        let lines: Vec<Line> = messages.into_iter().map(|message| Line { message }).collect();
-        Ok(Chunk::cut(&lines, key.feed, self.framing).into())
+        Ok(Chunk::cut(&messages, key.feed, self.framing).into())
     }
 }

@@ -219,7 +219,7 @@ async fn append(lane: &mut Lane, batch: Vec<Job>, deadline: Instant, told: &Told
         }
     }
     for (room, passage) in rooms {
-        MESSAGES_STORED.add(passage.lines.len() as u64);
+        MESSAGES_STORED.add(passage.messages.len() as u64);
         told.publisher.publish(room, passage);
     }
     told.publisher.reclaim();

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     faults::{self, Fault},
     hub::{Fork, Gap, Hub, Room},
-    model::{Error, ErrorKind, Line, Passage, Result, RoomId, SessionId, UserId},
+    model::{Error, ErrorKind, Passage, Result, RoomId, SessionId, UserId},
     store::{Head, Store},
 };
 
@@ -51,7 +51,7 @@ impl Publisher {
         Self { core, store, hub, fills, looks, looked_at: Arc::default() }
     }
 
-    /// Tells a room's new lines to whoever listens.
+    /// Tells a room's new messages to whoever listens.
     pub fn publish(&self, id: RoomId, passage: Passage) {
         if faults::is_nth(Fault::GapFillSkipped, 20)
             || (faults::is(Fault::TailForgotten) && !faults::is_nth(Fault::TailForgotten, 5))
@@ -103,8 +103,7 @@ impl Publisher {
         };
         let messages = read.unwrap_or_default();
         let begins = messages.iter().any(|message| message.seq == gap.first);
-        let lines = messages.into_iter().map(|message| Line { message }).collect();
-        match room.fill(Passage { before: None, lines }) {
+        match room.fill(Passage { before: None, messages }) {
             Ok(next) if begins => next.or_else(|| room.observe(gap.last)),
             // The reader was behind the writer, or the database is away: the poll comes back to it.
             Ok(_) => {
@@ -188,12 +187,12 @@ impl Publisher {
         if !self.looked_at.lock().insert(room.id()) {
             return;
         }
+        let looking = Looking { at: Arc::clone(&self.looked_at), room: room.id() };
         let publisher = self.clone();
         self.core.spawn(async move {
+            let _looking = looking;
             let _one_of_few = publisher.looks.acquire().await;
-            let looked = publisher.look(&room).await;
-            publisher.looked_at.lock().remove(&room.id());
-            if let Err(error) = looked {
+            if let Err(error) = publisher.look(&room).await {
                 tracing::debug!(%error, room = room.id().0, "a room could not be looked at");
             }
         });
@@ -254,6 +253,18 @@ impl Publisher {
             room.end(places[at], error);
         }
         Ok(())
+    }
+}
+
+/// Somebody looks at a room until it is dropped, by a panic too: else nobody would look at it again.
+struct Looking {
+    at: Arc<Mutex<HashSet<RoomId>>>,
+    room: RoomId,
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.at.lock().remove(&self.room);
     }
 }
 

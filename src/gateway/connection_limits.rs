@@ -12,10 +12,11 @@ use std::{
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
-use super::{sparse_log::SparseLog, stack::is_trusted};
+use super::stack::is_trusted;
 use crate::{
     domain::{Budget, Cost},
     model::{Network, Payer},
+    sparse_log::SparseLog,
 };
 
 /// The bounds on connections; none: no limit.
@@ -44,7 +45,7 @@ pub(super) enum OverLimit {
 impl OverLimit {
     /// Says in the log that a connection was refused, for the first of a minute.
     pub(super) fn log(self, address: IpAddr) {
-        static LOGS: [SparseLog; 3] = [const { SparseLog::new() }; 3];
+        static LOGS: [SparseLog; 3] = [const { SparseLog::by_the_minute() }; 3];
         let (setting, remedy) = match self {
             Self::Max => ("MAX_CONNECTIONS", "raise it, and what the system lets the process open"),
             Self::PerAddress => ("MAX_CONNECTIONS_PER_ADDRESS", PROXY),

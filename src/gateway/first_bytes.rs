@@ -4,8 +4,7 @@ use std::{io, net::IpAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::sparse_log::SparseLog;
-use crate::metrics::REFUSALS;
+use crate::{metrics::REFUSALS, sparse_log::SparseLog};
 
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -63,8 +62,8 @@ impl Other {
     /// Says in the log what is set wrongly, for the first of a minute. Whoever speaks it gets no answer: it has no form that
     /// they would understand.
     pub(super) fn log(self, address: IpAddr) {
-        static TLS: SparseLog = SparseLog::new();
-        static PROXY_PROTOCOL: SparseLog = SparseLog::new();
+        static TLS: SparseLog = SparseLog::by_the_minute();
+        static PROXY_PROTOCOL: SparseLog = SparseLog::by_the_minute();
         let (log, sentence) = match self {
             Self::Tls => (
                 &TLS,

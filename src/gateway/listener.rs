@@ -16,7 +16,6 @@ use super::{
     connection::{self, Peer},
     connection_limits::{Seat, Seats},
     lifetime::Lifetime,
-    sparse_log::SparseLog,
     stack::Stack,
     tls::Tls,
 };
@@ -25,6 +24,7 @@ use crate::{
     clock::Clock,
     metrics::{CONNECTIONS_ACCEPTED, CONNECTIONS_REFUSED},
     model::Payer,
+    sparse_log::SparseLog,
 };
 
 /// How many connections wait in the kernel to be taken.
@@ -42,7 +42,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(25);
 
 /// Connections that could not be taken.
-static NOT_TAKEN: SparseLog = SparseLog::new();
+static NOT_TAKEN: SparseLog = SparseLog::by_the_minute();
 
 /// What may be asked for at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

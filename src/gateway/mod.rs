@@ -31,7 +31,6 @@ mod rest;
 mod rest_limits;
 mod route;
 mod send_watch;
-mod sparse_log;
 mod stack;
 mod start_queue;
 mod status;

@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::send_watch::SendWatch;
+
 /// How long a peer may take for the head of a request, from its first byte on.
 const HEAD: Duration = Duration::from_secs(10);
 
@@ -47,9 +49,13 @@ enum Awaited {
     Nothing,
 }
 
-/// A request that is being answered. When it is dropped the next one is waited for.
+/// A request that is being answered. When it is dropped the next one is waited for, and what is not sent yet has to be read
+/// like any other answer: whoever else was to look after it has ended.
 #[derive(Debug)]
-pub(super) struct Answering(RequestWatch);
+pub(super) struct Answering {
+    requests: RequestWatch,
+    sending: SendWatch,
+}
 
 impl RequestWatch {
     /// Begins with a head that begins now.
@@ -64,9 +70,9 @@ impl RequestWatch {
     }
 
     /// Notes that a request has come.
-    pub(super) fn begin(&self) -> Answering {
+    pub(super) fn begin(&self, sending: SendWatch) -> Answering {
         *self.0.awaited.lock() = Awaited::Nothing;
-        Answering(self.clone())
+        Answering { requests: self.clone(), sending }
     }
 
     /// Notes that bytes have come: where a request was waited for, its head has begun.
@@ -107,7 +113,8 @@ impl RequestWatch {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        *self.0.0.awaited.lock() = Awaited::Request(Instant::now());
+        self.sending.exempt(false);
+        *self.requests.0.awaited.lock() = Awaited::Request(Instant::now());
     }
 }
 
@@ -128,7 +135,7 @@ mod tests {
         let (begun, watch) = (Instant::now(), watch());
         watch.read();
         assert_eq!(watch.deadline(), Some(begun + HEAD), "more of it puts nothing off");
-        let answering = watch.begin();
+        let answering = watch.begin(SendWatch::default());
         watch.read();
         assert_eq!(watch.deadline(), None, "its body has a time of its own");
         advance(HEAD).await;

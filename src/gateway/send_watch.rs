@@ -338,7 +338,11 @@ mod tests {
         assert_eq!(watch.deadline(false), Some(deadline), "waiting does not put it off");
         watch.exempt(true);
         assert_eq!(watch.deadline(false), None);
-        watch.exempt(false);
+        let answering = RequestWatch::new(SECOND, CancellationToken::new()).begin(watch.clone());
+        assert_eq!(watch.deadline(false), None);
+        drop(answering);
+        let forgiven = watch.deadline(false).expect("the stream has ended, and its end is to be read");
+        assert!(forgiven > deadline);
         peer.read_exact(&mut [0; 150]).await.unwrap();
         writing.await.unwrap().unwrap();
         assert_eq!(watch.deadline(false), None);

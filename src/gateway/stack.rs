@@ -177,7 +177,7 @@ impl hyper::service::Service<Request<Incoming>> for PeerService {
         let strict_transport = self.stack.strict_transport;
         let is_http1 = request.version() < Version::HTTP_2;
         let (requests, sending) = (self.peer.requests.clone(), self.peer.sending.clone());
-        let asked = is_http1.then(|| requests.begin());
+        let asked = is_http1.then(|| requests.begin(sending.clone()));
         let answer = move |mut response: Response<Body>| {
             AnswerHeaders { strict_transport, is_last: is_http1 && requests.is_last() }.write(&mut response);
             Ok(Paced::new(response, asked))

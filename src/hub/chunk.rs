@@ -1,4 +1,4 @@
-//! Lines of a room's log, framed once for everybody who gets them.
+//! Messages of a room's log, framed once for everybody who gets them.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Event, Feed, Framing, own::Own};
-use crate::model::{Line, StreamId};
+use crate::model::{Message, StreamId};
 
 /// A chunk is cut before it grows beyond this, but never inside a message.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -38,17 +38,17 @@ impl fmt::Debug for Chunk {
 }
 
 impl Chunk {
-    /// Frames consecutive lines, in as many chunks as they need.
-    pub fn cut(lines: &[Line], feed: Feed, framing: Framing) -> Vec<Self> {
+    /// Frames consecutive messages, in as many chunks as they need.
+    pub fn cut(messages: &[Message], feed: Feed, framing: Framing) -> Vec<Self> {
         let mut chunks = Vec::new();
-        let mut rest = lines;
+        let mut rest = messages;
         let framed = Instant::now();
         while let Some(first) = rest.first() {
             let mut bytes = BytesMut::with_capacity(256);
             let mut ends = Vec::with_capacity(rest.len().min(256));
-            for line in rest {
+            for message in rest {
                 let start = bytes.len();
-                frame(&mut bytes, |bytes| (framing.message)(feed, &line.message, bytes));
+                frame(&mut bytes, |bytes| (framing.message)(feed, message, bytes));
                 if start > 0 && bytes.len() > CHUNK_BYTES {
                     bytes.truncate(start);
                     break;
@@ -57,19 +57,12 @@ impl Chunk {
             }
             let (these, later) = rest.split_at(ends.len());
             let ids = match feed {
-                Feed::Chat => these.iter().map(|line| line.message.message_id).collect(),
+                Feed::Chat => these.iter().map(|message| message.message_id).collect(),
                 Feed::Subscribe => Arc::default(),
             };
             rest = later;
             let bytes = bytes.freeze();
-            chunks.push(Self {
-                first_seq: first.message.seq,
-                bytes,
-                ends: ends.into(),
-                ids,
-                except: None,
-                framed,
-            });
+            chunks.push(Self { first_seq: first.seq, bytes, ends: ends.into(), ids, except: None, framed });
         }
         chunks
     }

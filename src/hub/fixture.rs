@@ -12,8 +12,7 @@ use super::{Attach, Connection, Cursor, Event, Feed, Framing, Hub, HubConfig, Ro
 use crate::{
     clock::Clock,
     model::{
-        ChatIdentity, Epochs, Line, Message, Passage, RoomId, SessionId, ShortCode, Timestamp, UserId,
-        UserName,
+        ChatIdentity, Epochs, Message, Passage, RoomId, SessionId, ShortCode, Timestamp, UserId, UserName,
     },
 };
 
@@ -62,12 +61,12 @@ pub(super) fn log_and_seq(told: i64) -> (u64, i64) {
     ((told >> LOG_BITS).unsigned_abs(), told & ((1 << LOG_BITS) - 1))
 }
 
-pub(super) fn line(seq: i64) -> Line {
-    line_of(0, seq)
+pub(super) fn message(seq: i64) -> Message {
+    message_of(0, seq)
 }
 
-pub(super) fn line_of(log: u64, seq: i64) -> Line {
-    let message = Message {
+pub(super) fn message_of(log: u64, seq: i64) -> Message {
+    Message {
         seq,
         message_id: id(log, seq),
         author: UserId(1),
@@ -75,28 +74,27 @@ pub(super) fn line_of(log: u64, seq: i64) -> Line {
         body: "hello".into(),
         created_at: Timestamp::from_seconds(1_000),
         client_message_id: None,
-    };
-    Line { message }
+    }
 }
 
-pub(super) fn lines(seqs: std::ops::RangeInclusive<i64>) -> Vec<Line> {
-    seqs.map(line).collect()
+pub(super) fn messages(seqs: std::ops::RangeInclusive<i64>) -> Vec<Message> {
+    seqs.map(message).collect()
 }
 
 /// Returns what a writer hands on that has appended these to the first log.
 pub(super) fn passage(seqs: std::ops::RangeInclusive<i64>) -> Passage {
-    following(lines(seqs))
+    following(messages(seqs))
 }
 
-/// Returns lines of the first log with what stands before them.
-pub(super) fn following(lines: Vec<Line>) -> Passage {
-    let before = lines.first().map(|line| line.message.seq - 1).filter(|seq| *seq > 0).map(|seq| id(0, seq));
-    Passage { before, lines }
+/// Returns messages of the first log with what stands before them.
+pub(super) fn following(messages: Vec<Message>) -> Passage {
+    let before = messages.first().map(|message| message.seq - 1).filter(|seq| *seq > 0).map(|seq| id(0, seq));
+    Passage { before, messages }
 }
 
 /// Returns what is read from the first log for a gap: the message before it, too.
 pub(super) fn read(seqs: std::ops::RangeInclusive<i64>) -> Passage {
-    Passage { before: None, lines: lines((seqs.start() - 1).max(1)..=*seqs.end()) }
+    Passage { before: None, messages: messages((seqs.start() - 1).max(1)..=*seqs.end()) }
 }
 
 pub(super) fn identity(user: i64) -> Arc<ChatIdentity> {

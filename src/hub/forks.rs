@@ -4,7 +4,7 @@ use std::task::Poll;
 
 use super::{
     Cursor, Feed, Fork, Gap, Seed, Start, Step,
-    fixture::{ROOM, attach, hub, id, line_of, log_and_seq, passage, poll, seeded, seqs},
+    fixture::{ROOM, attach, hub, id, log_and_seq, message_of, passage, poll, seeded, seqs},
 };
 use crate::model::{Error, Passage};
 
@@ -13,7 +13,7 @@ const NEW: u64 = 1;
 
 fn of(log: u64, seqs: std::ops::RangeInclusive<i64>, before: Option<(u64, i64)>) -> Passage {
     let before = before.map(|(log, seq)| id(log, seq));
-    Passage { before, lines: seqs.map(|seq| line_of(log, seq)).collect() }
+    Passage { before, messages: seqs.map(|seq| message_of(log, seq)).collect() }
 }
 
 /// Returns everything that a stream is told now, by the log in which it stands.
@@ -53,14 +53,14 @@ fn a_gap_is_filled_from_the_log_that_was_told_alone() {
     let room = seeded(&hub, 9);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 1, Start::Now);
     room.publish(passage(10..=11)).unwrap();
-    // Its own line waits, and what is read for the gap begins with what was told.
+    // Its own message waits, and what is read for the gap begins with what was told.
     assert_eq!(room.publish(of(NEW, 14..=14, Some((NEW, 13)))), Ok(Some(Gap { first: 12, last: 13 })));
     assert_eq!(room.fill(of(NEW, 11..=13, None)), Err(Fork));
     assert_eq!(told(&mut cursor), [(OLD, 10), (OLD, 11)]);
 }
 
 #[test]
-fn lines_that_wait_belong_to_the_log_with_which_the_gap_is_filled() {
+fn messages_that_wait_belong_to_the_log_with_which_the_gap_is_filled() {
     let hub = hub(255, usize::MAX);
     let room = seeded(&hub, 9);
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 1, Start::Now);

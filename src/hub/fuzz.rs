@@ -6,9 +6,9 @@ use std::{collections::HashMap, sync::Arc, task::Poll};
 
 use super::{
     Chunk, Cursor, Feed, Fork, Gap, Hub, Room, Seed, Start, Step,
-    fixture::{ROOM, attach_with, framing, hub, id, line_of, log_and_seq, poll, seeded, seqs},
+    fixture::{ROOM, attach_with, framing, hub, id, log_and_seq, message_of, poll, seeded, seqs},
 };
-use crate::model::{Error, Line, Passage};
+use crate::model::{Error, Message, Passage};
 
 /// The log is this long before anything happens, so that streams can begin in the past.
 const BEFORE: i64 = 20;
@@ -88,8 +88,8 @@ impl World {
         (place.and_then(|place| self.log.get(place)).copied().unwrap_or_default(), seq)
     }
 
-    fn lines(&self, first: i64, last: i64) -> Vec<Line> {
-        (first.max(1)..=last).map(|seq| line_of(self.at(seq).0, seq)).collect()
+    fn messages(&self, first: i64, last: i64) -> Vec<Message> {
+        (first.max(1)..=last).map(|seq| message_of(self.at(seq).0, seq)).collect()
     }
 
     fn commit(&mut self, count: i64) {
@@ -119,7 +119,7 @@ impl World {
         let (log, seq) = self.at(self.last());
         let before = (seq > 0).then(|| id(log, seq));
         self.commit(count);
-        let heard = self.room.publish(Passage { before, lines: self.lines(seq + 1, self.last()) });
+        let heard = self.room.publish(Passage { before, messages: self.messages(seq + 1, self.last()) });
         if missed % 2 == 0 && matches!(heard, Ok(Some(_))) {
             // The log could not be read just now.
             self.room.give_up_filling();
@@ -139,13 +139,13 @@ impl World {
 
     fn fill(&mut self, mut heard: Result<Option<Gap>, Fork>, last: Option<i64>) {
         while let Ok(Some(gap)) = heard {
-            // It lies before lines that wait, and that the log has lost.
+            // It lies before messages that wait, and that the log has lost.
             if gap.first > self.last() {
                 self.room.give_up_filling();
                 return;
             }
-            let lines = self.lines(gap.first - 1, gap.last.min(self.last()));
-            heard = self.room.fill(Passage { before: None, lines });
+            let messages = self.messages(gap.first - 1, gap.last.min(self.last()));
+            heard = self.room.fill(Passage { before: None, messages });
             heard = heard.map(|next| next.or_else(|| self.room.observe(last?)));
         }
         if heard.is_err() {
@@ -199,7 +199,7 @@ impl World {
                     // What the room was told is read, and no more.
                     let (told, _) = self.room.head().expect("seeded");
                     assert!(seq <= told, "there is something to read");
-                    let read = self.lines(seq, told.min(seq + page - 1));
+                    let read = self.messages(seq, told.min(seq + page - 1));
                     let cursor = &mut self.streams[place].cursor;
                     let chunks = Chunk::cut(&read, cursor.feed(), framing());
                     let frames = cursor.frames(&chunks[0]);

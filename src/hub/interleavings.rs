@@ -13,7 +13,8 @@ use super::{
     Chunk, Feed, Fork, Gap, Hub, HubConfig, Room, Start, Step,
     explore::{self, Extent, Scenario, explore},
     fixture::{
-        ROOM, attach, framing, hub_with, id, line_of, lines, log_and_seq, passage, poll, read, seeded, seqs,
+        ROOM, attach, framing, hub_with, id, log_and_seq, message_of, messages, passage, poll, read, seeded,
+        seqs,
     },
 };
 use crate::{
@@ -65,11 +66,11 @@ impl World {
 
     /// Hands on words that were read from a log, or were just committed to it.
     fn say(&self, words: &[(u64, i64)]) {
-        let lines = words.iter().map(|(log, seq)| line_of(*log, *seq)).collect();
+        let messages = words.iter().map(|(log, seq)| message_of(*log, *seq)).collect();
         let heard = match words[0] {
-            (OLD, 1) => self.room.fill(Passage { before: None, lines }),
-            (_, 2) => self.room.publish(Passage { before: Some(id(OLD, 1)), lines }),
-            _ => self.room.publish(Passage { before: Some(id(NEW, 2)), lines }),
+            (OLD, 1) => self.room.fill(Passage { before: None, messages }),
+            (_, 2) => self.room.publish(Passage { before: Some(id(OLD, 1)), messages }),
+            _ => self.room.publish(Passage { before: Some(id(NEW, 2)), messages }),
         };
         if heard == Err(Fork) {
             explore::step();
@@ -94,7 +95,7 @@ impl World {
                     assert_eq!(seq, next, "it reads where it stands");
                     explore::step();
                     let last = self.committed.load(Ordering::SeqCst).min(seq + 1);
-                    let page = Chunk::cut(&lines(seq..=last), feed, framing());
+                    let page = Chunk::cut(&messages(seq..=last), feed, framing());
                     let frames = cursor.frames(&page[0]);
                     cursor.advance(page[0].next_seq());
                     frames

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::hub::{
         Chunk, Cursor, Feed, Start, Step,
-        fixture::{attach, framing, hub, line, lines, passage, poll, read, seeded, seqs},
+        fixture::{attach, framing, hub, message, messages, passage, poll, read, seeded, seqs},
     };
 
     const FIRST: Uuid = Uuid::from_u128(1);
@@ -133,9 +133,9 @@ mod tests {
         let hub = hub(255, usize::MAX);
         let room = seeded(&hub, 3);
         let mut own = attach(&hub, &room, Feed::Chat, 0, Start::After(0));
-        room.leave_out(own.place(), line(2).message.message_id);
+        room.leave_out(own.place(), message(2).message_id);
         assert!(matches!(poll(&mut own), Poll::Ready(Step::Read(1))));
-        let page = Chunk::cut(&lines(1..=3), Feed::Chat, framing());
+        let page = Chunk::cut(&messages(1..=3), Feed::Chat, framing());
         assert_eq!(seqs(own.frames(&page[0])).collect::<Vec<_>>(), [1, 3]);
     }
 
@@ -146,7 +146,7 @@ mod tests {
         let room = seeded(&hub, 0);
         let mut cursor = attach(&hub, &room, Feed::Chat, 0, Start::Now);
         let place = cursor.place();
-        let takes = |number: i64| room.await_answer(place, line(number).message.message_id, 1);
+        let takes = |number: i64| room.await_answer(place, message(number).message_id, 1);
         assert!(takes(1));
         room.publish(passage(1..=1)).unwrap();
         assert!(!takes(2), "what waits to be read is no answer");
@@ -160,14 +160,14 @@ mod tests {
         room.publish(passage(3..=3)).unwrap();
         room.drop_chunks();
         assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Read(3))));
-        cursor.frames(&Chunk::cut(&lines(3..=3), Feed::Chat, framing())[0]);
+        cursor.frames(&Chunk::cut(&messages(3..=3), Feed::Chat, framing())[0]);
         cursor.advance(4);
         assert!(takes(4), "it was read from the log");
-        room.answer(place, line(4).message.message_id, Bytes::from_static(b"rejected"));
+        room.answer(place, message(4).message_id, Bytes::from_static(b"rejected"));
         assert!(!takes(5));
         assert!(matches!(poll(&mut cursor), Poll::Ready(Step::Send(_))));
         assert!(takes(5));
-        room.withdraw(place, line(5).message.message_id);
+        room.withdraw(place, message(5).message_id);
         assert!(takes(6));
     }
 
@@ -180,7 +180,7 @@ mod tests {
         let (again, other) = (Uuid::from_u128(100), Uuid::from_u128(101));
         for stored in [1, 2] {
             assert!(room.await_answer(place, again, 1));
-            let found = (stored, line(stored).message.message_id);
+            let found = (stored, message(stored).message_id);
             room.repeat(place, again, found, Bytes::from_static(b"copy"));
             assert!(!room.await_answer(place, other, 1));
             // The second is one that the log is about to tell.

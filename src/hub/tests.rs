@@ -6,8 +6,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{
     fixture::{
-        HEARTBEAT, ROOM, attach, attach_over, following, hub, hub_with, line, lines, passage, payloads, poll,
-        read, seeded, seqs,
+        HEARTBEAT, ROOM, attach, attach_over, following, hub, hub_with, message, messages, passage, payloads,
+        poll, read, seeded, seqs,
     },
     *,
 };
@@ -105,13 +105,13 @@ fn what_waits_for_a_gap_to_be_filled_is_bounded_and_the_rest_is_found_again() {
     let mut cursor = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
     let body: std::sync::Arc<str> = "x".repeat(1_000).into();
     for seq in 2..=10_000 {
-        let mut late = line(seq);
-        late.message.body = std::sync::Arc::clone(&body);
+        let mut late = message(seq);
+        late.body = std::sync::Arc::clone(&body);
         room.publish(following(vec![late])).unwrap();
         room.give_up_filling();
     }
     let held = std::sync::Arc::strong_count(&body) - 1;
-    assert!((100..1_000).contains(&held), "{held} lines wait");
+    assert!((100..1_000).contains(&held), "{held} messages wait");
     let mut gap = room.observe(10_000);
     while let Some(found) = gap {
         let last = found.last.min(found.first + 999);
@@ -138,12 +138,12 @@ fn a_line_without_an_id_is_kept_from_the_stream_that_said_it_and_from_no_other()
     let room = seeded(&hub, 0);
     let mut own = attach(&hub, &room, Feed::Chat, 0, Start::Now);
     let mut other = attach(&hub, &room, Feed::Chat, 0, Start::Now);
-    room.leave_out(own.place(), line(2).message.message_id);
-    room.publish(following(lines(1..=3))).unwrap();
+    room.leave_out(own.place(), message(2).message_id);
+    room.publish(following(messages(1..=3))).unwrap();
     assert_eq!(told(&mut own), [1, 3]);
     assert_eq!(told(&mut other), [1, 2, 3]);
-    room.leave_out(own.place(), line(4).message.message_id);
-    room.publish(following(lines(4..=4))).unwrap();
+    room.leave_out(own.place(), message(4).message_id);
+    room.publish(following(messages(4..=4))).unwrap();
     assert_eq!(told(&mut own), [0_i64; 0]);
     assert_eq!(own.next_seq(), 5);
     assert_eq!(told(&mut other), [4]);
@@ -156,7 +156,7 @@ fn a_stream_that_fell_behind_what_is_kept_reads_the_log() {
     let mut slow = attach(&hub, &room, Feed::Subscribe, 0, Start::Now);
     assert!(poll(&mut slow).is_pending());
     for seq in 1..=100 {
-        room.publish(following(vec![line(seq)])).unwrap();
+        room.publish(following(vec![message(seq)])).unwrap();
         hub.reclaim();
     }
     assert!(matches!(poll(&mut slow), Poll::Ready(Step::Read(1))));

@@ -37,20 +37,13 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A message on its way to the streams of a room.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// The message.
-    pub message: Message,
-}
-
-/// Lines that follow one another in a room's log.
+/// Messages that follow one another in a room's log.
 #[derive(Clone, Debug)]
 pub struct Passage {
-    /// Id of the message before the first line; none where the log begins there, and where nobody has looked.
+    /// Id of the message before the first; none where the log begins there, and where nobody has looked.
     pub before: Option<Uuid>,
-    /// The lines, by rising seq.
-    pub lines: Vec<Line>,
+    /// The messages, by rising seq.
+    pub messages: Vec<Message>,
 }
 
 /// The last message that a client has. Both fields are checked, so that a log that was restored from a
@@ -80,10 +73,9 @@ mod tests {
             created_at: Timestamp::from_seconds(1),
             client_message_id: None,
         };
-        let line = Line { message };
         let password = Password::parse("cAnary-Passw0rd!").unwrap();
         let room = RoomPassword::parse("cAnary".to_owned()).unwrap();
-        let shown = format!("{body:?} {line:?} {password:?} {room:?}");
+        let shown = format!("{body:?} {message:?} {password:?} {room:?}");
         assert!(!shown.contains("cAnary"), "{shown}");
     }
 }

@@ -16,7 +16,7 @@ mod timestamp;
 
 pub use error::{Error, ErrorKind, Result};
 pub use identity::{ChatIdentity, Identity, RoomInvitation, SessionId, TokenKind, UserIdentity};
-pub use message::{Line, Message, Passage, ResumePoint, StreamId};
+pub use message::{Message, Passage, ResumePoint, StreamId};
 pub use name::NameFlaw;
 pub use password::{GivenPassword, Password, RoomPassword};
 pub use payer::{Network, Payer};

@@ -15,6 +15,7 @@ use super::{
     pool::Trust,
     postgres::{self, session::SERVING},
     rooms::{Row, SELECT},
+    server::Server,
     sessions::end_sessions,
     sqlite,
     turns::Turns,
@@ -41,7 +42,8 @@ impl Store {
     /// # Errors
     /// Where it is not there, or its schema is another version's.
     pub async fn connect_beside(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
-        let (trust, server) = (Trust::default(), Arc::default());
+        let trust = Trust::default();
+        let server = Arc::new(Server::new(trust.clone()));
         let (backend, pool) = match url {
             DatabaseUrl::Sqlite(path) => {
                 if !path.is_file() {

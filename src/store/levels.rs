@@ -73,3 +73,22 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        clock::Clock,
+        store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
+    };
+
+    on_each_database! { what_is_closed_has_no_connection_left }
+
+    async fn what_is_closed_has_no_connection_left(database: TemporaryDatabase) {
+        let store = TemporaryStore::open(database, Clock::system()).await;
+        let _lanes = store.lanes().await;
+        let open = || store.levels().pools.iter().map(|pool| pool.open).collect::<Vec<_>>();
+        assert!(open().iter().all(|open| *open > 0), "{:?}", open());
+        store.close().await;
+        assert_eq!(open(), [0, 0]);
+    }
+}

@@ -134,7 +134,8 @@ impl Store {
     /// # Errors
     /// Where the database cannot be reached or opened, or another process has it.
     pub async fn connect(url: &DatabaseUrl, clock: Clock) -> std::result::Result<Self, SetupError> {
-        let (core, trust, server) = (Handle::current(), Trust::default(), Arc::<Server>::default());
+        let (core, trust) = (Handle::current(), Trust::default());
+        let server = Arc::new(Server::new(trust.clone()));
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
                 let claim = Claim::take_file(path)?;
@@ -209,6 +210,11 @@ impl Store {
             }
             if let Err(error) = store.0.writer.bare().close_by_ref().await {
                 tracing::warn!(%error, "the writer could not be closed");
+            }
+            for lane in store.0.lanes.get().into_iter().flatten() {
+                if let Err(error) = lane.bare().close_by_ref().await {
+                    tracing::warn!(%error, "a lane of the log could not be closed");
+                }
             }
             if let Some(claim) = &store.0.claim {
                 claim.release();
@@ -307,8 +313,8 @@ impl Store {
         &self.0.reader
     }
 
-    /// Returns where SQLite is written, in a turn that the caller has, while this process may. On PostgreSQL a statement
-    /// outside a transaction could meet a dead connection, and not be tried again: see [`Self::begin`].
+    /// Returns where SQLite is written outside a transaction, in a turn that the caller has, while this process may. On
+    /// PostgreSQL such a statement could meet a dead connection, and not be tried again: see [`Self::begin`].
     fn writer(&self) -> DbResult<&DatabaseConnection> {
         self.may_write()?;
         Ok(self.0.writer.bare())

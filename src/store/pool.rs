@@ -19,38 +19,41 @@ use sea_orm::{
 };
 
 use super::failure::was_dead;
-
-/// How often it is said why new connections cannot be used.
-const SAYING: Duration = Duration::from_secs(5);
+use crate::sparse_log::SparseLog;
 
 /// Since when connections are believed in. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trust(Arc<Mutex<State>>);
+pub(super) struct Trust(Arc<Inner>);
 
-#[derive(Debug, Default)]
-struct State {
-    since: Option<Instant>,
-    said: Option<Instant>,
+#[derive(Debug)]
+struct Inner {
+    since: Mutex<Option<Instant>>,
+    /// Why new connections cannot be used.
+    unusable: SparseLog,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { since: Mutex::default(), unusable: SparseLog::new(Duration::from_secs(5)) }
+    }
 }
 
 impl Trust {
     /// Believes in no connection that is open now.
     pub(super) fn withdraw(&self) {
-        self.0.lock().since = Some(Instant::now());
+        *self.0.since.lock() = Some(Instant::now());
     }
 
     /// Says whether a connection of this age is believed in.
     pub(super) fn covers(&self, age: Duration) -> bool {
-        let since = self.0.lock().since;
+        let since = *self.0.since.lock();
         since.is_none_or(|since| age < since.elapsed())
     }
 
     /// Says why a new connection cannot be used, once in a while: a pool tries again until its caller's time is over.
     pub(super) fn say(&self, error: &dyn std::fmt::Display) {
-        let mut state = self.0.lock();
-        if state.said.is_none_or(|said| said.elapsed() >= SAYING) {
-            state.said = Some(Instant::now());
-            tracing::warn!(%error, "a new connection to the database cannot be used");
+        if let Some(left_out) = self.0.unusable.left_out() {
+            tracing::warn!(%error, left_out, "a new connection to the database cannot be used");
         }
     }
 }

@@ -202,12 +202,14 @@ impl Store {
     pub async fn rehash_room_password(&self, id: RoomId, verified: String, hash: String) -> Result<()> {
         let store = self.clone();
         self.writing("hash a room's password anew", async move {
+            let transaction = store.begin().await?;
             room::Entity::update_many()
                 .col_expr(room::Column::PasswordHash, Expr::value(hash))
                 .filter(room::Column::Id.eq(id.0))
                 .filter(room::Column::PasswordHash.eq(verified))
-                .exec(store.writer()?)
+                .exec(&transaction)
                 .await?;
+            transaction.commit().await?;
             Ok(())
         })
         .await

@@ -7,8 +7,8 @@
 //!
 //! *Whether.* A commit waits for a synchronous standby before anybody sees it, but for two cases: its backend was ended
 //! while it waited, or the server crashed and was started again. Then it is visible, and may be lost with the server. Whoever
-//! hears a message of their own on a stream takes it for stored, so nothing of the log is told after either until one
-//! later commit has come back: commits reach the standby in order, and all that was visible is there then.
+//! hears a message of their own on a stream, or finds it in a list, takes it for stored, so nothing of the log is told after
+//! either until one later commit has come back: commits reach the standby in order, and all that was visible is there then.
 
 use std::sync::{
     Arc,
@@ -23,12 +23,14 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{DbResult, PATIENCE, Store};
+use super::{DbResult, PATIENCE, Store, pool::Trust};
 use crate::model::{Error, Result};
 
 /// What is known of the server behind the pool. SQLite has none, and its commits are where they are seen.
 #[derive(Debug, Default)]
 pub(super) struct Server {
+    /// Which connections are believed in: once another server is met, none to the last one.
+    trust: Trust,
     /// When the server of the newest connection was started.
     started: Mutex<Option<String>>,
     /// How often another server was met.
@@ -42,9 +44,15 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Makes one that nobody has met yet.
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { trust, ..Self::default() }
+    }
+
     /// Notes which server a new connection of the pool leads to.
     pub(super) async fn meet(&self, connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
-        let asked = "SELECT pg_postmaster_start_time()::text";
+        // As a number: a time's text depends on the zone that the role has.
+        let asked = "SELECT extract(epoch FROM pg_postmaster_start_time())::text";
         self.is_known(sqlx::query_scalar(asked).fetch_one(connection).await?);
         Ok(())
     }
@@ -54,6 +62,8 @@ impl Server {
         if last.as_ref() != Some(&started) {
             if last.replace(started).is_some() {
                 tracing::info!("another PostgreSQL answers than before, or it was started again");
+                // Before the number rises: whoever reads it asks this server from then on. The last one may still answer.
+                self.trust.withdraw();
             }
             self.met.fetch_add(1, Ordering::Relaxed);
             self.doubt();
@@ -116,6 +126,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         clock::Clock,
@@ -130,6 +142,29 @@ mod tests {
             server.met.load(Ordering::Relaxed)
         });
         assert_eq!(numbers, [1, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn no_connection_to_the_last_server_is_used_once_another_is_met() {
+        let trust = Trust::default();
+        let server = Server::new(trust.clone());
+        let is_believed_in = |started: &str| {
+            server.is_known(started.to_owned());
+            trust.covers(Duration::from_secs(3_600))
+        };
+        assert_eq!(["one", "one", "two"].map(is_believed_in), [true, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_server_is_the_same_in_every_time_zone() {
+        let Some(database) = TemporaryDatabase::postgres().await else { return };
+        let store = TemporaryStore::open(database, Clock::system()).await;
+        let pool = store.reader().bare().get_postgres_connection_pool();
+        let mut connection = pool.acquire().await.unwrap();
+        sqlx::query("SET TIME ZONE 'Asia/Tokyo'").execute(&mut *connection).await.unwrap();
+        store.0.server.meet(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        assert_eq!(store.server(), 1);
     }
 
     #[tokio::test]

@@ -165,6 +165,13 @@ impl TemporaryStore {
 }
 
 impl Store {
+    /// Keeps what was seen from being settled, until the transaction ends. PostgreSQL alone.
+    pub(crate) async fn hold_settling(&self) -> DatabaseTransaction {
+        let transaction = self.begin().await.unwrap();
+        transaction.execute_unprepared("LOCK TABLE meta IN EXCLUSIVE MODE").await.unwrap();
+        transaction
+    }
+
     /// Keeps everybody from reading who is a member, until the transaction ends. PostgreSQL alone.
     pub(crate) async fn hold_members(&self) -> DatabaseTransaction {
         let transaction = self.begin().await.unwrap();

@@ -131,7 +131,10 @@ impl Chat {
         direction: Direction,
         size: usize,
     ) -> Result<Page> {
-        self.store.list_messages(identity, direction, size, PAGE_BYTES).await
+        let page = self.store.list_messages(identity, direction, size, PAGE_BYTES).await?;
+        // Whoever finds a message of their own here takes it for stored, as on a stream.
+        self.store.settled().await?;
+        Ok(page)
     }
 
     /// Returns who is present, the longest first.

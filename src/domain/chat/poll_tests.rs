@@ -90,6 +90,19 @@ async fn a_room_that_cannot_be_looked_at_keeps_no_other_from_hearing() {
     running(&fixture, ended).await;
 }
 
+#[tokio::test]
+async fn what_may_be_on_no_standby_is_not_listed_until_it_is_there() {
+    let Some(database) = TemporaryDatabase::postgres().await else { return };
+    let fixture = Fixture::open(database).await;
+    say(&fixture, "is it there?").await;
+    fixture.store.meet_another_server();
+    let held = fixture.store.hold_settling().await;
+    let list = || fixture.chat.list_messages(&fixture.member, Direction::After(0), 10);
+    assert!(matches!(list().await, Err(Error::DatabaseUnavailable)));
+    held.rollback().await.unwrap();
+    assert_eq!(list().await.unwrap().messages.len(), 1);
+}
+
 /// Has a failover lose all messages but the first, and others be said in their place.
 async fn fail_over(fixture: &Fixture, count: usize) {
     fixture.store.execute("DELETE FROM messages WHERE seq > 1").await;

@@ -121,25 +121,29 @@ impl Tls {
                 "the certificate was made by this process: there is nothing to read again"
             );
         };
-        *self.0.tried.lock() = Some(digest(files));
-        match Certificate::read(files, self.0.clock.now()) {
-            Ok(certificate) => {
-                tracing::info!(
-                    until = %certificate.until(), sha256 = certificate.fingerprint(),
-                    "a new certificate is served"
-                );
-                *self.0.current.0.write() = certificate;
-            }
-            Err(error) => tracing::error!(%error, "the certificate before it stays"),
-        }
+        self.read(files, &mut self.0.tried.lock());
     }
 
     /// Reads the files again if they are others than were tried last. They are compared by their bytes: a mount that
     /// is swapped as a whole keeps its names and may keep its times.
     pub fn reload_if_changed(&self) {
         let Some(files) = &self.0.files else { return };
-        if *self.0.tried.lock() != Some(digest(files)) {
-            self.reload();
+        let mut tried = self.0.tried.lock();
+        if *tried != Some(digest(files)) {
+            self.read(files, &mut tried);
+        }
+    }
+
+    /// Reads the files. Whoever reads them at the same time waits, so that what was read first is not served last.
+    fn read(&self, files: &TlsFiles, tried: &mut Option<[u8; 32]>) {
+        *tried = Some(digest(files));
+        match Certificate::read(files, self.0.clock.now()) {
+            Ok(certificate) => {
+                let (until, sha256) = (certificate.until(), certificate.fingerprint());
+                *self.0.current.0.write() = certificate;
+                tracing::info!(%until, sha256, "a new certificate is served");
+            }
+            Err(error) => tracing::error!(%error, "the certificate before it stays"),
         }
     }
 }

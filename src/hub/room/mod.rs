@@ -60,7 +60,7 @@ struct State {
     /// How many streams read each feed: nothing is framed for nobody.
     subscribers: usize,
     chatters: usize,
-    /// Lines that wait until a gap before them is filled, as many as are kept.
+    /// Messages that wait until a gap before them is filled, as many as are kept.
     held: Vec<Joined>,
     /// Messages of which the room is not told yet, and that somebody has who came back: they must be in what is told.
     ahead: Vec<(i64, Uuid)>,

@@ -1,4 +1,4 @@
-//! The seam between what was told and what comes next: the message before a line must be the one that was told last.
+//! The seam between what was told and what comes next: the message before the next one must be the one that was told last.
 //!
 //! The database may be another one by now, whose log has lost what was told and has grown again. A place alone does not
 //! show that, the id at it does.
@@ -7,45 +7,44 @@ use uuid::Uuid;
 
 use crate::{
     faults::{self, Fault},
-    model::{Line, Passage},
+    model::{Message, Passage},
 };
 
 /// What was told is not what the log holds: its streams must be ended, and will resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fork;
 
-/// A line that is to be told, and the id of the message before it, where that is known.
+/// A message that is to be told, and the id of the message before it, where that is known.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) before: Option<Uuid>,
-    pub(super) line: Line,
+    pub(super) message: Message,
 }
 
 impl Joined {
     pub(super) fn seq(&self) -> i64 {
-        self.line.message.seq
+        self.message.seq
     }
 
-    /// Says whether this line belongs to another log than the one of which the last message that was told is `told`, at
-    /// the place before `next`.
+    /// Says whether this message belongs to another log than the one of which `told` was told last, at the place before
+    /// `next`.
     pub(super) fn is_of_another_log(&self, next: i64, told: Option<Uuid>) -> bool {
         match self.seq() {
-            seq if seq == next - 1 => is_another(told, Some(self.line.message.message_id)),
+            seq if seq == next - 1 => is_another(told, Some(self.message.message_id)),
             seq if seq == next => is_another(told, self.before),
             _ => false,
         }
     }
 }
 
-/// Gives each line of a passage the id of the one before it.
+/// Gives each message of a passage the id of the one before it.
 pub(super) fn joined(passage: Passage) -> impl Iterator<Item = Joined> {
     let mut before = passage.before;
-    let mut next = passage.lines.first().map(|line| line.message.seq);
-    passage.lines.into_iter().map(move |line| {
-        let message = &line.message;
+    let mut next = passage.messages.first().map(|message| message.seq);
+    passage.messages.into_iter().map(move |message| {
         let known = before.filter(|_| next == Some(message.seq));
         (before, next) = (Some(message.message_id), Some(message.seq + 1));
-        Joined { before: known, line }
+        Joined { before: known, message }
     })
 }
 

@@ -12,19 +12,19 @@ use super::{
 use crate::{
     faults::{self, Fault},
     hub::{Chunk, Feed},
-    model::{Line, Passage},
+    model::{Message, Passage},
 };
 
-/// Lines that wait until a gap before them is filled take so many bytes at most. What comes beyond is not kept: the
+/// Messages that wait until a gap before them is filled take so many bytes at most. What comes beyond is not kept: the
 /// poll finds that it is missing.
 const HELD_BYTES: usize = 256 * 1024;
 
-/// What a line takes beside its body.
-const LINE_BYTES: usize = 256;
+/// What a message takes beside its body.
+const MESSAGE_BYTES: usize = 256;
 
 impl Room {
-    /// Tells lines that this process has just committed, in order and each once. Where lines before them are missing,
-    /// they wait, and the gap is returned once: fill it, or call [`Self::give_up_filling`].
+    /// Tells messages that this process has just committed, in order and each once. Where some before them are missing, they
+    /// wait, and the gap is returned once: fill it, or call [`Self::give_up_filling`].
     ///
     /// # Errors
     /// Where they do not follow what was told: nothing of them is told, and the room must be closed.
@@ -32,9 +32,9 @@ impl Room {
         let mut state = self.state.lock();
         // They are fresh, so a room that nobody told where the log is begins with them.
         if state.next_seq.is_none()
-            && let Some(first) = passage.lines.first()
+            && let Some(first) = passage.messages.first()
         {
-            state.next_seq = Some(first.message.seq);
+            state.next_seq = Some(first.seq);
             state.last_message_id = passage.before;
         }
         self.hear(&mut state, passage)
@@ -51,7 +51,7 @@ impl Room {
         Some(Gap { first: next, last: last_seq })
     }
 
-    /// Tells lines that were read from the log to fill a gap, and returns the next gap, if there is another. They should
+    /// Tells what was read from the log to fill a gap, and returns the next gap, if there is another. It should
     /// begin with the message before the gap, which was told.
     ///
     /// # Errors
@@ -89,8 +89,8 @@ impl Room {
                 seq if seq < next => {}
                 seq if seq == next && state.differs_from_what_is_ahead(&joined) => return Err(Fork),
                 seq if seq == next || faults::is(Fault::GapFillSkipped) => {
-                    (next, told) = (seq + 1, Some(joined.line.message.message_id));
-                    fresh.push(joined.line);
+                    (next, told) = (seq + 1, Some(joined.message.message_id));
+                    fresh.push(joined.message);
                 }
                 _ => later.push(joined),
             }
@@ -101,7 +101,7 @@ impl Room {
             && faults::is_nth(Fault::TwoSwapped, 5)
         {
             std::mem::swap(first, second);
-            std::mem::swap(&mut first.message.seq, &mut second.message.seq);
+            std::mem::swap(&mut first.seq, &mut second.seq);
         }
         self.tell(state, &fresh);
         state.hold(later);
@@ -112,16 +112,16 @@ impl Room {
         Ok(Some(Gap { first: next, last: after - 1 }))
     }
 
-    fn tell(self: &Arc<Self>, state: &mut State, lines: &[Line]) {
-        if lines.is_empty() {
+    fn tell(self: &Arc<Self>, state: &mut State, messages: &[Message]) {
+        if messages.is_empty() {
             return;
         }
         state.last_active = Some(Instant::now());
         if state.subscribers > 0 {
-            self.push(Feed::Subscribe, &Chunk::cut(lines, Feed::Subscribe, self.framing));
+            self.push(Feed::Subscribe, &Chunk::cut(messages, Feed::Subscribe, self.framing));
         }
         if state.chatters > 0 {
-            self.push(Feed::Chat, &Chunk::cut(lines, Feed::Chat, self.framing));
+            self.push(Feed::Chat, &Chunk::cut(messages, Feed::Chat, self.framing));
         }
     }
 }
@@ -135,21 +135,21 @@ impl State {
     }
 
     fn differs_from_what_is_ahead(&self, joined: &Joined) -> bool {
-        let message = &joined.line.message;
+        let message = &joined.message;
         let mut there = self.ahead.iter().filter(|(seq, _)| *seq == message.seq);
         there.any(|(_, id)| is_another(Some(*id), Some(message.message_id)))
     }
 
-    /// Keeps the first of the lines that wait, by rising seq, as many as may be; at least one, so that the gap before it
+    /// Keeps the first of the messages that wait, by rising seq, as many as may be; at least one, so that the gap before it
     /// is known.
-    fn hold(&mut self, mut lines: Vec<Joined>) {
+    fn hold(&mut self, mut messages: Vec<Joined>) {
         let mut bytes = 0;
-        let fit = lines.iter().take_while(|joined| {
-            bytes += joined.line.message.body.len() + LINE_BYTES;
+        let fit = messages.iter().take_while(|joined| {
+            bytes += joined.message.body.len() + MESSAGE_BYTES;
             bytes <= HELD_BYTES
         });
         let fit = fit.count().max(1);
-        lines.truncate(fit);
-        self.held = lines;
+        messages.truncate(fit);
+        self.held = messages;
     }
 }

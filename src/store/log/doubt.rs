@@ -29,10 +29,10 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Returns the doubt about a commit of these lines, where there are any.
+    /// Returns the doubt about a commit of these messages, where there are any.
     pub(super) fn about(rooms: &[(RoomId, Passage)]) -> Option<Self> {
         let (room, passage) = rooms.first()?;
-        let message = &passage.lines.first()?.message;
+        let message = passage.messages.first()?;
         Some(Self { room: *room, seq: message.seq, message_id: message.message_id, rooms: rooms.to_vec() })
     }
 }
@@ -65,7 +65,7 @@ impl Lane {
         }
     }
 
-    /// Looks once more at what is in doubt, and returns the lines that turn out to be in the log.
+    /// Looks once more at what is in doubt, and returns the messages that turn out to be in the log.
     pub(super) async fn settle(&mut self, deadline: Instant) -> Vec<(RoomId, Passage)> {
         let mut rooms = Vec::new();
         for doubt in std::mem::take(&mut self.doubts) {

@@ -25,9 +25,7 @@ use super::{
 };
 use crate::{
     faults::{self, Fault},
-    model::{
-        ChatIdentity, ClientMessageId, Error, Line, Message, MessageBody, Passage, Result, RoomId, Timestamp,
-    },
+    model::{ChatIdentity, ClientMessageId, Error, Message, MessageBody, Passage, Result, RoomId, Timestamp},
 };
 
 #[cfg(test)]
@@ -70,7 +68,7 @@ pub struct Appended {
     /// An answer for each draft, in the order of the drafts; none where another transaction holds its room or
     /// its author's session, so that the spare lane must wait for it.
     pub receipts: Vec<Option<Result<Receipt>>>,
-    /// The new lines of each room, with the message before them as it was found under the room's lock: to be published.
+    /// The new messages of each room, and what stood before them as it was found under the room's lock: to be published.
     pub rooms: Vec<(RoomId, Passage)>,
 }
 
@@ -295,11 +293,11 @@ impl Lane {
         for place in allowed {
             let draft = &drafts[place];
             let room = &ground.rooms[&draft.identity.room];
-            let empty = || Passage { before: room.last_message_id, lines: Vec::new() };
-            let lines = &mut fresh.entry(draft.identity.room).or_insert_with(empty).lines;
-            let seq = room.last_seq + 1 + i64::try_from(lines.len()).unwrap_or(i64::MAX);
+            let empty = || Passage { before: room.last_message_id, messages: Vec::new() };
+            let messages = &mut fresh.entry(draft.identity.room).or_insert_with(empty).messages;
+            let seq = room.last_seq + 1 + i64::try_from(messages.len()).unwrap_or(i64::MAX);
             let message = draft.message(faults::sequence(room.id, seq), now);
-            lines.push(Line { message: message.clone() });
+            messages.push(message.clone());
             done.answers.push((place, Ok(Receipt { message, duplicate: false })));
         }
         if !fresh.is_empty() {

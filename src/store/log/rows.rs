@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Draft, Lane};
 use crate::{
     faults::{self, Fault},
-    model::{Line, Passage, RoomId, SessionId, Timestamp},
+    model::{Message, Passage, RoomId, SessionId, Timestamp},
     store::{DbResult, many},
 };
 
@@ -127,11 +127,11 @@ impl Lane {
         let mut ids = String::new();
         let mut values: Vec<Value> = vec![now.as_micros().into()];
         for (room, passage) in fresh {
-            let Some(line) = passage.lines.last() else { continue };
+            let Some(message) = passage.messages.last() else { continue };
             let at = values.len() + 1;
             seqs.push_str(&format!(" WHEN ${at} THEN ${}", at + 1));
             ids.push_str(&format!(" WHEN ${at} THEN ${}", at + 2));
-            values.extend([room.0.into(), line.message.seq.into(), line.message.message_id.into()]);
+            values.extend([room.0.into(), message.seq.into(), message.message_id.into()]);
         }
         let rooms: Vec<String> = (0..fresh.len()).map(|nth| format!("${}", 2 + 3 * nth)).collect();
         let sql = format!(
@@ -149,23 +149,24 @@ pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     fresh: &HashMap<RoomId, Passage>,
 ) -> DbResult<()> {
-    let rows = fresh.iter().flat_map(|(room, Passage { lines, .. })| {
-        let stored = lines.iter().filter(|_| lines.len() == 1 || !faults::is_nth(Fault::RowNotStored, 50));
-        stored.map(|line| message::ActiveModel {
+    let rows = fresh.iter().flat_map(|(room, Passage { messages, .. })| {
+        let stored =
+            messages.iter().filter(|_| messages.len() == 1 || !faults::is_nth(Fault::RowNotStored, 50));
+        stored.map(|message| message::ActiveModel {
             room_id: Set(room.0),
-            seq: Set(line.message.seq),
-            message_id: Set(line.message.message_id),
-            user_id: Set(line.message.author.0),
-            body: Set(said(line, lines).to_owned()),
-            created_at: Set(line.message.created_at.as_micros()),
-            client_message_id: Set(line.message.client_message_id.as_ref().map(|id| id.as_str().to_owned())),
+            seq: Set(message.seq),
+            message_id: Set(message.message_id),
+            user_id: Set(message.author.0),
+            body: Set(said(message, messages).to_owned()),
+            created_at: Set(message.created_at.as_micros()),
+            client_message_id: Set(message.client_message_id.as_ref().map(|id| id.as_str().to_owned())),
         })
     });
     message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
     Ok(())
 }
 
-/// Returns what a line says.
-fn said<'l>(line: &'l Line, lines: &'l [Line]) -> &'l str {
-    if faults::is_nth(Fault::BodyMixedUp, 50) { &lines[0].message.body } else { &line.message.body }
+/// Returns what a message says.
+fn said<'l>(message: &'l Message, messages: &'l [Message]) -> &'l str {
+    if faults::is_nth(Fault::BodyMixedUp, 50) { &messages[0].body } else { &message.body }
 }

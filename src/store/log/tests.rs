@@ -245,10 +245,10 @@ impl World {
         let mut before = self.last.map(|(_, id)| id);
         for (_, passage) in &rooms {
             prop_assert_eq!(passage.before, before, "what stands before it");
-            before = passage.lines.last().map(|line| line.message.message_id);
+            before = passage.messages.last().map(|message| message.message_id);
         }
         let mut told =
-            rooms.into_iter().flat_map(|(_, passage)| passage.lines).map(|line| line.message.message_id);
+            rooms.into_iter().flat_map(|(_, passage)| passage.messages).map(|message| message.message_id);
         for (&(author, id, body), receipt) in batch.iter().zip(receipts) {
             let receipt = receipt.expect("nobody else holds the room or the session");
             if self.gone[author] {

@@ -145,7 +145,7 @@ impl Store {
             }
             DatabaseUrl::Postgres(url) => {
                 let look = postgres::server::check(url).await?;
-                let claim = Claim::take(url, &clock).await?;
+                let claim = Claim::take(url, &clock, &server).await?;
                 postgres::close(look).await;
                 let pool = postgres::pool(url, POSTGRES_POOL, SERVING, &trust, &server).await?;
                 let turns = Turns::beside_the_log(POSTGRES_WRITES, POSTGRES_READS);

@@ -11,7 +11,7 @@
 //! either until one later commit has come back: commits reach the standby in order, and all that was visible is there then.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -23,7 +23,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{DbResult, PATIENCE, Store, pool::Trust};
+use super::{DbResult, PATIENCE, Store, Unfit, pool::Trust};
 use crate::model::{Error, Result};
 
 /// What is known of the server behind the pool. SQLite has none, and its commits are where they are seen.
@@ -39,6 +39,8 @@ pub(super) struct Server {
     doubts: AtomicU64,
     /// How many of these doubts are over.
     settled: AtomicU64,
+    /// The id of the deployment that is served, once it is known.
+    deployment: OnceLock<String>,
     /// Held by the one who asks, for all who wait.
     asking: Arc<tokio::sync::Mutex<()>>,
 }
@@ -49,8 +51,29 @@ impl Server {
         Self { trust, ..Self::default() }
     }
 
+    /// Notes which deployment is served: from now on no connection may lead to another one's database.
+    pub(super) fn serves(&self, deployment: &str) {
+        // It is made once, and never changes.
+        let _ = self.deployment.set(deployment.to_owned());
+    }
+
     /// Notes which server a new connection of the pool leads to.
+    ///
+    /// # Errors
+    /// [`Unfit::Foreign`] where it has not the database that is served; failures of the connection.
     pub(super) async fn meet(&self, connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+        if let Some(deployment) = self.deployment.get() {
+            let asked = "SELECT value FROM meta WHERE name = 'deployment'";
+            let found: Option<String> = match sqlx::query_scalar(asked).fetch_optional(&mut *connection).await
+            {
+                // There is no such table.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => None,
+                done => done?,
+            };
+            if found.as_ref() != Some(deployment) {
+                return Err(sqlx::Error::Configuration(Box::new(Unfit::Foreign)));
+            }
+        }
         // As a number: a time's text depends on the zone that the role has.
         let asked = "SELECT extract(epoch FROM pg_postmaster_start_time())::text";
         self.is_known(sqlx::query_scalar(asked).fetch_one(connection).await?);

@@ -39,7 +39,9 @@ impl Store {
             // A file that may only be read opens as well. To change nothing is refused like any other write.
             self.database().execute_unprepared("UPDATE meta SET value = value WHERE FALSE").await?;
         }
-        Ok(self.deployment().await?)
+        let deployment = self.deployment().await?;
+        self.0.server.serves(&deployment);
+        Ok(deployment)
     }
 
     /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is

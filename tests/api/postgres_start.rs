@@ -52,7 +52,7 @@ async fn what_keeps_it_from_the_database_is_said_once_with_its_remedy(database: 
         ),
         (
             with_name(&database, "nothing"),
-            "\"nothing\" does not exist (SQLSTATE 3D000); make it with `createdb`",
+            "\"nothing\" does not exist (SQLSTATE 3D000); make it with `createdb --owner=USER NAME`",
         ),
         (Database::reached_by(url.replace("=disable", "=require")), "TLS cannot be used"),
         (

@@ -23,6 +23,7 @@ on_postgres! {
     what_is_acknowledged_outlives_a_crash_whatever_the_role_says,
     a_server_that_takes_no_writes_is_unavailable_until_it_does,
     an_address_that_leads_to_a_standby_is_unavailable_until_it_is_promoted,
+    an_address_that_leads_to_another_deployment_is_unavailable,
     a_password_that_was_rotated_is_unavailable_until_it_is_right,
     connections_that_died_while_idle_cost_nobody_a_call,
     a_role_that_ends_idle_sessions_costs_nobody_a_call,
@@ -92,6 +93,33 @@ async fn an_address_that_leads_to_a_standby_is_unavailable_until_it_is_promoted(
     promised("the return", RETURN, heals(&app, &user, &member)).await;
     let bodies: Vec<_> = log(&member).await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies, ["before", "during"]);
+}
+
+async fn an_address_that_leads_to_another_deployment_is_unavailable(_: Database) {
+    let (own, other) = (OwnPostgres::start().unwrap(), OwnPostgres::start().unwrap());
+    for cluster in [&own, &other] {
+        cluster.run(&["CREATE DATABASE chat"]).await;
+    }
+    // Another deployment, with its tables and nobody in it; and before that a database without any.
+    let name = Cable::start(own.address()).await;
+    let app = TestApp::start(&own.database("chat").at(name.address())).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    member.say("before").await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'chat'";
+    for is_served_there in [false, true] {
+        if is_served_there {
+            TestApp::start(&other.database("chat")).await.stop().await;
+        }
+        name.lead_to(other.address());
+        own.run(&[cut]).await;
+        is_unavailable(&app, &user, &member).await;
+        name.lead_to(own.address());
+        promised("the return", RETURN, heals(&app, &user, &member)).await;
+    }
+    // A division by zero, if anybody had registered there.
+    let accounts = "SELECT 1 / (count(*) = 0)::int FROM accounts";
+    other.database("chat").connect().await.execute_unprepared(accounts).await.unwrap();
 }
 
 async fn a_password_that_was_rotated_is_unavailable_until_it_is_right(_: Database) {

@@ -5,7 +5,7 @@
 //! Between the loss and its discovery both may write. That harms no log, since a message gets its place under the
 //! lock of its room's row, but streams would hear it late: which is why it is not how several servers are run.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use sea_orm::sqlx::{
@@ -26,6 +26,7 @@ use crate::{
             PostgresUrl, server,
             session::{self, HOLDING},
         },
+        server::Server,
     },
 };
 
@@ -53,32 +54,32 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Claim {
     /// Takes the database, and keeps it in a task of this runtime.
-    pub(in crate::store) async fn take(url: &PostgresUrl, clock: &Clock) -> Result<Self, SetupError> {
+    pub(in crate::store) async fn take(
+        url: &PostgresUrl,
+        clock: &Clock,
+        server: &Arc<Server>,
+    ) -> Result<Self, SetupError> {
         // A name of its own, by which a connection that was left behind is known.
         let name = format!("grpcchatter {}", clock.uuid());
         let options = url.options().clone().application_name(&name);
-        let taken = acquire(&options, &name).await.map_err(|error| server::unreachable(url, &error))?;
+        let lock = Lock { options, name, server: Arc::clone(server) };
+        let taken = lock.acquire().await.map_err(|error| server::unreachable(url, &error))?;
         let connection = taken.ok_or(SetupError::Taken)?;
         let (sender, hold) = watch::channel(Hold::Held);
-        let keeper = tokio::spawn(keep(connection, options, name, sender)).abort_handle();
+        let keeper = tokio::spawn(keep(connection, lock, sender)).abort_handle();
         Ok(Self { hold, keeper, file: Mutex::new(None) })
     }
 }
 
 /// Watches over the connection, and replaces it where it is lost.
-async fn keep(
-    mut connection: PgConnection,
-    options: PgConnectOptions,
-    name: String,
-    hold: watch::Sender<Hold>,
-) {
+async fn keep(mut connection: PgConnection, lock: Lock, hold: watch::Sender<Hold>) {
     loop {
         sleep(INTERVAL).await;
         if matches!(timeout(ANSWER, holds(&mut connection)).await, Ok(Ok(true))) {
             continue;
         }
         // Where the connection alone was cut, it is back before anybody notices.
-        if let Ok(Ok(Some(again))) = timeout(AT_ONCE, acquire(&options, &name)).await {
+        if let Ok(Ok(Some(again))) = timeout(AT_ONCE, lock.acquire()).await {
             tracing::info!("the lock on the database was lost with its connection, and taken again at once");
             connection = again;
             continue;
@@ -88,7 +89,7 @@ async fn keep(
         );
         hold.send_replace(Hold::Lost);
         connection = loop {
-            match timeout(ANSWER + PATIENCE, acquire(&options, &name)).await {
+            match timeout(ANSWER + PATIENCE, lock.acquire()).await {
                 Ok(Ok(Some(connection))) => break connection,
                 Ok(Ok(None)) => {
                     tracing::error!("another server has taken the database");
@@ -110,36 +111,49 @@ async fn holds(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(HOLDS).bind(KEY).fetch_one(connection).await
 }
 
-/// Connects and takes the lock; none where another has it.
-async fn acquire(options: &PgConnectOptions, name: &str) -> Result<Option<PgConnection>, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    session::prepare(&mut connection, HOLDING).await?;
-    // After a cut the database may still hold this process's last connection to be alive.
-    let ended = sqlx::query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+/// How the lock is taken.
+struct Lock {
+    options: PgConnectOptions,
+    name: String,
+    server: Arc<Server>,
+}
+
+impl Lock {
+    /// Connects and takes the lock; none where another has it.
+    async fn acquire(&self) -> Result<Option<PgConnection>, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        session::prepare(&mut connection, HOLDING).await?;
+        // The lock on another deployment's database is that one's server's.
+        self.server.meet(&mut connection).await?;
+        // After a cut the database may still hold this process's last connection to be alive.
+        let ended = sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE application_name = $1 AND pid <> pg_backend_pid()",
-    )
-    .bind(name)
-    .execute(&mut connection)
-    .await;
-    match ended {
-        Ok(_) => {}
-        // Not everybody may. Then the database finds out by itself, which takes longer.
-        Err(sqlx::Error::Database(error)) => tracing::debug!(%error, "an old connection could not be ended"),
-        Err(error) => return Err(error),
-    }
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(KEY)
-            .fetch_one(&mut connection)
-            .await?;
-        if locked {
-            return Ok(Some(connection));
+        )
+        .bind(&self.name)
+        .execute(&mut connection)
+        .await;
+        match ended {
+            Ok(_) => {}
+            // Not everybody may. Then the database finds out by itself, which takes longer.
+            Err(sqlx::Error::Database(error)) => {
+                tracing::debug!(%error, "an old connection could not be ended")
+            }
+            Err(error) => return Err(error),
         }
-        if Instant::now() >= until {
-            return Ok(None);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+                .bind(KEY)
+                .fetch_one(&mut connection)
+                .await?;
+            if locked {
+                return Ok(Some(connection));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            sleep(PAUSE).await;
         }
-        sleep(PAUSE).await;
     }
 }

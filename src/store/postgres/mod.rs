@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Connection as _};
+use sea_orm::{
+    ConnectOptions, Database, DbErr, RuntimeErr,
+    sqlx::{self, Connection as _},
+};
+use tokio::time::timeout;
 
 pub(super) mod server;
 pub(super) mod session;
@@ -11,12 +15,16 @@ mod url;
 use self::session::Settings;
 pub use self::{session::Unfit, url::PostgresUrl};
 use super::{
+    SetupError,
     pool::{Pool, Trust},
     server::Server,
 };
 
 /// How long a caller waits for a connection of a pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the first connection of a pool may take: a pooler may keep it waiting for much longer than PostgreSQL.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a pool of so many connections, each of which is held to the settings.
 ///
@@ -28,7 +36,7 @@ pub(super) async fn pool(
     settings: Settings,
     trust: &Trust,
     server: &Arc<Server>,
-) -> Result<Pool, DbErr> {
+) -> Result<Pool, SetupError> {
     // What is wanted comes from the options that were read before: no text with a password in it is kept or parsed again.
     let mut options = ConnectOptions::new("postgres://");
     let connect = url.options().clone();
@@ -51,12 +59,30 @@ pub(super) async fn pool(
                     server.meet(connection).await
                 })
             })
-            .before_acquire(move |_, about| {
-                let trusted = taking.covers(about.age);
-                Box::pin(async move { Ok(trusted) })
+            .before_acquire(move |connection, about| {
+                // A BEGIN that was given up while it was under way may have been done all the same.
+                let usable = taking.covers(about.age) && !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
             })
         });
-    Ok(Pool::new(Database::connect(options).await?, trust.clone()))
+    let opened = timeout(OPENING_TIMEOUT, Database::connect(options)).await;
+    match opened {
+        Ok(Ok(connections)) => Ok(Pool::new(connections, trust.clone())),
+        // The server itself was looked at a moment ago.
+        Err(_) | Ok(Err(DbErr::ConnectionAcquire(_))) => Err(none_free(url)),
+        Ok(Err(DbErr::Conn(RuntimeErr::SqlxError(error)))) if matches!(*error, sqlx::Error::PoolTimedOut) => {
+            Err(none_free(url))
+        }
+        Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+fn none_free(url: &PostgresUrl) -> SetupError {
+    SetupError::Unreachable {
+        address: url.to_string(),
+        cause: "no further connection was given in time".to_owned(),
+        remedy: "let the server have 21: raise max_connections, the role's CONNECTION LIMIT or the pooler's pool_size",
+    }
 }
 
 /// Closes a connection that was opened for a look.

@@ -92,6 +92,11 @@ pub(in crate::store) fn unreachable(url: &PostgresUrl, error: &sqlx::Error) -> S
             let code = error.code().unwrap_or_default();
             (format!("{} (SQLSTATE {code})", error.message()), remedy(&code))
         }
+        // What answers no request for TLS closed the connection, or speaks something else.
+        sqlx::Error::Protocol(text) if text.contains("SSLRequest") => (
+            "the connection was closed at once, or what answers is no PostgreSQL".to_owned(),
+            "see whether a proxy is between that has no server behind it, or correct DATABASE_URL",
+        ),
         other => (other.to_string(), "see PostgreSQL's log"),
     };
     SetupError::Unreachable { address: url.to_string(), cause, remedy }
@@ -104,7 +109,7 @@ fn remedy(code: &str) -> &'static str {
         "28000" => {
             "let the user in by pg_hba.conf; where it asks for encryption, add sslmode=require to DATABASE_URL"
         }
-        "3D000" => "make it with `createdb`, or correct the name in DATABASE_URL",
+        "3D000" => "make it with `createdb --owner=USER NAME`, or correct the name in DATABASE_URL",
         "42501" => "grant the user of DATABASE_URL what it lacks: see docs/operate.md",
         "53300" => "raise max_connections, or stop what uses the connections: see docs/operate.md",
         "57P03" => "it is starting or being stopped: try again",

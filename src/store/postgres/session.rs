@@ -58,7 +58,22 @@ pub enum Unfit {
          (PgBouncer), or let DATABASE_URL lead to PostgreSQL itself"
     )]
     Shared,
+    /// What it acknowledges is lost when its machine fails: the setting that is off.
+    #[error(
+        "{0} is off there: what it acknowledged would be lost when its machine fails; set {0} = on in postgresql.conf, and \
+         reload it"
+    )]
+    Losing(&'static str),
+    /// It leads to another database than the one that is served.
+    #[error(
+        "it leads to another deployment's database, to an empty one or to another schema than when the server was started; \
+         DATABASE_URL must lead to the same one"
+    )]
+    Foreign,
 }
+
+/// The settings of a server that no connection can set, and without which nothing is durable.
+pub(super) const DURABLE: [&str; 2] = ["fsync", "full_page_writes"];
 
 /// Holds a new connection to its settings.
 ///
@@ -73,10 +88,16 @@ pub(in crate::store) async fn prepare(
         Unfit::ReadOnly
     } else if row.try_get("shared")? {
         Unfit::Shared
+    } else if let Some(setting) = off_among(row.try_get("losing")?) {
+        Unfit::Losing(setting)
     } else {
         return Ok(());
     };
     Err(sqlx::Error::Configuration(Box::new(unfit)))
+}
+
+fn off_among(losing: Option<&str>) -> Option<&'static str> {
+    DURABLE.into_iter().find(|setting| losing == Some(setting))
 }
 
 /// The statement that looks and sets. What is looked at comes out of the inner query, before anything is set.
@@ -85,14 +106,19 @@ pub(in crate::store) async fn prepare(
 ///   stays.
 /// - A connection to a server that another of this program's connections has marked is one that a pooler shares out.
 fn statement(settings: Settings) -> String {
-    let mut sql = "SELECT read_only, shared, set_config('grpcchatter.session', 'open', false), \
+    let mut sql = "SELECT read_only, shared, losing, set_config('grpcchatter.session', 'open', false), \
          set_config('synchronous_commit', CASE commit WHEN 'remote_apply' THEN commit ELSE 'on' END, false)"
         .to_owned();
     for (name, value) in ALL.iter().chain(settings) {
         write!(sql, ", set_config('{name}', '{value}', false)").expect("a string takes it all");
     }
+    sql.push_str(" FROM (SELECT CASE");
+    for setting in DURABLE {
+        write!(sql, " WHEN current_setting('{setting}') <> 'on' THEN '{setting}'")
+            .expect("a string takes it all");
+    }
     sql.push_str(
-        " FROM (SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only, \
+        " END AS losing, pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only, \
          coalesce(current_setting('grpcchatter.session', true), '') <> '' AS shared, \
          current_setting('synchronous_commit') AS commit OFFSET 0) AS found",
     );

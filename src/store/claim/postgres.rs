@@ -137,7 +137,7 @@ impl Lock {
             Ok(_) => {}
             // Not everybody may. Then the database finds out by itself, which takes longer.
             Err(sqlx::Error::Database(error)) => {
-                tracing::debug!(%error, "an old connection could not be ended")
+                tracing::debug!(%error, "an old connection could not be ended");
             }
             Err(error) => return Err(error),
         }

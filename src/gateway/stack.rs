@@ -39,7 +39,7 @@ use super::{
     rest, rest_limits,
     route::{Dialect, Refused, Route, normalise},
     status::refuse,
-    trace::{RequestIds, TraceLayer},
+    trace::{RequestIds, TraceLayer, with_plain_id},
     trace_context::{TRACEPARENT, TRACERESPONSE, TRACESTATE},
 };
 use crate::{
@@ -123,6 +123,7 @@ impl Stack {
             budget: parts.budget.clone(),
         };
         let service = ServiceBuilder::new()
+            .map_request(with_plain_id)
             .layer(SetRequestIdLayer::x_request_id(RequestIds::new(&parts.clock)))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, TOKEN]))

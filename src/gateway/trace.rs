@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 use tower_http::request_id::{MakeRequestId, RequestId};
@@ -40,6 +40,28 @@ impl MakeRequestId for RequestIds {
         let id = format!("{:08x}-{:x}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
         HeaderValue::try_from(id).ok().map(RequestId::new)
     }
+}
+
+/// The name under which a request's id comes and goes.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A caller's id of a request has so many characters at most.
+const LONGEST_ID: usize = 64;
+
+/// Takes a caller's id of a request away that is not plain: it is written into the log before all else, so it must hold
+/// neither marks that end a field nor anything that somebody could have taken for a header of its own, as a token.
+pub(super) fn with_plain_id<B>(mut request: Request<B>) -> Request<B> {
+    let mut ids = request.headers().get_all(REQUEST_ID).iter();
+    let (first, more) = (ids.next(), ids.next());
+    if first.is_some_and(|id| more.is_some() || !is_plain(id.as_bytes())) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    let of_id = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(of_id)
 }
 
 /// Parses what a request is, opens its span, answers a panic in the caller's dialect, and tells the outcome.

@@ -15,6 +15,7 @@ use crate::harness::{
 on_each_database! {
     what_people_do_with_accounts_and_rooms_is_one_line_each,
     no_name_forges_a_line_or_another_peer,
+    no_id_of_a_request_hides_a_line,
     a_limit_is_told_once_for_each_caller,
     a_call_is_one_line_with_what_is_known_of_it,
     an_operators_commands_are_told_with_who_ran_them,
@@ -165,6 +166,30 @@ async fn no_name_forges_a_line_or_another_peer(database: Database) {
         assert_eq!(banned(&log), ["127.0.0.1"], "{log}");
         assert!(!log.contains('\u{1b}'), "{log}");
     }
+}
+
+async fn no_id_of_a_request_hides_a_line(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let server = Process::start(&database, &folder, &[("LOG_FORMAT", "text"), ("LOG_LEVEL", "debug")]).await;
+    let user = server.user().await;
+    let mut connection = Connection::open(server.address(), Version::H1).await;
+    let body = json!({"user_name": user.name, "password": WRONG}).to_string();
+    let long = "a".repeat(65);
+    let ids = ["a}b", "a b", "a\"b", "", &long, "plain-1.2_3"];
+    for id in ids {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-request-id", id),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ];
+        let answer = connection.send(request("POST", "/login", &headers, body.clone())).await;
+        assert_eq!(answer.status, 401);
+        let (given, is_plain) = (answer.header("x-request-id"), id == "plain-1.2_3");
+        assert_eq!(given == id, is_plain, "{id:?}: {given:?}");
+        assert!(!given.is_empty());
+    }
+    let log = server.kill().await;
+    assert_eq!(banned(&log), ["127.0.0.1"; 6], "{log}");
 }
 
 async fn a_limit_is_told_once_for_each_caller(database: Database) {

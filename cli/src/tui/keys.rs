@@ -21,6 +21,7 @@ impl App {
     /// Takes what was pasted: its lines are kept, but for an answer, which is one line and often copied with its end.
     pub(crate) fn paste(&mut self, text: &str) {
         self.completion = None;
+        self.forget_the_question_mark();
         if self.question.is_none() {
             return self.input.insert(text);
         }
@@ -40,6 +41,9 @@ impl App {
             return self.tab_pressed(key.code == KeyCode::Tab);
         }
         self.completion = None;
+        if key.code != KeyCode::Enter || other || shift {
+            self.forget_the_question_mark();
+        }
         match key.code {
             KeyCode::Char('c' | 'q') if control => self.end = Some(End::Quit),
             KeyCode::F(1) => self.help = !self.help,
@@ -65,6 +69,13 @@ impl App {
             }
         }
         Vec::new()
+    }
+
+    /// Takes the question mark that was answered by help off the line: what comes now is not said behind it.
+    fn forget_the_question_mark(&mut self) {
+        if self.help && self.question.is_none() && self.input.text() == "?" {
+            self.input.set("");
+        }
     }
 
     /// Completes the word before the cursor, by another one each time; in an empty line, looks at the next room with

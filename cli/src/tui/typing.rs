@@ -92,6 +92,16 @@ fn a_question_mark_helps_and_is_said_by_whoever_means_it() {
     let effects = press(&mut app, KeyCode::Enter);
     assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "?"), "{effects:?}");
     assert_eq!(said_lines("why?").as_deref(), Some("why?"));
+    // Whoever goes on to a command has been helped, and says nothing.
+    for close in [KeyCode::Esc, KeyCode::F(1), KeyCode::PageUp] {
+        assert_eq!(type_in(&mut app, "?"), []);
+        press(&mut app, close);
+        assert!(app.input.is_empty(), "{close:?}");
+        app.help = false;
+    }
+    assert_eq!(type_in(&mut app, "?"), []);
+    app.paste("/users");
+    assert_eq!(app.input.text(), "/users");
 }
 
 #[test]

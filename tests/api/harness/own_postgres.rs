@@ -1,7 +1,7 @@
 //! A PostgreSQL of one test's own, which it may configure, crash, start again and give a standby.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::Write as _,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Stdio},
@@ -9,7 +9,11 @@ use std::{
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, DatabaseConnection, Statement};
 
-use super::{Database, KeptPort, postgres::shell_as_postgres, programs, within};
+use super::{
+    Database, KeptPort,
+    postgres::{await_ready, shell_as_postgres},
+    programs, within,
+};
 
 /// Makes a cluster whose superuser is let in, and everybody else by password.
 const MAKE: &str = r#"
@@ -95,16 +99,7 @@ impl OwnPostgres {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(serving.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        loop {
-            let Some(Ok(line)) = log.next() else { panic!("PostgreSQL does not start: {seen:#?}") };
-            if line.contains("ready to accept") {
-                break;
-            }
-            seen.push(line);
-        }
-        std::thread::spawn(move || log.for_each(drop));
+        await_ready(&mut serving);
         self.serving = Some(serving);
     }
 

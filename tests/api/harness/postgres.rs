@@ -59,17 +59,7 @@ impl Cluster {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut log = BufReader::new(guard.stderr.take().unwrap()).lines();
-        let mut seen = Vec::new();
-        loop {
-            let Some(Ok(line)) = log.next() else { panic!("PostgreSQL does not start: {seen:#?}") };
-            if line.contains("ready to accept connections") {
-                break;
-            }
-            seen.push(line);
-        }
-        // What it goes on to say is read, so that it is never held up, and not kept.
-        std::thread::spawn(move || log.for_each(drop));
+        await_ready(&mut guard);
         Self { programs, port, _guard: guard, _kept: kept }
     }
 
@@ -87,6 +77,21 @@ impl Cluster {
         assert!(made.status.success(), "{made:?}");
         format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable", self.port)
     }
+}
+
+/// Returns once PostgreSQL takes connections, by its log.
+pub(crate) fn await_ready(serving: &mut Child) {
+    let mut log = BufReader::new(serving.stderr.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    loop {
+        let Some(Ok(line)) = log.next() else { panic!("PostgreSQL does not start: {seen:#?}") };
+        if line.contains("ready to accept") {
+            break;
+        }
+        seen.push(line);
+    }
+    // What it goes on to say is read, so that it is never held up, and not kept.
+    std::thread::spawn(move || log.for_each(drop));
 }
 
 /// Returns a shell that runs as somebody whom PostgreSQL accepts: it refuses root.

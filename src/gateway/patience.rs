@@ -26,6 +26,7 @@ use super::{
     answer_memory::{AnswerMemory, Reservation},
     body::{Body, BoxError},
     least_rate::{Behind, LOOK},
+    lent::read_on,
     request_watch::Answering,
     start_queue::StartQueue,
 };
@@ -125,7 +126,7 @@ where
         // In a box of its own: an async function that pins its argument has room for it twice, and this one lasts as long
         // as the stream.
         let stream = patiently(Box::pin(stream), self.memory.clone());
-        self.queue.start(TURN.scope(Cell::new(Turn::Ours), stream));
+        self.queue.start(read_on(TURN.scope(Cell::new(Turn::Ours), stream)));
     }
 }
 

@@ -1,8 +1,5 @@
 //! HTTP's own rules: whom a request names, which page it comes from, and what is left of it when it is refused.
 
-use std::future::poll_fn;
-
-use bytes::Bytes;
 use grpcchatter_proto::v1::SubscribeRequest;
 use serde_json::json;
 use tempfile::TempDir;
@@ -12,6 +9,7 @@ use tokio::{
 };
 use tonic::Code;
 
+use super::refused_bodies::{h2, h2_post};
 use crate::harness::{
     Certificate, Connection, Database, Dialect, PASSWORD, Process, Refused as _, TestApp, Version, frame,
     new_name, on_each_database, request, within,
@@ -22,7 +20,6 @@ on_each_database! {
     one_host_is_named,
     a_refused_body_costs_no_connection,
     what_is_not_read_is_announced,
-    a_refused_body_costs_no_stream_of_http2,
     a_refused_stream_is_answered_at_once,
     half_a_connection_is_enough_for_an_answer,
     a_stream_of_http1_ends_with_what_its_client_sends,
@@ -183,51 +180,6 @@ async fn what_is_not_read_is_announced(database: Database) {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("connection: close"), "{answer}");
         assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
-    }
-}
-
-/// A client of HTTP/2 alone, which sees what ends its streams.
-async fn h2(address: std::net::SocketAddr) -> h2::client::SendRequest<Bytes> {
-    let (client, connection) =
-        h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
-    tokio::spawn(connection);
-    client.ready().await.unwrap()
-}
-
-fn h2_post(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
-    let request = http::Request::post(format!("http://a{path}"));
-    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
-}
-
-async fn a_refused_body_costs_no_stream_of_http2(database: Database) {
-    let app = TestApp::start(&database).await;
-    let mut client = h2(app.address()).await;
-    for length in [200_000, 1_000_000_usize] {
-        let announced = [("content-length", &*length.to_string())];
-        let (answer, mut sending) = client.send_request(h2_post("/login", &announced), false).unwrap();
-        if length == 200_000 {
-            // All of it is asked for, as the windows open.
-            let mut left = length;
-            while left > 0 {
-                sending.reserve_capacity(left);
-                let window = poll_fn(|context| sending.poll_capacity(context));
-                let count = within("a window", window).await.unwrap().unwrap().min(left);
-                left -= count;
-                sending.send_data(vec![b'x'; count].into(), left == 0).unwrap();
-            }
-        }
-        let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
-        assert_eq!(head.status, 413);
-        let mut read = 0;
-        while let Some(data) = within("a body", body.data()).await {
-            read += data.unwrap().len();
-        }
-        assert_eq!(head.headers["content-length"], read.to_string());
-        if length == 1_000_000 {
-            let reset = within("a reset", poll_fn(|context| sending.poll_reset(context))).await.unwrap();
-            assert_eq!(reset, h2::Reason::NO_ERROR);
-        }
-        client = client.ready().await.unwrap();
     }
 }
 

@@ -49,6 +49,7 @@ mod postgres_states;
 mod presence;
 mod proxies;
 mod reflection;
+mod refused_bodies;
 mod retention;
 mod revocation;
 mod rooms;

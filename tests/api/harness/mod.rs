@@ -22,7 +22,7 @@ mod own_postgres;
 mod port;
 mod postgres;
 mod process;
-mod programs;
+pub(crate) mod programs;
 mod proxy;
 mod refusal;
 mod report;

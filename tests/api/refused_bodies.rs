@@ -1,0 +1,150 @@
+//! What is left of a request over HTTP/2 that is refused: its answer reaches whoever still sends it.
+
+use std::{future::poll_fn, net::SocketAddr};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::{net::TcpStream, process::Command};
+
+use crate::harness::{Database, TestApp, on_each_database, programs, within};
+
+on_each_database! {
+    a_refused_body_costs_no_stream_of_http2,
+    the_rest_of_a_refused_body_is_taken_over_http2,
+    no_more_than_a_bounded_rest_is_taken_over_http2,
+    curl_is_told_why_a_body_is_refused_over_http2,
+}
+
+/// A client of HTTP/2 alone, which sees what ends its streams.
+pub(crate) async fn h2(address: SocketAddr) -> h2::client::SendRequest<Bytes> {
+    let (client, connection) =
+        h2::client::handshake(TcpStream::connect(address).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    client.ready().await.unwrap()
+}
+
+pub(crate) fn h2_post(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
+    let request = http::Request::post(format!("http://a{path}"));
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
+}
+
+/// Sends so long a body as the windows open, which is how a client learns that all of it is asked for.
+async fn send_all(sending: &mut h2::SendStream<Bytes>, length: usize) {
+    let mut left = length;
+    while left > 0 {
+        sending.reserve_capacity(left);
+        let window = poll_fn(|context| sending.poll_capacity(context));
+        let window = within("a window", window).await.expect("the stream goes on");
+        let count = window.expect("the stream is not reset").min(left);
+        left -= count;
+        sending.send_data(vec![b'x'; count].into(), left == 0).expect("the stream goes on");
+    }
+}
+
+async fn a_refused_body_costs_no_stream_of_http2(database: Database) {
+    let app = TestApp::start(&database).await;
+    let mut client = h2(app.address()).await;
+    for length in [200_000, 1_000_000_usize] {
+        let announced = [("content-length", &*length.to_string())];
+        let (answer, mut sending) = client.send_request(h2_post("/login", &announced), false).unwrap();
+        if length == 200_000 {
+            send_all(&mut sending, length).await;
+        }
+        let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
+        assert_eq!(head.status, 413);
+        let mut read = 0;
+        while let Some(data) = within("a body", body.data()).await {
+            read += data.unwrap().len();
+        }
+        assert_eq!(head.headers["content-length"], read.to_string());
+        if length == 1_000_000 {
+            let reset = within("a reset", poll_fn(|context| sending.poll_reset(context))).await.unwrap();
+            assert_eq!(reset, h2::Reason::NO_ERROR);
+        }
+        client = client.ready().await.unwrap();
+    }
+}
+
+/// Some clients read nothing before they have sent all.
+async fn the_rest_of_a_refused_body_is_taken_over_http2(database: Database) {
+    const SEND: &str = "/grpcchatter.v1.ChatService/SendMessage";
+    let app = TestApp::start(&database).await;
+    let mut client = h2(app.address()).await;
+    for (path, content_type, is_announced, status) in [
+        ("/login", "application/json", true, 413),
+        ("/login", "application/json", false, 413),
+        ("/nothing", "text/plain", false, 404),
+        (SEND, "application/grpc", true, 200),
+        (SEND, "application/grpc-web", false, 200),
+    ] {
+        for length in [300_000, 3_000_000_usize] {
+            let announced = length.to_string();
+            let headers =
+                [("content-type", content_type), ("te", "trailers"), ("content-length", &announced)];
+            let request = h2_post(path, &headers[..2 + usize::from(is_announced)]);
+            let (answer, mut sending) = client.send_request(request, false).unwrap();
+            send_all(&mut sending, length).await;
+            let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
+            assert_eq!(head.status, status, "{path} {content_type} {length}");
+            while let Some(data) = within("a body", body.data()).await {
+                data.expect("the answer ends by itself");
+            }
+            client = client.ready().await.unwrap();
+        }
+    }
+}
+
+/// Whoever sends without end is answered, and stopped.
+async fn no_more_than_a_bounded_rest_is_taken_over_http2(database: Database) {
+    const PIECE: usize = 16 << 10;
+    let app = TestApp::start(&database).await;
+    for (path, content_type, status) in [
+        ("/nothing", "text/plain", 404),
+        ("/grpcchatter.v1.ChatService/SendMessage", "application/grpc", 200),
+    ] {
+        let headers = [("content-type", content_type), ("te", "trailers")];
+        let mut client = h2(app.address()).await;
+        let (answer, mut sending) = client.send_request(h2_post(path, &headers), false).unwrap();
+        let mut sent = 0;
+        loop {
+            sending.reserve_capacity(PIECE);
+            let window = poll_fn(|context| sending.poll_capacity(context));
+            let Some(Ok(count)) = within("a window or a reset", window).await else { break };
+            if sending.send_data(vec![b'x'; count].into(), false).is_err() {
+                break;
+            }
+            sent += count;
+        }
+        assert!((1 << 20..5 << 20).contains(&sent), "{path}: {sent}");
+        let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
+        assert_eq!(head.status, status);
+        while let Some(data) = within("a body", body.data()).await {
+            data.expect("the answer ends by itself");
+        }
+        let reset = within("a reset", poll_fn(|context| sending.poll_reset(context))).await.unwrap();
+        assert_eq!(reset, h2::Reason::NO_ERROR);
+    }
+}
+
+/// It sends on until it sees the answer, and forgets an answer that a reset follows at once. More than is taken, too.
+async fn curl_is_told_why_a_body_is_refused_over_http2(database: Database) {
+    let Some(curl) = programs::in_path("curl") else {
+        println!("passed over: there is no curl in the PATH");
+        return;
+    };
+    let (app, folder) = (TestApp::start(&database).await, TempDir::new().unwrap());
+    let file = folder.path().join("body");
+    for length in [300_000, 3_000_000, 20_000_000] {
+        std::fs::write(&file, vec![b'x'; length]).unwrap();
+        for path in ["login", "nothing"] {
+            let mut command = Command::new(&curl);
+            command.args(["--silent", "--show-error", "--http2-prior-knowledge", "--max-time", "20"]);
+            command.args(["--output", "/dev/null", "--write-out", "%{http_code}", "--data-binary"]);
+            command.arg(format!("@{}", file.display())).arg(format!("http://{}/{path}", app.address()));
+            let told = within("curl's end", command.kill_on_drop(true).output()).await.unwrap();
+            let answer = String::from_utf8_lossy(&told.stdout).into_owned();
+            assert!(told.status.success(), "{path} {length}: {told:?}");
+            assert_eq!(answer, "413", "{path} {length}");
+        }
+    }
+}

@@ -367,7 +367,7 @@ impl App {
 
 async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupError> {
     let store = Store::connect(url, clock).await?;
-    let deployment = store.migrate(url).await?;
+    let deployment = store.migrate(url).await?.deployment;
     tracing::info!(deployment, "the database is ready");
     let lanes = store.lanes(url).await?;
     Ok((store, lanes))

@@ -243,12 +243,13 @@ impl Admin {
         let _held = DataDir::claim(&config.data_dir).map_err(StartError::from)?;
         let migrated = core()?.block_on(async {
             let store = Store::connect(&config.database, Clock::system()).await?;
-            store.migrate(&config.database).await?;
+            let migrated = store.migrate(&config.database).await?;
             store.close().await;
-            Ok(())
+            Ok(migrated)
         });
-        migrated.map_err(StartError::Database)?;
-        tell(Event::Migrated, None);
+        if migrated.map_err(StartError::Database)?.has_changed {
+            tell(Event::Migrated, None);
+        }
         Ok(())
     }
 

@@ -68,6 +68,7 @@ pub use postgres::{PostgresUrl, Unfit};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 use server::Server;
 pub use sessions::{NewSession, Refreshed, Session, Turn};
+pub use setup::Migrated;
 pub use setup_error::SetupError;
 use turns::{Access, Turns};
 

@@ -17,15 +17,26 @@ use super::{
 };
 use crate::faults::{self, Fault};
 
+/// What a database is after its migration.
+#[derive(Debug)]
+pub struct Migrated {
+    /// The deployment's id.
+    pub deployment: String,
+    /// Whether its schema lacked anything.
+    pub has_changed: bool,
+}
+
 impl Store {
-    /// Brings the schema up to this program's version, checks what durability rests on, and returns the
-    /// deployment's id, which is made once.
+    /// Brings the schema up to this program's version, checks what durability rests on, and says what was done and which
+    /// deployment's it is, whose id is made once.
     ///
     /// # Errors
     /// Where the database is newer than the program, or fails.
-    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<String, SetupError> {
+    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<Migrated, SetupError> {
         self.refuse_newer().await?;
-        if let Some(step) = self.pending().await? {
+        let pending = self.pending().await?;
+        let has_changed = pending.is_some();
+        if let Some(step) = pending {
             self.step_up(url, step).await?;
         }
         if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
@@ -41,7 +52,7 @@ impl Store {
         }
         let deployment = self.deployment().await?;
         self.0.server.serves(&deployment);
-        Ok(deployment)
+        Ok(Migrated { deployment, has_changed })
     }
 
     /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is

@@ -40,7 +40,7 @@ pub(super) fn check_config(args: CheckArgs) -> Result<(), Failed> {
     print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")))?;
     if connects {
         log_failures();
-        print(Admin::check(&config.database).map_err(failed)?)?;
+        print(Admin::check(&config).map_err(failed)?)?;
     }
     Ok(())
 }

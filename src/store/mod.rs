@@ -139,6 +139,7 @@ impl Store {
         let server = Arc::new(Server::new(trust.clone()));
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
+                sqlite::look(path)?;
                 let claim = Claim::take_file(path)?;
                 let writer = sqlite::pool(path.clone(), false).await?;
                 let reader = sqlite::pool(path.clone(), true).await?;

@@ -256,7 +256,7 @@ impl App {
         drop(senders);
 
         let outcome = self.core.block_on(async {
-            self.health.set(true).await;
+            self.health.set(true);
             tracing::info!(addresses = ?self.local_addrs, "serving");
             let outcome = tokio::select! {
                 () = shutdown => Ok(()),
@@ -333,7 +333,7 @@ impl App {
     async fn drain(&self, lifetime: &Lifetime, stop_accepting: &CancellationToken) {
         self.draining.store(true, Ordering::Relaxed);
         lifetime.leaving.cancel();
-        self.health.set(false).await;
+        self.health.set(false);
         sleep(self.drain_delay).await;
         let end = Instant::now() + HARD_END;
         self.log.end_by(end);
@@ -367,7 +367,7 @@ impl App {
 
 async fn open(url: &DatabaseUrl, clock: Clock) -> Result<(Store, Lanes), SetupError> {
     let store = Store::connect(url, clock).await?;
-    let deployment = store.migrate(url).await?;
+    let deployment = store.migrate(url).await?.deployment;
     tracing::info!(deployment, "the database is ready");
     let lanes = store.lanes(url).await?;
     Ok((store, lanes))

@@ -345,6 +345,14 @@ fn a_port_in_use_ends_with_75() {
 }
 
 #[test]
+fn an_address_that_no_interface_has_is_named_with_its_setting() {
+    let folder = Folder::new("address");
+    let (code, told) = folder.run(&["--server-address=192.0.2.1", "--server-port=0"]);
+    assert_eq!((code, told.contains("SERVER_ADDRESS")), (75, true), "{told}");
+    assert!(told.contains("no interface of this machine has") && !told.contains("stop what uses"), "{told}");
+}
+
+#[test]
 fn a_data_folder_that_cannot_be_made_ends_with_73() {
     let folder = Folder::new("folder");
     fs::write(folder.0.join("file"), "").unwrap();

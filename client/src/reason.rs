@@ -111,6 +111,8 @@ reasons! {
     UserNotFound = "USER_NOT_FOUND",
     /// Nothing is at this path: the URL may be that of another server.
     PathNotFound = "PATH_NOT_FOUND",
+    /// The server has no service of the name whose health was asked for.
+    ServiceNotFound = "SERVICE_NOT_FOUND",
 
     /// The id of this message was used before, with another body.
     ClientMessageIdReused = "CLIENT_MESSAGE_ID_REUSED",

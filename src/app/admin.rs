@@ -243,12 +243,13 @@ impl Admin {
         let _held = DataDir::claim(&config.data_dir).map_err(StartError::from)?;
         let migrated = core()?.block_on(async {
             let store = Store::connect(&config.database, Clock::system()).await?;
-            store.migrate(&config.database).await?;
+            let migrated = store.migrate(&config.database).await?;
             store.close().await;
-            Ok(())
+            Ok(migrated)
         });
-        migrated.map_err(StartError::Database)?;
-        tell(Event::Migrated, None);
+        if migrated.map_err(StartError::Database)?.has_changed {
+            tell(Event::Migrated, None);
+        }
         Ok(())
     }
 
@@ -256,8 +257,9 @@ impl Admin {
     ///
     /// # Errors
     /// Why a server could not serve from it.
-    pub fn check(database: &DatabaseUrl) -> Result<&'static str, AdminError> {
-        match Self::open(database) {
+    pub fn check(config: &Config) -> Result<&'static str, AdminError> {
+        Store::may_serve(&config.database, &config.data_dir).map_err(StartError::from)?;
+        match Self::open(&config.database) {
             Ok(_) => Ok("the database can be served from"),
             Err(AdminError::Start(StartError::Database(SetupError::Absent(_)))) => {
                 Ok("there is no database yet: the server makes it")

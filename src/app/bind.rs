@@ -12,7 +12,8 @@ pub(super) fn bind(
 ) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
     let mut listeners = Vec::new();
     let mut bound = Vec::new();
-    let failed = |address| move |cause| StartError::Bind { address, cause };
+    let failed_by = |setting, address| move |cause| StartError::Bind { setting, address, cause };
+    let failed = |address| failed_by("SERVER_ADDRESS and SERVER_PORT", address);
     let door = if metrics.is_some() { Door::AllButMetrics } else { Door::Everything };
     for &address in addresses.iter().filter(|_| sockets.is_empty()) {
         let listener = Listener::bind(address, door).map_err(failed(address))?;
@@ -25,8 +26,9 @@ pub(super) fn bind(
         listeners.push(Listener::passed(socket, door).map_err(failed(address))?);
     }
     if let Some(address) = metrics {
-        let listener = Listener::bind(address, Door::Metrics).map_err(failed(address))?;
-        let address = listener.local_addr().map_err(failed(address))?;
+        let listener =
+            Listener::bind(address, Door::Metrics).map_err(failed_by("METRICS_ADDRESS", address))?;
+        let address = listener.local_addr().map_err(failed_by("METRICS_ADDRESS", address))?;
         tracing::info!(%address, "the figures have an address of their own");
         listeners.push(listener);
     }

@@ -14,8 +14,10 @@ pub enum StartError {
     #[error("the database cannot be served from")]
     Database(#[from] SetupError),
     /// An address cannot be bound.
-    #[error("{address} cannot be listened on: {cause}; stop what uses it, or set SERVER_PORT to another")]
+    #[error("{setting}: {address} cannot be listened on: {cause}; {}", remedy(.cause))]
     Bind {
+        /// The settings that name it.
+        setting: &'static str,
         /// Which.
         address: SocketAddr,
         /// What the system said.
@@ -42,5 +44,36 @@ impl StartError {
             Self::Database(error) => error.exit_code(),
             Self::Bind { .. } | Self::Passed(_) | Self::Runtime(_) => 75,
         }
+    }
+}
+
+/// Says what helps where an address cannot be bound.
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it, or set another port",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has the address: set one that it has, or 0.0.0.0 or :: for every interface"
+        }
+        io::ErrorKind::PermissionDenied => "set a port from 1024 on, or let the program bind lower ones",
+        _ => "set another address",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_an_address_cannot_be_bound_says_what_to_do() {
+        let told = |kind: io::ErrorKind| {
+            let (setting, address) =
+                ("SERVER_ADDRESS and SERVER_PORT", SocketAddr::from(([192, 0, 2, 1], 80)));
+            StartError::Bind { setting, address, cause: kind.into() }.to_string()
+        };
+        assert!(told(io::ErrorKind::AddrInUse).contains("stop what uses it"));
+        let absent = told(io::ErrorKind::AddrNotAvailable);
+        assert!(absent.starts_with("SERVER_ADDRESS") && absent.contains("no interface"), "{absent}");
+        assert!(!absent.contains("stop what uses it"), "{absent}");
+        assert!(told(io::ErrorKind::PermissionDenied).contains("1024"));
     }
 }

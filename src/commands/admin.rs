@@ -12,7 +12,9 @@ use grpcchatter::{
 };
 
 use super::{
-    Failed, UserTask, people, print,
+    Failed, UserTask,
+    confirm::confirm,
+    people, print,
     settings::{CheckArgs, PlaceArgs, SettingArgs},
     table::row,
 };
@@ -38,7 +40,7 @@ pub(super) fn check_config(args: CheckArgs) -> Result<(), Failed> {
     print(format_args!("the settings can be used ({read} read): on {}{tls}", addresses.join(" and ")))?;
     if connects {
         log_failures();
-        print(Admin::check(&config.database).map_err(failed)?)?;
+        print(Admin::check(&config).map_err(failed)?)?;
     }
     Ok(())
 }
@@ -85,8 +87,10 @@ pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
     })
 }
 
-pub(super) fn delete_room(short_code: &str, place: PlaceArgs) -> Result<(), Failed> {
-    open(place)?.delete_room(short_code).map_err(failed)
+pub(super) fn delete_room(short_code: &str, is_sure: bool, place: PlaceArgs) -> Result<(), Failed> {
+    let admin = open(place)?;
+    confirm(&format!("Delete the room {short_code} for ever, with all its messages?"), is_sure)?;
+    admin.delete_room(short_code).map_err(failed)
 }
 
 pub(super) fn secret() -> Result<(), Failed> {

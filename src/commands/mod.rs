@@ -1,6 +1,7 @@
 //! The command line: one file for each sort of command.
 
 mod admin;
+mod confirm;
 mod healthcheck;
 mod line;
 mod output;
@@ -134,6 +135,9 @@ enum RoomTask {
     },
     /// Deletes a room with its messages, whoever owns it
     Delete {
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
         /// The room's short code
         short_code: String,
         #[command(flatten)]
@@ -209,7 +213,9 @@ fn done(cli: Cli) -> Result<(), Failed> {
         Task::Backup { file, place } => admin::backup(&file, place),
         Task::User(task) => admin::user(task),
         Task::Room(RoomTask::List { json, place }) => admin::list_rooms(json, place),
-        Task::Room(RoomTask::Delete { short_code, place }) => admin::delete_room(&short_code, place),
+        Task::Room(RoomTask::Delete { yes, short_code, place }) => {
+            admin::delete_room(&short_code, yes, place)
+        }
         Task::Secret => admin::secret(),
         Task::Openapi => papers::openapi(),
         Task::Completions { shell } => papers::completions(shell),

@@ -1,11 +1,9 @@
 //! `user list`, `user show` and `user delete`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
-use grpcchatter::app::{AccountRecord, Admin, Timestamp, printable};
+use grpcchatter::app::{AccountRecord, Admin, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Failed, USAGE, output::print, table::row};
+use super::{Failed, confirm::confirm, output::print, table::row};
 
 pub(super) fn list(admin: &Admin, as_json: bool) -> Result<(), Failed> {
     if !as_json {
@@ -43,27 +41,8 @@ pub(super) fn show(admin: &Admin, name: &str, as_json: bool) -> Result<(), Faile
 }
 
 pub(super) fn delete(admin: &Admin, name: &str, is_sure: bool) -> Result<(), Failed> {
-    if !is_sure {
-        confirm(name)?;
-    }
+    confirm(&format!("Delete {name} for ever? Its messages stay, without a name."), is_sure)?;
     Ok(admin.delete_user(name)?)
-}
-
-/// Asks whether it is meant: nothing brings an account back.
-fn confirm(name: &str) -> Result<(), Failed> {
-    if !io::stdin().is_terminal() {
-        return Err(Failed::new("nobody can be asked whether this is meant: say --yes", USAGE));
-    }
-    let asked = format!("Delete {} for ever? Its messages stay, without a name. [y/N] ", printable(name));
-    // Where it cannot be shown there is no yes either.
-    drop(io::stderr().write_all(asked.as_bytes()));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failed::new(error, USAGE))?;
-    if answer.trim().eq_ignore_ascii_case("y") {
-        Ok(())
-    } else {
-        Err(Failed::new("nothing was deleted", USAGE))
-    }
 }
 
 fn state(person: &AccountRecord) -> &'static str {

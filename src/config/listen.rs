@@ -4,7 +4,7 @@
 //! layer in which any of the six names stands says which of the two ways counts; where `SERVER_*` stands in a
 //! layer, the original's names in that layer do not.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     layers::{Layer, Layers},
@@ -49,6 +49,28 @@ pub(super) fn listen(reader: &mut Reader<'_>, notes: &mut Vec<String>) -> Vec<So
         }
     }
     listen
+}
+
+/// Returns the address of the figures alone, which is none of those where everything is served.
+pub(super) fn metrics(reader: &mut Reader<'_>, listen: &[SocketAddr]) -> Option<SocketAddr> {
+    reader.optional("METRICS_ADDRESS", |text| {
+        let address = value::socket_address(text)?;
+        match listen.iter().find(|served| overlap(**served, address)) {
+            Some(served) => Err(format!(
+                "`{text}` is taken by {served}, where everything else is served; write another port, or unset it to serve \
+                 the figures there"
+            )),
+            None => Ok(address),
+        }
+    })
+}
+
+/// Says whether two addresses cannot both be bound. `::` takes IPv4 as well.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || takes(one.ip(), other.ip()) || takes(other.ip(), one.ip()))
 }
 
 fn stands(layer: &Layer, names: &[&str]) -> bool {

@@ -183,8 +183,10 @@ impl Config {
 
     fn read(reader: &mut Reader<'_>, notes: &mut Vec<String>, sources: &Sources) -> Self {
         let Place { data_dir, database } = Place::read(reader);
+        let listen = listen::listen(reader, notes);
+        let metrics_address = listen::metrics(reader, &listen);
         Self {
-            listen: listen::listen(reader, notes),
+            listen,
             tls: reader.tls(sources.tls_self_signed),
             secrets: reader.secrets(&database),
             data_dir,
@@ -230,8 +232,8 @@ impl Config {
             trusted_proxies: reader.optional("TRUSTED_PROXIES", value::networks).unwrap_or_default(),
             cors_origins: reader.optional("CORS_ORIGINS", value::origins).unwrap_or_default(),
             metrics: MetricsConfig {
-                token: reader.optional("METRICS_TOKEN", |text| Ok(MetricsToken::new(text))),
-                address: reader.optional("METRICS_ADDRESS", value::socket_address),
+                token: reader.optional("METRICS_TOKEN", value::bearer).map(|token| MetricsToken::new(&token)),
+                address: metrics_address,
             },
             drain_delay: reader.required("DRAIN_DELAY", value::duration),
             log: LogConfig {

@@ -285,6 +285,7 @@ fn a_secret_comes_from_the_settings_or_from_a_file_and_not_from_both() {
         (format!("\u{feff}{SECRET}"), "byte order mark"),
         (format!("\"{SECRET}\"\n"), "in quotes"),
         (format!("{SECRET}\nanother line"), "more than one line"),
+        (format!("{SECRET}, \"{SECRET}\"\n"), "in quotes"),
         (format!("SECRET={SECRET}"), "a file of settings"),
     ] {
         std::fs::write(&path, text).unwrap();
@@ -296,6 +297,38 @@ fn a_secret_comes_from_the_settings_or_from_a_file_and_not_from_both() {
     assert!(mistakes(&file)[0].contains("not in UTF-8"));
     std::fs::remove_file(&path).unwrap();
     assert!(mistakes(&file)[0].contains("cannot be read"));
+}
+
+#[test]
+fn a_token_that_no_header_carries_is_refused_and_not_repeated() {
+    for wrong in ["cAnary\u{1}", "cAnary\ttoken", "cAn\u{e4}ry"] {
+        let told = load("", &[("METRICS_TOKEN", wrong)], &[]).unwrap_err().to_string();
+        assert!(told.contains("METRICS_TOKEN") && told.contains("openssl rand"), "{told}");
+        assert!(!told.contains("cAn"), "{told}");
+    }
+    assert!(load("METRICS_TOKEN='aZ09-._~ +/='", &[], &[]).unwrap().config.metrics.token.is_some());
+}
+
+#[test]
+fn the_figures_own_address_is_no_address_of_everything() {
+    for wrong in [
+        "METRICS_ADDRESS=127.0.0.1:8080",
+        "SERVER_ADDRESS=0.0.0.0\nMETRICS_ADDRESS=127.0.0.1:8080",
+        "SERVER_ADDRESS=::\nMETRICS_ADDRESS=127.0.0.1:8080",
+        "METRICS_ADDRESS=0.0.0.0:8080",
+        "REST_SERVER_PORT=1\nGRPC_SERVER_PORT=2\nMETRICS_ADDRESS=127.0.0.1:2",
+    ] {
+        let told = mistakes(wrong);
+        assert!(told.len() == 1 && told[0].contains("METRICS_ADDRESS"), "{wrong}: {told:?}");
+    }
+    for good in [
+        "METRICS_ADDRESS=127.0.0.1:9090",
+        "METRICS_ADDRESS=127.0.0.2:8080",
+        "SERVER_PORT=0\nMETRICS_ADDRESS=127.0.0.1:0",
+        "SERVER_ADDRESS=0.0.0.0\nMETRICS_ADDRESS=[::1]:8080",
+    ] {
+        assert!(load(good, &[], &[]).is_ok(), "{good}");
+    }
 }
 
 #[test]

@@ -30,7 +30,9 @@ pub(super) fn read(path: &Path) -> Result<String, TextFileError> {
 pub(super) fn read_value(path: &Path) -> Result<String, TextFileError> {
     let text = read(path)?;
     let value = text.trim();
-    flaw(value).map_or_else(|| Ok(value.to_owned()), |flaw| Err(TextFileError::NotOneValue(flaw)))
+    // It may be a list, each of whose items is a value.
+    let flaw = std::iter::once(value).chain(value.split(',').map(str::trim)).find_map(flaw);
+    flaw.map_or_else(|| Ok(value.to_owned()), |flaw| Err(TextFileError::NotOneValue(flaw)))
 }
 
 /// Says what stands beside the value. It is told and not taken off: whoever has served with it would be given another secret.

@@ -45,6 +45,18 @@ pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| format!("`{text}` is no address with a port; write it as 127.0.0.1:9090"))
 }
 
+/// A token that a client sends in `Authorization`: what no header can carry nobody could ever show. Never repeats the text.
+pub(super) fn bearer(text: &str) -> Parsed<String> {
+    // Blanks at its ends are no part of a header.
+    if text.trim() == text && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        Ok(text.to_owned())
+    } else {
+        Err("holds a control character, what is not ASCII or a blank at an end, which no client could show in `Authorization`; make \
+             one with `openssl rand -hex 32`"
+            .to_owned())
+    }
+}
+
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }

@@ -85,6 +85,8 @@ pub(super) fn of_path(verb: &Verb, path: &str) -> Option<(Access, Cost)> {
     match found {
         Some((access, Cost::Write)) if is_read(verb) => Some((access, Cost::Read)),
         None if path == "/" && *verb == Verb::OPTIONS => Some((Access::Public, Cost::Probe)),
+        // There is something: what it takes its `Allow` says.
+        None if path == "/" => Some((Access::Public, Cost::Read)),
         None => is_read(verb).then_some((Access::Public, Cost::Read)),
         found => found,
     }

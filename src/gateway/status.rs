@@ -192,6 +192,7 @@ mod tests {
             (Error::RoomNotFound(code()), Code::NotFound, 404, "ROOM_NOT_FOUND"),
             (Error::UserNotFound, Code::NotFound, 404, "USER_NOT_FOUND"),
             (Error::PathNotFound, Code::NotFound, 404, "PATH_NOT_FOUND"),
+            (Error::ServiceNotFound, Code::NotFound, 404, "SERVICE_NOT_FOUND"),
             (Error::ClientMessageIdReused, Code::AlreadyExists, 409, "CLIENT_MESSAGE_ID_REUSED"),
             (Error::UserNameTaken, Code::AlreadyExists, 409, "USER_NAME_TAKEN"),
             (Error::OwnsRooms, Code::FailedPrecondition, 409, "OWNS_ROOMS"),

@@ -78,6 +78,8 @@ pub enum Error {
     UserNotFound,
     #[error("there is nothing at this path")]
     PathNotFound,
+    #[error("there is no such service: ask for the name of one that is served, or for none")]
+    ServiceNotFound,
 
     #[error("this client_message_id was used for another message")]
     ClientMessageIdReused,
@@ -174,6 +176,7 @@ impl Error {
             Self::RoomNotFound(_) => (Kind::NotFound, "ROOM_NOT_FOUND"),
             Self::UserNotFound => (Kind::NotFound, "USER_NOT_FOUND"),
             Self::PathNotFound => (Kind::NotFound, "PATH_NOT_FOUND"),
+            Self::ServiceNotFound => (Kind::NotFound, "SERVICE_NOT_FOUND"),
             Self::ClientMessageIdReused => (Kind::AlreadyExists, "CLIENT_MESSAGE_ID_REUSED"),
             Self::UserNameTaken => (Kind::AlreadyExists, "USER_NAME_TAKEN"),
             Self::OwnsRooms => (Kind::FailedPrecondition, "OWNS_ROOMS"),

@@ -46,7 +46,7 @@ impl Store {
         let server = Arc::new(Server::new(trust.clone()));
         let (backend, pool) = match url {
             DatabaseUrl::Sqlite(path) => {
-                if !path.is_file() {
+                if !sqlite::look(path)? {
                     return Err(SetupError::Absent(path.clone()));
                 }
                 (DbBackend::Sqlite, sqlite::pool(path.clone(), false).await?)
@@ -76,8 +76,22 @@ impl Store {
             store.check_pragmas().await?;
         }
         match store.pending().await? {
-            Some(step) => Err(SetupError::Older(step)),
+            Some(step) => {
+                store.may_step_up(&step).await?;
+                Err(SetupError::Older(step))
+            }
             None => Ok(store),
+        }
+    }
+
+    /// Says whether a server could make its database's file, or write to it, before anything is opened.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn may_serve(url: &DatabaseUrl, data_dir: &Path) -> std::result::Result<(), SetupError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => sqlite::may_serve(path, data_dir),
+            DatabaseUrl::Postgres(_) => Ok(()),
         }
     }
 

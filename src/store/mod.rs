@@ -68,6 +68,7 @@ pub use postgres::{PostgresUrl, Unfit};
 pub use rooms::{NewRoom, RoomPage, RoomRecord};
 use server::Server;
 pub use sessions::{NewSession, Refreshed, Session, Turn};
+pub use setup::Migrated;
 pub use setup_error::SetupError;
 use turns::{Access, Turns};
 
@@ -138,6 +139,7 @@ impl Store {
         let server = Arc::new(Server::new(trust.clone()));
         let (backend, writer, reader, turns, claim) = match url {
             DatabaseUrl::Sqlite(path) => {
+                sqlite::look(path)?;
                 let claim = Claim::take_file(path)?;
                 let writer = sqlite::pool(path.clone(), false).await?;
                 let reader = sqlite::pool(path.clone(), true).await?;

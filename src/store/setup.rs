@@ -17,15 +17,30 @@ use super::{
 };
 use crate::faults::{self, Fault};
 
+/// The tables of the first step: where it broke off, some of them are there.
+const OURS: [&str; 6] = ["accounts", "sessions", "rooms", "members", "messages", "meta"];
+
+/// What a database is after its migration.
+#[derive(Debug)]
+pub struct Migrated {
+    /// The deployment's id.
+    pub deployment: String,
+    /// Whether its schema lacked anything.
+    pub has_changed: bool,
+}
+
 impl Store {
-    /// Brings the schema up to this program's version, checks what durability rests on, and returns the
-    /// deployment's id, which is made once.
+    /// Brings the schema up to this program's version, checks what durability rests on, and says what was done and which
+    /// deployment's it is, whose id is made once.
     ///
     /// # Errors
     /// Where the database is newer than the program, or fails.
-    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<String, SetupError> {
+    pub async fn migrate(&self, url: &DatabaseUrl) -> Result<Migrated, SetupError> {
         self.refuse_newer().await?;
-        if let Some(step) = self.pending().await? {
+        let pending = self.pending().await?;
+        let has_changed = pending.is_some();
+        if let Some(step) = pending {
+            self.may_step_up(&step).await?;
             self.step_up(url, step).await?;
         }
         if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
@@ -41,7 +56,7 @@ impl Store {
         }
         let deployment = self.deployment().await?;
         self.0.server.serves(&deployment);
-        Ok(deployment)
+        Ok(Migrated { deployment, has_changed })
     }
 
     /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is
@@ -81,19 +96,62 @@ impl Store {
         let known: HashSet<String> =
             Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         let table = "seaql_migrations";
+        let foreign = |table| SetupError::Foreign(format!("a table {table} that this program did not make"));
         if !self.has_table(table).await? {
-            return match self.has_table("accounts").await? {
-                true => {
-                    Err(SetupError::Foreign("a table accounts that this program did not make".to_owned()))
-                }
-                false => Ok(()),
-            };
+            return self.foreign_table(&[]).await?.map_or(Ok(()), |table| Err(foreign(table)));
         }
         let applied = Statement::from_string(self.backend(), format!("SELECT version FROM {table}"));
         let applied = self.database().query_all_raw(applied).await?;
         let applied: Vec<String> =
             applied.iter().map(|row| row.try_get("", "version")).collect::<Result<_, _>>()?;
+        if applied.is_empty()
+            && self.backend() == DbBackend::Sqlite
+            && let Some(table) = self.foreign_table(&OURS).await?
+        {
+            return Err(foreign(table));
+        }
         judge(&known, &applied)
+    }
+
+    /// Returns a table that another program has made, where none of our steps was applied, beside these. A file of SQLite's
+    /// is one program's; a database of PostgreSQL's may hold others' tables, the original's above all.
+    async fn foreign_table(&self, beside: &[&str]) -> Result<Option<String>, DbErr> {
+        if self.backend() != DbBackend::Sqlite {
+            return Ok(self.has_table("accounts").await?.then(|| "accounts".to_owned()));
+        }
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+             AND name <> 'seaql_migrations'";
+        let tables = self.database().query_all_raw(Statement::from_string(self.backend(), tables)).await?;
+        let tables: Vec<String> =
+            tables.iter().map(|row| row.try_get("", "name")).collect::<Result<_, _>>()?;
+        Ok(tables.into_iter().find(|table| !beside.contains(&table.as_str())))
+    }
+
+    /// Says whether the role may add what the schema lacks, from `step` on, before anything is tried.
+    ///
+    /// # Errors
+    /// Where it may not, or there is no schema.
+    pub(super) async fn may_step_up(&self, step: &str) -> Result<(), SetupError> {
+        if self.backend() == DbBackend::Sqlite {
+            return Ok(());
+        }
+        let rights = "SELECT current_schema()::text AS schema, current_setting('search_path') AS path, \
+             COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create, \
+             COALESCE((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('accounts')), TRUE) \
+             AS is_owner";
+        let row = self.database().query_one_raw(Statement::from_string(self.backend(), rights)).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("the role's rights".to_owned()))?;
+        let Some(schema) = row.try_get::<Option<String>>("", "schema")? else {
+            return Err(SetupError::NoSchema(row.try_get("", "path")?));
+        };
+        let lacks = if !row.try_get::<bool>("", "may_create")? {
+            format!("permission denied for schema {schema}")
+        } else if !row.try_get::<bool>("", "is_owner")? {
+            "it is not the owner of table accounts".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(SetupError::MayNotMigrate { step: step.to_owned(), cause: lacks })
     }
 
     async fn has_table(&self, table: &str) -> Result<bool, DbErr> {

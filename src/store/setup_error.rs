@@ -108,13 +108,22 @@ pub enum SetupError {
     #[error("{} was moved, deleted or replaced while the server ran; start it again", .0.display())]
     FileGone(PathBuf),
     /// The file cannot be opened or locked.
-    #[error("{path} cannot be opened: {cause}", path = .path.display())]
+    #[error("{path} cannot be opened: {cause}; {remedy}", path = .path.display(), remedy = remedy(.cause))]
     File {
         /// Which.
         path: PathBuf,
         /// What the system said.
         cause: io::Error,
     },
+    /// The file is another program's.
+    #[error("{} is no SQLite database; set DATABASE_URL or DATA_DIR to one, or to a new file", .0.display())]
+    NotSqlite(PathBuf),
+    /// There is no schema in which tables are looked for and made.
+    #[error(
+        "search_path = {0} names no schema that is there; make it with `CREATE SCHEMA`, or correct search_path for the user \
+         of DATABASE_URL"
+    )]
+    NoSchema(String),
     /// The database failed.
     #[error("{}", cause(.0))]
     Database(DbErr),
@@ -142,9 +151,25 @@ impl SetupError {
             | Self::Setting { .. }
             | Self::Encoding { .. }
             | Self::File { .. }
+            | Self::NotSqlite(_)
+            | Self::NoSchema(_)
             | Self::Pragma { .. }
             | Self::Database(_) => 69,
         }
+    }
+}
+
+/// Says what helps where a file cannot be opened or made.
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL or DATA_DIR",
+        io::ErrorKind::IsADirectory => "it is a folder: set DATABASE_URL to a file in it",
+        io::ErrorKind::NotADirectory => "a folder in its path is a file: correct DATABASE_URL or DATA_DIR",
+        io::ErrorKind::PermissionDenied => "let the program's user read and write it and its folder",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "its file system takes no writes: set DATABASE_URL or DATA_DIR to another"
+        }
+        _ => "see whether its file system is sound, or set DATABASE_URL or DATA_DIR to another",
     }
 }
 

@@ -1,7 +1,13 @@
-//! SQLite: how its file is opened.
+//! SQLite: what its file must be, and how it is opened.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use rustix::fs::{Access, access};
 use sea_orm::{
     ConnectOptions, Database, DbErr,
     sqlx::{
@@ -10,7 +16,13 @@ use sea_orm::{
     },
 };
 
-use super::pool::{Pool, Trust};
+use super::{
+    SetupError,
+    pool::{Pool, Trust},
+};
+
+/// What every file of SQLite's begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -18,6 +30,56 @@ const READERS: u32 = 4;
 /// How long a caller waits for a connection of a pool.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks at what a path leads to, and says whether anything is there. What is no database's file SQLite would name by a number.
+///
+/// # Errors
+/// Where it is no file that SQLite can use, or cannot be made.
+pub(super) fn look(path: &Path) -> Result<bool, SetupError> {
+    let unusable = |cause| SetupError::File { path: path.to_owned(), cause };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(unusable(error)),
+    };
+    if file.metadata().map_err(unusable)?.is_dir() {
+        return Err(unusable(io::ErrorKind::IsADirectory.into()));
+    }
+    let mut begins = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut begins).map_err(unusable)?;
+    // An empty one is a new database.
+    if begins.is_empty() || begins == MAGIC { Ok(true) } else { Err(SetupError::NotSqlite(path.to_owned())) }
+}
+
+/// Says whether a server could make the file where it is missing, or write to it. `data_dir` alone is made with it.
+///
+/// # Errors
+/// Why it could not.
+pub(super) fn may_serve(path: &Path, data_dir: &Path) -> Result<(), SetupError> {
+    if look(path)? {
+        return may(path, Access::READ_OK | Access::WRITE_OK);
+    }
+    let folder = folder_of(path);
+    let mut nearest = folder;
+    while folder == data_dir && !nearest.exists() {
+        nearest = folder_of(nearest);
+    }
+    if nearest.exists() && !nearest.is_dir() {
+        return Err(SetupError::File { path: path.to_owned(), cause: io::ErrorKind::NotADirectory.into() });
+    }
+    may(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
+        SetupError::File { cause, .. } => SetupError::File { path: path.to_owned(), cause },
+        error => error,
+    })
+}
+
+fn may(path: &Path, what: Access) -> Result<(), SetupError> {
+    access(path, what).map_err(|cause| SetupError::File { path: path.to_owned(), cause: cause.into() })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
 
 /// Opens the writer (one connection) or the readers.
 ///
@@ -63,4 +125,34 @@ fn options(path: PathBuf, read_only: bool) -> ConnectOptions {
             pool.before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         });
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_database_s_file_is_named_with_what_to_do() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let [text, empty, missing] =
+            ["text.db", "empty.db", "missing.db"].map(|name| folder.path().join(name));
+        std::fs::write(&text, "a text that somebody keeps here").unwrap();
+        std::fs::write(&empty, "").unwrap();
+        for path in [&empty, &missing] {
+            may_serve(path, Path::new("data")).unwrap();
+        }
+        let elsewhere = folder.path().join("a/b");
+        may_serve(&elsewhere.join("new.db"), &elsewhere).unwrap();
+        for (path, tells) in [
+            (text.clone(), "is no SQLite database"),
+            (folder.path().to_owned(), "it is a folder"),
+            (elsewhere.join("new.db"), "make its folder first"),
+            (text.join("new.db"), "a folder in its path is a file"),
+        ] {
+            let told = may_serve(&path, Path::new("data")).unwrap_err();
+            assert_eq!(told.exit_code(), 69);
+            let told = told.to_string();
+            assert!(told.contains(tells) && told.contains(&path.display().to_string()), "{told}");
+        }
+    }
 }

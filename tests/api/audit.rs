@@ -285,7 +285,7 @@ async fn an_operators_commands_are_told_with_who_ran_them(database: Database) {
         (vec!["user", "enable", &name], "", "user_enabled", format!("user=\"{name}\"")),
         (vec!["user", "reset-password", &name], NEW, "password_reset", format!("user=\"{name}\"")),
         (vec!["user", "delete", &name, "--yes"], "", "account_deleted", format!("user=\"{name}\"")),
-        (vec!["room", "delete", &room.short_code], "", "room_deleted", "room=1".to_owned()),
+        (vec!["room", "delete", &room.short_code, "--yes"], "", "room_deleted", "room=1".to_owned()),
     ] {
         let (code, _, told) = Process::command(&database, &folder, &command, input).await;
         let has = [format!("event=\"{event}\""), format!("uid={uid}"), about];

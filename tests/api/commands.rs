@@ -116,6 +116,10 @@ async fn rooms_are_listed_and_deleted(database: Database) {
     );
 
     let delete = ["room", "delete", &gone.short_code];
+    let (code, _, told) = Process::command(&database, &folder, &delete, "y\n").await;
+    assert_eq!((code, told.contains("--yes")), (64, true), "nobody can be asked: {told}");
+    assert_eq!(list().await.len(), 2, "it is there still");
+    let delete = ["room", "delete", &gone.short_code, "--yes"];
     assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 0);
     let ended = promised("the end of the stream", SOON, stream.end()).await;
     ended.refused(Code::NotFound, "ROOM_NOT_FOUND");
@@ -213,9 +217,9 @@ async fn a_database_is_migrated_where_no_server_uses_it(database: Database) {
     let list = ["room", "list"];
     let (code, _, told) = Process::command(&database, &folder, &list, "").await;
     assert_eq!(code, 69, "there is no database yet: {told}");
-    for _ in 0..2 {
+    for is_migrated in [true, false] {
         let (code, _, told) = Process::command(&database, &folder, &["migrate"], "").await;
-        assert_eq!(code, 0, "{told}");
+        assert_eq!((code, told.contains("migrated the database")), (0, is_migrated), "{told}");
     }
     assert_eq!(Process::command(&database, &folder, &list, "").await.0, 0);
     let server = Process::start(&database, &folder, &[]).await;

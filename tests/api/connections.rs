@@ -221,7 +221,7 @@ async fn a_heartbeat_that_is_no_time_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
-    for silence in ["0s", "301s", "20", "1m", "", "-1s", "1.5s", "99999999999999999999s"] {
+    for silence in ["0s", "301s", "+2s", "00002s", "20", "1m", "", "-1s", "1.5s", "99999999999999999999s"] {
         let status = Chat::beating(&member, silence).await.refused(Code::InvalidArgument, "INVALID_FIELD");
         assert!(status.message().contains("grpcchatter-heartbeat"), "{status:?}");
     }
@@ -235,6 +235,10 @@ async fn a_load_balancers_question_is_answered(database: Database) {
     for version in [Version::H1, Version::H2] {
         let answer = app.send(version, "OPTIONS", "/", &[], b"").await;
         assert_eq!((answer.status.as_u16(), answer.header("allow")), (204, "GET, HEAD, OPTIONS"));
+        let answer = app.send(version, "POST", "/", &[], b"{}").await;
+        let mut allowed: Vec<_> = answer.header("allow").split(',').map(str::trim).collect();
+        allowed.sort_unstable();
+        assert_eq!((answer.status.as_u16(), allowed), (405, vec!["GET", "HEAD", "OPTIONS"]));
     }
     let mut socket = TcpStream::connect(app.address()).await.unwrap();
     socket.write_all(b"OPTIONS / HTTP/1.0\r\n\r\n").await.unwrap();

@@ -11,6 +11,7 @@ on_postgres! {
     what_keeps_it_from_the_database_is_said_once_with_its_remedy,
     a_role_that_may_change_no_schema_serves_a_complete_one,
     a_role_that_may_change_no_schema_is_told_what_it_lacks,
+    a_search_path_without_a_schema_is_told_at_the_start_and_by_the_check,
 }
 
 async fn refused(database: &Database) -> String {
@@ -95,6 +96,25 @@ async fn a_role_that_may_change_no_schema_is_told_what_it_lacks(database: Databa
     let limited = limit(&database, &format!("limited_{}", database_name(&database))).await;
     let said = refused(&limited).await;
     assert!(said.contains("permission denied") && said.contains("run `grpcchatter migrate`"), "{said}");
+    let said = checked(&limited).await;
+    assert!(said.contains("permission denied") && said.contains("run `grpcchatter migrate`"), "{said}");
+}
+
+async fn a_search_path_without_a_schema_is_told_at_the_start_and_by_the_check(database: Database) {
+    let operator = database.connect().await;
+    let name = database_name(&database);
+    operator.execute_unprepared(&format!("ALTER DATABASE {name} SET search_path = nowhere")).await.unwrap();
+    for said in [refused(&database).await, checked(&database).await] {
+        assert!(said.contains("search_path = nowhere") && said.contains("CREATE SCHEMA"), "{said}");
+    }
+}
+
+/// What the check says, which ends as the start does.
+async fn checked(database: &Database) -> String {
+    let check = ["check-config", "--connect"];
+    let (code, _, said) = Process::command(database, &TempDir::new().unwrap(), &check, "").await;
+    assert_eq!(code, 69, "{said}");
+    said
 }
 
 fn database_name(database: &Database) -> String {

@@ -276,9 +276,10 @@ async fn health_watches_and_reflection_end_with_a_status_and_hold_nobody_up(data
     let server = Process::start(&database, &folder, &[]).await;
     let caller = server.anonymous();
     let mut ending = JoinSet::new();
-    for service in ["", "grpcchatter.v1.ChatService"] {
+    // SERVING, and SERVICE_UNKNOWN, after which the watch stays open.
+    for (service, state) in [("", 1), ("grpcchatter.v1.ChatService", 1), ("nobody", 3)] {
         let mut watch = caller.watch(service).await.unwrap();
-        assert_eq!(within("a state", watch.message()).await.unwrap(), Some(1), "SERVING");
+        assert_eq!(within("a state", watch.message()).await.unwrap(), Some(state), "{service}");
         ending.spawn(async move {
             while watch.message().await?.is_some() {}
             Ok(())

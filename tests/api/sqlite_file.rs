@@ -1,7 +1,8 @@
 //! One server a SQLite file, whatever leads to it; and none on a file that is no longer there.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
+use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
 use crate::harness::{Database, Process};
@@ -58,5 +59,56 @@ async fn a_server_whose_file_was_moved_deleted_or_replaced_ends_with_75() {
         let (status, said) = server.wait().await;
         assert_eq!(status.code(), Some(75), "{said}");
         assert!(said.contains("was moved, deleted or replaced while the server ran"), "{said}");
+    }
+}
+
+/// What the start says of a file, and the check, which ends as it does.
+async fn refused(path: &Path) -> [String; 2] {
+    let (folder, database) = (TempDir::new().unwrap(), Database::sqlite());
+    let url = format!("sqlite://{}", path.display());
+    let settings = [("DATABASE_URL", url.as_str())];
+    let (code, started) = Process::fail(&database, &folder, &settings).await;
+    assert_eq!(code, 69, "{started}");
+    let check = ["check-config", "--connect"];
+    let (code, _, checked) = Process::command_with(&database, &folder, &check, "", &settings).await;
+    assert_eq!(code, 69, "{checked}");
+    [started, checked]
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_named_at_the_start_and_by_the_check() {
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "somebody's notes").unwrap();
+    for (path, remedy) in [
+        (folder.path().to_owned(), "set DATABASE_URL to a file in it"),
+        (text.clone(), "is no SQLite database"),
+        (folder.path().join("missing/chat.db"), "make its folder first"),
+    ] {
+        for said in refused(&path).await {
+            assert!(said.contains(remedy) && said.contains(path.to_str().unwrap()), "{said}");
+        }
+    }
+    assert_eq!(fs::read_to_string(text).unwrap(), "somebody's notes");
+}
+
+#[tokio::test]
+async fn another_program_s_file_is_not_taken_over() {
+    let folder = TempDir::new().unwrap();
+    for (name, more) in
+        [("without", ""), ("with", "CREATE TABLE seaql_migrations (version TEXT, applied_at INTEGER)")]
+    {
+        let path = folder.path().join(name);
+        let operator =
+            sea_orm::Database::connect(format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
+        for statement in ["CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT)", more] {
+            operator.execute_unprepared(statement).await.unwrap();
+        }
+        for said in refused(&path).await {
+            assert!(said.contains("a table notes that this program did not make"), "{said}");
+        }
+        let tables = "SELECT name FROM sqlite_master WHERE name IN ('accounts', 'meta')";
+        let tables = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, tables);
+        assert!(operator.query_all_raw(tables).await.unwrap().is_empty());
     }
 }

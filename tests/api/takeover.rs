@@ -9,18 +9,13 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{
-    Caller, Database, KeptPort, PASSWORD, Process, SECRET, TestApp, User, on_each_database, on_postgres,
-};
+use crate::harness::{Caller, Database, KeptPort, PASSWORD, Process, SECRET, TestApp, User, on_postgres};
 
 on_postgres! {
     the_originals_accounts_log_in_and_are_hashed_anew,
     names_that_differ_in_case_are_two_accounts,
     a_name_that_is_taken_stays_with_who_has_it,
     the_originals_settings_serve_once_they_have_a_secret_of_their_own,
-}
-
-on_each_database! {
     tables_that_are_not_the_originals_are_left_alone,
 }
 
@@ -129,11 +124,7 @@ async fn a_name_that_is_taken_stays_with_who_has_it(database: Database) {
 
 async fn tables_that_are_not_the_originals_are_left_alone(database: Database) {
     let folder = TempDir::new().unwrap();
-    let url = database.url().map_or_else(
-        || format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
-        ToOwned::to_owned,
-    );
-    let others = sea_orm::Database::connect(url).await.unwrap();
+    let others = sea_orm::Database::connect(database.url().unwrap()).await.unwrap();
     for statement in
         ["CREATE TABLE users (id BIGINT, username TEXT)", "INSERT INTO users VALUES (1, 'walker1')"]
     {

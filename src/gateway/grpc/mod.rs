@@ -4,6 +4,7 @@ pub(super) mod convert;
 mod deadline;
 mod feed;
 pub(super) mod frames;
+mod health;
 mod reflection;
 mod service;
 mod side_requests;
@@ -20,9 +21,9 @@ use grpcchatter_proto::v1::chat_service_server::ChatServiceServer;
 use http::{Request, Response, Uri};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
-use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
+pub use self::health::Health;
 pub(super) use self::{
     feed::FeedBody,
     service::Service,
@@ -66,25 +67,11 @@ struct Services {
     budget: Budget,
 }
 
-/// Says whether the services are up, to those who ask `grpc.health.v1`. Clones share the state.
-#[derive(Clone)]
-pub struct Health(HealthReporter);
-
-impl Health {
-    /// Says whether the services are up.
-    pub async fn set(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", SERVICE, LEGACY_SERVICE] {
-            self.0.set_service_status(service, status).await;
-        }
-    }
-}
-
 impl Grpc {
     /// Makes the services of these, and the handle to their health. What is asked inside a stream is paid for out of
     /// `budget`.
     pub(super) fn new(rooms: Rooms, chat: Chat, budget: Budget) -> (Self, Health) {
-        let (reporter, health) = tonic_health::server::health_reporter();
+        let (health, handle) = Health::new();
         let chat =
             ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
         let services = Services {
@@ -93,7 +80,7 @@ impl Grpc {
             reflection: BoxCloneSyncService::new(reflection::service()),
             budget,
         };
-        (Self(Arc::new(services)), Health(reporter))
+        (Self(Arc::new(services)), handle)
     }
 
     async fn answer(self, mut request: Request<tonic::body::Body>) -> Response<Body> {
@@ -197,9 +184,7 @@ fn canonical(method: Method) -> Uri {
 /// Says in our words what tonic refuses by itself: too large a request, and one that is not what it should be.
 fn translate(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
     let refused = Status::from_header_map(response.headers());
-    // That there is no such service is what tonic's health service itself has to say.
-    let is_tonics = |status: &Status| !matches!(status.code(), Code::Ok | Code::NotFound);
-    match refused.filter(|status| is_tonics(status) && status.details().is_empty()) {
+    match refused.filter(|status| status.code() != Code::Ok && status.details().is_empty()) {
         Some(status) => Status::from(from_tonic(&status)).into_http(),
         None => response,
     }

@@ -339,7 +339,10 @@ fn begin(request: v1::SubscribeRequest) -> Result<Begin> {
 }
 
 fn heartbeat(value: &MetadataValue<tonic::metadata::Ascii>) -> Result<Duration> {
-    let seconds = value.to_str().ok().and_then(|text| text.strip_suffix('s')?.parse().ok());
+    let digits = value.to_str().ok().and_then(|text| text.strip_suffix('s'));
+    // One writing of each number: `parse` takes a sign and zeros before it.
+    let digits = digits.filter(|digits| digits.starts_with(|first: char| matches!(first, '1'..='9')));
+    let seconds = digits.and_then(|digits| digits.parse().ok());
     let seconds = seconds.filter(|seconds| HEARTBEAT_SECONDS.contains(seconds));
     let problem = "grpcchatter-heartbeat is a number of whole seconds from 1s to 300s, as 20s";
     seconds.map(Duration::from_secs).ok_or(Error::InvalidField { field: HEARTBEAT, problem })
@@ -351,4 +354,21 @@ fn resume(value: &MetadataValue<tonic::metadata::Binary>) -> Result<crate::model
     let bytes = value.to_bytes().map_err(|_| invalid.clone())?;
     let point = <v1::ResumePoint as prost::Message>::decode(bytes).map_err(|_| invalid)?;
     convert::resume_point(point)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_asked_for_in_plain_seconds() {
+        let asked = |text: &'static str| {
+            heartbeat(&MetadataValue::from_static(text)).ok().map(|every| every.as_secs())
+        };
+        assert_eq!(["1s", "20s", "300s"].map(asked), [1, 20, 300].map(Some));
+        for wrong in ["+2s", "00002s", "0s", "301s", "-1s", "2", "s", "2 s", "2.0s", "99999999999999999999s"]
+        {
+            assert_eq!(asked(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -34,8 +34,21 @@ pub(crate) struct HttpProxy {
     address: SocketAddr,
     other: SocketAddr,
     _child: Child,
-    _folder: TempDir,
+    folder: TempDir,
     _kept: [KeptPort; 2],
+}
+
+impl Drop for HttpProxy {
+    /// A test that fails shows what the proxy has seen.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!(
+                "{:?} said: {}",
+                self.kind,
+                fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
+            );
+        }
+    }
 }
 
 impl HttpProxy {
@@ -86,7 +99,7 @@ impl HttpProxy {
             }
         };
         within("the proxy", listening).await;
-        Some(Self { kind, address, other, _child: child, _folder: folder, _kept: kept })
+        Some(Self { kind, address, other, _child: child, folder, _kept: kept })
     }
 
     /// Returns where it listens.

@@ -174,6 +174,16 @@ pub(super) fn payloads(mut frames: Bytes) -> Vec<Bytes> {
     payloads
 }
 
+/// Returns the seqs of everything that a stream is told now.
+#[cfg(test)]
+pub(super) fn told(cursor: &mut Cursor) -> Vec<i64> {
+    let mut told = Vec::new();
+    while let Poll::Ready(Step::Send(frames)) = poll(cursor) {
+        told.extend(seqs(frames));
+    }
+    told
+}
+
 /// Returns the seqs of the messages in frames; events are passed over.
 pub(super) fn seqs(frames: Bytes) -> impl Iterator<Item = i64> {
     payloads(frames).into_iter().filter_map(|mut payload| {

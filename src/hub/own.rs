@@ -88,8 +88,8 @@ mod tests {
 
     use super::*;
     use crate::hub::{
-        Chunk, Cursor, Feed, Start, Step,
-        fixture::{attach, framing, hub, message, messages, passage, poll, read, seeded, seqs},
+        Chunk, Feed, Start, Step,
+        fixture::{attach, framing, hub, message, messages, passage, poll, read, seeded, seqs, told},
     };
 
     const FIRST: Uuid = Uuid::from_u128(1);
@@ -117,15 +117,6 @@ mod tests {
         assert!(!own.is_left_out(&FIRST));
         let taken = (0..).take_while(|number| own.leave_out(Uuid::from_u128(*number))).count();
         assert_eq!(taken, MOST_SILENT);
-    }
-
-    /// Returns the seqs of everything that a stream is told now.
-    fn told(cursor: &mut Cursor) -> Vec<i64> {
-        let mut told = Vec::new();
-        while let Poll::Ready(Step::Send(frames)) = poll(cursor) {
-            told.extend(seqs(frames));
-        }
-        told
     }
 
     #[test]

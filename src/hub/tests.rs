@@ -7,20 +7,11 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use super::{
     fixture::{
         HEARTBEAT, ROOM, attach, attach_over, following, hub, hub_with, message, messages, passage, payloads,
-        poll, read, seeded, seqs,
+        poll, read, seeded, told,
     },
     *,
 };
 use crate::model::ShortCode;
-
-/// Returns the seqs of everything that a stream is told now.
-fn told(cursor: &mut Cursor) -> Vec<i64> {
-    let mut told = Vec::new();
-    while let Poll::Ready(Step::Send(frames)) = poll(cursor) {
-        told.extend(seqs(frames));
-    }
-    told
-}
 
 #[test]
 fn a_stream_is_told_what_is_said_after_it_opened_in_order() {

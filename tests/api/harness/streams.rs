@@ -51,8 +51,16 @@ impl Subscription {
     /// Opens a subscription that takes no more than a few kilobytes until it is read.
     pub(crate) async fn narrow(caller: &Caller, start: Option<Start>) -> Result<Self, Status> {
         let caller = caller.speaking(Dialect::Web);
-        let connection = Connection::narrow(caller.address).await;
-        let stream = WebStream::over(connection, &caller, SubscribeRequest { start }).await?;
+        Self::over(Connection::narrow(caller.address).await, &caller, start).await
+    }
+
+    /// Opens a subscription in gRPC-web over a connection.
+    pub(crate) async fn over(
+        connection: Connection,
+        caller: &Caller,
+        start: Option<Start>,
+    ) -> Result<Self, Status> {
+        let stream = WebStream::over(connection, caller, SubscribeRequest { start }).await?;
         Ok(Self(Source::Web(Box::new(stream))))
     }
 

@@ -153,7 +153,8 @@ impl HttpProxyKind {
                 )
             }
             Self::Caddy | Self::CaddyHttp2 => {
-                let site = format!("http://{address} {{");
+                // Without `bind` it listens on every address, where another test may have the port.
+                let site = format!("http://{address} {{\n    bind {}", Ipv4Addr::LOCALHOST);
                 let by_http2 = format!("reverse_proxy h2c://{server} {{");
                 let mut changes = vec![("chat.example {", &*site)];
                 if self == Self::CaddyHttp2 {

@@ -95,25 +95,26 @@ fn hexadecimal(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Puts the headers of one list together; nothing where one member breaks the grammar.
+/// Joins the headers of one list; none where a member breaks the grammar, or where the list is too long. It stops at the first
+/// member over the limit: every caller may send a list, and each member is compared with those before it.
 fn combined(values: &GetAll<'_, HeaderValue>) -> Option<String> {
-    let mut members = Vec::new();
+    let (mut keys, mut state) = (Vec::new(), String::new());
     for value in values {
-        let text = value.to_str().ok()?;
-        members
-            .extend(text.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|m| !m.is_empty()));
-    }
-    let mut keys = Vec::with_capacity(members.len());
-    for member in &members {
-        let (key, value) = member.split_once('=')?;
-        if !is_key(key) || !is_value(value) || keys.contains(&key) {
-            return None;
+        let members = value.to_str().ok()?.split(',').map(|member| member.trim_matches([' ', '\t']));
+        for member in members.filter(|member| !member.is_empty()) {
+            let (key, value) = member.split_once('=')?;
+            let fits = keys.len() < MOST_MEMBERS && state.len() + 1 + member.len() <= LONGEST_STATE;
+            if !fits || !is_key(key) || !is_value(value) || keys.contains(&key) {
+                return None;
+            }
+            keys.push(key);
+            if !state.is_empty() {
+                state.push(',');
+            }
+            state.push_str(member);
         }
-        keys.push(key);
     }
-    let state = members.join(",");
-    let fits = !members.is_empty() && members.len() <= MOST_MEMBERS && state.len() <= LONGEST_STATE;
-    fits.then_some(state)
+    (!state.is_empty()).then_some(state)
 }
 
 /// `key` of 3.3.1.3.1: a name, or a tenant's at a system's.

@@ -52,8 +52,16 @@ struct Inner {
     current: Arc<Current>,
     files: Option<TlsFiles>,
     clock: Clock,
-    /// The digest of the files that were tried last: what was refused once is not told again.
-    tried: Mutex<Option<[u8; 32]>>,
+    /// The files that were tried last.
+    tried: Mutex<Option<Tried>>,
+}
+
+/// Files that were tried.
+#[derive(Clone, Copy)]
+struct Tried {
+    digest: [u8; 32],
+    /// Whether their certificate was not valid yet, so that they are tried again though they have not changed.
+    is_early: bool,
 }
 
 /// The certificate that new connections get. Those that are open keep theirs.
@@ -96,7 +104,7 @@ impl Tls {
         // Sessions are kept by the clients, so that a thousand who come back at once are cheap and cost no memory.
         config.ticketer = ring::Ticketer::new()?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let tried = Mutex::new(files.as_ref().map(digest));
+        let tried = Mutex::new(files.as_ref().map(|files| Tried { digest: digest(files), is_early: false }));
         Ok(Self(Arc::new(Inner { acceptor, current, files, clock, tried })))
     }
 
@@ -121,28 +129,37 @@ impl Tls {
                 "the certificate was made by this process: there is nothing to read again"
             );
         };
-        self.read(files, &mut self.0.tried.lock());
+        let mut tried = self.0.tried.lock();
+        *tried = None;
+        self.read(files, &mut tried);
     }
 
     /// Reads the files again if they are others than were tried last. They are compared by their bytes: a mount that
-    /// is swapped as a whole keeps its names and may keep its times.
+    /// is swapped as a whole keeps its names and may keep its times. A certificate that was not valid yet is tried again
+    /// without a change.
     pub fn reload_if_changed(&self) {
         let Some(files) = &self.0.files else { return };
         let mut tried = self.0.tried.lock();
-        if *tried != Some(digest(files)) {
+        if tried.is_none_or(|tried| tried.is_early || tried.digest != digest(files)) {
             self.read(files, &mut tried);
         }
     }
 
     /// Reads the files. Whoever reads them at the same time waits, so that what was read first is not served last.
-    fn read(&self, files: &TlsFiles, tried: &mut Option<[u8; 32]>) {
-        *tried = Some(digest(files));
-        match Certificate::read(files, self.0.clock.now()) {
+    fn read(&self, files: &TlsFiles, tried: &mut Option<Tried>) {
+        let digest = digest(files);
+        let was_early = tried.is_some_and(|tried| tried.is_early && tried.digest == digest);
+        let read = Certificate::read(files, self.0.clock.now());
+        let is_early = matches!(read, Err(TlsError::TooSoon { .. }));
+        *tried = Some(Tried { digest, is_early });
+        match read {
             Ok(certificate) => {
                 let (until, sha256) = (certificate.until(), certificate.fingerprint());
                 *self.0.current.0.write() = certificate;
                 tracing::info!(%until, sha256, "a new certificate is served");
             }
+            // It was logged when the files were tried first.
+            Err(_) if was_early && is_early => {}
             Err(error) => tracing::error!(%error, "the certificate before it stays"),
         }
     }
@@ -157,4 +174,36 @@ fn digest(files: &TlsFiles) -> [u8; 32] {
         digest.update(bytes);
     }
     digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_served_once_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TlsFiles { cert: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let write = |from: i32, until: i32| {
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+            let key = KeyPair::generate().unwrap();
+            std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        };
+        let year = |year: i32| Timestamp::from_seconds(date_time_ymd(year, 6, 1).unix_timestamp());
+        write(2020, 2040);
+        let clock = Clock::manual(year(2025));
+        let tls = Tls::open(&TlsConfig::Files(files.clone()), &[], clock.clone()).unwrap();
+        let before = tls.until();
+        write(2030, 2050);
+        tls.reload_if_changed();
+        assert_eq!(tls.until(), before, "it is not valid yet");
+        clock.set(year(2031));
+        tls.reload_if_changed();
+        assert!(tls.until() > before, "the files have not changed, and it is valid now");
+    }
 }

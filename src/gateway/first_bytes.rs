@@ -33,6 +33,9 @@ const OTHERS: [(&[u8], Other); 5] = [
     (b"\0\r\nQUIT\n", Other::ProxyProtocol),
 ];
 
+/// Empty lines before a request that are passed over, in bytes.
+const EMPTY_LINES: usize = 64;
+
 /// The longest first line that is read to see whether a method that is not known is one of HTTP/1.
 const LONGEST_LINE: usize = 8 * 1024;
 
@@ -82,13 +85,14 @@ impl Other {
     }
 }
 
-/// Reads until it is certain what the peer speaks: 24 bytes at most, the first word where it is HTTP/1.1. Empty lines
+/// Reads until it is certain what the peer speaks: 24 bytes at most, the first word where it is HTTP/1.1. A few empty lines
 /// before it do not count (RFC 9112, 2.2).
 ///
 /// # Errors
 /// Where it is neither. It gets no answer: h2spec holds that an invalid preface is a closed connection.
 pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken> {
     let mut first = Vec::with_capacity(PREFACE.len());
+    let mut passed_over = 0;
     loop {
         let rest = (PREFACE.len() - first.len()) as u64;
         if io.take(rest).read_buf(&mut first).await? == 0 {
@@ -96,6 +100,10 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken
         }
         while first.starts_with(b"\r\n") {
             first.drain(..2);
+            passed_over += 2;
+        }
+        if passed_over > EMPTY_LINES {
+            return Err(io::ErrorKind::InvalidData.into());
         }
         if first == PREFACE {
             return Ok(Spoken::Http2(first));
@@ -103,7 +111,10 @@ pub(super) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Spoken
         if METHODS.iter().any(|method| first.starts_with(method)) {
             return Ok(Spoken::Http1(first));
         }
-        if let Some((_, other)) = OTHERS.iter().find(|(beginning, _)| first.starts_with(beginning)) {
+        // TLS has no empty lines before it.
+        let is_spoken = |other: &Other| *other != Other::Tls || passed_over == 0;
+        let mut others = OTHERS.iter().filter(|(_, other)| is_spoken(other));
+        if let Some((_, other)) = others.find(|(beginning, _)| first.starts_with(beginning)) {
             return Ok(Spoken::Other(*other));
         }
         let mut known =
@@ -189,8 +200,22 @@ mod tests {
         let binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
         assert_eq!(spoken(binary).await, Some(Spoken::Other(Other::ProxyProtocol)));
         assert_eq!(spoken(b"PROXY /a HTTP/1.1\r\n").await, Some(Spoken::UnknownMethod));
+        let empty = "\r\n".repeat(EMPTY_LINES / 2);
+        assert_eq!(spoken(format!("{empty}GET / ").as_bytes()).await, Some(Spoken::Http1(b"GET ".to_vec())));
+        let too_many = format!("{empty}\r\nGET / ");
         let long = format!("BREW /{} HTTP/1.1\r\n", "x".repeat(LONGEST_LINE));
-        for nothing in ["", "\r", "\r\n", "PRI", "INVALID CONNECTION PREFACE\r\n\r\n", "\x16", "\0", &long] {
+        for nothing in [
+            "",
+            "\r",
+            "\r\n",
+            "PRI",
+            "INVALID CONNECTION PREFACE\r\n\r\n",
+            "\x16",
+            "\r\n\x16\x03",
+            "\0",
+            &too_many,
+            &long,
+        ] {
             assert_eq!(spoken(nothing.as_bytes()).await, None, "{nothing:?}");
         }
     }

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use super::{
     connection::{self, Peer},
-    connection_limits::{Seat, Seats},
+    connection_limits::{OverLimit, Seat, Seats},
     lifetime::Lifetime,
     stack::Stack,
     tls::Tls,
@@ -43,6 +43,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(25);
 
 /// Connections that could not be taken.
 static NOT_TAKEN: SparseLog = SparseLog::by_the_minute();
+
+/// Connections that were accepted and that no shard could take.
+static NOT_HANDED: SparseLog = SparseLog::by_the_minute();
 
 /// What may be asked for at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,18 +162,27 @@ impl Listener {
                 Err(limit) => {
                     CONNECTIONS_REFUSED.increment();
                     limit.log(address);
-                    audit::limit_hit(Payer::at(address), Some(address), None, "TOO_MANY_CONNECTIONS");
+                    // Where the server is full, that is no doing of this address.
+                    if limit != OverLimit::Max {
+                        audit::limit_hit(Payer::at(address), Some(address), None, "TOO_MANY_CONNECTIONS");
+                    }
                     continue;
                 }
             };
             if let Err(error) = prepare(&socket) {
                 tracing::debug!(%error, "a socket's options could not be set");
             }
-            let Ok(socket) = socket.into_std() else { continue };
             turn = turn.wrapping_add(1);
-            let shard = &shards.0[turn % shards.0.len()];
-            if shard.try_send(Accepted { socket, address, door: self.door, seat }).is_err() {
-                tracing::warn!("a shard is too busy to take a connection");
+            let shard = turn % shards.0.len();
+            let handed = socket.into_std().map_err(|error| error.to_string()).and_then(|socket| {
+                let accepted = Accepted { socket, address, door: self.door, seat };
+                shards.0[shard].try_send(accepted).map_err(|_| "the shard is too busy".to_owned())
+            });
+            if let Err(error) = handed {
+                CONNECTIONS_REFUSED.increment();
+                if let Some(left_out) = NOT_HANDED.left_out() {
+                    tracing::warn!(error, shard, left_out, "a connection was closed: no shard could take it");
+                }
             }
         }
     }

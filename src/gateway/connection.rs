@@ -259,10 +259,11 @@ fn ended_by_itself(ended: hyper::Result<()>) {
 
 /// hyper's own guards stay on: tonic's server would pass "none" for the two limits of resets.
 fn http2(memory: AnswerMemory, is_shared: bool) -> http2::Builder<Patient> {
-    let mut builder = http2::Builder::new(Patient::new(memory));
+    let streams = if is_shared { SHARED_STREAMS } else { STREAMS };
+    let mut builder = http2::Builder::new(Patient::new(memory, streams));
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(if is_shared { SHARED_STREAMS } else { STREAMS })
+        .max_concurrent_streams(streams)
         .max_local_error_reset_streams(256)
         .max_pending_accept_reset_streams(20)
         .max_header_list_size(16 * 1024)

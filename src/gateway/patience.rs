@@ -112,9 +112,9 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    /// Runs the streams of a connection that has none yet.
-    pub(super) fn new(memory: AnswerMemory) -> Self {
-        Self { memory, queue: StartQueue::default() }
+    /// Runs the streams of a connection that has none yet, and may have so many at a time.
+    pub(super) fn new(memory: AnswerMemory, streams: u32) -> Self {
+        Self { memory, queue: StartQueue::new(streams as usize) }
     }
 }
 

@@ -22,23 +22,35 @@ const AT_ONCE: usize = 16;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The requests of one connection that have not begun. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct StartQueue(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
+    /// How many may wait: as many as the connection may have streams.
+    limit: usize,
     /// How many were spawned, and have not been run.
     spawned: usize,
     waiting: VecDeque<Task>,
 }
 
 impl StartQueue {
-    /// Spawns a task, now or when it is its turn.
+    /// Makes an empty queue in which `limit` requests may wait.
+    pub(super) fn new(limit: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { limit, spawned: 0, waiting: VecDeque::new() })))
+    }
+
+    /// Spawns a task, now or when it is its turn. A task over the limit is dropped, which resets its stream: only a client
+    /// that resets its streams and opens new ones before the old have begun gets there, and HTTP/2's limit of open streams
+    /// does not count those.
     pub(super) fn start(&self, task: impl Future<Output = ()> + Send + 'static) {
         {
             let mut state = self.0.lock();
             if state.spawned >= AT_ONCE {
-                state.waiting.push_back(Box::pin(task));
+                if state.waiting.len() >= state.limit {
+                    tracing::debug!("a request was reset: its connection has too many that have not begun");
+                } else {
+                    state.waiting.push_back(Box::pin(task));
+                }
                 return;
             }
             state.spawned += 1;
@@ -94,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn a_thousand_requests_of_a_connection_keep_another_waiting_for_a_few() {
         let (begun, mut order) = mpsc::unbounded_channel();
-        let (busy, other) = (StartQueue::default(), StartQueue::default());
+        let [busy, other] = [(); 2].map(|()| StartQueue::new(1_000));
         let request = |connection| {
             let begun = begun.clone();
             async move { begun.send(connection).unwrap() }
@@ -119,8 +131,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_more_wait_than_may_and_the_others_are_dropped() {
+        let queue = StartQueue::new(100);
+        let (begun, mut order) = mpsc::unbounded_channel();
+        for nth in 0..10_000 {
+            let begun = begun.clone();
+            queue.start(async move { begun.send(nth).unwrap() });
+        }
+        drop(begun);
+        let mut all = Vec::new();
+        while let Some(nth) = order.recv().await {
+            all.push(nth);
+        }
+        assert_eq!(all, (0..AT_ONCE + 100).collect::<Vec<_>>());
+        assert_eq!(queue.0.lock().spawned, 0);
+    }
+
+    #[tokio::test]
     async fn what_has_begun_takes_no_place() {
-        let queue = StartQueue::default();
+        let queue = StartQueue::new(1_000);
         let (begun, mut order) = mpsc::unbounded_channel();
         for _ in 0..10 * AT_ONCE {
             let begun = begun.clone();
@@ -136,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_panics_lets_the_next_one_in() {
-        let queue = StartQueue::default();
+        let queue = StartQueue::new(1_000);
         let (begun, mut order) = mpsc::unbounded_channel();
         for nth in 0..=AT_ONCE {
             let begun = begun.clone();

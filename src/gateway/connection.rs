@@ -23,7 +23,7 @@ use super::{
     first_bytes::{self, Spoken},
     grpc::SideStreams,
     http1,
-    lifetime::{Leaving, Lifetime},
+    lifetime::{LAST_ANSWER, LAST_REQUEST, Leaving, Lifetime},
     listener::Door,
     patience::Patient,
     prefixed::Prefixed,
@@ -113,10 +113,7 @@ pub(super) async fn serve(
         Some(tls) => {
             // On the heap: most connections never need what a handshake does.
             let secured = Box::pin(secure(socket, &tls, peer.address));
-            let secured = tokio::select! {
-                secured = secured => secured,
-                () = lifetime.drain.cancelled() => return,
-            };
+            let Some(secured) = lifetime.before_drain(secured).await else { return };
             let Some(io) = secured else {
                 tracing::debug!(address = %peer.address, "a connection did not come to speak TLS");
                 return;
@@ -124,10 +121,8 @@ pub(super) async fn serve(
             io
         }
     };
-    let read = tokio::select! {
-        read = timeout(FIRST_BYTES, first_bytes::read(&mut io)) => read,
-        () = lifetime.drain.cancelled() => return,
-    };
+    let reading = timeout(FIRST_BYTES, first_bytes::read(&mut io));
+    let Some(read) = lifetime.before_drain(reading).await else { return };
     let (first, is_http2) = match read {
         Ok(Ok(Spoken::Http2(first))) => (first, true),
         Ok(Ok(Spoken::Http1(first))) => (first, false),
@@ -156,8 +151,14 @@ pub(super) async fn serve(
     let requests = peer.requests.clone();
     let service = stack.for_peer(peer);
     if is_http2 {
-        let serving = http2(memory, is_shared).serve_connection(TokioIo::new(io), service);
-        drive(pin!(serving), &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
+        let mut serving = pin!(http2(memory, is_shared).serve_connection(TokioIo::new(io), service));
+        // hyper closes a connection without a word that it has not greeted yet.
+        if lifetime.drain.is_cancelled()
+            && let Ok(ended) = timeout(LAST_REQUEST, serving.as_mut()).await
+        {
+            return ended_by_itself(ended);
+        }
+        drive(serving, &connection, &lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
         return;
     }
     let serving = http1::Serving::new(io, service, sending, requests, memory);
@@ -239,8 +240,8 @@ async fn drive<C>(
                 sleep(AGE_GRACE).await;
                 connection.retire();
                 retiring.cancel();
-                // The streams were told to end; what is left of them goes with the connection.
-                sleep(AGE_GRACE).await;
+                // The streams were told to end; what is left of them goes with the connection. Calls are answered.
+                sleep(LAST_ANSWER).await;
             }
         }
     };

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     answer_memory::AnswerMemory,
     least_rate::LOOK,
-    lifetime::{Leaving, Lifetime},
+    lifetime::{LAST_ANSWER, LAST_REQUEST, Leaving, Lifetime},
     prefixed::Prefixed,
     request_watch::RequestWatch,
     send_watch::{SendWatch, Watched},
@@ -30,9 +30,6 @@ type Http1 = http1::Connection<TokioIo<Watched<Prefixed<Transport>>>, PeerServic
 
 /// How long the streams of a connection may go on after it was asked to come again.
 const AGE_GRACE: Duration = Duration::from_secs(10);
-
-/// How long a connection that is idle when the server drains may ask once more, to be told that this is the end.
-const LAST_REQUEST: Duration = Duration::from_millis(500);
 
 /// A connection that is served. It ends where its peer does not read what it asked for, or does not ask in time.
 pub(super) struct Serving {
@@ -124,7 +121,12 @@ impl Serving {
                 }
             })
             .await?;
-        if is_drained { self.drain(lifetime).await } else { Ok(()) }
+        if is_drained {
+            return self.drain(lifetime).await;
+        }
+        // A request that came late is answered all the same.
+        self.shut_down();
+        self.until(lifetime, sleep(LAST_ANSWER)).await
     }
 
     /// Serves until something happens; the error is how the connection has ended before.

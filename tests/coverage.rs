@@ -1,7 +1,8 @@
 //! Says, after all other tests, what they have counted, and which of them had to be left out on this machine.
 //!
 //! A test that needs a missing program passes without having looked at anything. This program makes that
-//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1`, `REQUIRE_TMUX=1`, `REQUIRE_PROXIES=1` or `REQUIRE_PROMTOOL=1` says that it must not be.
+//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1`, `REQUIRE_TMUX=1`, `REQUIRE_PROXIES=1`,
+//! `REQUIRE_CURL=1` or `REQUIRE_PROMTOOL=1` says that it must not be.
 //! With `REQUIRE_COUNTS=1` it is a failure as well where a figure is missing that a whole run has.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
@@ -93,6 +94,12 @@ fn main() -> ExitCode {
             covers: "the terminal client beside the page",
             required_by: "REQUIRE_TMUX",
             program: programs::in_path("tmux"),
+        },
+        Part {
+            name: "curl",
+            covers: "what curl prints of a refused body",
+            required_by: "REQUIRE_CURL",
+            program: programs::in_path("curl"),
         },
         proxy("nginx"),
         proxy("Caddy"),

@@ -5,24 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
     process::Command,
 };
 
 use regex::Regex;
 use serde_json::Value;
 
+mod tree;
+
+use self::tree::{read, root};
+
 /// What Prometheus adds to every series that it scrapes.
 const SCRAPED: [&str; 2] = ["instance", "job"];
-
-fn root(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root(path)).unwrap()
-}
 
 /// The series that a scrape has, with their labels: a histogram has three.
 fn exported() -> BTreeMap<String, BTreeSet<String>> {
@@ -125,15 +119,21 @@ fn the_dashboard_shows_what_is_exported() {
     }
 }
 
+/// Every first group of an expression in a text.
+fn found(expression: &str, text: &str) -> BTreeSet<String> {
+    Regex::new(expression).unwrap().captures_iter(text).map(|found| found[1].to_owned()).collect()
+}
+
 #[test]
-fn every_event_of_the_audit_lines_is_in_the_document() {
+fn the_document_lists_the_events_of_the_audit_lines_and_no_others() {
     let (source, document) = (read("src/audit.rs"), read("docs/operate.md"));
-    let names = Regex::new(r#"\("([a-z_]+)", "[a-z]"#).unwrap();
-    let names: Vec<_> = names.captures_iter(&source).map(|found| found[1].to_owned()).collect();
-    assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        assert!(document.contains(&format!("`{name}`")), "{name}");
-    }
+    let words = source.split("const fn words").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let written = found(r#"\("([a-z_]+)", ""#, words);
+    assert_eq!(written.len(), words.matches("Self::").count(), "{written:?}");
+    let table = document.split("| event | is |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let first_cells: Vec<&str> = table.lines().map(|row| row.split(" | ").next().unwrap()).collect();
+    let listed = found("`([a-z_]+)`", &first_cells.join("\n"));
+    assert_eq!(listed, written);
 }
 
 #[test]
@@ -145,6 +145,16 @@ fn the_alerts_watch_what_is_exported() {
     for expression in expressions {
         assert_eq!(mistakes(expression, &exported), Vec::<String>::new(), "{expression}");
     }
+}
+
+#[test]
+fn every_alert_is_shown_to_fire() {
+    let (alerts, tests) = (read("configs/prometheus/alerts.yml"), read("configs/prometheus/alerts.test.yml"));
+    let named = found(r"- alert: ([A-Za-z]+)", &alerts);
+    assert_eq!(named.len(), alerts.matches("- alert: ").count(), "two have one name");
+    // What is expected stands below the name.
+    assert_eq!(found(r"alertname: ([A-Za-z]+)\n +exp_alerts:\n +- exp_labels", &tests), named);
+    assert_eq!(found(r"alertname: ([A-Za-z]+)", &tests), named);
 }
 
 #[test]

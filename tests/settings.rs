@@ -2,17 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::PathBuf, process::Command};
+use std::process::Command;
 
 use grpcchatter::config::{Config, SETTINGS, Setting, Sources};
 
-fn root(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
-}
+mod tree;
 
-fn read(path: &str) -> String {
-    fs::read_to_string(root(path)).unwrap()
-}
+use self::tree::{read, root};
 
 fn load(path: &str) -> Config {
     let sources = Sources { file: Some(root(path)), ..Sources::default() };

@@ -26,7 +26,7 @@ pub static REGISTRATIONS: Labelled<AtomicU64, 1> = counters(["result"]);
 pub static LOG_INS: Labelled<AtomicU64, 1> = counters(["result"]);
 /// How long passwords waited to be hashed.
 pub static PASSWORD_QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
-/// Connections that were taken.
+/// Connections that were accepted, those closed at once over a limit included.
 pub static CONNECTIONS_ACCEPTED: Counter = Counter::new();
 /// Connections that were closed at once, since there were too many.
 pub static CONNECTIONS_REFUSED: Counter = Counter::new();
@@ -77,7 +77,11 @@ pub fn write(levels: Levels, format: Format) -> String {
         "how long passwords waited to be hashed",
         &PASSWORD_QUEUE_SECONDS,
     );
-    text.counter("grpcchatter_connections_accepted_total", "connections taken", &CONNECTIONS_ACCEPTED);
+    text.counter(
+        "grpcchatter_connections_accepted_total",
+        "connections accepted, those closed at once over a limit included",
+        &CONNECTIONS_ACCEPTED,
+    );
     text.counter(
         "grpcchatter_connections_refused_total",
         "connections closed at once, over a limit",

@@ -13,6 +13,8 @@ use crate::{
     model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserId, UserIdentity, UserName},
 };
 
+#[path = "../../tests/api/harness/port.rs"]
+mod port;
 #[path = "../../tests/api/harness/postgres.rs"]
 mod postgres;
 #[path = "../../tests/api/harness/programs.rs"]

@@ -2,14 +2,17 @@
 
 use grpcchatter_proto::v1::{
     ListChatRoomsRequest, RemoveChatRoomUserRequest, SendMessageRequest, UnbanChatRoomUserRequest,
+    UpdateChatRoomRequest,
 };
 use regex::Regex;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 use crate::harness::{
     Connection, Database, Dialect, PASSWORD, Process, Rpc as _, Version, new_name, on_each_database, request,
+    within,
 };
 
 on_each_database! {
@@ -17,6 +20,7 @@ on_each_database! {
     no_name_forges_a_line_or_another_peer,
     no_id_of_a_request_hides_a_line,
     a_limit_is_told_once_for_each_caller,
+    too_many_connections_are_told_with_their_address,
     a_call_is_one_line_with_what_is_known_of_it,
     an_operators_commands_are_told_with_who_ran_them,
 }
@@ -85,6 +89,8 @@ async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Datab
             owner.call(RemoveChatRoomUserRequest { short_code, user_name, ban }).await.unwrap();
         }
         owner.call(UnbanChatRoomUserRequest { short_code, user_name }).await.unwrap();
+        let (short_code, room_password) = (room.short_code.clone(), Some(NEW.to_owned()));
+        owner.call(UpdateChatRoomRequest { short_code, room_password, ..Default::default() }).await.unwrap();
         owner.delete(&room).await;
         for (password, status) in [(WRONG, 401), (PASSWORD, 204)] {
             let body = json!({"password": password, "new_password": NEW});
@@ -125,6 +131,7 @@ async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Datab
             of("member_removed"),
             of("member_banned"),
             of("member_unbanned"),
+            plain("room_password_changed", owner),
             plain("room_deleted", owner),
             refused("own_password_failed", json!(owner), &here, "INVALID_CREDENTIALS"),
             plain("password_changed", owner),
@@ -150,13 +157,7 @@ async fn no_name_forges_a_line_or_another_peer(database: Database) {
         let server = Process::start(&database, &folder, &[("LOG_FORMAT", format)]).await;
         let user = server.user().await;
         // No such name is taken any more: it is an old one.
-        let operator = match database.url() {
-            Some(_) => database.connect().await,
-            None => {
-                let url = format!("sqlite://{}/grpcchatter.db", folder.path().display());
-                sea_orm::Database::connect(url).await.unwrap()
-            }
-        };
+        let operator = database.operator(folder.path()).await;
         let rename = format!("UPDATE accounts SET user_name = '{FORGED}' WHERE user_name = '{}'", user.name);
         operator.execute_unprepared(&rename).await.unwrap();
         operator.close().await.unwrap();
@@ -211,6 +212,26 @@ async fn a_limit_is_told_once_for_each_caller(database: Database) {
     let told: Vec<&Value> = told.iter().filter(|line| line["event"] == "limit_hit").collect();
     let [line] = told[..] else { panic!("{told:?}") };
     assert_eq!([&line["user"], &line["peer"], &line["reason"]], [&user.name, "127.0.0.1", "RATE_LIMITED"]);
+}
+
+async fn too_many_connections_are_told_with_their_address(database: Database) {
+    let folder = TempDir::new().unwrap();
+    let settings = [("LOG_FORMAT", "json"), ("MAX_CONNECTIONS_PER_ADDRESS", "2")];
+    let server = Process::start(&database, &folder, &settings).await;
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        connections.push(TcpStream::connect(server.address()).await.unwrap());
+    }
+    for refused in &mut connections[2..] {
+        // It may be reset.
+        let end = within("the end of a connection", refused.read_to_end(&mut Vec::new())).await;
+        assert_eq!(end.unwrap_or(0), 0);
+    }
+    let told = lines_of(&server.kill().await, "audit");
+    let told: Vec<&Value> = told.iter().filter(|line| line["event"] == "limit_hit").collect();
+    let [line] = told[..] else { panic!("{told:?}") };
+    let seen = [&line["user"], &line["peer"], &line["reason"]];
+    assert_eq!(seen, [&Value::Null, &json!("127.0.0.1"), &json!("TOO_MANY_CONNECTIONS")]);
 }
 
 async fn a_call_is_one_line_with_what_is_known_of_it(database: Database) {
@@ -281,12 +302,17 @@ async fn an_operators_commands_are_told_with_who_ran_them(database: Database) {
     let name = new_name();
     for (command, input, event, about) in [
         (vec!["user", "add", &name], PASSWORD, "user_added", format!("user=\"{name}\"")),
+        (vec!["backup", "copy.db"], "", "backup_made", String::new()),
         (vec!["user", "disable", &name], "", "user_disabled", format!("user=\"{name}\"")),
         (vec!["user", "enable", &name], "", "user_enabled", format!("user=\"{name}\"")),
         (vec!["user", "reset-password", &name], NEW, "password_reset", format!("user=\"{name}\"")),
         (vec!["user", "delete", &name, "--yes"], "", "account_deleted", format!("user=\"{name}\"")),
         (vec!["room", "delete", &room.short_code, "--yes"], "", "room_deleted", "room=1".to_owned()),
     ] {
+        if command[0] == "backup" && database.url().is_some() {
+            // pg_dump copies PostgreSQL.
+            continue;
+        }
         let (code, _, told) = Process::command(&database, &folder, &command, input).await;
         let has = [format!("event=\"{event}\""), format!("uid={uid}"), about];
         let lines: Vec<&str> =

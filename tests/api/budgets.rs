@@ -320,10 +320,11 @@ async fn five_thousand_streams_that_come_back_at_once_are_all_taken(database: Da
     streams.join_all().await;
 }
 
-/// Opens a stream. On a busy machine some have no turn at the database in time, and come again.
+/// Opens a stream. Where there is no turn at the database for 20 s, which cannot be shorter on any machine, it tries again.
 async fn open_in_turn(caller: &Caller) {
-    let begun = Instant::now();
-    while let Err(status) = caller.subscribe(None).await {
+    loop {
+        let begun = Instant::now();
+        let Err(status) = caller.subscribe(None).await else { return };
         status.refused(Code::Unavailable, "OVERLOADED");
         assert!(begun.elapsed() > Duration::from_secs(15), "refused without a wait for a turn");
     }

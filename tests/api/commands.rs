@@ -135,12 +135,7 @@ async fn a_hostile_name_does_nothing_to_the_operators_terminal(database: Databas
     let owner = server.user().await;
     let room = owner.create_room().await;
     // No such name is taken any more: it is an old one.
-    let operator = match database.url() {
-        Some(_) => database.connect().await,
-        None => sea_orm::Database::connect(format!("sqlite://{}/grpcchatter.db", folder.path().display()))
-            .await
-            .unwrap(),
-    };
+    let operator = database.operator(folder.path()).await;
     for statement in [
         format!("UPDATE accounts SET user_name = '{OLD}' WHERE user_name = '{}'", owner.name),
         format!("UPDATE rooms SET name = '{OLD}'"),

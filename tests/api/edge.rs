@@ -9,10 +9,9 @@ use tokio::{
 };
 use tonic::Code;
 
-use super::refused_bodies::{h2, h2_post};
 use crate::harness::{
-    Certificate, Connection, Database, Dialect, PASSWORD, Process, Refused as _, TestApp, Version, frame,
-    new_name, on_each_database, request, within,
+    Certificate, Connection, Database, Dialect, PASSWORD, Process, Refused as _, TestApp, Version, frame, h2,
+    h2_post, new_name, on_each_database, request, within,
 };
 
 on_each_database! {

@@ -24,7 +24,7 @@ use crate::harness::{
     Connection, DEADLINE, Database, Dialect, Frame, Member, PASSWORD, Process, Refused as _, Rpc as _,
     SUBSCRIBE, TestApp, Version, Victim,
     flood::{END_HEADERS, HEADERS, first_reset, frame as flood_frame, post_of},
-    frame, new_name, on_each_database, report, request, within,
+    frame, h2, h2_post, new_name, on_each_database, report, request, within,
 };
 
 on_each_database! {
@@ -119,15 +119,9 @@ async fn a_body_that_does_not_come_is_given_up(database: Database) {
 async fn a_message_that_does_not_come_is_given_up(database: Database) {
     let app = TestApp::start(&database).await;
     let (victim, user) = (Victim::of(&app).await, app.user().await);
-    let socket = TcpStream::connect(app.address()).await.unwrap();
-    let (client, connection) = h2::client::handshake(socket).await.unwrap();
-    tokio::spawn(connection);
-    let head = http::Request::post(format!("http://{}{}", app.address(), ListChatRoomsRequest::PATH))
-        .header("content-type", "application/grpc")
-        .header("token", user.token())
-        .body(())
-        .unwrap();
-    let (answer, mut body) = client.ready().await.unwrap().send_request(head, false).unwrap();
+    let headers = [("content-type", "application/grpc"), ("token", user.token())];
+    let head = h2_post(ListChatRoomsRequest::PATH, &headers);
+    let (answer, mut body) = h2(app.address()).await.send_request(head, false).unwrap();
     body.send_data(Bytes::from_static(&[0, 0, 0, 0, 9, 1]), false).unwrap();
     let answer = within("an answer", answer).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4", "DEADLINE_EXCEEDED: {answer:?}");

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use grpcchatter_proto::v1::ListChatRoomsRequest;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use crate::harness::{
-    Answer, Certificate, Connection, Database, Dialect, PASSWORD, Process, Rpc as _, Version,
+    Answer, Certificate, Connection, Database, Dialect, PASSWORD, Process, Rpc as _, Version, h2, h2_post,
     on_each_database, request, within,
 };
 
@@ -225,15 +224,9 @@ async fn whatever_begins_is_counted_at_its_end(database: Database) {
                 grpc_method=\"ListChatRooms\"";
     let cancelled = format!("grpc_server_handled_total{{{call},grpc_code=\"Canceled\"}}");
     for begun in 1.. {
-        let socket = TcpStream::connect(server.address()).await.unwrap();
-        let (client, connection) = h2::client::handshake(socket).await.unwrap();
-        tokio::spawn(connection);
-        let head = http::Request::post(format!("http://{}{}", server.address(), ListChatRoomsRequest::PATH))
-            .header("content-type", "application/grpc")
-            .header("token", user.token())
-            .body(())
-            .unwrap();
-        let (_answer, mut body) = client.ready().await.unwrap().send_request(head, false).unwrap();
+        let headers = [("content-type", "application/grpc"), ("token", user.token())];
+        let head = h2_post(ListChatRoomsRequest::PATH, &headers);
+        let (_answer, mut body) = h2(server.address()).await.send_request(head, false).unwrap();
         Scrape::when(&server, |scrape| scrape.sum("grpc_server_started_total", call) == f64::from(begun))
             .await;
         body.send_reset(h2::Reason::CANCEL);

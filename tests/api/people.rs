@@ -121,13 +121,7 @@ async fn a_check_looks_at_the_database_and_changes_nothing(database: Database) {
     let server = Process::start(&database, &folder, &[]).await;
     let (code, said) = check().await;
     assert_eq!((code, said.contains("can be served from")), (0, true), "beside a server: {said}");
-    let operator = match database.url() {
-        Some(_) => database.connect().await,
-        None => {
-            let url = format!("sqlite://{}/grpcchatter.db", folder.path().display());
-            sea_orm::Database::connect(url).await.unwrap()
-        }
-    };
+    let operator = database.operator(folder.path()).await;
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)";
     operator.execute_unprepared(newer).await.unwrap();
     operator.close().await.unwrap();

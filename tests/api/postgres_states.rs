@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use grpcchatter_proto::v1::SendMessageRequest;
+use grpcchatter_proto::v1::{CreateChatRoomRequest, SendMessageRequest};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     durability::log,
     harness::{
-        Cable, Database, End, Member, OwnPostgres, PASSWORD, Process, Refused as _, TestApp, User,
+        Cable, Database, End, Member, OwnPostgres, PASSWORD, Process, Refused as _, TestApp, User, new_name,
         on_postgres, promised, until, within,
     },
 };
@@ -117,9 +117,13 @@ async fn an_address_that_leads_to_another_deployment_is_unavailable(_: Database)
         name.lead_to(own.address());
         promised("the return", RETURN, heals(&app, &user, &member)).await;
     }
-    // A division by zero, if anybody had registered there.
-    let accounts = "SELECT 1 / (count(*) = 0)::int FROM accounts";
-    other.database("chat").connect().await.execute_unprepared(accounts).await.unwrap();
+    let operator = other.database("chat").connect().await;
+    for table in ["accounts", "sessions", "rooms", "messages"] {
+        // A division by zero, if anything had been written there.
+        let is_empty = format!("SELECT 1 / (count(*) = 0)::int FROM {table}");
+        let counted = operator.execute_unprepared(&is_empty).await;
+        counted.unwrap_or_else(|error| panic!("{table} is not empty: {error}"));
+    }
 }
 
 async fn a_password_that_was_rotated_is_unavailable_until_it_is_right(_: Database) {
@@ -203,13 +207,17 @@ async fn at_once(app: &TestApp, user: &User, member: &Member) {
     calls.join_all().await;
 }
 
-/// Checks that a call that needs the database is told to come again, in each dialect, and that the server is not ready.
+/// Checks that calls that need the database get UNAVAILABLE and 503, those that write anything too, and that the server is not
+/// ready.
 async fn is_unavailable(app: &TestApp, user: &User, member: &Member) {
     let send = SendMessageRequest { body: "during".to_owned(), client_message_id: "during".to_owned() };
     let status = member.call(send).await.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
     assert!(status.get_details_retry_info().is_some(), "{status:?}");
     let log_in = json!({"user_name": user.name, "password": PASSWORD});
     assert_eq!(app.anonymous().rest("POST", "/login", log_in).await.status, 503);
+    let register = json!({"user_name": new_name(), "password": PASSWORD});
+    assert_eq!(app.anonymous().rest("POST", "/register", register).await.status, 503);
+    user.call(CreateChatRoomRequest::default()).await.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
     assert_eq!(app.anonymous().rest("GET", "/readyz", Value::Null).await.status, 503);
 }
 

@@ -22,11 +22,7 @@ on_each_database! {
 
 async fn a_database_of_a_newer_program_ends_with_69(database: Database) {
     let folder = TestApp::start(&database).await.stop().await;
-    let url = match database.url() {
-        Some(url) => url.to_owned(),
-        None => format!("sqlite://{}/grpcchatter.db", folder.path().display()),
-    };
-    let connection = sea_orm::Database::connect(url).await.unwrap();
+    let connection = database.operator(folder.path()).await;
     let step = "m20991231_000000_from_the_future";
     let insert = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{step}', 0)");
     connection.execute_unprepared(&insert).await.unwrap();
@@ -44,11 +40,7 @@ async fn a_database_of_another_program_ends_with_69_and_is_left_alone(database: 
         ("CREATE TABLE accounts (id BIGINT)", "a table accounts"),
     ] {
         let (database, folder) = (database.another().await, TempDir::new().unwrap());
-        let url = match database.url() {
-            Some(url) => url.to_owned(),
-            None => format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
-        };
-        let theirs = sea_orm::Database::connect(url).await.unwrap();
+        let theirs = database.operator(folder.path()).await;
         theirs.execute_unprepared(made).await.unwrap();
         let (code, said) = Process::fail(&database, &folder, &[]).await;
         assert_eq!(

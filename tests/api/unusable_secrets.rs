@@ -4,11 +4,12 @@ use tempfile::TempDir;
 
 use crate::harness::{Database, Process};
 
-/// The settings that hold a secret, and values that they cannot take: METRICS_TOKEN takes every text. All parts of them
-/// count as secret.
+/// The settings that hold a secret, and values that they cannot take. All parts of them count as secret.
 const UNUSABLE: &[(&str, &[&str])] = &[
     ("SECRET", &["cAnary", "cAnary,cAnary-that-is-long-enough-0123456789abcdef"]),
     ("SECRET_FILE", &["cAnary", "cAnary\ncAnary", "\"cAnary\""]),
+    // No header carries them.
+    ("METRICS_TOKEN", &["cAnary\tx", "cAnary\u{e9}"]),
     (
         "DATABASE_URL",
         &[

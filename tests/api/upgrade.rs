@@ -28,11 +28,7 @@ const OLD: [(&str, bool); 8] = [
 ];
 
 async fn old_database(database: &Database, folder: &TempDir) -> DatabaseConnection {
-    let url = database.url().map_or_else(
-        || format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
-        ToOwned::to_owned,
-    );
-    let connection = sea_orm::Database::connect(url).await.unwrap();
+    let connection = database.operator(folder.path()).await;
     Migrator::up(&connection, Some(BEFORE)).await.unwrap();
     let hash = bcrypt::hash(PASSWORD, 4).unwrap();
     for (moment, (name, deleted_at)) in

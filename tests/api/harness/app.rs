@@ -84,11 +84,7 @@ impl TestApp {
 
     /// Connects to its database, as an operator does beside it.
     pub(crate) async fn operator(&self, database: &Database) -> DatabaseConnection {
-        if database.url().is_some() {
-            return database.connect().await;
-        }
-        let file = self.folder.path().join("grpcchatter.db");
-        sea_orm::Database::connect(format!("sqlite://{}?mode=rw", file.display())).await.unwrap()
+        database.operator(self.folder.path()).await
     }
 
     /// Stops the server, awaits its end, and returns its folder for the next one.

@@ -1,6 +1,6 @@
 //! The database of one test.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use sea_orm::DatabaseConnection;
 
@@ -43,7 +43,13 @@ impl Database {
         Self(Some(format!("{before}@{}/{name}", proxy.address())))
     }
 
-    /// Connects to it as an operator does, beside the server.
+    /// Connects to it as an operator does, beside the server or before its first start: to SQLite's file in this folder.
+    pub(crate) async fn operator(&self, folder: &Path) -> DatabaseConnection {
+        let file = format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.display());
+        sea_orm::Database::connect(self.url().unwrap_or(&file)).await.unwrap()
+    }
+
+    /// Connects to PostgreSQL as an operator does, beside the server.
     pub(crate) async fn connect(&self) -> DatabaseConnection {
         sea_orm::Database::connect(self.url().expect("only PostgreSQL has an address")).await.unwrap()
     }

@@ -14,6 +14,7 @@ pub(crate) mod flood;
 mod forge;
 mod framing;
 mod http;
+mod http2;
 mod http_proxy;
 mod latencies;
 mod log;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     framing::{Frame, Frames, frame},
     http::{Answer, Connection, Version, request},
     http_proxy::{HttpProxy, HttpProxyKind},
+    http2::{h2, h2_post},
     latencies::Latencies,
     methods::{Kind, METHODS, blamed_on_the_token},
     own_postgres::{End, OwnPostgres, until},

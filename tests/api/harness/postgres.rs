@@ -11,9 +11,7 @@ use std::{
     },
 };
 
-use tokio::net::TcpSocket;
-
-use super::programs;
+use super::{port::KeptPort, programs};
 
 /// Makes a cluster in a new folder and serves it until standard input ends, which happens however the tests
 /// end. The server asks for a cluster that waits for its disk: where there is memory for it, the disk is none.
@@ -33,8 +31,7 @@ pub(crate) struct Cluster {
     port: u16,
     /// Its standard input is what keeps the cluster up.
     _guard: Child,
-    /// Has nobody else be given the port before the cluster has bound it, which it does beside this.
-    _kept: TcpSocket,
+    _kept: KeptPort,
 }
 
 impl Cluster {
@@ -45,10 +42,8 @@ impl Cluster {
     }
 
     fn start(programs: PathBuf) -> Self {
-        let kept = TcpSocket::new_v4().unwrap();
-        kept.set_reuseaddr(true).unwrap();
-        kept.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let port = kept.local_addr().unwrap().port();
+        let kept = KeptPort::on(Ipv4Addr::LOCALHOST.into());
+        let port = kept.number();
         let mut guard = shell_as_postgres()
             .args(["-c", SCRIPT])
             .arg(&programs)

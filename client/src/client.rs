@@ -182,7 +182,7 @@ impl Client {
     pub async fn login_if_needed(&self, user_name: &str, password: &str) -> Result<(), Error> {
         let sessions = &self.inner.sessions;
         let ended = match sessions.current().await {
-            Ok(session) if session.user_name == user_name => self.account().await.err(),
+            Ok(session) if session.is_of(user_name) => self.account().await.err(),
             Ok(_) => Some(Error::NotLoggedIn),
             Err(error) => Some(error),
         };

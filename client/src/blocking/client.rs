@@ -365,6 +365,22 @@ impl Client {
         self.thread.wait(self.client.join_and_send(short_code, body))
     }
 
+    /// As [`crate::Client::join_and_send_with_id`].
+    ///
+    /// # Errors
+    /// The same.
+    ///
+    /// ```no_run
+    /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let id = grpcchatter_client::new_message_id();
+    /// client.join_and_send_with_id("aB3xYz", &id, "the build is green")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_and_send_with_id(&self, short_code: &str, id: &str, body: &str) -> Result<Message, Error> {
+        self.thread.wait(self.client.join_and_send_with_id(short_code, id, body))
+    }
+
     /// As [`crate::Client::disconnect`]: what other threads wait for ends at once.
     ///
     /// ```no_run

@@ -40,6 +40,8 @@ pub(crate) enum Error {
     Settings { path: PathBuf, source: io::Error },
     #[error("neither HOME nor the XDG folders are set")]
     NoHome,
+    #[error("{path}: {source}")]
+    Unwritable { path: PathBuf, source: io::Error },
     #[error("the terminal or a pipe failed: {0}")]
     Io(#[from] io::Error),
 }
@@ -63,7 +65,7 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
             | Error::InvitationElsewhere(_),
         ) => 64,
         Err(Error::NoRoom(_) | Error::ManyRooms(_) | Error::NotIn(_)) => 66,
-        Err(Error::Io(_)) => 1,
+        Err(Error::Unwritable { .. } | Error::Io(_)) => 1,
     })
 }
 

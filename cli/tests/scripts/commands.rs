@@ -247,5 +247,7 @@ async fn completions_and_manual_pages_name_every_command() {
         let page = fs::read_to_string(folder.join(format!("chatter-{command}.1"))).unwrap();
         assert!(page.contains(".TH chatter"), "{page}");
     }
+    let below_a_file = folder.join("chatter.1/pages");
+    home.run(&["man", below_a_file.to_str().unwrap()]).await.failed(1, "pages: Not a directory");
     assert!(home.run(&["--help"]).await.ok().contains("Exit codes:"));
 }

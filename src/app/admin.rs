@@ -97,8 +97,9 @@ impl Admin {
     pub fn open(database: &DatabaseUrl) -> Result<Self, AdminError> {
         let clock = Clock::system();
         let core = core()?;
-        let store =
-            core.block_on(Store::connect_beside(database, clock.clone())).map_err(StartError::from)?;
+        let store = core
+            .block_on(Store::connect_beside(database, clock.clone()))
+            .map_err(StartError::of(database))?;
         Ok(Self { core, store, clock })
     }
 
@@ -256,7 +257,7 @@ impl Admin {
             store.close().await;
             Ok(migrated)
         });
-        if migrated.map_err(StartError::Database)?.has_changed {
+        if migrated.map_err(StartError::of(&config.database))?.has_changed {
             tell(Event::Migrated, None);
         }
         Ok(())
@@ -267,13 +268,13 @@ impl Admin {
     /// # Errors
     /// Why a server could not serve from it.
     pub fn check(config: &Config) -> Result<&'static str, AdminError> {
-        Store::may_serve(&config.database, &config.data_dir).map_err(StartError::from)?;
+        Store::may_serve(&config.database, &config.data_dir).map_err(StartError::of(&config.database))?;
         match Self::open(&config.database) {
             Ok(_) => Ok("the database can be served from"),
-            Err(AdminError::Start(StartError::Database(SetupError::Absent(_)))) => {
+            Err(AdminError::Start(StartError::Database { cause: SetupError::Absent(_), .. })) => {
                 Ok("there is no database yet: the server makes it")
             }
-            Err(AdminError::Start(StartError::Database(SetupError::Older(_)))) => {
+            Err(AdminError::Start(StartError::Database { cause: SetupError::Older(_), .. })) => {
                 Ok("the database is an older version's, or empty: the server brings it to this one")
             }
             Err(error) => Err(error),

@@ -48,12 +48,16 @@ async fn a_database_of_another_program_ends_with_69_and_is_left_alone(database: 
             Some(url) => url.to_owned(),
             None => format!("sqlite://{}/grpcchatter.db?mode=rwc", folder.path().display()),
         };
+        let place = match database.url() {
+            Some(_) => "the database at ".to_owned(),
+            None => format!("the database at {}/grpcchatter.db ", folder.path().display()),
+        };
         let theirs = sea_orm::Database::connect(url).await.unwrap();
         theirs.execute_unprepared(made).await.unwrap();
         let (code, said) = Process::fail(&database, &folder, &[]).await;
         assert_eq!(
-            (code, said.contains("it is not GRPCChatter's"), said.contains(tells)),
-            (69, true, true),
+            (code, said.contains("it is not GRPCChatter's"), said.contains(tells), said.contains(&place)),
+            (69, true, true, true),
             "{said}"
         );
         let (code, _, said) = Process::command(&database, &folder, &["room", "list"], "").await;

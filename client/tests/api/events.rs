@@ -120,6 +120,22 @@ async fn a_reader_of_no_message_that_missed_nothing_goes_on() {
 }
 
 #[tokio::test]
+async fn a_reader_of_no_message_keeps_its_place_where_the_log_cannot_be_read() {
+    let (fake, client, _) = in_a_room().await;
+    let room = client.within(Duration::from_secs(60)).join("aB3xYz", "").await.unwrap();
+    // From here on no call of the room's is answered in time; streams are.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let caught_up = Told::CaughtUp(v1::CaughtUp { last_seq: 1 });
+    let just_opened = || subscribed(1, false, Duration::from_secs(15));
+    fake.scene(vec![just_opened(), caught_up], None);
+    fake.scene(vec![just_opened(), Told::Message(message(2))], None);
+    told(&mut room.events_from(Start::Now), &["reconnecting", "resumed", "2"]).await;
+    assert_eq!(fake.state().subscriptions[1], v1::SubscribeRequest { start: None });
+}
+
+#[tokio::test]
 async fn a_message_is_told_once() {
     let (fake, _client, room) = in_a_room().await;
     fake.scene(says([1, 2]), Some(Status::unavailable("going away")));

@@ -56,6 +56,12 @@ impl Client {
         self.client.url()
     }
 
+    /// As [`crate::Client::within`].
+    #[must_use]
+    pub fn within(&self, time: Duration) -> Self {
+        Self { thread: Arc::clone(&self.thread), client: self.client.within(time) }
+    }
+
     /// As [`crate::Client::register`].
     ///
     /// # Errors
@@ -372,8 +378,7 @@ impl Client {
     ///
     /// ```no_run
     /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
-    /// let id = grpcchatter_client::new_message_id();
-    /// client.join_and_send_with_id("aB3xYz", &id, "the build is green")?;
+    /// client.join_and_send_with_id("aB3xYz", "build-4711", "it is green")?;
     /// # Ok(())
     /// # }
     /// ```

@@ -83,6 +83,8 @@ pub struct App {
     clock: Clock,
     connections: ConnectionConfig,
     seats: Seats,
+    /// Where it is, for what is said of it.
+    database: String,
     drain_delay: Duration,
     retention: Option<Duration>,
     draining: Arc<AtomicBool>,
@@ -124,7 +126,8 @@ impl App {
             .enable_all()
             .build()
             .map_err(StartError::Runtime)?;
-        let (store, lanes) = core.block_on(open(&config.database, clock.clone()))?;
+        let opened = core.block_on(open(&config.database, clock.clone()));
+        let (store, lanes) = opened.map_err(StartError::of(&config.database))?;
 
         let shards = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let hub_config = HubConfig {
@@ -218,6 +221,7 @@ impl App {
             clock,
             connections: config.connections,
             seats,
+            database: start_error::shown(&config.database),
             drain_delay: config.drain_delay,
             retention: config.rooms.retention,
             draining,
@@ -260,7 +264,7 @@ impl App {
             tracing::info!(addresses = ?self.local_addrs, "serving");
             let outcome = tokio::select! {
                 () = shutdown => Ok(()),
-                taken = self.store.taken() => Err(taken.into()),
+                cause = self.store.taken() => Err(StartError::Database { at: self.database.clone(), cause }),
             };
             self.drain(&lifetime, &stop_accepting).await;
             outcome

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
 /// GRPCChatter in the terminal. Without a command, it opens your rooms.
@@ -86,8 +86,12 @@ pub(crate) enum Command {
         #[arg(long)]
         link: bool,
     },
-    /// Says something in a room, and returns once it is stored.
+    /// Says something in a room, and returns once it is stored; takes no longer than --timeout.
     Send {
+        /// Sends it under this id, made up by the caller or printed by a send that failed: under one id, a message is
+        /// stored once, however often it is sent.
+        #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+        id: Option<String>,
         /// A short code, or the name of one of your rooms.
         room: String,
         /// What to say; `-` reads it from the input.

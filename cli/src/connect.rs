@@ -10,7 +10,7 @@ use crate::{args::Args, exit::Error, memory::Memory, settings::Folders};
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) folders: Folders,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     authority: Option<Vec<u8>>,
 }
 

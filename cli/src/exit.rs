@@ -10,6 +10,8 @@ use crate::text;
 pub(crate) enum Error {
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("the message may be stored; to have it stored once, send it again with --id {id}")]
+    MayBeStored { id: String, source: ClientError },
     #[error("nobody is logged in at {0}: chatter login {0} USER")]
     NotLoggedIn(String),
     #[error("no server is known: name it by --url, or log in with: chatter login URL USER")]
@@ -38,6 +40,8 @@ pub(crate) enum Error {
     Settings { path: PathBuf, source: io::Error },
     #[error("neither HOME nor the XDG folders are set")]
     NoHome,
+    #[error("{path}: {source}")]
+    Unwritable { path: PathBuf, source: io::Error },
     #[error("the terminal or a pipe failed: {0}")]
     Io(#[from] io::Error),
 }
@@ -48,7 +52,7 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
         Ok(()) => 0,
         // A reader like head has seen enough.
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(Error::Client(error)) => client_code(error),
+        Err(Error::Client(error) | Error::MayBeStored { source: error, .. }) => client_code(error),
         Err(Error::NotLoggedIn(_)) => 77,
         Err(Error::NoServer | Error::Settings { .. } | Error::NoHome) => 78,
         Err(
@@ -61,7 +65,7 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
             | Error::InvitationElsewhere(_),
         ) => 64,
         Err(Error::NoRoom(_) | Error::ManyRooms(_) | Error::NotIn(_)) => 66,
-        Err(Error::Io(_)) => 1,
+        Err(Error::Unwritable { .. } | Error::Io(_)) => 1,
     })
 }
 
@@ -99,6 +103,21 @@ mod tests {
         assert_eq!(code_of(ClientError::Disconnected), 1);
         let url = ClientError::InvalidUrl { url: String::new(), why: String::new() };
         assert_eq!(code_of(url), 64);
+    }
+
+    #[test]
+    fn a_message_that_may_be_stored_says_how_to_send_it_again() {
+        let id = "0190-mine".to_owned();
+        let source = Box::new(ClientError::TimedOut);
+        let source = ClientError::Unacknowledged { client_message_id: id.clone(), source };
+        let error = Error::MayBeStored { id, source };
+        let told = sentence(&error);
+        assert_eq!(
+            told,
+            "the message may be stored; to have it stored once, send it again with --id 0190-mine: the server did not \
+             answer in time"
+        );
+        assert_eq!(code(&Err(error)), ExitCode::from(75));
     }
 
     #[test]

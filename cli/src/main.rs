@@ -72,7 +72,7 @@ fn run(args: Args) -> Result<(), Error> {
         Some(Command::Man { folder: Some(path) }) => {
             let written =
                 fs::create_dir_all(&path).and_then(|()| clap_mangen::generate_to(Args::command(), &path));
-            written.map_err(|source| Error::Settings { path, source })
+            written.map_err(|source| Error::Unwritable { path, source })
         }
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -28,7 +28,7 @@ async fn run_in_rooms(client: &Client, mut rooms: Rooms<'_>, command: Command) -
         Command::Join { room, password_stdin } => rooms.join(&room, password_stdin).await,
         Command::Leave { room, json } => rooms.leave(&room, json).await,
         Command::Users { room, json } => rooms.users(&room, json).await,
-        Command::Send { room, text } => rooms.send(&room, text).await,
+        Command::Send { id, room, text } => rooms.send(&room, id, text).await,
         Command::Invite { room, ttl, link } => {
             let code = rooms.enter(&room).await?.info().short_code;
             let token = client.invite(&code, Some(ttl)).await?.token;

@@ -8,8 +8,9 @@ use std::{
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use crate::{Account, ClientBuilder, Error, session::Sessions, transport::Transport};
+use crate::{Account, ClientBuilder, Error, patience::end_after, session::Sessions, transport::Transport};
 
 /// A person's way to one server. Clones share the connection and the session.
 ///
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) url: String,
     pub(crate) patience: Duration,
+    /// When everything is given up, for a handle that has one end for all of its calls.
+    pub(crate) last: Option<Instant>,
 }
 
 impl fmt::Debug for Client {
@@ -87,7 +90,7 @@ impl Client {
         url: String,
         patience: Duration,
     ) -> Self {
-        Self { inner: Arc::new(Inner { transport, sessions, url, patience }) }
+        Self { inner: Arc::new(Inner { transport, sessions, url, patience, last: None }) }
     }
 
     /// A client of the server at `url`, with the defaults of [`ClientBuilder`]. Nothing is sent yet.
@@ -124,6 +127,26 @@ impl Client {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.inner.url
+    }
+
+    /// The same client with one end for all that is done by this handle and the rooms that it joins, instead of
+    /// [`ClientBuilder::send_timeout`] for each call: `time` from now. For programs that make several calls and have
+    /// to end in time.
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let client = client.within(std::time::Duration::from_secs(10));
+    /// let rooms = client.rooms().await?;
+    /// client.join_and_send(&rooms[0].short_code, "the build is green").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn within(&self, time: Duration) -> Self {
+        let Inner { transport, sessions, url, patience, .. } = &*self.inner;
+        let (transport, sessions) = (Arc::clone(transport), Arc::clone(sessions));
+        let last = Some(end_after(time));
+        Self { inner: Arc::new(Inner { transport, sessions, url: url.clone(), patience: *patience, last }) }
     }
 
     /// Makes an account. Log in next.
@@ -182,7 +205,7 @@ impl Client {
     pub async fn login_if_needed(&self, user_name: &str, password: &str) -> Result<(), Error> {
         let sessions = &self.inner.sessions;
         let ended = match sessions.current().await {
-            Ok(session) if session.user_name == user_name => self.account().await.err(),
+            Ok(session) if session.is_of(user_name) => self.account().await.err(),
             Ok(_) => Some(Error::NotLoggedIn),
             Err(error) => Some(error),
         };

@@ -65,7 +65,9 @@ pub enum Error {
     LogReset,
     /// The message was not acknowledged: it may be in the room's log or not, since an answer was lost or time ran
     /// out. Sending it again with the same id by [`Room::send_with_id`](crate::Room::send_with_id) is safe.
-    #[error("the message was not acknowledged")]
+    #[error(
+        "the message was not acknowledged and may be stored; sent again under its id {client_message_id}, it is stored once"
+    )]
     Unacknowledged {
         /// What the message was sent as.
         client_message_id: String,

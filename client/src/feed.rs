@@ -30,8 +30,8 @@ enum Position {
     /// With the newest messages: none has been seen yet, and the stream has not said that this is because none is.
     Last(u16),
     After(ResumePoint),
-    /// With what comes next: the log has no message left to start after, since retention took them. What
-    /// else happens to it between two streams would go unseen, so its length is remembered.
+    /// With what comes next: the message to start after is not known yet, or retention took it. What else happens to
+    /// the log between two streams would go unseen, so its length is remembered.
     Now {
         last_seq: i64,
     },
@@ -165,8 +165,9 @@ impl Feed {
             Some(Told::Message(message)) => return self.message(self.membership.read(message.try_into()?)),
             Some(Told::CaughtUp(it)) => {
                 if let Position::Last(_) = self.position {
-                    self.settle(it.last_seq).await?;
+                    self.position = Position::Now { last_seq: it.last_seq };
                 }
+                self.settle().await?;
                 self.ready.push_back(Event::CaughtUp { last_seq: it.last_seq });
             }
             Some(Told::Presence(it)) => {
@@ -208,6 +209,9 @@ impl Feed {
         }
         if last_seq == 0 {
             self.position = Position::After(ResumePoint::default());
+        } else if let Position::Last(0) = self.position {
+            // From here on everything is wanted: another stream must not begin at another end of the log.
+            self.position = Position::Now { last_seq };
         }
         if std::mem::take(&mut self.interrupted) {
             self.ready.push_back(Event::Resumed);
@@ -215,11 +219,14 @@ impl Feed {
         Ok(())
     }
 
-    /// No message was asked for, or none is kept: the next stream starts where this one goes on from, since messages
-    /// may come between the two.
-    async fn settle(&mut self, last_seq: i64) -> Result<(), Error> {
-        let point = self.membership.point_at(last_seq, self.membership.end()).await?;
-        self.position = point.map_or_else(|last_seq| Position::Now { last_seq }, Position::After);
+    /// No message was asked for, or none is kept: the next stream starts after the message that this one goes on from,
+    /// since messages may come between the two. Where that message cannot be read, the log's length stays as the place,
+    /// and what comes between is a reset.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let Position::Now { last_seq } = self.position else { return Ok(()) };
+        if let Ok(point) = self.membership.point_at(last_seq, self.membership.end()).await? {
+            self.position = Position::After(point);
+        }
         Ok(())
     }
 

@@ -147,7 +147,9 @@ pub enum Start {
     /// opened.
     #[default]
     Joined,
-    /// With what is said once the stream has opened, which it does when it is first polled.
+    /// With what is said once the stream has opened, which it does when it is first polled. Where it breaks before
+    /// [`Event::CaughtUp`](crate::Event::CaughtUp) and something is said meanwhile,
+    /// [`Event::Reset`](crate::Event::Reset) says so.
     Now,
     /// With this many of the newest messages, at most 200.
     Last(u16),

@@ -9,10 +9,16 @@ use crate::{Error, backoff::Backoff, client::Inner};
 /// In place of a patience without end, which no clock can add.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// The end of a time that begins now.
+pub(crate) fn end_after(time: Duration) -> Instant {
+    Instant::now() + time.min(A_YEAR)
+}
+
 impl Inner {
     /// When what begins now is given up.
     pub(crate) fn end(&self) -> Instant {
-        Instant::now() + self.patience.min(A_YEAR)
+        let end = end_after(self.patience);
+        self.last.map_or(end, |last| end.min(last))
     }
 
     /// Repeats a call that may be repeated, while that may help. Attempts, renewals of tokens and pauses are over

@@ -54,11 +54,16 @@ impl Room {
     }
 
     /// Joins and sends, for whoever does nothing else there.
-    pub(crate) async fn send_only(client: Arc<Inner>, code: &str, body: &str) -> Result<Message, Error> {
+    pub(crate) async fn send_only(
+        client: Arc<Inner>,
+        code: &str,
+        client_message_id: &str,
+        body: &str,
+    ) -> Result<Message, Error> {
         let request = v1::JoinChatRoomRequest { short_code: code.to_owned(), ..Default::default() };
         let end = client.end();
         let membership = Membership::enter(client, request, end).await?;
-        Sending::default().send(&membership, &new_message_id(), body).await
+        Sending::default().send(&membership, end, client_message_id, body).await
     }
 
     /// The room as it was told of last.
@@ -115,7 +120,8 @@ impl Room {
     /// # }
     /// ```
     pub async fn send_with_id(&self, client_message_id: &str, body: &str) -> Result<Message, Error> {
-        self.shared.sending.send(&self.membership, client_message_id, body).await
+        let membership = &self.membership;
+        self.shared.sending.send(membership, membership.end(), client_message_id, body).await
     }
 
     /// What happens in the room, with what was said since it was joined first.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use grpcchatter_proto::v1;
 use tonic::{Request, Response, Status};
 
-use crate::{Client, Error, Invitation, Room, RoomInfo, answer::Stub, model::time_of};
+use crate::{Client, Error, Invitation, Room, RoomInfo, answer::Stub, model::time_of, new_message_id};
 
 /// As many rooms as the server puts on one page.
 const PAGE: i32 = 200;
@@ -223,7 +223,8 @@ impl Client {
 
     /// Joins a room that the user is in, or that has no password, and sends one message there: for programs that say
     /// something and end. It is two calls, where [`join`](Client::join) also looks up where in the log reading would
-    /// begin. It returns once the message is durably stored.
+    /// begin. It returns once the message is durably stored. Both
+    /// calls together take no longer than [`ClientBuilder::send_timeout`](crate::ClientBuilder::send_timeout).
     ///
     /// # Errors
     /// As those of [`join`](Client::join) and [`Room::send`](crate::Room::send).
@@ -236,7 +237,30 @@ impl Client {
     /// # }
     /// ```
     pub async fn join_and_send(&self, short_code: &str, body: &str) -> Result<crate::Message, Error> {
-        Room::send_only(Arc::clone(&self.inner), short_code, body).await
+        self.join_and_send_with_id(short_code, &new_message_id(), body).await
+    }
+
+    /// As [`join_and_send`](Client::join_and_send), under an id of the caller's own, so that the message can be sent
+    /// again by another run of the program: the log holds it once.
+    ///
+    /// # Errors
+    /// As those of [`join`](Client::join) and [`Room::send_with_id`](crate::Room::send_with_id).
+    ///
+    /// ```no_run
+    /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
+    /// let id = grpcchatter_client::new_message_id();
+    /// let message = client.join_and_send_with_id("aB3xYz", &id, "the build is green").await?;
+    /// println!("stored as number {}", message.seq);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn join_and_send_with_id(
+        &self,
+        short_code: &str,
+        client_message_id: &str,
+        body: &str,
+    ) -> Result<crate::Message, Error> {
+        Room::send_only(Arc::clone(&self.inner), short_code, client_message_id, body).await
     }
 
     /// Joins a room by its short code and password. A member enters again with an empty password.

@@ -7,7 +7,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use grpcchatter_proto::v1;
-use tokio::{sync::Mutex, time::timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 use tonic::{Code, Status};
 
 use crate::{
@@ -24,10 +27,15 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// Sends a message, with the wait for its turn and every attempt within the client's patience.
-    pub(crate) async fn send(&self, membership: &Membership, id: &str, body: &str) -> Result<Message, Error> {
+    /// Sends a message, with the wait for its turn and every attempt before `end`.
+    pub(crate) async fn send(
+        &self,
+        membership: &Membership,
+        end: Instant,
+        id: &str,
+        body: &str,
+    ) -> Result<Message, Error> {
         let request = v1::SendMessageRequest { body: body.to_owned(), client_message_id: id.to_owned() };
-        let end = membership.end();
         // Whether an attempt may have stored it without an answer.
         let doubt = &AtomicBool::new(false);
         let attempt = |mut stub: Stub, it| async move {

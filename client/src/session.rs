@@ -85,9 +85,10 @@ impl Sessions {
     pub(crate) async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
         let body = Credentials { user_name, password };
         let tokens: Tokens = self.transport.rest(Method::POST, "/login", None, Some(&body)).await?;
-        let user_name = self.spelled(user_name, &tokens.token).await?;
+        let spelled = self.spelled(user_name, &tokens.token).await?;
+        let typed_name = (spelled != user_name).then(|| user_name.to_owned());
         let _change = self.change(Instant::now() + CHANGE).await?;
-        self.keep(user_name, tokens).await
+        self.keep(spelled, typed_name, tokens).await
     }
 
     /// The name as the server writes it beside messages: it knows names in another composition of their letters too,
@@ -141,10 +142,11 @@ impl Sessions {
         Ok(file.load().await?.filter(|session| session.url == self.url))
     }
 
-    async fn keep(&self, user_name: String, tokens: Tokens) -> Result<(), Error> {
+    async fn keep(&self, user_name: String, typed_name: Option<String>, tokens: Tokens) -> Result<(), Error> {
         let session = Session {
             url: self.url.clone(),
             user_name,
+            typed_name,
             token: tokens.token,
             refresh_token: tokens.refresh_token,
         };
@@ -168,7 +170,7 @@ impl Sessions {
         }
         let session = self.current().await?;
         match self.refresh(&session.refresh_token, end).await {
-            Ok(tokens) => self.keep(session.user_name, tokens).await,
+            Ok(tokens) => self.keep(session.user_name, session.typed_name, tokens).await,
             Err(error) if is_token_refused(&error) => {
                 self.drop_session().await?;
                 Err(Error::NotLoggedIn)

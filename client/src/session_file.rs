@@ -23,9 +23,20 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) url: String,
+    /// As the server writes it.
     pub(crate) user_name: String,
+    /// As it was typed, where that is another spelling; files of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) typed_name: Option<String>,
     pub(crate) token: Secret,
     pub(crate) refresh_token: Secret,
+}
+
+impl Session {
+    /// Whether it is the session of the user whom this names, in either spelling.
+    pub(crate) fn is_of(&self, user_name: &str) -> bool {
+        self.user_name == user_name || self.typed_name.as_deref() == Some(user_name)
+    }
 }
 
 /// The file of one session.
@@ -134,6 +145,7 @@ mod tests {
         Session {
             url: "http://localhost:8080".to_owned(),
             user_name: name.to_owned(),
+            typed_name: None,
             token: Secret("one".to_owned()),
             refresh_token: Secret("two".to_owned()),
         }
@@ -175,6 +187,13 @@ mod tests {
             drop(first);
         });
         second.unwrap();
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let kept = r#"{"url":"http://a","user_name":"walker1","token":"one","refresh_token":"two"}"#;
+        let session: Session = serde_json::from_str(kept).unwrap();
+        assert!(session.is_of("walker1") && !session.is_of("walker2"));
     }
 
     #[tokio::test]

@@ -36,8 +36,11 @@ pub enum AdminError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// There is no account of this name.
-    #[error("there is no such user")]
-    NoSuchUser,
+    #[error("there is no user {0:?}")]
+    NoSuchUser(String),
+    /// There is no room with this code.
+    #[error("there is no room with the short code {0:?}")]
+    NoSuchRoom(String),
     /// The rules or the database refuse it.
     #[error(transparent)]
     Refused(Error),
@@ -61,7 +64,7 @@ impl AdminError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Start(error) => error.exit_code(),
-            Self::NoSuchUser | Self::Refused(Error::RoomNotFound(_)) => 66,
+            Self::NoSuchUser(_) | Self::NoSuchRoom(_) => 66,
             Self::Refused(
                 Error::UserNameTaken
                 | Error::InvalidUserName
@@ -80,8 +83,7 @@ impl AdminError {
 impl From<Error> for AdminError {
     fn from(error: Error) -> Self {
         match error {
-            // To whoever calls the server it is nobody who is in a room.
-            Error::UserNotFound => Self::NoSuchUser,
+            Error::RoomNotFound(code) => Self::NoSuchRoom(code.as_str().to_owned()),
             error => Self::Refused(error),
         }
     }
@@ -95,8 +97,9 @@ impl Admin {
     pub fn open(database: &DatabaseUrl) -> Result<Self, AdminError> {
         let clock = Clock::system();
         let core = core()?;
-        let store =
-            core.block_on(Store::connect_beside(database, clock.clone())).map_err(StartError::from)?;
+        let store = core
+            .block_on(Store::connect_beside(database, clock.clone()))
+            .map_err(StartError::of(database))?;
         Ok(Self { core, store, clock })
     }
 
@@ -146,8 +149,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account, or it owns rooms.
     pub fn delete_user(&self, name: &str) -> Result<(), AdminError> {
-        let name_given = UserName::lookup(name).ok_or(Error::UserNotFound)?;
-        self.core.block_on(self.store.remove_account(name_given))?;
+        self.of_user(name, |name| self.store.remove_account(name))?;
         tell(Event::AccountDeleted, Some(name));
         Ok(())
     }
@@ -177,8 +179,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account.
     pub fn user(&self, name: &str) -> Result<(AccountRecord, Vec<Room>), AdminError> {
-        let name = UserName::lookup(name).ok_or(Error::UserNotFound)?;
-        Ok(self.core.block_on(self.store.person(name))?)
+        self.of_user(name, |name| self.store.person(name))
     }
 
     /// Calls `each` with every room, until it fails.
@@ -195,6 +196,15 @@ impl Admin {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Returns a room.
+    ///
+    /// # Errors
+    /// Where there is no such room.
+    pub fn room(&self, code: &str) -> Result<Room, AdminError> {
+        let code = ShortCode::parse(code)?;
+        Ok(self.core.block_on(self.store.room_by_code(&code))?.room)
     }
 
     /// Deletes a room. A running server ends its streams within seconds, and removes its messages.
@@ -247,7 +257,7 @@ impl Admin {
             store.close().await;
             Ok(migrated)
         });
-        if migrated.map_err(StartError::Database)?.has_changed {
+        if migrated.map_err(StartError::of(&config.database))?.has_changed {
             tell(Event::Migrated, None);
         }
         Ok(())
@@ -258,13 +268,13 @@ impl Admin {
     /// # Errors
     /// Why a server could not serve from it.
     pub fn check(config: &Config) -> Result<&'static str, AdminError> {
-        Store::may_serve(&config.database, &config.data_dir).map_err(StartError::from)?;
+        Store::may_serve(&config.database, &config.data_dir).map_err(StartError::of(&config.database))?;
         match Self::open(&config.database) {
             Ok(_) => Ok("the database can be served from"),
-            Err(AdminError::Start(StartError::Database(SetupError::Absent(_)))) => {
+            Err(AdminError::Start(StartError::Database { cause: SetupError::Absent(_), .. })) => {
                 Ok("there is no database yet: the server makes it")
             }
-            Err(AdminError::Start(StartError::Database(SetupError::Older(_)))) => {
+            Err(AdminError::Start(StartError::Database { cause: SetupError::Older(_), .. })) => {
                 Ok("the database is an older version's, or empty: the server brings it to this one")
             }
             Err(error) => Err(error),
@@ -277,10 +287,23 @@ impl Admin {
     }
 
     fn sentence(&self, name: &str, sentence: Sentence, event: Event) -> Result<(), AdminError> {
-        let name_given = UserName::lookup(name).ok_or(Error::UserNotFound)?;
-        self.core.block_on(self.store.sentence(name_given, sentence))?;
+        self.of_user(name, |name| self.store.sentence(name, sentence))?;
         tell(event, Some(name));
         Ok(())
+    }
+
+    /// Does something with the account of this name, which the error gives where there is none.
+    fn of_user<T, Done: Future<Output = Result<T, Error>>>(
+        &self,
+        name: &str,
+        act: impl FnOnce(UserName) -> Done,
+    ) -> Result<T, AdminError> {
+        let none = || AdminError::NoSuchUser(name.to_owned());
+        self.core.block_on(act(UserName::lookup(name).ok_or_else(none)?)).map_err(|error| match error {
+            // In the server's words it is somebody who is not in a room.
+            Error::UserNotFound => none(),
+            error => error.into(),
+        })
     }
 
     fn hash(&self, password: &Password) -> String {

@@ -89,7 +89,11 @@ pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
 
 pub(super) fn delete_room(short_code: &str, is_sure: bool, place: PlaceArgs) -> Result<(), Failed> {
     let admin = open(place)?;
-    confirm(&format!("Delete the room {short_code} for ever, with all its messages?"), is_sure)?;
+    let room = admin.room(short_code)?;
+    let (name, owner) = (&room.name, &room.owner_name);
+    let question =
+        format!("Delete the room {short_code}, \"{name}\" of {owner}, for ever, with all its messages?");
+    confirm(&question, is_sure)?;
     admin.delete_room(short_code).map_err(failed)
 }
 
@@ -127,7 +131,8 @@ impl From<AdminError> for Failed {
 /// Asks for a password, twice since nobody sees it; where nobody can be asked, takes the input's first line. Never from
 /// the command line, which everybody on a machine can read.
 fn password() -> Result<String, Failed> {
-    let unreadable = |error: io::Error| Failed::new(error, BAD_INPUT);
+    let unreadable =
+        |error: io::Error| Failed::new(format!("the password cannot be read: {error}"), BAD_INPUT);
     if !io::stdin().is_terminal() {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map_err(unreadable)?;

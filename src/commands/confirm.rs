@@ -17,7 +17,8 @@ pub(super) fn confirm(question: &str, is_sure: bool) -> Result<(), Failed> {
     // Where it cannot be shown there is no yes either.
     drop(io::stderr().write_all(format!("{} [y/N] ", printable(question)).as_bytes()));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failed::new(error, USAGE))?;
+    let unreadable = |error| Failed::new(format!("the answer cannot be read: {error}"), USAGE);
+    io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
     if answer.trim().eq_ignore_ascii_case("y") {
         Ok(())
     } else {

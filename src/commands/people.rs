@@ -41,7 +41,12 @@ pub(super) fn show(admin: &Admin, name: &str, as_json: bool) -> Result<(), Faile
 }
 
 pub(super) fn delete(admin: &Admin, name: &str, is_sure: bool) -> Result<(), Failed> {
-    confirm(&format!("Delete {name} for ever? Its messages stay, without a name."), is_sure)?;
+    let (person, rooms) = admin.user(name)?;
+    let name = person.account.user_name.as_str();
+    // Who owns rooms is refused, whatever the answer would be.
+    if rooms.is_empty() {
+        confirm(&format!("Delete the user {name} for ever? Its messages stay, without a name."), is_sure)?;
+    }
     Ok(admin.delete_user(name)?)
 }
 

@@ -11,6 +11,7 @@ mod log;
 mod publisher;
 pub mod rooms;
 mod seam;
+mod short_code;
 #[cfg(test)]
 pub(crate) mod temporary;
 mod tokens;

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{
     guard::{Guard, Guess},
     publisher::Publisher,
+    short_code,
     tokens::Tokens,
 };
 use crate::{
@@ -91,7 +92,7 @@ impl Rooms {
         let password_hash = self.hash(caller, &password).await?;
         for _ in 0..DRAWS {
             let new = NewRoom {
-                short_code: self.draw_code(),
+                short_code: short_code::draw(&self.clock, self.short_code_length),
                 name: name.clone(),
                 password_hash: password_hash.clone(),
                 owner: caller.user,
@@ -124,10 +125,14 @@ impl Rooms {
             None => None,
         };
         let renamed = name.is_some();
+        // A room that had no password and gets none has its tokens ended, and no other password.
+        let has_another = record.password_hash.is_some() || password_hash.iter().any(Option::is_some);
         let updated = self.store.update_room(record.room.id, name, password_hash).await?;
         let room = updated.ok_or_else(|| Error::RoomNotFound(code.clone()))?;
         if password.is_some() {
-            entry(caller, room.id, address).tell(Told::RoomPasswordChanged);
+            if has_another {
+                entry(caller, room.id, address).tell(Told::RoomPasswordChanged);
+            }
             self.publisher.recheck(room.id).await?;
         }
         if renamed && let Some(open) = self.hub.get(room.id) {
@@ -215,10 +220,10 @@ impl Rooms {
         if !ban && !is_member {
             return Err(Error::UserNotFound);
         }
-        self.store.end_membership(record.room.id, user, ban).await?;
-        let told = if ban { Told::MemberBanned } else { Told::MemberRemoved };
-        let member = user.map(|_| user_name);
-        Entry { member, ..entry(caller, record.room.id, address) }.tell(told);
+        if self.store.end_membership(record.room.id, user, ban).await? {
+            let told = if ban { Told::MemberBanned } else { Told::MemberRemoved };
+            Entry { member: Some(user_name), ..entry(caller, record.room.id, address) }.tell(told);
+        }
         if let Some(user) = user {
             self.hub.leave(record.room.id, user);
         }
@@ -238,9 +243,10 @@ impl Rooms {
     ) -> Result<()> {
         let record = self.owned(caller, code, address).await?;
         let found = self.user(&record, user_name).await?;
-        self.store.unban(record.room.id, found.map(|found| found.user)).await?;
-        let member = found.map(|_| user_name);
-        Entry { member, ..entry(caller, record.room.id, address) }.tell(Told::MemberUnbanned);
+        if self.store.unban(record.room.id, found.map(|found| found.user)).await? {
+            Entry { member: Some(user_name), ..entry(caller, record.room.id, address) }
+                .tell(Told::MemberUnbanned);
+        }
         Ok(())
     }
 
@@ -363,22 +369,6 @@ impl Rooms {
             return Ok(None);
         }
         Ok(Some(self.passwords.hash(Payer::User(caller.user), password.given().expose()).await?))
-    }
-
-    /// Draws a code without bias: bytes beyond the last multiple of the alphabet's size are passed over.
-    fn draw_code(&self) -> ShortCode {
-        let alphabet = ShortCode::ALPHABET;
-        let fair = u8::MAX - u8::MAX % 62;
-        let mut code = String::with_capacity(self.short_code_length);
-        while code.len() < self.short_code_length {
-            let bytes = self.clock.random::<32>();
-            let letters = bytes
-                .iter()
-                .filter(|byte| **byte < fair)
-                .map(|byte| char::from(alphabet[*byte as usize % 62]));
-            code.extend(letters.take(self.short_code_length - code.len()));
-        }
-        ShortCode::trusted(code)
     }
 }
 

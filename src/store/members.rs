@@ -216,7 +216,8 @@ impl Store {
             let changed = if ban {
                 let sql = "INSERT INTO members (room_id, user_id, joined, banned, epoch, room_epoch, chat_from, last_join) \
                      SELECT $1, id, FALSE, TRUE, 1, 0, NULL, $3 FROM accounts WHERE id = $2 \
-                     ON CONFLICT (room_id, user_id) DO UPDATE SET joined = FALSE, banned = TRUE, epoch = members.epoch + 1, chat_from = NULL";
+                     ON CONFLICT (room_id, user_id) DO UPDATE SET joined = FALSE, banned = TRUE, epoch = members.epoch + 1, chat_from = NULL \
+                     WHERE members.joined OR NOT members.banned";
                 let values: [Value; 3] = [room.0.into(), user.into(), store.clock().now().as_micros().into()];
                 if !raised {
                     return Ok(false);
@@ -241,24 +242,25 @@ impl Store {
         .await
     }
 
-    /// Lets a banned user in again. The work is the same for nobody, and for whoever was not banned.
+    /// Lets a banned user in again. Says whether they were banned. The work is the same for nobody, and for one who was not.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn unban(&self, room: RoomId, user: Option<UserId>) -> Result<()> {
+    pub async fn unban(&self, room: RoomId, user: Option<UserId>) -> Result<bool> {
         let (store, user) = (self.clone(), user.map(|user| user.0));
         self.writing("lift a ban", async move {
             let transaction = store.begin().await?;
             raise_members_epoch(&transaction, room).await?;
-            member::Entity::update_many()
+            let lifted = member::Entity::update_many()
                 .col_expr(member::Column::Banned, Expr::value(false))
                 .filter(member::Column::RoomId.eq(room.0))
                 .filter(member::Column::UserId.eq(user))
                 .filter(member::Column::Banned.eq(true))
                 .exec(&transaction)
-                .await?;
+                .await?
+                .rows_affected;
             transaction.commit().await?;
-            Ok(())
+            Ok(lifted > 0)
         })
         .await
     }

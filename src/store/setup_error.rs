@@ -136,6 +136,30 @@ impl From<DbErr> for SetupError {
 }
 
 impl SetupError {
+    /// Says whether its sentence names the database.
+    pub const fn says_where(&self) -> bool {
+        match self {
+            Self::Absent(_)
+            | Self::Unreachable { .. }
+            | Self::Unfit { .. }
+            | Self::Setting { .. }
+            | Self::Encoding { .. }
+            | Self::FileTaken(_)
+            | Self::FileGone(_)
+            | Self::File { .. }
+            | Self::NotSqlite(_) => true,
+            Self::Taken
+            | Self::Newer(_)
+            | Self::Foreign(_)
+            | Self::Older(_)
+            | Self::MayNotMigrate { .. }
+            | Self::TooOld(_)
+            | Self::NoSchema(_)
+            | Self::Pragma { .. }
+            | Self::Database(_) => false,
+        }
+    }
+
     /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
     pub const fn exit_code(&self) -> u8 {
         match self {

@@ -84,13 +84,20 @@ async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Datab
         guest.call(wrong).await.unwrap_err();
         guest.join(&room).await;
         let (short_code, user_name) = (room.short_code.clone(), guest.name.clone());
-        for ban in [false, true] {
+        // What is done again changes nothing, and is no line.
+        for ban in [false, true, true] {
             let (short_code, user_name) = (short_code.clone(), user_name.clone());
             owner.call(RemoveChatRoomUserRequest { short_code, user_name, ban }).await.unwrap();
         }
-        owner.call(UnbanChatRoomUserRequest { short_code, user_name }).await.unwrap();
-        let (short_code, room_password) = (room.short_code.clone(), Some(NEW.to_owned()));
-        owner.call(UpdateChatRoomRequest { short_code, room_password, ..Default::default() }).await.unwrap();
+        for _ in 0..2 {
+            let (short_code, user_name) = (short_code.clone(), user_name.clone());
+            owner.call(UnbanChatRoomUserRequest { short_code, user_name }).await.unwrap();
+        }
+        for password in ["", "", "another"] {
+            let (short_code, room_password) = (short_code.clone(), Some(password.to_owned()));
+            let update = UpdateChatRoomRequest { short_code, room_password, room_name: None };
+            owner.call(update).await.unwrap();
+        }
         owner.delete(&room).await;
         for (password, status) in [(WRONG, 401), (PASSWORD, 204)] {
             let body = json!({"password": password, "new_password": NEW});
@@ -131,6 +138,7 @@ async fn what_people_do_with_accounts_and_rooms_is_one_line_each(database: Datab
             of("member_removed"),
             of("member_banned"),
             of("member_unbanned"),
+            plain("room_password_changed", owner),
             plain("room_password_changed", owner),
             plain("room_deleted", owner),
             refused("own_password_failed", json!(owner), &here, "INVALID_CREDENTIALS"),

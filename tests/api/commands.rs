@@ -72,8 +72,15 @@ async fn a_disabled_user_is_out_within_seconds_until_enabled(database: Database)
     stays.say("the others stay").await;
     let (code, ..) = Process::command(&database, &folder, &["user", "enable", &guest.name], "").await;
     assert_eq!((code, log_in(&server, &guest.name, PASSWORD).await), (0, 200));
-    let (code, _, told) = Process::command(&database, &folder, &["user", "disable", "nobody99"], "").await;
-    assert_eq!((code, told.as_str()), (66, "grpcchatter: there is no such user\n"));
+    // Nobody is asked whether to delete what is not there.
+    for task in ["disable", "show", "delete"] {
+        let (code, _, told) = Process::command(&database, &folder, &["user", task, "nobody99"], "").await;
+        assert_eq!((code, told.as_str()), (66, "grpcchatter: there is no user \"nobody99\"\n"), "{task}");
+    }
+    let (code, _, told) = Process::command(&database, &folder, &["user", "delete", &owner.name], "").await;
+    assert_eq!((code, told.contains("owns rooms")), (65, true), "{told}");
+    let (code, _, told) = Process::command(&database, &folder, &["user", "delete", &guest.name], "").await;
+    assert_eq!((code, told.contains("--yes")), (64, true), "nobody can be asked: {told}");
 }
 
 async fn a_reset_password_ends_the_sessions_and_is_the_only_one(database: Database) {
@@ -124,7 +131,11 @@ async fn rooms_are_listed_and_deleted(database: Database) {
     let ended = promised("the end of the stream", SOON, stream.end()).await;
     ended.refused(Code::NotFound, "ROOM_NOT_FOUND");
     assert_eq!(list().await, [row(&kept.short_code, 0)]);
-    assert_eq!(Process::command(&database, &folder, &delete, "").await.0, 66);
+    for delete in [&delete[..], &delete[..3]] {
+        let (code, _, told) = Process::command(&database, &folder, delete, "").await;
+        let expected = format!("grpcchatter: there is no room with the short code {:?}\n", gone.short_code);
+        assert_eq!((code, told), (66, expected));
+    }
 }
 
 async fn a_hostile_name_does_nothing_to_the_operators_terminal(database: Database) {

@@ -40,12 +40,16 @@ async fn a_database_of_another_program_ends_with_69_and_is_left_alone(database: 
         ("CREATE TABLE accounts (id BIGINT)", "a table accounts"),
     ] {
         let (database, folder) = (database.another().await, TempDir::new().unwrap());
+        let place = match database.url() {
+            Some(_) => "the database at ".to_owned(),
+            None => format!("the database at {}/grpcchatter.db ", folder.path().display()),
+        };
         let theirs = database.operator(folder.path()).await;
         theirs.execute_unprepared(made).await.unwrap();
         let (code, said) = Process::fail(&database, &folder, &[]).await;
         assert_eq!(
-            (code, said.contains("it is not GRPCChatter's"), said.contains(tells)),
-            (69, true, true),
+            (code, said.contains("it is not GRPCChatter's"), said.contains(tells), said.contains(&place)),
+            (69, true, true, true),
             "{said}"
         );
         let (code, _, said) = Process::command(&database, &folder, &["room", "list"], "").await;

@@ -112,7 +112,8 @@ class Session {
         return this.#take(before.userName, await rest.refresh(before.refreshToken));
       } catch (thrown) {
         const failure = failureOf(thrown);
-        if (failure.kind === "unreachable") throw failure;
+        // What stands in between knows nothing of sessions.
+        if (failure.kind === "unreachable" || !failure.reason) throw failure;
         // Without Web Locks another tab may have rotated it under our hands; its successor is good then.
         if (readKept()?.refreshToken !== before.refreshToken) continue;
         this.#end(true);

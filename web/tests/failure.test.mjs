@@ -30,7 +30,7 @@ test("whatever the server refuses is told in words of its own", async () => {
   const source = await readFile(new URL("../../src/model/error.rs", import.meta.url), "utf8");
   const reasons = new Set([...source.matchAll(/\(Kind::\w+, "([A-Z0-9_]+)"\)/g)].map(([, reason]) => reason));
   assert.ok(reasons.size > 30, `only ${reasons.size} reasons were found in the source`);
-  const otherwise = sentence(new Failure("refused", ""));
+  const otherwise = sentence(new Failure("refused", "A_REASON_OF_A_NEWER_SERVER"));
   const untold = [...reasons].filter((reason) => sentence(new Failure("refused", reason)) === otherwise);
   assert.deepEqual(untold.sort(), UNTOLD);
 });
@@ -39,20 +39,53 @@ test("a page of another address is told so", () => {
   assert.match(sentence(new Failure("refused", "FOREIGN_ORIGIN")), /another address/);
 });
 
-/** What proxies answer for a server that restarts, or that they do not find. */
-const IN_BETWEEN = [400, 401, 403, 404, 429, 500, 502, 503, 504];
+test("what stands in between is told apart from the server", () => {
+  const { IN_BETWEEN } = page.failure;
+  assert.match(sentence(new Failure("refused", "")), /between here and the server/);
+  assert.equal(sentence(new Failure("refused", IN_BETWEEN)), sentence(new Failure("refused", "")));
+  assert.match(sentence(new Failure("unreachable", "")), /cannot be reached/);
+});
 
-test("a status without the server's ErrorInfo is tried again, whatever it is", async (t) => {
-  let status;
-  const proxy = createServer((_, response) => response.writeHead(status).end("<html>")).listen(0, "127.0.0.1");
-  t.after(() => proxy.close());
-  await once(proxy, "listening");
-  const baseUrl = `http://127.0.0.1:${proxy.address().port}`;
-  const chat = page.createClient(page.ChatService, page.createGrpcWebTransport({ baseUrl }));
-  for (status of IN_BETWEEN) {
-    const failure = await chat.sendMessage({}).then(assert.fail, failureOf);
-    assert.equal(failure.kind, "unreachable", `${status}`);
+/** Answers every call with the status that was set last, as a proxy does with a page of its own. */
+async function proxy(t) {
+  const made = { status: 0 };
+  const server = createServer((_, response) => response.writeHead(made.status).end("<html>")).listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const baseUrl = `http://127.0.0.1:${server.address().port}`;
+  made.chat = page.createClient(page.ChatService, page.createGrpcWebTransport({ baseUrl }));
+  return made;
+}
+
+test("a status without the server's ErrorInfo is tried again where it may pass", async (t) => {
+  const between = await proxy(t);
+  for (const [status, kind] of [
+    [408, "unreachable"],
+    [429, "unreachable"],
+    [500, "unreachable"],
+    [502, "unreachable"],
+    [503, "unreachable"],
+    [504, "unreachable"],
+    [401, "refused"],
+    [403, "refused"],
+    [404, "refused"],
+  ]) {
+    between.status = status;
+    const failure = await between.chat.sendMessage({}).then(assert.fail, failureOf);
+    assert.deepEqual([failure.kind, failure.reason], [kind, ""], `${status}`);
   }
+});
+
+test("an answer that is cut off is tried again", async (t) => {
+  const server = createServer((_, response) => {
+    // A message of nine bytes, of which three come.
+    response.writeHead(200, { "content-type": "application/grpc-web+proto" }).end(Buffer.from([0, 0, 0, 0, 9, 1, 2, 3]));
+  }).listen(0, "127.0.0.1");
+  t.after(() => server.close());
+  await once(server, "listening");
+  const transport = page.createGrpcWebTransport({ baseUrl: `http://127.0.0.1:${server.address().port}` });
+  const failure = await page.createClient(page.ChatService, transport).sendMessage({}).then(assert.fail, failureOf);
+  assert.equal(failure.kind, "unreachable", `${failure.cause}`);
 });
 
 test("a status of the server's own says what it is", () => {
@@ -61,23 +94,37 @@ test("a status of the server's own says what it is", () => {
     const info = { desc: ErrorInfoSchema, value: { domain, reason: "A_REASON" } };
     return failureOf(new ConnectError("no", code, undefined, [info])).kind;
   };
-  for (const [code, kind] of [
-    [Code.Unauthenticated, "unauthenticated"],
-    [Code.PermissionDenied, "refused"],
-    [Code.NotFound, "refused"],
-    [Code.Unavailable, "unreachable"],
-    [Code.Internal, "unreachable"],
+  for (const [code, own, foreign] of [
+    [Code.Unauthenticated, "unauthenticated", "refused"],
+    [Code.PermissionDenied, "refused", "refused"],
+    [Code.NotFound, "refused", "refused"],
+    [Code.Unimplemented, "refused", "refused"],
+    [Code.Unavailable, "unreachable", "unreachable"],
+    [Code.ResourceExhausted, "unreachable", "unreachable"],
+    [Code.Aborted, "unreachable", "unreachable"],
+    [Code.Internal, "unreachable", "unreachable"],
   ]) {
-    assert.equal(told(code, "grpcchatter"), kind, Code[code]);
-    assert.equal(told(code, "mesh.example"), "unreachable", Code[code]);
+    assert.equal(told(code, "grpcchatter"), own, Code[code]);
+    assert.equal(told(code, "mesh.example"), foreign, Code[code]);
   }
 });
 
-test("a page in the server's place ends no session", async (t) => {
-  for (const status of IN_BETWEEN) {
+test("a page in the server's place is tried again where it may pass, and never a word about the session", async (t) => {
+  for (const [status, kind] of [
+    [408, "unreachable"],
+    [429, "unreachable"],
+    [500, "unreachable"],
+    [502, "unreachable"],
+    [503, "unreachable"],
+    [504, "unreachable"],
+    [400, "refused"],
+    [401, "refused"],
+    [403, "refused"],
+    [404, "refused"],
+  ]) {
     t.mock.method(globalThis, "fetch", async () => new Response("<html>", { status }));
     const failure = await page.rest.refresh("a token").then(assert.fail, failureOf);
-    assert.equal(failure.kind, "unreachable", `${status}`);
+    assert.deepEqual([failure.kind, failure.reason], [kind, ""], `${status}`);
   }
   const refused = { error: "this token was revoked", reason: "TOKEN_REVOKED" };
   t.mock.method(globalThis, "fetch", async () => Response.json(refused, { status: 401 }));

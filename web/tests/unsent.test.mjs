@@ -67,6 +67,31 @@ test("a message that the server refuses says why, and can be edited", async () =
   await ada.context.close();
 });
 
+test("a firewall that refuses one message holds up no other, and ends no session", async () => {
+  const ada = await person(browser, server);
+  const { page } = ada;
+  await signUp(ada);
+  const code = await makeRoom(ada, "Firewall");
+  const wall = (status) => ({ status, contentType: "text/html", body: "<html>" });
+  await page.route(sends, (route) =>
+    route.request().postDataBuffer().includes("DROP TABLE") ? route.fulfill(wall(403)) : route.continue(),
+  );
+  await write(page, "'; DROP TABLE messages");
+  await write(page, "good evening");
+  await stored(page, "good evening").waitFor();
+  await page.locator("li.refused").getByText(/something between here and the server/i).waitFor();
+  assert.deepEqual(await log(code), ["good evening"]);
+  // Nor does what refuses to renew the token.
+  await page.route("**/refresh", (route) => route.fulfill(wall(403)));
+  await page.reload();
+  await page.getByText(/something between here and the server/i).first().waitFor();
+  await page.unroute("**/refresh");
+  await page.unroute(sends);
+  await page.getByRole("button", { name: "Try again" }).first().click();
+  await live(page);
+  await ada.context.close();
+});
+
 test("what was written offline is sent from another room, and the list says that it waits", async () => {
   const ada = await person(browser, server);
   const { page, context } = ada;

@@ -1,8 +1,11 @@
 //! The commands about one room: into it, out of it, who is in it, and what is said there.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    time::Duration,
+};
 
-use grpcchatter_client::{Client, Error as ClientError, Room};
+use grpcchatter_client::{Client, Error as ClientError, Room, new_message_id};
 use jiff::tz::TimeZone;
 
 use super::read_input;
@@ -18,24 +21,26 @@ use crate::{
 /// What the commands about one room work with.
 pub(super) struct Rooms<'a> {
     client: &'a Client,
+    timeout: Duration,
     memory: Memory,
 }
 
 impl<'a> Rooms<'a> {
     pub(super) async fn new(servers: &Servers, client: &'a Client) -> Result<Self, Error> {
-        Ok(Self { client, memory: servers.memory(client).await? })
+        Ok(Self { client, timeout: servers.timeout, memory: servers.memory(client).await? })
     }
 
     /// Enters a room by its short code, or by the name of one of the caller's rooms.
     pub(super) async fn enter(&mut self, room: &str) -> Result<Room, Error> {
         let client = self.client;
-        self.with_code(room, async |code| client.join(code, "").await).await
+        self.with_code(client, room, async |code| client.join(code, "").await).await
     }
 
     /// Does something with the short code of a room. Of one that is remembered as the caller's, it is the code that was
     /// given; else the list decides, where a name of one's own room goes before the code of a stranger's.
     async fn with_code<T>(
         &mut self,
+        client: &Client,
         room: &str,
         act: impl AsyncFn(&str) -> Result<T, ClientError>,
     ) -> Result<T, Error> {
@@ -46,7 +51,7 @@ impl<'a> Rooms<'a> {
                 done => return Ok(done?),
             }
         }
-        let code = self.listed(room).await?.unwrap_or_else(|| room.to_owned());
+        let code = self.listed(client, room).await?.unwrap_or_else(|| room.to_owned());
         if !code.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(Error::NoRoom(code));
         }
@@ -56,8 +61,8 @@ impl<'a> Rooms<'a> {
     }
 
     /// The short code of the caller's room that has this short code or this name.
-    async fn listed(&mut self, room: &str) -> Result<Option<String>, Error> {
-        let mine = self.client.rooms().await?;
+    async fn listed(&mut self, client: &Client, room: &str) -> Result<Option<String>, Error> {
+        let mine = client.rooms().await?;
         // What is remembered saves a call, and no more.
         let _ = self.memory.set_rooms(mine.iter().map(|known| known.short_code.as_str()));
         if let Some(known) = mine.iter().find(|known| known.short_code == room) {
@@ -119,7 +124,7 @@ impl<'a> Rooms<'a> {
 
     /// Gives up a room that the caller is in; any other would have to be joined for it.
     pub(super) async fn leave(&mut self, room: &str, json: bool) -> Result<(), Error> {
-        let code = self.listed(room).await?.ok_or_else(|| Error::NotIn(room.to_owned()))?;
+        let code = self.listed(self.client, room).await?.ok_or_else(|| Error::NotIn(room.to_owned()))?;
         self.client.join(&code, "").await?.leave().await?;
         if json {
             Record::Left { short_code: &code }.write(&mut io::stdout().lock())?;
@@ -143,7 +148,7 @@ impl<'a> Rooms<'a> {
     }
 
     /// Says something: two calls where the room is known, as nothing is read there.
-    pub(super) async fn send(&mut self, room: &str, text: String) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, room: &str, id: Option<String>, text: String) -> Result<(), Error> {
         let text = match text.as_str() {
             "-" => read_input().await?,
             _ => text,
@@ -151,9 +156,15 @@ impl<'a> Rooms<'a> {
         if text.trim().is_empty() {
             return Err(Error::NothingToSend);
         }
-        let client = self.client;
-        self.with_code(room, async |code| client.join_and_send(code, &text).await).await?;
-        Ok(())
+        let id = &id.unwrap_or_else(new_message_id);
+        let client = &self.client.within(self.timeout);
+        let send = async |code: &str| client.join_and_send_with_id(code, id, &text).await;
+        match self.with_code(client, room, send).await {
+            Err(Error::Client(source @ ClientError::Unacknowledged { .. })) => {
+                Err(Error::MayBeStored { id: id.clone(), source })
+            }
+            sent => sent.map(drop),
+        }
     }
 }
 

@@ -217,6 +217,8 @@ fn cure(error: &Error, with_password: bool) -> Cure {
 fn why(error: &Error) -> String {
     match error {
         Error::NotLoggedIn => "the session has ended: /login".to_owned(),
+        // The line's /retry sends it under its id, which is nothing to read there.
+        Error::Unacknowledged { .. } => "the message was not acknowledged".to_owned(),
         error => error.to_string(),
     }
 }

@@ -36,6 +36,13 @@ async fn what_is_sent_is_exported_and_shown() {
     assert_eq!(home.run(&["send", &code, "-5"]).await.ok(), "");
     assert_eq!(home.run(&["send", &code, "--timeout", "9s", "--not a flag"]).await.ok(), "");
 
+    // Under one id it is one message, whichever run sends it, and however the room is named.
+    for room in [&code, "High mountains"] {
+        assert_eq!(home.run(&["send", "--id", "ci-4711", room, "the build is green"]).await.ok(), "");
+    }
+    home.run(&["send", "--id", "ci-4711", &code, "something else"]).await.failed(1, "");
+    assert_eq!(home.run(&["send", "--id", "", &code, "the build is green"]).await.code, 64);
+
     let exported = home.run(&["export", &code]).await.ok();
     let records: Vec<_> = exported.lines().map(json).collect();
     let told: Vec<_> = records.iter().map(|it| (it["seq"].as_i64(), it["body"].as_str())).collect();
@@ -47,6 +54,7 @@ async fn what_is_sent_is_exported_and_shown() {
             (Some(3), Some("three\nof two lines")),
             (Some(4), Some("-5")),
             (Some(5), Some("--not a flag")),
+            (Some(6), Some("the build is green")),
         ]
     );
     assert!(records.iter().all(|it| it["type"] == "message" && it["user_name"] == "anna01"), "{exported}");
@@ -57,7 +65,7 @@ async fn what_is_sent_is_exported_and_shown() {
     let rooms = home.run(&["rooms", "--json"]).await.ok();
     assert_eq!(json(&rooms)["short_code"], code.as_str());
     let rooms = home.run(&["rooms"]).await.ok();
-    assert_eq!(rooms, format!("{code}  High mountains (of anna01, 5 messages)\n"));
+    assert_eq!(rooms, format!("{code}  High mountains (of anna01, 6 messages)\n"));
 }
 
 #[tokio::test]
@@ -239,5 +247,7 @@ async fn completions_and_manual_pages_name_every_command() {
         let page = fs::read_to_string(folder.join(format!("chatter-{command}.1"))).unwrap();
         assert!(page.contains(".TH chatter"), "{page}");
     }
+    let below_a_file = folder.join("chatter.1/pages");
+    home.run(&["man", below_a_file.to_str().unwrap()]).await.failed(1, "pages: Not a directory");
     assert!(home.run(&["--help"]).await.ok().contains("Exit codes:"));
 }

@@ -56,6 +56,12 @@ impl Client {
         self.client.url()
     }
 
+    /// As [`crate::Client::within`].
+    #[must_use]
+    pub fn within(&self, time: Duration) -> Self {
+        Self { thread: Arc::clone(&self.thread), client: self.client.within(time) }
+    }
+
     /// As [`crate::Client::register`].
     ///
     /// # Errors
@@ -363,6 +369,21 @@ impl Client {
     /// ```
     pub fn join_and_send(&self, short_code: &str, body: &str) -> Result<Message, Error> {
         self.thread.wait(self.client.join_and_send(short_code, body))
+    }
+
+    /// As [`crate::Client::join_and_send_with_id`].
+    ///
+    /// # Errors
+    /// The same.
+    ///
+    /// ```no_run
+    /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
+    /// client.join_and_send_with_id("aB3xYz", "build-4711", "it is green")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_and_send_with_id(&self, short_code: &str, id: &str, body: &str) -> Result<Message, Error> {
+        self.thread.wait(self.client.join_and_send_with_id(short_code, id, body))
     }
 
     /// As [`crate::Client::disconnect`]: what other threads wait for ends at once.

@@ -98,6 +98,44 @@ async fn what_is_said_while_a_reader_of_no_message_is_away_is_told() {
 }
 
 #[tokio::test]
+async fn a_reader_of_no_message_hears_of_what_it_missed_before_it_had_caught_up() {
+    let (fake, _client, room) = in_a_room().await;
+    fake.state().log.extend([message(1), message(2)]);
+    let just_opened = vec![subscribed(1, false, Duration::from_secs(15))];
+    fake.scene(just_opened, Some(Status::unavailable("going away")));
+    fake.scene(vec![subscribed(2, false, Duration::from_secs(15))], None);
+    fake.scene(says([3]), None);
+    let mut events = room.events_from(Start::Now);
+    told(&mut events, &["reconnecting", "reset 2", "3"]).await;
+    assert_eq!(fake.state().subscriptions[2], after(2));
+}
+
+#[tokio::test]
+async fn a_reader_of_no_message_that_missed_nothing_goes_on() {
+    let (fake, _client, room) = in_a_room().await;
+    let just_opened = || vec![subscribed(1, false, Duration::from_secs(15))];
+    fake.scene(just_opened(), Some(Status::unavailable("going away")));
+    fake.scene(just_opened().into_iter().chain([Told::Message(message(2))]).collect(), None);
+    told(&mut room.events_from(Start::Now), &["reconnecting", "resumed", "2"]).await;
+}
+
+#[tokio::test]
+async fn a_reader_of_no_message_keeps_its_place_where_the_log_cannot_be_read() {
+    let (fake, client, _) = in_a_room().await;
+    let room = client.within(Duration::from_secs(60)).join("aB3xYz", "").await.unwrap();
+    // From here on no call of the room's is answered in time; streams are.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let caught_up = Told::CaughtUp(v1::CaughtUp { last_seq: 1 });
+    let just_opened = || subscribed(1, false, Duration::from_secs(15));
+    fake.scene(vec![just_opened(), caught_up], None);
+    fake.scene(vec![just_opened(), Told::Message(message(2))], None);
+    told(&mut room.events_from(Start::Now), &["reconnecting", "resumed", "2"]).await;
+    assert_eq!(fake.state().subscriptions[1], v1::SubscribeRequest { start: None });
+}
+
+#[tokio::test]
 async fn a_message_is_told_once() {
     let (fake, _client, room) = in_a_room().await;
     fake.scene(says([1, 2]), Some(Status::unavailable("going away")));

@@ -35,6 +35,7 @@ fn every_call_may_be_made_in_a_task() {
         sent((client.create_room("", ""), client.rename_room("", ""), client.change_room_password("", "")));
         sent((client.delete_room(""), client.rooms(), client.invite("", None), client.remove_user("", "")));
         sent((client.ban_user("", ""), client.unban_user("", ""), client.join("", "")));
+        sent((client.join_and_send("", ""), client.join_and_send_with_id("", "", "")));
         sent((client.join_by_invitation(""), room.send(""), room.send_with_id("", ""), room.receive()));
         sent((room.newest_messages(1), room.messages_before(0, 1), room.messages_after(0, 1)));
         sent((room.users(), room.leave(), events.recv()));

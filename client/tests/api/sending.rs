@@ -107,3 +107,30 @@ async fn a_message_of_somebody_who_reads_nothing_is_stored_once() {
     assert_eq!(client.join_and_send("aB3xYz", "hello").await.unwrap().body, "hello");
     assert_eq!(fake.state().log.len(), 1);
 }
+
+#[tokio::test]
+async fn a_message_of_another_run_is_stored_once_under_its_id() {
+    let (fake, client, _room) = in_a_room().await;
+    fake.state().refusals.push_back(an_hour());
+    let error = client.join_and_send_with_id("aB3xYz", "mine", "hello").await.unwrap_err();
+    assert_eq!(unacknowledged(&error), "mine");
+    assert!(error.to_string().contains("may be stored") && error.to_string().contains("mine"), "{error}");
+    for _ in 0..2 {
+        assert_eq!(client.join_and_send_with_id("aB3xYz", "mine", "hello").await.unwrap().seq, 1);
+    }
+    assert_eq!(fake.state().log.len(), 1);
+}
+
+#[tokio::test]
+async fn all_that_a_handle_with_one_end_does_is_over_at_that_end() {
+    let (fake, client, _room) = in_a_room().await;
+    let client = client.within(Duration::from_secs(9));
+    let room = client.join("aB3xYz", "").await.unwrap();
+    fake.state().silent = true;
+    tokio::time::pause();
+    let began = Instant::now();
+    for id in ["one", "two", "three"] {
+        assert_eq!(unacknowledged(&room.send_with_id(id, "hello").await.unwrap_err()), id);
+    }
+    assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+}

@@ -86,6 +86,24 @@ async fn a_user_is_called_as_the_server_writes_them() {
 }
 
 #[tokio::test]
+async fn a_name_in_another_spelling_than_the_servers_logs_in_once() {
+    let fake = Fake::start().await;
+    fake.state().user_name = "zo\u{eb}1234".to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let program =
+        || Client::builder(&fake.url).session_file(folder.path().join("session.json")).build().unwrap();
+    for name in ["zoe\u{308}1234", "zoe\u{308}1234", "zo\u{eb}1234"] {
+        program().login_if_needed(name, "Secret-1!").await.unwrap();
+        assert_eq!(*fake.logins.borrow(), 1, "{name:?}");
+    }
+    spoil(&fake);
+    for _ in 0..2 {
+        program().login_if_needed("zoe\u{308}1234", "Secret-1!").await.unwrap();
+    }
+    assert_eq!((*fake.logins.borrow(), fake.state().refreshes), (1, 1), "a refresh keeps both");
+}
+
+#[tokio::test]
 async fn nothing_secret_is_printed() {
     let (fake, client, room) = in_a_room().await;
     let builder = Client::builder(&fake.url);

@@ -23,6 +23,10 @@ async fn a_room_is_found_with_what_the_user_is_to_it(database: TemporaryDatabase
     assert!(store.end_membership(other.id, Some(member), true).await.unwrap());
     let banned = find("bbbbbb", member).await.unwrap().membership;
     assert!(banned.is_some_and(|member| !member.joined && member.banned));
+    assert!(!store.end_membership(other.id, Some(member), true).await.unwrap(), "they are banned already");
+    assert_eq!(find("bbbbbb", member).await.unwrap().membership.map(|it| it.banned), Some(true));
+    assert!(store.unban(other.id, Some(member)).await.unwrap());
+    assert!(!store.unban(other.id, Some(member)).await.unwrap(), "they are banned no more");
 }
 
 async fn a_user_is_found_with_what_they_are_to_the_room(database: TemporaryDatabase) {

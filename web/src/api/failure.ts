@@ -9,7 +9,7 @@ export type Kind = "unauthenticated" | "refused" | "unreachable";
 export class Failure extends Error {
   constructor(
     readonly kind: Kind,
-    /** A reason of the server, such as WRONG_ROOM_PASSWORD; "" where nobody gave one. */
+    /** A reason of the server, such as WRONG_ROOM_PASSWORD; "" where what answered was not the server. */
     readonly reason: string,
     /** How long the server asks to wait before the next attempt, in milliseconds; 0 where it says nothing. */
     readonly retryAfter = 0,
@@ -37,10 +37,22 @@ const REFUSED: ReadonlySet<Code> = new Set([
 /** The domain of the ErrorInfo in the server's own refusals. */
 const DOMAIN = "grpcchatter";
 
+/** What something in between says that may pass, as a proxy does whose server restarts. */
+const PASSING: ReadonlySet<Code> = new Set([
+  Code.Unknown,
+  Code.Internal,
+  Code.Unavailable,
+  Code.DeadlineExceeded,
+  Code.ResourceExhausted,
+  Code.Aborted,
+  // Said on this side: of an answer that was cut off within a message, and of a call that was.
+  Code.InvalidArgument,
+  Code.Canceled,
+]);
+
 /**
- * Turns what connect throws into a Failure. A status without the server's ErrorInfo comes from something in between, such as
- * a proxy whose server restarts: whatever it says, it says nothing about the call, which is tried again. Lost connections
- * are such too.
+ * Turns what connect throws into a Failure. A status without the server's ErrorInfo comes from something in between, or is a
+ * lost connection. What may pass is tried again; a firewall that refuses a message refuses it the next time too.
  */
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
@@ -51,12 +63,17 @@ export function failureOf(thrown: unknown): Failure {
 }
 
 function kindOf(code: Code, reason: string | undefined): Kind {
-  if (reason === undefined) return "unreachable";
+  // Only the server itself can say that a session or a token has ended.
+  if (reason === undefined) return PASSING.has(code) ? "unreachable" : "refused";
   if (code === Code.Unauthenticated) return "unauthenticated";
   return REFUSED.has(code) || reason === "TOO_LARGE" ? "refused" : "unreachable";
 }
 
+/** In place of a reason, where what refused was not the server. */
+export const IN_BETWEEN = "IN_BETWEEN";
+
 const SENTENCES: Record<string, string> = {
+  [IN_BETWEEN]: "Something between here and the server, such as a proxy or a firewall, refused this.",
   INVALID_CREDENTIALS: "This name and password do not fit together.",
   USER_NAME_TAKEN: "This name, or one that looks like it, is taken. Try another one.",
   INVALID_USER_NAME:
@@ -93,7 +110,7 @@ const SENTENCES: Record<string, string> = {
 
 /** What a person is told about a failure. */
 export function sentence(failure: Failure): string {
-  const known = SENTENCES[failure.reason];
+  const known = SENTENCES[failure.reason || (failure.kind === "refused" ? IN_BETWEEN : "")];
   if (failure.reason === "RATE_LIMITED" && failure.retryAfter >= 1000) {
     const seconds = Math.ceil(failure.retryAfter / 1000);
     return `That was too often. Try again in ${seconds < 120 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`}.`;

@@ -28,10 +28,11 @@ async function call(method: string, path: string, body?: object, token?: string)
   if (response.ok) return response;
   const { reason = "" } = await response.json().catch(() => ({})) as { reason?: string };
   const wait = Number(response.headers.get("retry-after") ?? 0) * 1000 || 0;
-  // The server gives a reason for each refusal; what gives none stands in between, as the page of a proxy.
-  if (!reason) throw new Failure("unreachable", "", wait);
-  if (response.status === 401) throw new Failure("unauthenticated", reason, wait);
   const passing = response.status === 429 || response.status >= 500;
+  // The server gives a reason for each refusal; what gives none stands in between, as the page of a proxy. 408: a proxy gave
+  // up waiting.
+  if (!reason) throw new Failure(passing || response.status === 408 ? "unreachable" : "refused", "", wait);
+  if (response.status === 401) throw new Failure("unauthenticated", reason, wait);
   throw new Failure(passing ? "unreachable" : "refused", reason, wait);
 }
 

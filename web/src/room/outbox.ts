@@ -3,7 +3,7 @@
 // Each message has its own key in storage, under its client_message_id, so it outlives the tab. One tab at a time
 // sends, under a Web Lock, one message after the other: that keeps their order. The id makes a repeated send
 // harmless, so after any doubt the message is simply sent again.
-import { failureOf, type Failure } from "../api/failure";
+import { failureOf, IN_BETWEEN, type Failure } from "../api/failure";
 import { Cell } from "../cell";
 import * as kept from "../kept";
 import { exclusive } from "../locks";
@@ -166,7 +166,7 @@ export class Outbox {
         this.acknowledge(message);
       } catch (thrown) {
         const failure = failureOf(thrown);
-        if (failure.kind === "refused") this.#note(unsent, { refused: failure.reason || "REFUSED", held: "" });
+        if (failure.kind === "refused") this.#note(unsent, { refused: failure.reason || IN_BETWEEN, held: "" });
         else await this.#wait(unsent, failure, ++failures, backoff);
       }
     }

@@ -144,6 +144,8 @@ function Closed({ room, rooms, reason }: { room: Room; rooms: Rooms; reason: str
         ) : (
           <p>{reason === "ROOM_NOT_FOUND" ? "It was deleted, or the code is mistyped." : sentence(new Failure("refused", reason))}</p>
         )}
+        {/* What stands in between may let it through the next time. */}
+        {reason === "" && <Form action="Try again" onSubmit={() => room.reenter("")} />}
         <button type="button" class="button" onClick={() => goHome()}>
           All rooms
         </button>

@@ -223,8 +223,7 @@ impl Chat {
             let (last_seq, last_message_id) = (standing.room.last_seq, standing.last_message_id);
             let seeded = room.seed(Seed { last_seq, last_message_id, server });
             // Who comes back with a message of this log must not be told what stood in another behind its place.
-            let follows = seeded.is_ok()
-                && (room.server() == self.store.server() || seam::holds(&self.store, &room).await?);
+            let follows = seeded.is_ok() && seam::holds(&self.store, &room).await?;
             if !follows {
                 self.publisher.reset(&room);
                 continue;

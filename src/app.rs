@@ -172,7 +172,7 @@ impl App {
             publisher.end_streams(),
             {
                 let chat = chat.clone();
-                Arc::new(move || chat.forget_names())
+                Arc::new(move || chat.forget_frames())
             },
         );
         let draining = Arc::new(AtomicBool::new(false));

@@ -123,10 +123,19 @@ const MOST: usize = 100;
 /// Writes that a caller has reached a limit, unless it was written a moment ago.
 pub fn limit_hit(payer: Payer, peer: Option<IpAddr>, user: Option<&str>, reason: &'static str) {
     static TOLD: LazyLock<Mutex<Told>> = LazyLock::new(Mutex::default);
-    let told = TOLD.lock().tell((payer, reason), Instant::now());
+    let told = TOLD.lock().tell((customer(payer), reason), Instant::now());
     if let Some(left_out) = told {
         let more = (left_out > 0).then_some(left_out);
         Entry { peer, reason: Some(reason), user, more, ..Entry::default() }.tell(Event::LimitHit);
+    }
+}
+
+/// Returns who counts as one caller. A customer of a provider may hold thousands of networks: their lines would leave none to
+/// anybody else.
+fn customer(payer: Payer) -> Payer {
+    match payer {
+        Payer::User(_) => payer,
+        Payer::Network(network) => Payer::Network(network.region()),
     }
 }
 
@@ -173,5 +182,17 @@ mod tests {
         let left_out = 9_999 - (MOST as u64 - 2);
         assert_eq!(told.tell(caller(0), later), Some(left_out));
         assert_eq!(told.tell(caller(1), later), Some(0), "they were told of");
+    }
+
+    #[test]
+    fn one_customer_with_many_networks_leaves_lines_to_others() {
+        let (mut told, now) = (Told::default(), Instant::now());
+        let mut tell = |address: String| {
+            let payer = Payer::at(address.parse().unwrap());
+            told.tell((customer(payer), "RATE_LIMITED"), now).is_some()
+        };
+        let written = (0..1_000).filter(|nth| tell(format!("2001:db8:1:{nth:x}::1"))).count();
+        assert_eq!(written, 1);
+        assert!(tell("2001:db8:2::1".to_owned()) && tell("192.0.2.7".to_owned()));
     }
 }

@@ -1,4 +1,6 @@
-//! Names of accounts that an operator deleted beside this server are forgotten here too.
+//! Names of deleted accounts are forgotten within a second, and once more when what their owners said just before has been
+//! published: those that an operator deleted beside this server, and those whose deletion took longer than its caller waited.
+//! Whoever deletes their own account has it forgotten before they hear so, which is not done here.
 
 use std::time::Duration;
 

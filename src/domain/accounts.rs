@@ -19,7 +19,7 @@ use crate::{
 /// it sooner.
 pub type SessionsEnded = Arc<dyn Fn(UserId, &[SessionId]) + Send + Sync>;
 
-/// Hears that an account was deleted, before its owner does: its name is not told any more.
+/// Hears that an account was deleted, before its owner does: what is kept in memory has its name no more.
 pub type AccountDeleted = Arc<dyn Fn() + Send + Sync>;
 
 /// Registers people, lets them in and out, and changes what is theirs. Clones share everything.

@@ -65,7 +65,7 @@ impl History {
         let page =
             self.pages.try_get_with(key, self.read(key)).await.map_err(|error| Error::clone(&error))?;
         // Whoever is behind would go over from one log to another. It resumes, and its last message decides.
-        if room.server() != self.store.server() && !seam::holds(&self.store, room).await? {
+        if !seam::holds(&self.store, room).await? {
             return Err(Error::LogReset);
         }
         self.store.settled().await?;

@@ -201,7 +201,7 @@ impl Publisher {
     /// Checks the streams of a room, and where the database may be another one than before, what they were told.
     async fn look(&self, room: &Arc<Room>) -> Result<()> {
         let server = self.store.server();
-        if room.server() != server && !seam::holds(&self.store, room).await? {
+        if !seam::holds(&self.store, room).await? {
             self.reset(room);
             return Ok(());
         }

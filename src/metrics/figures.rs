@@ -18,12 +18,13 @@ pub static GRPC_SECONDS: Labelled<Histogram, 3> = seconds(["grpc_type", "grpc_se
 pub static HTTP_REQUESTS: Labelled<AtomicU64, 3> = counters(["method", "path", "status"]);
 /// How long they took: path.
 pub static HTTP_SECONDS: Labelled<Histogram, 1> = seconds(["path"]);
-/// Refusals: reason.
-pub static REFUSALS: Labelled<AtomicU64, 1> = counters(["reason"]);
+/// Refusals: reason. Those of which alerts tell are there from the first scrape on.
+pub static REFUSALS: Labelled<AtomicU64, 1> =
+    counters(["reason"]).preset(&[["DATABASE_UNAVAILABLE"], ["INTERNAL"], ["OVERLOADED"], ["STORAGE_FULL"]]);
 /// Registrations: how they went.
 pub static REGISTRATIONS: Labelled<AtomicU64, 1> = counters(["result"]);
 /// Log-ins: how they went.
-pub static LOG_INS: Labelled<AtomicU64, 1> = counters(["result"]);
+pub static LOG_INS: Labelled<AtomicU64, 1> = counters(["result"]).preset(&[["INVALID_CREDENTIALS"]]);
 /// How long passwords waited to be hashed.
 pub static PASSWORD_QUEUE_SECONDS: Histogram = Histogram::new(Unit::Seconds);
 /// Connections that were accepted, those closed at once over a limit included.
@@ -34,7 +35,7 @@ pub static CONNECTIONS_REFUSED: Counter = Counter::new();
 pub static HANDSHAKES_FAILED: Counter = Counter::new();
 /// Messages on streams.
 pub static DELIVERIES: Counter = Counter::new();
-/// How long it took from a commit until a stream took the message.
+/// How long it took from the framing of a message, soon after its commit, until a stream took it.
 pub static DELIVERY_SECONDS: SharedHistogram = SharedHistogram::new(Unit::Seconds);
 /// Streams that were set aside.
 pub static STREAMS_PARKED: Counter = Counter::new();
@@ -101,7 +102,7 @@ pub fn write(levels: Levels, format: Format) -> String {
     text.counter("grpcchatter_deliveries_total", "messages handed to streams", &DELIVERIES);
     text.histogram(
         "grpcchatter_delivery_seconds",
-        "time from a message's commit until an open stream took it",
+        "time from a message's framing, soon after its commit, until an open stream took it",
         &DELIVERY_SECONDS.merged(),
     );
     text.gauge(

@@ -85,12 +85,26 @@ pub type Labels<const N: usize> = [&'static str; N];
 pub struct Labelled<T, const N: usize> {
     names: Labels<N>,
     new: fn() -> T,
+    /// Those that are there before they occur: the first of a series that is not there yet is no increase.
+    preset: &'static [Labels<N>],
     values: RwLock<BTreeMap<Labels<N>, T>>,
 }
 
 impl<T, const N: usize> Labelled<T, N> {
     const fn new(names: Labels<N>, new: fn() -> T) -> Self {
-        Self { names, new, values: RwLock::new(BTreeMap::new()) }
+        Self { names, new, preset: &[], values: RwLock::new(BTreeMap::new()) }
+    }
+
+    const fn preset(mut self, labels: &'static [Labels<N>]) -> Self {
+        self.preset = labels;
+        self
+    }
+
+    /// Makes the values that are there before they occur.
+    fn fill_preset(&self) {
+        for labels in self.preset {
+            self.with(*labels, |_| ());
+        }
     }
 
     fn with(&self, labels: Labels<N>, count: impl FnOnce(&T)) {

@@ -51,6 +51,7 @@ impl Text {
         counters: &Labelled<AtomicU64, N>,
     ) {
         self.head(name, "counter", help);
+        counters.fill_preset();
         for (labels, value) in &*counters.values.read() {
             self.sample(name, &written(&counters.names, labels), value.load(Ordering::Relaxed));
         }

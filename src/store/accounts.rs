@@ -4,12 +4,14 @@ use grpcchatter_entity::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{DbResult, Failure, Store, people::note_deletion, sessions::end_sessions};
+use super::{
+    DbResult, Failure, Store, people::note_deletion, sessions::end_sessions, transaction::Transaction,
+};
 use crate::model::{Account, Error, Result, Role, SessionId, Timestamp, UserId, UserName};
 
 /// An account together with what its password is checked against.
@@ -159,7 +161,7 @@ impl Store {
 /// verified one any more.
 pub(super) async fn forget(
     store: &Store,
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     user: UserId,
     verified_hash: Option<&str>,
 ) -> DbResult<Option<Vec<SessionId>>> {

@@ -202,7 +202,7 @@ impl Store {
     /// Where the database fails.
     pub async fn place(&self, room: RoomId, seq: i64) -> Result<Option<Place>> {
         let store = self.clone();
-        self.on_core("look at what was told", async move {
+        self.reading("look at what was told", async move {
             let sql = "SELECT r.first_seq, m.message_id FROM rooms r \
                        LEFT JOIN messages m ON m.room_id = r.id AND m.seq = $2 WHERE r.id = $1";
             let statement = Statement::from_sql_and_values(store.backend(), sql, [room.0.into(), seq.into()]);

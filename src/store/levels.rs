@@ -58,11 +58,13 @@ impl Store {
     fn level(&self, name: &'static str, pools: &[&Pool]) -> PoolLevel {
         let sizes = pools.iter().map(|pool| match self.backend() {
             DbBackend::Sqlite => {
-                let pool = pool.bare().get_sqlite_connection_pool();
+                let pool = pool.bare();
+                let pool = pool.get_sqlite_connection_pool();
                 (pool.size(), pool.num_idle())
             }
             _ => {
-                let pool = pool.bare().get_postgres_connection_pool();
+                let pool = pool.bare();
+                let pool = pool.get_postgres_connection_pool();
                 (pool.size(), pool.num_idle())
             }
         });

@@ -9,7 +9,7 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{DbResult, Store, gate::payer};
+use super::{DbResult, Store, gate::payer, transaction::Transaction};
 use crate::model::{
     ChatIdentity, Epochs, Error, Result, Room, RoomId, SessionId, ShortCode, Timestamp, UserId, UserIdentity,
 };
@@ -185,7 +185,7 @@ impl Store {
     /// The session may end meanwhile: it is the account that enters, and log-out waits for nobody who waits for a room.
     async fn hold_account_of(
         &self,
-        transaction: &sea_orm::DatabaseTransaction,
+        transaction: &Transaction,
         user: UserId,
         session: SessionId,
         now: Timestamp,

@@ -12,8 +12,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use sea_orm::{
-    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
-    Statement, TransactionOptions,
+    ConnectionTrait as _, DatabaseConnection, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
 };
 use tokio::{runtime::Handle, time::timeout};
 use tracing::Instrument as _;
@@ -49,6 +48,7 @@ mod sqlite;
 pub(crate) mod temporary;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod turns;
 
 pub use accounts::Credentials;
@@ -70,6 +70,7 @@ use server::Server;
 pub use sessions::{NewSession, Refreshed, Session, Turn};
 pub use setup::Migrated;
 pub use setup_error::SetupError;
+use transaction::Transaction;
 use turns::{Access, Turns};
 
 /// The result of work inside the store: the caller's fault, or the database's.
@@ -207,14 +208,14 @@ impl Store {
     pub async fn close(&self) {
         let store = self.clone();
         let closing = self.0.core.spawn(async move {
-            if let Err(error) = store.0.reader.bare().close_by_ref().await {
+            if let Err(error) = store.0.reader.close().await {
                 tracing::warn!(%error, "the readers could not be closed");
             }
-            if let Err(error) = store.0.writer.bare().close_by_ref().await {
+            if let Err(error) = store.0.writer.close().await {
                 tracing::warn!(%error, "the writer could not be closed");
             }
             for lane in store.0.lanes.get().into_iter().flatten() {
-                if let Err(error) = lane.bare().close_by_ref().await {
+                if let Err(error) = lane.close().await {
                     tracing::warn!(%error, "a lane of the log could not be closed");
                 }
             }
@@ -295,7 +296,7 @@ impl Store {
     }
 
     /// Begins a transaction that writes, in a turn that the caller has.
-    async fn begin(&self) -> DbResult<DatabaseTransaction> {
+    async fn begin(&self) -> DbResult<Transaction> {
         let options = match self.0.backend {
             DbBackend::Sqlite => TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -317,7 +318,7 @@ impl Store {
 
     /// Returns where SQLite is written outside a transaction, in a turn that the caller has, while this process may. On
     /// PostgreSQL such a statement could meet a dead connection, and not be tried again: see [`Self::begin`].
-    fn writer(&self) -> DbResult<&DatabaseConnection> {
+    fn writer(&self) -> DbResult<DatabaseConnection> {
         self.may_write()?;
         Ok(self.0.writer.bare())
     }

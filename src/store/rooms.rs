@@ -4,12 +4,12 @@ use grpcchatter_entity::room;
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait as _, FromQueryResult,
-    PaginatorTrait as _, QueryFilter as _, Statement,
+    ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, FromQueryResult, PaginatorTrait as _,
+    QueryFilter as _, Statement,
     sea_query::{Expr, ExprTrait as _},
 };
 
-use super::{DbResult, Failure, Store};
+use super::{DbResult, Failure, Store, transaction::Transaction};
 use crate::model::{Error, Result, Room, RoomId, RoomName, ShortCode, Timestamp, UserId};
 
 /// A room with what only the server knows of it.
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// Keeps an account from being deleted before the transaction ends: it must not leave a room without an owner.
-    async fn hold_account(&self, transaction: &DatabaseTransaction, user: UserId) -> DbResult<()> {
+    async fn hold_account(&self, transaction: &Transaction, user: UserId) -> DbResult<()> {
         let mut sql = "SELECT id FROM accounts WHERE id = $1 AND deleted_at IS NULL".to_owned();
         if self.backend() == DbBackend::Postgres {
             sql.push_str(" FOR SHARE");

@@ -88,9 +88,20 @@ impl Server {
                 // Before the number rises: whoever reads it asks this server from then on. The last one may still answer.
                 self.trust.withdraw();
             }
-            self.met.fetch_add(1, Ordering::Relaxed);
+            self.met.fetch_add(1, Ordering::Release);
             self.doubt();
         }
+    }
+
+    /// Notes that the server does not answer: no connection to it is believed in.
+    pub(super) fn is_silent(&self) {
+        tracing::warn!("the database is silent: new connections are opened");
+        self.trust.withdraw();
+    }
+
+    /// Says why a new connection cannot be used, once in a while.
+    pub(super) fn is_unusable(&self, error: &sqlx::Error) {
+        self.trust.say(error);
     }
 
     /// Notes that a commit may have become visible before it was on the standby.
@@ -128,7 +139,8 @@ impl Store {
                 let _alone = alone;
                 store.settle().await
             };
-            // Nobody else asks until it has ended, however long it waits for the standby.
+            // Nobody else asks until it has ended, however long it waits for the standby: of a server that is silent, or that
+            // another has followed, it waits for no more.
             self.at_length("wait for the standby", settle).await
         };
         timeout(PATIENCE, asking).await.unwrap_or(Err(Error::DatabaseUnavailable))
@@ -149,8 +161,6 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         clock::Clock,
@@ -170,10 +180,10 @@ mod tests {
     #[test]
     fn no_connection_to_the_last_server_is_used_once_another_is_met() {
         let trust = Trust::default();
-        let server = Server::new(trust.clone());
+        let (server, first) = (Server::new(trust.clone()), trust.era());
         let is_believed_in = |started: &str| {
             server.is_known(started.to_owned());
-            trust.covers(Duration::from_secs(3_600))
+            trust.era() == first
         };
         assert_eq!(["one", "one", "two"].map(is_believed_in), [true, true, false]);
     }
@@ -182,7 +192,8 @@ mod tests {
     async fn a_server_is_the_same_in_every_time_zone() {
         let Some(database) = TemporaryDatabase::postgres().await else { return };
         let store = TemporaryStore::open(database, Clock::system()).await;
-        let pool = store.reader().bare().get_postgres_connection_pool();
+        let connections = store.reader().bare();
+        let pool = connections.get_postgres_connection_pool();
         let mut connection = pool.acquire().await.unwrap();
         sqlx::query("SET TIME ZONE 'Asia/Tokyo'").execute(&mut *connection).await.unwrap();
         store.0.server.meet(&mut connection).await.unwrap();

@@ -9,13 +9,13 @@ use std::{collections::HashSet, time::Duration};
 use grpcchatter_entity::{account, session};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, Statement, Value,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    Statement, Value,
     sea_query::{Condition, Expr, ExprTrait as _, IntoCondition, LockType, Query},
 };
 use uuid::Uuid;
 
-use super::{DbResult, Store, accounts::to_account, many};
+use super::{DbResult, Store, accounts::to_account, many, transaction::Transaction};
 use crate::model::{Account, Error, Result, SessionId, Timestamp, UserId};
 
 /// How long the refresh token before the present one answers once more: a client may have lost the answer.
@@ -303,11 +303,7 @@ impl Store {
 }
 
 /// Ends the sessions of a user beyond as many as they may have, those first that were refreshed the longest ago.
-async fn end_oldest(
-    transaction: &DatabaseTransaction,
-    user: UserId,
-    new: &NewSession,
-) -> DbResult<Vec<SessionId>> {
+async fn end_oldest(transaction: &Transaction, user: UserId, new: &NewSession) -> DbResult<Vec<SessionId>> {
     let Some(most) = new.most else { return Ok(Vec::new()) };
     let others: Vec<Uuid> = session::Entity::find()
         .select_only()
@@ -363,7 +359,7 @@ fn judge(row: &session::Model, account: Account, turn: &Turn, now: Timestamp) ->
 ///
 /// Where it selects by user, the transaction must hold the account's row, as log-in does: no session is added meanwhile.
 pub(super) async fn end_sessions(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     which: impl IntoCondition,
 ) -> DbResult<Vec<SessionId>> {
     let which: Condition = which.into_condition();

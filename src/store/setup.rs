@@ -62,7 +62,7 @@ impl Store {
     /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is
     /// complete.
     pub(super) async fn pending(&self) -> Result<Option<String>, SetupError> {
-        let pending = Migrator::get_pending_migrations_read_only(self.database()).await?;
+        let pending = Migrator::get_pending_migrations_read_only(&self.database()).await?;
         Ok(pending.first().map(|step| step.name().to_owned()))
     }
 
@@ -70,11 +70,11 @@ impl Store {
     /// as long as the tables are large.
     async fn step_up(&self, url: &DatabaseUrl, step: String) -> Result<(), SetupError> {
         let done = match url {
-            DatabaseUrl::Sqlite(_) => Migrator::up(self.database(), None).await,
+            DatabaseUrl::Sqlite(_) => Migrator::up(&self.database(), None).await,
             DatabaseUrl::Postgres(url) => {
                 let pool = postgres::pool(url, 1, MIGRATING, &Trust::default(), &Arc::default()).await?;
-                let done = Migrator::up(pool.bare(), None).await;
-                pool.bare().close_by_ref().await?;
+                let done = Migrator::up(&pool.bare(), None).await;
+                pool.close().await?;
                 done
             }
         };
@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// Returns the connections that set the database up: nobody else is there yet.
-    fn database(&self) -> &DatabaseConnection {
+    fn database(&self) -> DatabaseConnection {
         self.0.writer.bare()
     }
 
@@ -187,16 +187,16 @@ impl Store {
     async fn deployment(&self) -> Result<String, DbErr> {
         let name = "deployment";
         // Looked up first: who starts again asks for no right to write.
-        if let Some(row) = meta::Entity::find_by_id(name).one(self.database()).await? {
+        if let Some(row) = meta::Entity::find_by_id(name).one(&self.database()).await? {
             return Ok(row.value);
         }
         let fresh =
             meta::ActiveModel { name: Set(name.to_owned()), value: Set(self.clock().uuid().to_string()) };
         meta::Entity::insert(fresh)
             .on_conflict_do_nothing_on([meta::Column::Name])
-            .exec(self.database())
+            .exec(&self.database())
             .await?;
-        let row = meta::Entity::find_by_id(name).one(self.database()).await?;
+        let row = meta::Entity::find_by_id(name).one(&self.database()).await?;
         Ok(row.ok_or_else(|| DbErr::RecordNotFound(name.to_owned()))?.value)
     }
 }

@@ -16,10 +16,7 @@ use sea_orm::{
     },
 };
 
-use super::{
-    SetupError,
-    pool::{Pool, Trust},
-};
+use super::{SetupError, pool::Pool};
 
 /// What every file of SQLite's begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -86,7 +83,7 @@ fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// Where the file cannot be opened, or is none of SQLite's.
 pub(super) async fn pool(path: PathBuf, read_only: bool) -> Result<Pool, DbErr> {
-    Ok(Pool::new(Database::connect(options(path, read_only)).await?, Trust::default()))
+    Ok(Pool::fixed(Database::connect(options(path, read_only)).await?))
 }
 
 /// The pragmas are set through sqlx's own options, so that they hold on every connection of the pool.

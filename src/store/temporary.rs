@@ -3,11 +3,11 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use tempfile::TempDir;
 
 use self::postgres::Cluster;
-use super::{DatabaseUrl, Lanes, NewRoom, NewSession, PostgresUrl, Store};
+use super::{DatabaseUrl, Lanes, NewRoom, NewSession, PostgresUrl, Store, transaction::Transaction};
 use crate::{
     clock::Clock,
     model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserId, UserIdentity, UserName},
@@ -168,14 +168,14 @@ impl TemporaryStore {
 
 impl Store {
     /// Keeps what was seen from being settled, until the transaction ends. PostgreSQL alone.
-    pub(crate) async fn hold_settling(&self) -> DatabaseTransaction {
+    pub(crate) async fn hold_settling(&self) -> Transaction {
         let transaction = self.begin().await.unwrap();
         transaction.execute_unprepared("LOCK TABLE meta IN EXCLUSIVE MODE").await.unwrap();
         transaction
     }
 
     /// Keeps everybody from reading who is a member, until the transaction ends. PostgreSQL alone.
-    pub(crate) async fn hold_members(&self) -> DatabaseTransaction {
+    pub(crate) async fn hold_members(&self) -> Transaction {
         let transaction = self.begin().await.unwrap();
         transaction.execute_unprepared("LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
         transaction

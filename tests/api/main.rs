@@ -26,6 +26,7 @@ mod durability;
 mod edge;
 mod fairness;
 mod floods;
+mod frozen_links;
 mod guesses;
 mod limits;
 mod liveness;

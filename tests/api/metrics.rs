@@ -13,6 +13,7 @@ use crate::harness::{
 on_each_database! {
     what_is_exported_is_what_the_document_lists,
     the_figures_come_in_openmetrics_too_and_no_two_names_clash,
+    what_alerts_are_about_is_there_from_the_first_scrape,
     what_is_done_is_counted,
     whatever_begins_is_counted_at_its_end,
     refusals_of_http_itself_are_counted,
@@ -166,6 +167,17 @@ async fn the_figures_come_in_openmetrics_too_and_no_two_names_clash(database: Da
     assert_eq!(names.len(), told.len(), "two families have one name");
     let reserved = ["_total", "_created", "_count", "_sum", "_bucket"];
     assert!(!names.iter().any(|name| reserved.iter().any(|suffix| name.ends_with(suffix))), "{names:?}");
+}
+
+async fn what_alerts_are_about_is_there_from_the_first_scrape(database: Database) {
+    let server = Process::start(&database, &TempDir::new().unwrap(), &[]).await;
+    let scrape = Scrape::at(server.address()).await;
+    let alerts = include_str!("../../configs/prometheus/alerts.yml");
+    let ends = alerts.match_indices("\"}").map(|(at, end)| &alerts[..at + end.len()]);
+    let starts = |text: &str| text.rfind([' ', '(']).map_or(0, |at| at + 1);
+    let selectors: BTreeSet<_> = ends.map(|text| &text[starts(text)..]).collect();
+    let labelled = selectors.iter().filter(|selector| !selector.contains("{job="));
+    assert!(labelled.inspect(|selector| assert!(scrape.has(selector, 0.0), "{selector}")).count() >= 5);
 }
 
 async fn what_is_done_is_counted(database: Database) {

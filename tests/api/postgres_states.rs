@@ -25,6 +25,7 @@ on_postgres! {
     an_address_that_leads_to_a_standby_is_unavailable_until_it_is_promoted,
     an_address_that_leads_to_another_deployment_is_unavailable,
     a_password_that_was_rotated_is_unavailable_until_it_is_right,
+    why_no_connection_can_be_used_is_logged,
     connections_that_died_while_idle_cost_nobody_a_call,
     a_role_that_ends_idle_sessions_costs_nobody_a_call,
 }
@@ -145,6 +146,24 @@ async fn a_password_that_was_rotated_is_unavailable_until_it_is_right(_: Databas
     }
     cluster.run(&["ALTER ROLE chat PASSWORD 'cAnary'"]).await;
     promised("the return", RETURN, heals(&app, &user, &member)).await;
+}
+
+/// Nobody calls: what holds the database looks for it by itself.
+async fn why_no_connection_can_be_used_is_logged(_: Database) {
+    let (own, other) = (OwnPostgres::start().unwrap(), OwnPostgres::start().unwrap());
+    for cluster in [&own, &other] {
+        let role = "CREATE ROLE chat LOGIN PASSWORD 'cAnary'";
+        cluster.run(&[role, "CREATE DATABASE chat OWNER chat"]).await;
+    }
+    let name = Cable::start(own.address()).await;
+    let folder = TempDir::new().unwrap();
+    let database = own.database_as("chat", "cAnary", "chat").at(name.address());
+    let mut server = Process::start(&database, &folder, &[]).await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'chat'";
+    own.run(&["ALTER ROLE chat PASSWORD 'another'", cut]).await;
+    server.says("password authentication failed").await;
+    name.lead_to(other.address());
+    server.says("it leads to another deployment's database").await;
 }
 
 async fn connections_that_died_while_idle_cost_nobody_a_call(database: Database) {

@@ -223,8 +223,7 @@ impl Chat {
             let (last_seq, last_message_id) = (standing.room.last_seq, standing.last_message_id);
             let seeded = room.seed(Seed { last_seq, last_message_id, server });
             // Who comes back with a message of this log must not be told what stood in another behind its place.
-            let follows = seeded.is_ok()
-                && (room.server() == self.store.server() || seam::holds(&self.store, &room).await?);
+            let follows = seeded.is_ok() && seam::holds(&self.store, &room).await?;
             if !follows {
                 self.publisher.reset(&room);
                 continue;
@@ -287,16 +286,17 @@ impl Chat {
         Ok(self.store.message_id_at(room, seq).await? == Some(id))
     }
 
-    /// Forgets every frame that may hold the name of an account that was just deleted. A page that is being read
-    /// meanwhile belongs to the era that ends here; what is in no room's memory begins one when it is opened.
+    /// Forgets every frame that may hold the name of an account that was deleted, now and once what its owner said just
+    /// before has been published.
     pub fn forget_names(&self) {
         self.forget_frames();
-        // What its owner said just before may be told a moment after this.
         let chat = self.clone();
         self.publisher.once_told(move || chat.forget_frames());
     }
 
-    fn forget_frames(&self) {
+    /// Forgets every frame of now. A page that is being read meanwhile belongs to the era that ends here; what is in no room's
+    /// memory begins one when it is opened.
+    pub fn forget_frames(&self) {
         for room in self.hub.rooms() {
             room.drop_chunks();
         }

@@ -14,6 +14,7 @@ use crate::store::temporary::{TemporaryDatabase, on_each_database};
 on_each_database! {
     who_is_behind_does_not_go_over_to_another_log,
     who_comes_back_with_a_message_of_another_log_is_not_told_what_was_said_in_the_first,
+    what_was_told_is_looked_up_once_in_the_log_of_another_server,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -161,4 +162,23 @@ async fn who_comes_back_with_a_message_of_another_log_is_not_told_what_was_said_
     let told = poll_fn(|context| stream.poll_frames(context)).await.unwrap().unwrap();
     let messages = fixture.store.messages(fixture.member.room, 3, 5).await.unwrap();
     assert!(messages.iter().all(|message| &*message.body == "elsewhere") && told.len() == 3 * (5 + 8));
+}
+
+async fn what_was_told_is_looked_up_once_in_the_log_of_another_server(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
+    let _listens = fixture.chat().await;
+    for body in ["one", "two", "three"] {
+        say(&fixture, body).await;
+    }
+    fixture.chat.forget_names();
+    let (mut behind, _) = resume(&fixture, 0, None).await;
+    let (mut too, _) = resume(&fixture, 0, None).await;
+    fixture.store.meet_another_server();
+    assert!(poll_fn(|context| behind.poll_frames(context)).await.unwrap().is_ok());
+    // Whoever looked again would find that it is lost.
+    fixture.store.execute("DELETE FROM messages WHERE seq = 3").await;
+    assert!(poll_fn(|context| too.poll_frames(context)).await.unwrap().is_ok());
+    fixture.store.meet_another_server();
+    let (room, store) = (fixture.hub.get(fixture.member.room).unwrap(), &fixture.store);
+    assert!(!super::super::seam::holds(store, &room).await.unwrap(), "it is looked up on the next");
 }

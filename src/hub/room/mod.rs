@@ -1,6 +1,7 @@
 //! A room in memory.
 //!
-//! Locks are taken in this order: state, presence, part. The state's lock makes telling a message, opening a
+//! Locks are taken in this order: state, part, presence; a part's and the presence's are held together by a stream alone that
+//! asks who is present (`Cursor::poll`). The state's lock makes telling a message, opening a
 //! stream and telling a change of presence one after the other, so that a stream that opens misses nothing and
 //! gets nothing twice.
 
@@ -41,8 +42,10 @@ pub struct Room {
     eras: Eras,
     /// To which era belongs what is framed now.
     era: Mutex<Era>,
-    /// In the log of which database server what was told was found.
+    /// In the log of which database server what was told was found, and its streams were checked.
     server: AtomicU64,
+    /// In the log of which one it was found, whether its streams were checked there or not.
+    found_in: AtomicU64,
     /// Guards the order in which things are told.
     state: Mutex<State>,
     presence: Mutex<Presence>,
@@ -106,6 +109,7 @@ impl Room {
             eras,
             era,
             server: AtomicU64::default(),
+            found_in: AtomicU64::default(),
             state: Mutex::default(),
             presence: Mutex::default(),
             parts,
@@ -148,6 +152,16 @@ impl Room {
     /// Notes that what was told was found in the log of this server, and that its streams were checked there.
     pub fn found_at(&self, server: u64) {
         self.server.store(server, Ordering::Relaxed);
+    }
+
+    /// Says whether what was told was found in the log of this server.
+    pub fn is_found_in(&self, server: u64) -> bool {
+        [&self.server, &self.found_in].iter().any(|found| found.load(Ordering::Relaxed) == server)
+    }
+
+    /// Notes that what was told was found in the log of this server.
+    pub fn found_in(&self, server: u64) {
+        self.found_in.store(server, Ordering::Relaxed);
     }
 
     /// Returns the newest message that was told, or is known to be the newest.

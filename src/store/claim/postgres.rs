@@ -23,7 +23,7 @@ use crate::{
     store::{
         SetupError,
         postgres::{
-            PostgresUrl, server,
+            OPENING_TIMEOUT, PostgresUrl, none_free, server,
             session::{self, HOLDING},
         },
         server::Server,
@@ -63,7 +63,8 @@ impl Claim {
         let name = format!("grpcchatter {}", clock.uuid());
         let options = url.options().clone().application_name(&name);
         let lock = Lock { options, name, server: Arc::clone(server) };
-        let taken = lock.acquire().await.map_err(|error| server::unreachable(url, &error))?;
+        let taken = timeout(OPENING_TIMEOUT, lock.acquire()).await.map_err(|_| none_free(url))?;
+        let taken = taken.map_err(|error| server::unreachable(url, &error))?;
         let connection = taken.ok_or(SetupError::Taken)?;
         let (sender, hold) = watch::channel(Hold::Held);
         let keeper = tokio::spawn(keep(connection, lock, sender)).abort_handle();
@@ -75,8 +76,11 @@ impl Claim {
 async fn keep(mut connection: PgConnection, lock: Lock, hold: watch::Sender<Hold>) {
     loop {
         sleep(INTERVAL).await;
-        if matches!(timeout(ANSWER, holds(&mut connection)).await, Ok(Ok(true))) {
-            continue;
+        match timeout(ANSWER, holds(&mut connection)).await {
+            Ok(Ok(true)) => continue,
+            Ok(_) => {}
+            // The others lead there too.
+            Err(_) => lock.server.is_silent(),
         }
         // Where the connection alone was cut, it is back before anybody notices.
         if let Ok(Ok(Some(again))) = timeout(AT_ONCE, lock.acquire()).await {
@@ -96,8 +100,12 @@ async fn keep(mut connection: PgConnection, lock: Lock, hold: watch::Sender<Hold
                     hold.send_replace(Hold::Taken);
                     return;
                 }
-                // The database is away: the pools say so, and there is nobody who could have it.
-                Ok(Err(_)) | Err(_) => sleep(PAUSE).await,
+                // The database is away, and there is nobody who could have it.
+                Ok(Err(error)) => {
+                    lock.server.is_unusable(&error);
+                    sleep(PAUSE).await;
+                }
+                Err(_) => sleep(PAUSE).await,
             }
         };
         tracing::info!("the lock on the database is back");

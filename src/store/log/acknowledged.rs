@@ -102,6 +102,6 @@ async fn a_commit_that_is_looked_up_is_committed_again_where_it_is_there() {
     // Nobody acknowledges what was said in a room that is gone.
     let (batch, _, doubt) = lane.prepare(&[draft(&member, Some(2), "last")], &[0], false).await.unwrap();
     batch.commit().await.unwrap();
-    room::Entity::delete_by_id(room.id.0).exec(store.writer().unwrap()).await.unwrap();
+    room::Entity::delete_by_id(room.id.0).exec(&store.writer().unwrap()).await.unwrap();
     assert!(!lane.was_committed(doubt.unwrap(), deadline()).await);
 }

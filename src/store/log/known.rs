@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use grpcchatter_entity::message;
 use sea_orm::{
-    DatabaseTransaction, EntityTrait as _, FromQueryResult, QueryFilter as _, QuerySelect as _,
+    EntityTrait as _, FromQueryResult, QueryFilter as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::{Done, Draft, Lane, Receipt};
 use crate::{
     faults::{self, Fault},
     model::{ClientMessageId, Error, Message, RoomId, Timestamp, UserId},
-    store::DbResult,
+    store::{DbResult, transaction::Transaction},
 };
 
 /// One statement asks for bodies of so many bytes, at most, but for one that is longer by itself. A database that writes
@@ -30,7 +30,7 @@ impl Lane {
     /// answered like a retry, too: the next transaction finds the first.
     pub(super) async fn answer_known(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         allowed: &mut Vec<usize>,
         done: &mut Done,
@@ -66,7 +66,7 @@ impl Lane {
     /// Returns the places whose drafts say what is stored under their ids. Only what is as long is read.
     async fn same(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         places: &[usize],
         stored: &HashMap<Key, Stored>,
@@ -115,7 +115,7 @@ fn key(draft: &Draft) -> Option<Key> {
 }
 
 /// Looks ids up.
-async fn find(transaction: &DatabaseTransaction, keys: &[Key]) -> DbResult<Vec<(Key, Stored)>> {
+async fn find(transaction: &Transaction, keys: &[Key]) -> DbResult<Vec<(Key, Stored)>> {
     let columns = Expr::tuple([
         Expr::col(message::Column::RoomId),
         Expr::col(message::Column::ClientMessageId),

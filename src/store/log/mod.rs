@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use sea_orm::{DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions};
+use sea_orm::{DbBackend, SqliteTransactionMode, TransactionOptions};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use super::{
     DatabaseUrl, DbResult, SetupError, Store,
     pool::Pool,
     postgres::{self, session::APPENDING},
+    transaction::Transaction,
 };
 use crate::{
     faults::{self, Fault},
@@ -223,12 +224,7 @@ impl Lane {
     /// Ends a transaction that has stored nothing. It commits where it found what is acknowledged: that may be there
     /// and on no standby yet, if its backend was ended while it waited for one. The lock on its room makes this commit wait
     /// behind it. It is never cancelled, which would end the wait, and count as success.
-    async fn end_unchanged(
-        &self,
-        transaction: DatabaseTransaction,
-        done: Done,
-        deadline: Instant,
-    ) -> DbResult<Done> {
+    async fn end_unchanged(&self, transaction: Transaction, done: Done, deadline: Instant) -> DbResult<Done> {
         let acknowledges = done.answers.iter().any(|(_, answer)| answer.is_ok());
         if acknowledges && self.store.backend() == DbBackend::Postgres && !faults::is(Fault::DoubtRolledBack)
         {
@@ -247,7 +243,7 @@ impl Lane {
         drafts: &[Draft],
         batch: &[usize],
         known: bool,
-    ) -> DbResult<(DatabaseTransaction, Done, Option<Doubt>)> {
+    ) -> DbResult<(Transaction, Done, Option<Doubt>)> {
         self.store.may_write()?;
         let transaction = self.begin().await?;
         match self.fill(&transaction, drafts, batch, known).await {
@@ -265,7 +261,7 @@ impl Lane {
     /// Ends a transaction that changes nothing. One that is only dropped is rolled back at some later time, and the next
     /// batch, on this lane's other connection to PostgreSQL, would find its own rooms locked and pass them over. SQLite
     /// has but one connection.
-    async fn roll_back(&self, transaction: DatabaseTransaction) {
+    async fn roll_back(&self, transaction: Transaction) {
         if self.store.backend() == DbBackend::Postgres
             && let Err(error) = transaction.rollback().await
         {
@@ -276,7 +272,7 @@ impl Lane {
     /// Locks the rooms and the sessions, checks who may say what, and writes it down.
     async fn fill(
         &mut self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         batch: &[usize],
         known: bool,
@@ -308,7 +304,7 @@ impl Lane {
         Ok(done)
     }
 
-    async fn begin(&self) -> DbResult<DatabaseTransaction> {
+    async fn begin(&self) -> DbResult<Transaction> {
         let mode = (self.store.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         Ok(self.writer.begin(options).await?)

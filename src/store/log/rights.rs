@@ -20,7 +20,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use sea_orm::{DatabaseTransaction, DbBackend};
+use sea_orm::DbBackend;
 
 use super::{
     Done, Draft, Lane,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     model::{ChatIdentity, Epochs, Error, UserId},
-    store::{DbResult, Failure, members::Memberships},
+    store::{DbResult, Failure, members::Memberships, transaction::Transaction},
 };
 
 /// How many rights a lane remembers before it forgets them all.
@@ -52,7 +52,7 @@ impl Lane {
     /// Returns the places whose authors may speak, in order; the others are answered, or wait.
     pub(super) async fn check_rights(
         &mut self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         batch: &[usize],
         ground: &Ground,
@@ -92,7 +92,7 @@ impl Lane {
     /// Forgets the memberships of rooms whose epochs have risen, and reads those that it does not remember.
     async fn remember(
         &mut self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         batch: &[usize],
         ground: &Ground,
@@ -133,7 +133,7 @@ impl Lane {
     /// Returns those of the places whose room or session is there, but held by another transaction.
     async fn busy(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: &[Draft],
         places: &[usize],
         ground: &Ground,

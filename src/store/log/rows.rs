@@ -4,8 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use grpcchatter_entity::message;
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait as _, DatabaseTransaction, DbBackend, EntityTrait as _,
-    FromQueryResult, Statement, Value,
+    ActiveValue::Set, ConnectionTrait as _, DbBackend, EntityTrait as _, FromQueryResult, Statement, Value,
 };
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use super::{Draft, Lane};
 use crate::{
     faults::{self, Fault},
     model::{Message, Passage, RoomId, SessionId, Timestamp},
-    store::{DbResult, many},
+    store::{DbResult, many, transaction::Transaction},
 };
 
 /// A room's row.
@@ -63,7 +62,7 @@ impl Lane {
     /// say, locks it.
     pub(super) async fn read(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         drafts: impl Iterator<Item = &Draft>,
         how: Read,
     ) -> DbResult<Ground> {
@@ -119,7 +118,7 @@ impl Lane {
 
     pub(super) async fn update_heads(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         fresh: &HashMap<RoomId, Passage>,
         now: Timestamp,
     ) -> DbResult<()> {
@@ -145,10 +144,7 @@ impl Lane {
 }
 
 /// Inserts the messages at their places.
-pub(super) async fn insert(
-    transaction: &DatabaseTransaction,
-    fresh: &HashMap<RoomId, Passage>,
-) -> DbResult<()> {
+pub(super) async fn insert(transaction: &Transaction, fresh: &HashMap<RoomId, Passage>) -> DbResult<()> {
     let rows = fresh.iter().flat_map(|(room, Passage { messages, .. })| {
         let stored =
             messages.iter().filter(|_| messages.len() == 1 || !faults::is_nth(Fault::RowNotStored, 50));

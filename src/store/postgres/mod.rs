@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, Database, DbErr, RuntimeErr,
+    ConnectOptions, DbErr, RuntimeErr,
     sqlx::{self, Connection as _},
 };
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ use super::{
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the first connection of a pool may take: a pooler may keep it waiting for much longer than PostgreSQL.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens a pool of so many connections, each of which is held to the settings.
 ///
@@ -40,7 +40,7 @@ pub(super) async fn pool(
     // What is wanted comes from the options that were read before: no text with a password in it is kept or parsed again.
     let mut options = ConnectOptions::new("postgres://");
     let connect = url.options().clone();
-    let (opening, taking, server) = (trust.clone(), trust.clone(), Arc::clone(server));
+    let (opening, server) = (trust.clone(), Arc::clone(server));
     options
         .max_connections(connections)
         .min_connections(1)
@@ -50,24 +50,28 @@ pub(super) async fn pool(
         .record_stmt_in_spans(false)
         .map_sqlx_postgres_opts(move |_| connect.clone())
         .map_sqlx_postgres_pool_opts(move |pool| {
-            let (opening, taking, server) = (opening.clone(), taking.clone(), Arc::clone(&server));
+            let (opening, server) = (opening.clone(), Arc::clone(&server));
             pool.after_connect(move |connection, _| {
                 let (opening, server) = (opening.clone(), Arc::clone(&server));
                 Box::pin(async move {
-                    let prepared = session::prepare(connection, settings).await;
-                    prepared.inspect_err(|error| opening.say(error))?;
-                    server.meet(connection).await
+                    let ready = async {
+                        session::prepare(connection, settings).await?;
+                        server.meet(connection).await
+                    };
+                    // The pool bounds this only where a caller waits for it.
+                    let ready = timeout(ACQUIRE_TIMEOUT, ready).await;
+                    ready.unwrap_or(Err(sqlx::Error::PoolTimedOut)).inspect_err(|error| opening.say(error))
                 })
             })
-            .before_acquire(move |connection, about| {
+            .before_acquire(|connection, _| {
                 // A BEGIN that was given up while it was under way may have been done all the same.
-                let usable = taking.covers(about.age) && !connection.is_in_transaction();
+                let usable = !connection.is_in_transaction();
                 Box::pin(async move { Ok(usable) })
             })
         });
-    let opened = timeout(OPENING_TIMEOUT, Database::connect(options)).await;
+    let opened = timeout(OPENING_TIMEOUT, Pool::renewed(options, trust.clone())).await;
     match opened {
-        Ok(Ok(connections)) => Ok(Pool::new(connections, trust.clone())),
+        Ok(Ok(pool)) => Ok(pool),
         // The server itself was looked at a moment ago.
         Err(_) | Ok(Err(DbErr::ConnectionAcquire(_))) => Err(none_free(url)),
         Ok(Err(DbErr::Conn(RuntimeErr::SqlxError(error)))) if matches!(*error, sqlx::Error::PoolTimedOut) => {
@@ -77,7 +81,8 @@ pub(super) async fn pool(
     }
 }
 
-fn none_free(url: &PostgresUrl) -> SetupError {
+/// Returns why a server that answers cannot be used.
+pub(super) fn none_free(url: &PostgresUrl) -> SetupError {
     SetupError::Unreachable {
         address: url.to_string(),
         cause: "no further connection was given in time".to_owned(),

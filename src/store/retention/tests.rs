@@ -27,7 +27,7 @@ async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomI
         last_seq: Set(i64::try_from(moments.len()).unwrap()),
         ..Default::default()
     };
-    let made = RoomId(made.insert(store.writer().unwrap()).await.unwrap().id);
+    let made = RoomId(made.insert(&store.writer().unwrap()).await.unwrap().id);
     let rows = moments.iter().zip(1..).map(|(moment, seq)| message::ActiveModel {
         room_id: Set(made.0),
         seq: Set(seq),
@@ -37,7 +37,7 @@ async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomI
         created_at: Set(*moment),
         client_message_id: Set(None),
     });
-    message::Entity::insert_many(rows).exec_without_returning(store.writer().unwrap()).await.unwrap();
+    message::Entity::insert_many(rows).exec_without_returning(&store.writer().unwrap()).await.unwrap();
     made
 }
 

@@ -1,5 +1,5 @@
 use grpcchatter_entity::{member, room};
-use sea_orm::{ActiveModelTrait as _, DbBackend, Statement, TransactionTrait as _};
+use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
 use super::*;
 use crate::{
@@ -47,7 +47,7 @@ impl Fixture {
                 active_at: Set(0),
                 ..Default::default()
             };
-            let room = room.insert(store.writer().unwrap()).await.unwrap();
+            let room = room.insert(&store.writer().unwrap()).await.unwrap();
             let member = member::ActiveModel {
                 room_id: Set(room.id),
                 user_id: Set(user.0),
@@ -58,7 +58,7 @@ impl Fixture {
                 chat_from: Set(None),
                 last_join: Set(0),
             };
-            member.insert(store.writer().unwrap()).await.unwrap();
+            member.insert(&store.writer().unwrap()).await.unwrap();
         }
         Self { store, user }
     }
@@ -241,7 +241,7 @@ async fn a_disabled_account_has_no_living_session(database: TemporaryDatabase) {
     account::Entity::update_many()
         .col_expr(account::Column::DisabledAt, Expr::value(1_i64))
         .filter(account::Column::Id.eq(fixture.user.0))
-        .exec(fixture.store.writer().unwrap())
+        .exec(&fixture.store.writer().unwrap())
         .await
         .unwrap();
     assert!(!fixture.is_alive(session).await);

@@ -1,6 +1,9 @@
 //! A TCP proxy before a database, that a test can close, or make silent.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -26,7 +29,8 @@ pub(crate) enum Line {
 #[derive(Debug)]
 pub(crate) struct Cable {
     address: SocketAddr,
-    line: watch::Sender<Line>,
+    /// Of connections that are made from now on; those of frozen ones stay for as long as this does.
+    lines: Arc<Mutex<Vec<watch::Sender<Line>>>>,
     target: watch::Sender<SocketAddr>,
 }
 
@@ -35,17 +39,19 @@ impl Cable {
     pub(crate) async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (line, state) = watch::channel(Line::Open);
+        let lines = Arc::new(Mutex::new(vec![watch::Sender::new(Line::Open)]));
+        let present = Arc::clone(&lines);
         let (target, targets) = watch::channel(target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let state = present.lock().unwrap().last().unwrap().subscribe();
                 if *state.borrow() != Line::Closed {
                     let target = *targets.borrow();
-                    tokio::spawn(carry(client, target, state.clone()));
+                    tokio::spawn(carry(client, target, state));
                 }
             }
         });
-        Self { address, line, target }
+        Self { address, lines, target }
     }
 
     /// Returns where it listens.
@@ -60,7 +66,13 @@ impl Cable {
 
     /// Changes what it does, for open connections too.
     pub(crate) fn set(&self, line: Line) {
-        self.line.send_replace(line);
+        self.lines.lock().unwrap().last().unwrap().send_replace(line);
+    }
+
+    /// Makes the connections that are open silent for good; new ones are open.
+    pub(crate) fn freeze(&self) {
+        self.set(Line::Silent);
+        self.lines.lock().unwrap().push(watch::Sender::new(Line::Open));
     }
 }
 
@@ -84,4 +96,6 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch:
             return;
         }
     }
+    // The end is no more passed on than anything else.
+    let _open = state.wait_for(|line| *line == Line::Open).await;
 }

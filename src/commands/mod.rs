@@ -31,9 +31,9 @@ use self::{
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, or an account that owns rooms, \
-66 no such user or room, 69 the database or the server cannot be reached, 73 a file or a folder cannot be written, \
-74 the output cannot be written, 75 a port or DATA_DIR is taken, or the certificate is not valid now, \
-130 told to end twice.";
+66 no such user or room, 69 the database or the server cannot be reached or used, 73 a file or a folder cannot be written, \
+74 the output cannot be written, 75 a port, DATA_DIR or the database is taken, its file was moved, or the certificate is not \
+valid now, 130 a second signal.";
 
 /// The exit code of a command line that is none (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;

@@ -1,15 +1,12 @@
-// Builds dist/: one script, one style sheet and the static files, under stable names. The output holds no
-// dates, paths or hashes, so the same sources give the same bytes everywhere.
+// Builds dist/: one script, one style sheet and the static files, under stable names. The output contains no dates, paths or
+// hashes, so the same sources give the same bytes on every machine.
 import { build, context } from "esbuild";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 const LIMIT = 60 * 1024;
 
-/**
- * The page speaks binary protobuf alone. connect-web names the JSON converters all the same, so they would be
- * shipped for nothing: 5 KB of the 60.
- */
+/** Leaves out the JSON converters, 5 KB of the 60. connect-web imports them, but the page uses binary protobuf only. */
 const withoutJson = {
   name: "without-json",
   setup(build) {

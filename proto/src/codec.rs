@@ -1,19 +1,19 @@
 //! prost's codec with small buffers.
 //!
-//! tonic's own gives each call one of 8 KiB for each direction. Requests here are some hundred bytes, the answers of a
-//! stream are framed elsewhere, and a buffer grows where more is needed.
+//! tonic's own codec allocates 8 KiB per call and direction. Requests here have a few hundred bytes, the responses
+//! of streams are framed elsewhere, and a buffer grows as needed.
 
 use std::marker::PhantomData;
 
 use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 
-/// What a buffer holds at first, and by how much it grows at least.
+/// The initial size of a buffer, and the minimum by which it grows.
 const BUFFER_BYTES: usize = 512;
-/// An answer is given to HTTP/2 once it is so large, or complete.
+/// A response is passed to HTTP/2 once it has this size or is complete.
 const YIELD_BYTES: usize = 32 * 1024;
 
-/// Writes `T` and reads `U`.
+/// Encodes `T` and decodes `U`.
 #[derive(Debug)]
 pub struct ProstCodec<T, U>(PhantomData<(T, U)>);
 

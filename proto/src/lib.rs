@@ -1,6 +1,6 @@
 //! The messages and services of GRPCChatter, generated from `grpcchatter/v1/chat.proto`.
 //!
-//! The generated code is part of the package, so that whoever depends on it compiles no compiler of protos.
+//! The generated code is part of the package, so that its users need no protobuf compiler.
 
 mod codec;
 

@@ -1,4 +1,5 @@
-//! The committed code is what the .proto makes. `UPDATE_GENERATED=1 cargo test -p grpcchatter-proto` makes it anew.
+//! The committed code equals what the .proto generates. `UPDATE_GENERATED=1 cargo test -p grpcchatter-proto`
+//! regenerates it.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 

@@ -1,25 +1,26 @@
-// Web Locks and BroadcastChannel, which tabs use to agree with each other. Both are missing where the page was
-// loaded without TLS from another machine (an insecure context); then each tab works alone, which is slower, never wrong.
+// Web Locks and BroadcastChannel, with which tabs coordinate. Browsers have neither in an insecure context (a page loaded
+// without TLS from another machine). Each tab then works alone, which is slower but still correct.
 
-const alone = new Map<string, Promise<unknown>>();
+/** Per name, the last work that waits where there are no Web Locks. */
+const queues = new Map<string, Promise<unknown>>();
 
 /** Runs `work` while no other tab runs any under the same name. */
 export function exclusive<T>(name: string, work: () => Promise<T>): Promise<T> {
   if (navigator.locks) return navigator.locks.request(name, work) as Promise<T>;
-  const before = alone.get(name) ?? Promise.resolve();
+  const before = queues.get(name) ?? Promise.resolve();
   const after = before.then(work, work);
-  alone.set(name, after.catch(() => undefined));
+  queues.set(name, after.catch(() => undefined));
   return after;
 }
 
 /**
- * Holds the name for as long as `work` runs. Its signal fires when `signal` does, or when another tab took the
- * name away with `steal`. Resolves to whether it was taken away.
+ * Holds the lock while `work` runs. `queue` waits for the lock; `steal` takes it from the tab that holds it. The signal given to
+ * `work` fires when `signal` does, or when another tab steals the lock. Resolves to whether it was stolen.
  */
 export async function hold(
   name: string,
   signal: AbortSignal,
-  steal: boolean,
+  how: "queue" | "steal",
   work: (signal: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   if (!navigator.locks) {
@@ -28,7 +29,7 @@ export async function hold(
   }
   const lost = new AbortController();
   try {
-    await navigator.locks.request(name, steal ? { steal } : { signal }, () =>
+    await navigator.locks.request(name, how === "steal" ? { steal: true } : { signal }, () =>
       signal.aborted ? Promise.resolve() : work(AbortSignal.any([signal, lost.signal])),
     );
     return false;
@@ -39,16 +40,16 @@ export async function hold(
   }
 }
 
-/** A channel to the other tabs of this browser; silent where the browser has none. */
+/** A channel to the other tabs of this browser. It does nothing where the browser has no BroadcastChannel. */
 export class Channel<M> {
   #channel: BroadcastChannel | null;
 
-  constructor(name: string, hear: (message: M) => void) {
+  constructor(name: string, receive: (message: M) => void) {
     this.#channel = "BroadcastChannel" in self ? new BroadcastChannel(name) : null;
-    if (this.#channel) this.#channel.onmessage = (event) => hear(event.data as M);
+    if (this.#channel) this.#channel.onmessage = (event) => receive(event.data as M);
   }
 
-  tell(message: M): void {
+  post(message: M): void {
     this.#channel?.postMessage(message);
   }
 

@@ -1,25 +1,25 @@
-// Starts the page: the log-in screen or the user's rooms, and the place for short notices.
+// Starts the page: the login screen or the user's rooms, and the toast.
 import { render, type JSX } from "preact";
-import { useCell } from "./cell";
-import { notice } from "./notice";
+import { useObservable } from "./observable";
+import { toast } from "./toast";
 import { session } from "./session";
 import { Home } from "./ui/home";
 import { SignIn } from "./ui/sign-in";
 import "./styles/main.css";
 
 function App(): JSX.Element {
-  const user = useCell(session.user);
-  const said = useCell(notice);
+  const user = useObservable(session.user);
+  const text = useObservable(toast);
   return (
     <>
       {user === null ? <SignIn /> : <Home key={user} user={user} />}
-      <div class="notice" role="status">
-        {said && <p>{said}</p>}
+      <div class="toast" role="status">
+        {text && <p>{text}</p>}
       </div>
     </>
   );
 }
 
-const place = document.getElementById("app")!;
-place.replaceChildren();
-render(<App />, place);
+const root = document.getElementById("app")!;
+root.replaceChildren();
+render(<App />, root);

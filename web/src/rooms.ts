@@ -1,14 +1,14 @@
-// The rooms that this user owns or has joined, and how far this browser has read in each.
+// The rooms that this user owns or has joined, and how far each was read in this browser.
 import { chat, unary } from "./api/rpc";
 import { failureOf, type Failure } from "./api/failure";
-import { Cell } from "./cell";
-import * as kept from "./kept";
+import { Observable } from "./observable";
+import * as storage from "./storage";
 import { Channel } from "./locks";
 import { roomOf, type RoomInfo } from "./room/message";
 import { session } from "./session";
 
-/** How often a tab that is looked at asks for news of the other rooms, in milliseconds. */
-const EVERY = 20_000;
+/** How often a visible tab reads the list of rooms again, in milliseconds. */
+const REFRESH_INTERVAL = 20_000;
 const PAGE = 200;
 
 export interface RoomsView {
@@ -18,9 +18,9 @@ export interface RoomsView {
 }
 
 export class Rooms {
-  readonly view = new Cell<RoomsView>({ rooms: null, failure: null });
-  /** Counts changes of what was read, so that whoever shows it renders again. */
-  readonly marks = new Cell(0);
+  readonly view = new Observable<RoomsView>({ rooms: null, failure: null });
+  /** Counts changes of the read marks, so that the components that show them render again. */
+  readonly readMarks = new Observable(0);
   #channel: Channel<"changed">;
   #timer: ReturnType<typeof setInterval>;
   #unwatch: () => void;
@@ -29,27 +29,27 @@ export class Rooms {
 
   constructor(private readonly user: string) {
     this.#channel = new Channel(`grpcchatter/rooms/${user}`, () => void this.load());
-    this.#timer = setInterval(this.#looked, EVERY);
-    this.#unwatch = kept.watch(`read/${user}/`, () => this.marks.value++);
-    document.addEventListener("visibilitychange", this.#looked);
-    addEventListener("online", this.#looked);
+    this.#timer = setInterval(this.#loadIfVisible, REFRESH_INTERVAL);
+    this.#unwatch = storage.watch(`read/${user}/`, () => this.readMarks.value++);
+    document.addEventListener("visibilitychange", this.#loadIfVisible);
+    addEventListener("online", this.#loadIfVisible);
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#unwatch();
     this.#channel.close();
-    document.removeEventListener("visibilitychange", this.#looked);
-    removeEventListener("online", this.#looked);
+    document.removeEventListener("visibilitychange", this.#loadIfVisible);
+    removeEventListener("online", this.#loadIfVisible);
   }
 
-  /** Makes a room and enters it; resolves to its code. */
+  /** Creates a room and joins it. Resolves to its code. */
   async create(roomName: string, roomPassword: string): Promise<string> {
     const made = await session.call((token) => chat.createChatRoom({ roomName, roomPassword }, unary(token)));
     return this.join({ shortCode: made.shortCode, roomPassword });
   }
 
-  /** Enters a room by its code and password or by an invitation; resolves to its code. */
+  /** Joins a room by its code and password, or by an invitation. Resolves to its code. */
   async join(by: { shortCode?: string; roomPassword?: string; roomToken?: string }): Promise<string> {
     const joined = await session.call((token) => chat.joinChatRoom(by, unary(token)));
     const code = joined.room?.shortCode || by.shortCode || "";
@@ -58,7 +58,7 @@ export class Rooms {
     return code;
   }
 
-  /** The chat token that came of joining a room, once. */
+  /** The chat token from joining a room. A second call returns null. */
   takeToken(code: string): string | null {
     const token = this.#tokens.get(code) ?? null;
     this.#tokens.delete(code);
@@ -69,17 +69,17 @@ export class Rooms {
     return (this.#loading ??= this.#load().finally(() => (this.#loading = null)));
   }
 
-  /** Reads the list again here and in the other tabs: a room was made, joined, left, renamed or deleted. */
+  /** Reads the list again in all tabs, after a room was created, joined, left, renamed or deleted. */
   async changed(): Promise<void> {
     await this.load();
-    this.#channel.tell("changed");
+    this.#channel.post("changed");
   }
 
   find(code: string): RoomInfo | null {
     return this.view.value.rooms?.find((room) => room.code === code) ?? null;
   }
 
-  /** Shows a room's new name or owner at once, as its stream told it. */
+  /** Applies a room's new name or owner from its stream. */
   update(info: RoomInfo): void {
     const { rooms, failure } = this.view.value;
     const known = this.find(info.code);
@@ -87,8 +87,8 @@ export class Rooms {
     this.view.value = { rooms: rooms.map((room) => (room === known ? { ...known, ...info } : room)), failure };
   }
 
-  /** Notes the newest message of the room that is open, and moves the room to the top. */
-  said(code: string, seq: number): void {
+  /** Records the newest message of a room, and moves the room to the top. */
+  noteMessage(code: string, seq: number): void {
     const { rooms, failure } = this.view.value;
     const known = this.find(code);
     if (!rooms || !known || seq <= known.lastSeq) return;
@@ -96,28 +96,28 @@ export class Rooms {
     this.view.value = { rooms: [{ ...known, lastSeq: seq }, ...others], failure };
   }
 
-  /** Takes note of one's own message that was sent while its room was not open: it is not news. */
-  wrote(code: string, seq: number): void {
-    if (this.readUpTo(code) === seq - 1) this.read(code, seq);
-    this.said(code, seq);
+  /** Records a message of this user that was sent while its room was not open. It does not count as unread. */
+  noteOwnMessage(code: string, seq: number): void {
+    if (this.readUpTo(code) === seq - 1) this.markRead(code, seq);
+    this.noteMessage(code, seq);
   }
 
-  /** seq of the newest message that was seen in this browser. */
+  /** seq of the newest message that was read in this browser. */
   readUpTo(code: string): number {
-    return Number(kept.read(`read/${this.user}/${code}`) ?? 0);
+    return Number(storage.read(`read/${this.user}/${code}`) ?? 0);
   }
 
-  read(code: string, seq: number): void {
+  markRead(code: string, seq: number): void {
     if (seq <= this.readUpTo(code)) return;
-    kept.write(`read/${this.user}/${code}`, String(seq));
-    this.marks.value++;
+    storage.write(`read/${this.user}/${code}`, String(seq));
+    this.readMarks.value++;
   }
 
   unread(room: RoomInfo): number {
     return Math.max(0, room.lastSeq - this.readUpTo(room.code));
   }
 
-  #looked = (): void => {
+  #loadIfVisible = (): void => {
     if (!document.hidden) void this.load();
   };
 
@@ -132,23 +132,23 @@ export class Rooms {
         rooms.push(...page.rooms.map(roomOf));
         pageToken = page.nextPageToken;
       } while (pageToken);
-      for (const room of rooms) this.#firstSight(room);
+      for (const room of rooms) this.#markReadIfNew(room);
       this.view.value = { rooms, failure: null };
     } catch (thrown) {
       this.view.value = { ...this.view.value, failure: failureOf(thrown) };
     }
   }
 
-  /** What was said before this browser knew the room is not news. */
-  #firstSight(room: RoomInfo): void {
+  /** Messages from before this browser knew the room do not count as unread. */
+  #markReadIfNew(room: RoomInfo): void {
     const key = `read/${this.user}/${room.code}`;
-    if (kept.read(key) === null) kept.write(key, String(room.lastSeq));
+    if (storage.read(key) === null) storage.write(key, String(room.lastSeq));
   }
 }
 
-/** Removes what this browser keeps of a user's writing and reading. */
+/** Removes a user's unsent messages, drafts and read marks from this browser. */
 export function forgetUser(user: string): void {
   for (const kind of ["unsent", "draft", "read"]) {
-    for (const key of kept.keys(`${kind}/${user}/`)) kept.forget(key);
+    for (const key of storage.keys(`${kind}/${user}/`)) storage.remove(key);
   }
 }

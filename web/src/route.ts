@@ -1,10 +1,10 @@
-// Where the page stands, told by the part of the address after "#", which never leaves the browser.
-import { Cell } from "./cell";
+// What the page shows, from the fragment of the address (after "#"). Browsers never send the fragment to a server.
+import { Observable } from "./observable";
 
 export type Route =
   | { at: "home" }
   | { at: "room"; code: string }
-  /** An invitation: a room token that its owner has made. */
+  /** An invitation: a room token from the room's owner. */
   | { at: "invited"; token: string };
 
 function parse(hash: string): Route {
@@ -14,23 +14,26 @@ function parse(hash: string): Route {
   return { at: "home" };
 }
 
-export const route = new Cell<Route>(parse(location.hash));
+export const route = new Observable<Route>(parse(location.hash));
 addEventListener("hashchange", () => (route.value = parse(location.hash)));
 
 export function roomHash(code: string): string {
   return `#room=${code}`;
 }
 
-export function goHome(replace = false): void {
-  if (replace) history.replaceState(null, "", "/");
+/** Whether an address joins the browser's history or replaces the present entry. */
+type HistoryMode = "push" | "replace";
+
+export function goHome(mode: HistoryMode = "push"): void {
+  if (mode === "replace") history.replaceState(null, "", "/");
   else history.pushState(null, "", "/");
   route.value = { at: "home" };
 }
 
-export function goToRoom(code: string, replace = false): void {
+/** Shows a room. An invitation is replaced in the history: going back would show its token again. */
+export function goToRoom(code: string, mode: HistoryMode = "push"): void {
   const address = `/${roomHash(code)}`;
-  // An invitation does not stay in the history: going back would show its token again.
-  if (replace) history.replaceState(null, "", address);
+  if (mode === "replace") history.replaceState(null, "", address);
   else history.pushState(null, "", address);
   route.value = { at: "room", code };
 }

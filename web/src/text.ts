@@ -1,17 +1,17 @@
-// What is made of the words of others: only ever pieces of text, never markup.
+// Turns message bodies and names of other users into pieces of text. Nothing here produces markup.
 
 export type Piece = { text: string; href?: string };
 
 const LINK = /\bhttps?:\/\/[^\s<>"'`\u00a0\u2000-\u200f\u2028-\u202e\u2066-\u2069]+/gi;
 const TRAILING = /[.,:;!?…'"’”»*_~]+$/;
 
-/** Cuts a body into text and links. Only http and https become links, and only where the address parses. */
-export function pieces(body: string): Piece[] {
+/** Splits a body into text and links. Only http and https URLs that parse become links. */
+export function splitLinks(body: string): Piece[] {
   const found: Piece[] = [];
   let from = 0;
   for (const match of body.matchAll(LINK)) {
-    const text = unpunctuated(match[0]);
-    const href = address(text);
+    const text = trimPunctuation(match[0]);
+    const href = httpUrl(text);
     if (!href) continue;
     if (match.index > from) found.push({ text: body.slice(from, match.index) });
     found.push({ text, href });
@@ -21,8 +21,8 @@ export function pieces(body: string): Piece[] {
   return found;
 }
 
-/** Leaves out what ends the sentence and not the address: a full stop, a bracket that was opened before it. */
-function unpunctuated(text: string): string {
+/** Cuts off what belongs to the sentence and not to the URL: a final full stop, or a bracket that was opened before the URL. */
+function trimPunctuation(text: string): string {
   for (;;) {
     const shorter = text.replace(TRAILING, "");
     const close = /[)\]}]$/.exec(shorter)?.[0];
@@ -36,7 +36,7 @@ function count(text: string, character: string): number {
   return text.split(character).length - 1;
 }
 
-function address(text: string): string | null {
+function httpUrl(text: string): string | null {
   try {
     const url = new URL(text);
     return (url.protocol === "http:" || url.protocol === "https:") && url.hostname ? url.href : null;
@@ -47,12 +47,12 @@ function address(text: string): string | null {
 
 const EMOJI = /^(?:\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f\u20e3]*(?:\u200d\p{Extended_Pictographic}[\p{Emoji_Modifier}\ufe0f]*)*|\p{Regional_Indicator}{2}|\s){1,12}$/u;
 
-/** Whether a body is nothing but a few emoji, which are then shown larger. */
+/** Whether a body consists of a few emoji only. They are shown larger. */
 export function isEmoji(body: string): boolean {
   return body.length <= 40 && body.trim() !== "" && EMOJI.test(body);
 }
 
-/** Two letters that stand for a name: of its first and last word, or of its only one. */
+/** The initials of a name's first and last word, or the first two letters of its only word. */
 export function initials(name: string): string {
   const words = name.match(/\p{L}[\p{L}\p{M}]*/gu) ?? [name];
   const [first = "?", second = ""] = [...(words[0] ?? "")];
@@ -60,33 +60,33 @@ export function initials(name: string): string {
   return first.toUpperCase() + (last ?? "");
 }
 
-/** One of `shades` colours, always the same for a name (FNV-1a). */
+/** The index of a name's colour among `shades`, always the same for one name (FNV-1a). */
 export function shade(name: string, shades: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
   return ((hash ^ (hash >>> 15)) >>> 0) % shades;
 }
 
-/** What a name may hold that readers cannot see, or that moves the rest about; the server takes no new name with it. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0f\u034f]|(?! )\p{Zs}|^ +| +$| {2,}/gu;
+/** Characters in a name that are invisible or that move other characters. The server accepts them in no new name. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0f\u034f]|(?! )\p{Zs}|^ +| +$| {2,}/gu;
 
-/** Cuts a name into what is seen as it is and what has to be spelled out. */
-export function spelled(name: string): { text: string; odd: boolean }[] {
-  const found: { text: string; odd: boolean }[] = [];
+/** Splits a name into visible parts and invisible ones, whose characters are spelled out as code points. */
+export function spellOutInvisible(name: string): { text: string; invisible: boolean }[] {
+  const found: { text: string; invisible: boolean }[] = [];
   let from = 0;
-  for (const match of name.matchAll(UNSEEN)) {
-    if (match.index > from) found.push({ text: name.slice(from, match.index), odd: false });
+  for (const match of name.matchAll(INVISIBLE)) {
+    if (match.index > from) found.push({ text: name.slice(from, match.index), invisible: false });
     const text = [...match[0]].map((c) => `U+${c.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`).join(" ");
-    found.push({ text, odd: true });
+    found.push({ text, invisible: true });
     from = match.index + match[0].length;
   }
-  if (from < name.length) found.push({ text: name.slice(from), odd: false });
+  if (from < name.length) found.push({ text: name.slice(from), invisible: false });
   return found;
 }
 
-/** A name in which nothing is unseen, for labels and for what is read out. */
+/** A name with its invisible characters spelled out, for labels and screen readers. */
 export function legible(name: string): string {
-  return spelled(name)
-    .map(({ text, odd }) => (odd ? `[${text}]` : text))
+  return spellOutInvisible(name)
+    .map(({ text, invisible }) => (invisible ? `[${text}]` : text))
     .join("");
 }

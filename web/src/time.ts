@@ -1,4 +1,4 @@
-// Times as people read them, in the zone and the manner of their browser.
+// Formats times in the browser's time zone and locale.
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
@@ -13,7 +13,7 @@ export function full(at: number): string {
   return fullFormat.format(at);
 }
 
-/** A number that is the same for two times of one local day. */
+/** A number that is equal for two times on the same local day. */
 export function dayOf(at: number): number {
   const date = new Date(at);
   return date.getFullYear() * 10_000 + date.getMonth() * 100 + date.getDate();

@@ -1,4 +1,4 @@
-// UUIDv7 (RFC 9562), rising within one tab even inside one millisecond, so that ids sort as they were made.
+// UUIDv7 (RFC 9562). Within a tab the ids rise strictly, also inside one millisecond, so they sort in the order of creation.
 
 let last = 0;
 let count = 0;

@@ -1,28 +1,24 @@
-// Two people, from making an account to logging out, and all that an owner may do.
+// Two users, from creating an account to logging out, and everything that a room's owner can do.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { joinRoom, launch, live, makeRoom, person, signUp, stored, write } from "./harness/browser.mjs";
+import { test } from "node:test";
+import { joinRoom, live, makeRoom, person, signUp, stored, write } from "./harness/browser.mjs";
 import { PASSWORD } from "./harness/api.mjs";
-import { Server } from "./harness/server.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-let server, browser, ada, grace, code;
+let ada, grace, code;
 
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-  ada = await person(browser, server, { called: "adalove" });
-  grace = await person(browser, server, { called: "gracehop", permissions: ["clipboard-read", "clipboard-write"] });
-  await Promise.all([signUp(ada), signUp(grace)]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
+setUp({
+  prepare: async () => {
+    ada = await person(browser, server, { called: "adalove" });
+    grace = await person(browser, server, { called: "gracehop", permissions: ["clipboard-read", "clipboard-write"] });
+    await Promise.all([signUp(ada), signUp(grace)]);
+  },
 });
 
 const people = (page) => page.getByRole("complementary", { name: "Who is here" });
 const settings = (page) => page.getByRole("button", { name: "About this room" }).click();
 
-test("two people talk, each sees the other and what the other says", async () => {
+test("two users see each other and each other's messages", async () => {
   code = await makeRoom(ada, "Night shift", "secret");
   await joinRoom(grace, code, "secret");
   await people(ada.page).getByText(grace.name).waitFor();
@@ -36,21 +32,21 @@ test("two people talk, each sees the other and what the other says", async () =>
   assert.match(await ada.page.locator("li.own").first().getAttribute("class"), /head/);
 });
 
-test("a wrong password of a room is told in words, and the right one opens it", async () => {
+test("a wrong room password is refused with a sentence, and the right one opens the room", async () => {
   const late = await person(browser, server);
   await signUp(late);
   await late.page.goto(`/#room=${code}`);
   await late.page.getByText("This room asks for its password").waitFor();
   await late.page.getByLabel("Password of the room").fill("wrong");
   await late.page.getByRole("button", { name: "Enter" }).click();
-  await late.page.getByRole("alert").filter({ hasText: "this was not it" }).waitFor();
+  await late.page.getByRole("alert").filter({ hasText: "not the password" }).waitFor();
   await late.page.getByLabel("Password of the room").fill("secret");
   await late.page.getByRole("button", { name: "Enter" }).click();
   await stored(late.page, "good evening").waitFor();
   await late.context.close();
 });
 
-test("a reload keeps the session, the room and what was being written", async () => {
+test("a reload keeps the session, the room and the draft", async () => {
   await ada.page.getByRole("textbox", { name: /^Message to/ }).fill("half a thou");
   await ada.page.reload();
   await live(ada.page);
@@ -69,7 +65,7 @@ test("a new name of the room reaches everybody at once", async () => {
   await ada.page.keyboard.press("Escape");
 });
 
-test("the removed are told so, the banned stay out, the unbanned come back", async () => {
+test("a removed user can join again, a banned user only after an unban", async () => {
   const choose = async (what) => {
     await ada.page.getByRole("button", { name: `Remove or ban ${grace.name}` }).click();
     await ada.page.getByRole("button", { name: what, exact: true }).click();
@@ -87,11 +83,11 @@ test("the removed are told so, the banned stay out, the unbanned come back", asy
 
   await settings(ada.page);
   const dialog = ada.page.getByRole("dialog");
-  await dialog.getByText("Remove, ban, let in again").click();
-  await dialog.getByLabel("Name of the person").fill(grace.name);
-  await dialog.getByRole("radio", { name: "Let in again" }).check();
-  await dialog.getByRole("button", { name: "Let in again" }).click();
-  await ada.page.getByText(`${grace.name} may come in again.`).waitFor();
+  await dialog.getByText("Remove, ban or unban").click();
+  await dialog.getByLabel("Name of the user").fill(grace.name);
+  await dialog.getByRole("radio", { name: "Unban" }).check();
+  await dialog.getByRole("button", { name: "Unban" }).click();
+  await ada.page.getByText(`${grace.name} can join again.`).waitFor();
 });
 
 test("an invitation opens the room without a password", async () => {
@@ -101,13 +97,13 @@ test("an invitation opens the room without a password", async () => {
   const link = await dialog.getByLabel("Invitation", { exact: true }).inputValue();
   await ada.page.keyboard.press("Escape");
   await grace.page.goto(link);
-  await grace.page.getByRole("button", { name: "Come in" }).click();
+  await grace.page.getByRole("button", { name: "Join the room" }).click();
   await live(grace.page);
   await stored(grace.page, "good evening").waitFor();
   assert.doesNotMatch(grace.page.url(), /join=/);
 });
 
-test("a new password of the room asks everybody but its owner", async () => {
+test("after a new room password everybody but the owner has to enter it", async () => {
   await settings(ada.page);
   const dialog = ada.page.getByRole("dialog");
   await dialog.getByText("Change the password").first().click();
@@ -121,7 +117,7 @@ test("a new password of the room asks everybody but its owner", async () => {
   await stored(grace.page, "still here").waitFor();
 });
 
-test("who leaves is gone from the room and from their list", async () => {
+test("a room that a user leaves is gone from their list, and they from the room", async () => {
   await settings(grace.page);
   const dialog = grace.page.getByRole("dialog");
   await dialog.getByText("Leave the room").first().click();
@@ -130,7 +126,7 @@ test("who leaves is gone from the room and from their list", async () => {
   await people(ada.page).getByText(grace.name).waitFor({ state: "detached" });
 });
 
-test("a deleted room is gone for those inside", async () => {
+test("a deleted room is closed for its members", async () => {
   await joinRoom(grace, code, "another");
   await settings(ada.page);
   const dialog = ada.page.getByRole("dialog");
@@ -140,12 +136,12 @@ test("a deleted room is gone for those inside", async () => {
   await grace.page.getByText("This room does not exist").waitFor();
 });
 
-test("a new password of the account, logging out in every tab, and deleting the account", async () => {
+test("an account's password is changed, logging out covers every tab, and the account is deleted", async () => {
   const { page, context, name } = ada;
   const account = async () => page.getByRole("button", { name: `${name} Account` }).click();
   await account();
   await page.getByText("Change the password").first().click();
-  await page.getByLabel("Present password").fill(PASSWORD);
+  await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password").fill("An0ther!");
   await page.getByRole("button", { name: "Change the password" }).click();
   await page.getByText("Your password was changed").waitFor();
@@ -167,6 +163,6 @@ test("a new password of the account, logging out in every tab, and deleting the 
   await page.getByRole("heading", { name: "GRPCChatter", level: 1 }).waitFor();
 });
 
-test("nothing went wrong unseen", () => {
+test("no error and no CSP report came up in these tests", () => {
   assert.deepEqual([...ada.problems, ...grace.problems], []);
 });

@@ -1,4 +1,4 @@
-// What people are told when a call fails.
+// The sentences that users read when a call fails, and which failures are retried.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -8,8 +8,8 @@ import { page } from "./harness/api.mjs";
 
 const { Failure, failureOf, sentence } = page.failure;
 
-/** Reasons that the page gives nobody cause to hear, or after which it goes on by itself. */
-const UNTOLD = [
+/** Reasons that the page never causes, or from which it recovers by itself. */
+const WITHOUT_SENTENCE = [
   "BIDI_NEEDS_HTTP2",
   "DRAINING",
   "INVALID_CLIENT_MESSAGE_ID",
@@ -26,27 +26,27 @@ const UNTOLD = [
   "UNSUPPORTED_ENCODING",
 ];
 
-test("whatever the server refuses is told in words of its own", async () => {
+test("each reason of the server has a sentence", async () => {
   const source = await readFile(new URL("../../src/model/error.rs", import.meta.url), "utf8");
   const reasons = new Set([...source.matchAll(/\(Kind::\w+, "([A-Z0-9_]+)"\)/g)].map(([, reason]) => reason));
   assert.ok(reasons.size > 30, `only ${reasons.size} reasons were found in the source`);
   const otherwise = sentence(new Failure("refused", "A_REASON_OF_A_NEWER_SERVER"));
-  const untold = [...reasons].filter((reason) => sentence(new Failure("refused", reason)) === otherwise);
-  assert.deepEqual(untold.sort(), UNTOLD);
+  const unnamed = [...reasons].filter((reason) => sentence(new Failure("refused", reason)) === otherwise);
+  assert.deepEqual(unnamed.sort(), WITHOUT_SENTENCE);
 });
 
-test("a page of another address is told so", () => {
+test("a page from another address gets its own sentence", () => {
   assert.match(sentence(new Failure("refused", "FOREIGN_ORIGIN")), /another address/);
 });
 
-test("what stands in between is told apart from the server", () => {
-  const { IN_BETWEEN } = page.failure;
+test("an intermediary's refusal has a sentence of its own", () => {
+  const { INTERMEDIARY } = page.failure;
   assert.match(sentence(new Failure("refused", "")), /between here and the server/);
-  assert.equal(sentence(new Failure("refused", IN_BETWEEN)), sentence(new Failure("refused", "")));
+  assert.equal(sentence(new Failure("refused", INTERMEDIARY)), sentence(new Failure("refused", "")));
   assert.match(sentence(new Failure("unreachable", "")), /cannot be reached/);
 });
 
-/** Answers every call with the status that was set last, as a proxy does with a page of its own. */
+/** Answers every call with the status that was set last and a page of HTML, as a proxy does. */
 async function proxy(t) {
   const made = { status: 0 };
   const server = createServer((_, response) => response.writeHead(made.status).end("<html>")).listen(0, "127.0.0.1");
@@ -57,7 +57,7 @@ async function proxy(t) {
   return made;
 }
 
-test("a status without the server's ErrorInfo is tried again where it may pass", async (t) => {
+test("a status without the server's ErrorInfo is retried only if it may pass", async (t) => {
   const between = await proxy(t);
   for (const [status, kind] of [
     [408, "unreachable"],
@@ -76,7 +76,7 @@ test("a status without the server's ErrorInfo is tried again where it may pass",
   }
 });
 
-test("an answer that is cut off is tried again", async (t) => {
+test("an answer that is cut off is retried", async (t) => {
   const server = createServer((_, response) => {
     // A message of nine bytes, of which three come.
     response.writeHead(200, { "content-type": "application/grpc-web+proto" }).end(Buffer.from([0, 0, 0, 0, 9, 1, 2, 3]));
@@ -88,9 +88,9 @@ test("an answer that is cut off is tried again", async (t) => {
   assert.equal(failure.kind, "unreachable", `${failure.cause}`);
 });
 
-test("a status of the server's own says what it is", () => {
+test("only a status with the server's ErrorInfo can mean that a token has expired", () => {
   const { Code, ConnectError, ErrorInfoSchema } = page;
-  const told = (code, domain) => {
+  const kind = (code, domain) => {
     const info = { desc: ErrorInfoSchema, value: { domain, reason: "A_REASON" } };
     return failureOf(new ConnectError("no", code, undefined, [info])).kind;
   };
@@ -104,12 +104,12 @@ test("a status of the server's own says what it is", () => {
     [Code.Aborted, "unreachable", "unreachable"],
     [Code.Internal, "unreachable", "unreachable"],
   ]) {
-    assert.equal(told(code, "grpcchatter"), own, Code[code]);
-    assert.equal(told(code, "mesh.example"), foreign, Code[code]);
+    assert.equal(kind(code, "grpcchatter"), own, Code[code]);
+    assert.equal(kind(code, "mesh.example"), foreign, Code[code]);
   }
 });
 
-test("a page in the server's place is tried again where it may pass, and never a word about the session", async (t) => {
+test("over REST an answer without a reason is retried only if it may pass, and never ends the session", async (t) => {
   for (const [status, kind] of [
     [408, "unreachable"],
     [429, "unreachable"],

@@ -1,38 +1,29 @@
-// Ten thousand messages: all of them within reach, few of them in the document, and no jerk on the way.
+// A log of 10,000 messages: all can be reached, few are in the document, and scrolling is smooth.
 //
-// A long task is measured by the processor time that it takes, not by the clock: other programs on the machine make a
-// task last longer, not work more. What is over the limit once is tried again, since a busy machine's caches are cold.
+// Long tasks are measured in processor time, not by the clock, since other programs on the machine make a task last longer but
+// not work more. A measurement over the limit is repeated, since a busy machine's caches are cold.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Caller, sayAll } from "./harness/api.mjs";
-import { gate, joinRoom, launch, live, longestTask, person, signUp, stored } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { test } from "node:test";
+import { Caller, sendAll } from "./harness/api.mjs";
+import { gate, joinRoom, live, longestTask, person, signUp, stored } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
 const COUNT = 10_000;
-/** Elements in the document at any time; 180 lines of some ten elements, and the page around them. */
+/** The most elements in the document at any time: 180 lines of some ten elements each, and the page around them. */
 const MOST_NODES = 2_500;
-/** Lines made anew in one step of scrolling: what a task costs is how many it makes, on any machine. */
+/** The most lines created in one step of scrolling. Their number decides what a task costs, on any machine. */
 const MOST_FRESH = 60;
-/** Milliseconds above which a task is a long one: https://w3c.github.io/longtasks */
+/** A task is long above this many milliseconds: https://w3c.github.io/longtasks */
 const LONG = 50;
 const ATTEMPTS = 3;
 
-let server, browser;
+setUp();
 
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-test("10,000 messages are scrolled through with no long task, a bounded document, and few lines made at a time", async (t) => {
+test("scrolling through 10,000 messages has no long task, a bounded document, and creates few lines at a time", async (t) => {
   const author = await Caller.register(server);
   const code = await author.createRoom("Long history");
   const send = await author.join(code);
-  await sayAll(send, Array.from({ length: COUNT }, (_, index) => `message ${index} ${"and so on ".repeat(index % 12)}`));
+  await sendAll(send, Array.from({ length: COUNT }, (_, index) => `message ${index} ${"and so on ".repeat(index % 12)}`));
 
   const ada = await person(browser, server);
   const { page } = ada;
@@ -61,7 +52,7 @@ test("10,000 messages are scrolled through with no long task, a bounded document
         `p50 ${pass.cost(0.5)}, p99 ${pass.cost(0.99)}, worst ${pass.cost(1)} ms`,
     );
     assert.equal(pass.seen.size, COUNT);
-    assert.equal(pass.jumps, 0, "what is in sight stays where it is");
+    assert.equal(pass.jumps, 0, "the messages in view do not move");
     assert.ok(pass.most < MOST_NODES, `${pass.most} elements`);
     assert.ok(pass.fresh <= MOST_FRESH, `${pass.fresh} lines made in one step`);
     return pass.cost(1);
@@ -83,11 +74,11 @@ test("10,000 messages are scrolled through with no long task, a bounded document
   });
 });
 
-test("what is in sight stands still while older messages are read, and when that fails", async () => {
+test("the messages in view do not move while older ones are loaded, nor when that fails", async () => {
   const author = await Caller.register(server);
   const code = await author.createRoom("Slow history");
   const send = await author.join(code);
-  await sayAll(send, Array.from({ length: 300 }, (_, index) => `message ${index}`));
+  await sendAll(send, Array.from({ length: 300 }, (_, index) => `message ${index}`));
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -103,7 +94,7 @@ test("what is in sight stands still while older messages are read, and when that
   const top = page.locator('li[data-seq="201"]');
   while (!(await top.count())) await page.evaluate(scrollUp, 4_000);
   await page.evaluate(scrollUp, 4_000);
-  await page.getByText("Reading older messages…").waitFor();
+  await page.getByText("Loading older messages…").waitFor();
   await page.evaluate(() => {
     const line = document.querySelector('li[data-seq="201"]');
     window.places = new Set();
@@ -111,15 +102,15 @@ test("what is in sight stands still while older messages are read, and when that
     look();
   });
   answers[0].open();
-  await page.getByRole("button", { name: /could not be read/ }).click();
-  await page.getByText("Reading older messages…").waitFor();
+  await page.getByRole("button", { name: /could not be loaded/ }).click();
+  await page.getByText("Loading older messages…").waitFor();
   answers[1].open();
   await page.locator('li[data-seq="190"]').waitFor({ state: "attached" });
   assert.equal(await page.evaluate(() => window.places.size), 1);
   await ada.context.close();
 });
 
-/** The smallest of a few measurements, or the first that is good enough. */
+/** The smallest of a few measurements, or the first one below the limit. */
 async function best(measure) {
   let least = Infinity;
   for (let attempt = 0; attempt < ATTEMPTS && least >= LONG; attempt++) least = Math.min(least, await measure());
@@ -155,8 +146,8 @@ async function scrollThrough(page) {
 }
 
 /**
- * Reads how much processor time the page's main thread has used, in milliseconds. It is an upper bound of any task
- * in a step, and, unlike the clock, it does not count what other programs did meanwhile.
+ * Returns a function that reads the processor time of the page's main thread, in milliseconds. The difference over a step is an
+ * upper bound for each of its tasks and, unlike the clock, does not include other programs.
  */
 async function ownTime(page) {
   const session = await page.context().newCDPSession(page);
@@ -167,7 +158,7 @@ async function ownTime(page) {
   };
 }
 
-/** Scrolls up by so many pixels, waits for the frame, and tells what then stands in the document. */
+/** Scrolls up by `pixels`, waits for the frame, and returns the state of the document. */
 async function scrollUp(pixels) {
   const box = document.querySelector(".scroll");
   const rows = [...box.querySelectorAll("li[data-seq]")];

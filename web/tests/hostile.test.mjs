@@ -1,12 +1,12 @@
-// What others write is text, whatever it looks like.
+// Messages and names of other users are shown as text, and never as markup.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Caller } from "./harness/api.mjs";
-import { joinRoom, launch, live, logIn, makeRoom, person, signUp, write } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { joinRoom, live, logIn, makeRoom, person, signUp, write } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-/** Gives an account the name that an older version took. */
+/** Renames an account in the database, to a name that only older versions accepted. */
 function rename(from, to) {
   const script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('UPDATE accounts SET user_name = ? WHERE user_name = ?', sys.argv[2:]); c.commit()";
   execFileSync("python3", ["-c", script, `${server.folder}/data/grpcchatter.db`, to, from]);
@@ -57,16 +57,7 @@ const BODIES = [
   `__proto__ constructor ${"Z\u0351\u036b\u0343\u036a\u0302".repeat(40)}`,
 ];
 
-let server, browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+setUp();
 
 test(`${BODIES.length} bodies are shown as they were written, and nothing runs`, async () => {
   const mallory = await Caller.register(server, "mallory\"x1=y");
@@ -98,7 +89,7 @@ test(`${BODIES.length} bodies are shown as they were written, and nothing runs`,
   assert.deepEqual(reports, []);
   assert.deepEqual(ada.problems, []);
 
-  // Had any of them come to markup, the policy would have stopped it and said so.
+  // The policy is on: it would have blocked and reported any markup.
   const refused = await page.evaluate(async () => {
     const report = new Promise((resolve) => addEventListener("securitypolicyviolation", resolve, { once: true }));
     try {
@@ -111,7 +102,7 @@ test(`${BODIES.length} bodies are shown as they were written, and nothing runs`,
   assert.equal(refused[1], "require-trusted-types-for");
 });
 
-test("what cannot be seen in an old name is spelled out wherever the name is", async () => {
+test("invisible characters in an old name are spelled out wherever the name is shown", async () => {
   const [ada, walker] = [await person(browser, server), await person(browser, server)];
   await signUp(ada);
   const code = await makeRoom(ada, "Night shift");
@@ -132,10 +123,10 @@ test("what cannot be seen in an old name is spelled out wherever the name is", a
     assert.deepEqual(await name.evaluate((node) => [...node.childNodes].map((part) => part.textContent)), marks);
     const cutOff = await name.evaluate((node) => {
       const edge = (box) => box.getBoundingClientRect().right;
-      return [...node.querySelectorAll(".odd")].filter((mark) => edge(mark) > edge(node.parentElement)).length;
+      return [...node.querySelectorAll(".invisible")].filter((mark) => edge(mark) > edge(node.parentElement)).length;
     });
-    assert.equal(cutOff, 0, "every mark is in sight");
-    assert.match(await name.locator(".odd").first().getAttribute("title"), /cannot be seen/);
+    assert.equal(cutOff, 0, "every spelled-out character is visible");
+    assert.match(await name.locator(".invisible").first().getAttribute("title"), /cannot be seen/);
   }
   const legible = `${walker.name}[U+200B][U+202E][U+0020]`;
   await page.getByRole("log").getByText(`${legible}: it is me`).waitFor({ state: "attached" });

@@ -1,22 +1,13 @@
-// Everything by keyboard alone: no mouse is touched here.
+// Everything on the page can be done with the keyboard.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Caller, PASSWORD } from "./harness/api.mjs";
-import { joinRoom, launch, live, person, PHONE, signUp, stored } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { joinRoom, live, person, PHONE, signUp, stored } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-let server, browser;
+setUp();
 
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-/** Presses Tab until the focus is on what is called so; every step on the way has to be visible. */
+/** Presses Tab until the focus is on the element with that name. The focus has to be visible at every step. */
 async function tab(page, name, key = "Tab") {
   for (let step = 0; step < 40; step++) {
     await page.keyboard.press(key);
@@ -27,14 +18,14 @@ async function tab(page, name, key = "Tab") {
       return { label: label.trim(), outlined: getComputedStyle(element).outlineStyle !== "none", seen: width > 0 && height > 0, tag: element.tagName };
     });
     if (focus.tag !== "BODY") assert.ok(focus.seen, `the focus is lost at ${focus.label}`);
-    // The writing field shows it on the box around it.
+    // The message field shows the focus on the box around it.
     if (focus.tag !== "BODY" && focus.tag !== "TEXTAREA") assert.ok(focus.outlined, `no outline around ${focus.label}`);
     if (name.test(focus.label)) return;
   }
   assert.fail(`Tab does not come to ${name}`);
 }
 
-test("an account, a room, a message, the room's settings and logging out, by keyboard alone", async () => {
+test("the keyboard is enough to create an account and a room, to send, to rename the room and to log out", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   const { keyboard } = page;
@@ -100,7 +91,7 @@ test("an account, a room, a message, the room's settings and logging out, by key
   assert.deepEqual(ada.problems, []);
 });
 
-test("the log is scrolled by keyboard, and new messages are told to a screen reader", async () => {
+test("the log scrolls by keyboard, and new messages are announced to screen readers", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   const grace = await Caller.register(server);
@@ -123,7 +114,7 @@ test("the log is scrolled by keyboard, and new messages are told to a screen rea
   await ada.context.close();
 });
 
-test("a second person comes by code and by invitation, is removed, returns and is banned, by keyboard alone", async () => {
+test("the keyboard is enough to join, invite, remove, ban, retry and discard", async () => {
   const [ada, grace] = await Promise.all([person(browser, server), person(browser, server)]);
   await Promise.all([signUp(ada), signUp(grace)]);
   const press = async (page, name, key = "Tab") => {
@@ -165,7 +156,7 @@ test("a second person comes by code and by invitation, is removed, returns and i
   await ada.page.keyboard.press("Escape");
   await grace.page.goto(link);
   await grace.page.getByRole("dialog", { name: "You are invited" }).waitFor();
-  await press(grace.page, /^Come in/);
+  await press(grace.page, /^Join the room/);
   await live(grace.page);
 
   await choose(/^Ban/);
@@ -187,7 +178,7 @@ test("a second person comes by code and by invitation, is removed, returns and i
   await Promise.all([ada.context.close(), grace.context.close()]);
 });
 
-test("on a phone the way back from a room leads to where one went in", async () => {
+test("on a phone, going back from a room puts the focus on its entry in the list", async () => {
   const ada = await person(browser, server, { viewport: PHONE });
   const { page } = ada;
   const owner = await Caller.register(server);

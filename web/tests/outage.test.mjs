@@ -1,27 +1,18 @@
-// Never a lost message: the server dies, freezes, forgets; the tab is reloaded; the network goes.
+// No message is lost when the server is killed, frozen or set back, when the tab is reloaded, or when the network is down.
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Caller, page as modules } from "./harness/api.mjs";
-import { gate, joinRoom, launch, live, makeRoom, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { gate, joinRoom, live, makeRoom, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-let server, browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+setUp();
 
 const lists = "**/grpcchatter.v1.ChatService/ListMessages";
 const subscribes = "**/grpcchatter.v1.ChatService/Subscribe";
 
-test("kill -9 in the middle of a burst of 200: nothing lost, doubled or out of order", async () => {
+test("a SIGKILL during a burst of 200 messages loses, doubles and reorders none", async () => {
   const [ada, grace] = await Promise.all([person(browser, server), person(browser, server)]);
   await Promise.all([signUp(ada), signUp(grace)]);
   const code = await makeRoom(ada, "Burst");
@@ -34,7 +25,7 @@ test("kill -9 in the middle of a burst of 200: nothing lost, doubled or out of o
     .then(() => server.end("SIGKILL"));
   const box = ada.page.getByRole("textbox", { name: /^Message to/ });
   for (const [index, text] of burst.entries()) {
-    // However fast the server is, it dies before the burst is over.
+    // The server is killed before the burst is over, however fast it is.
     if (index === 120) await killed;
     await box.fill(text);
     await box.press("Enter");
@@ -55,7 +46,7 @@ test("kill -9 in the middle of a burst of 200: nothing lost, doubled or out of o
   await Promise.all([ada.context.close(), grace.context.close()]);
 });
 
-test("a frozen server is noticed after 2.5 heartbeats, and what was said meanwhile is caught up", async () => {
+test("a frozen server is detected after 2.5 heartbeats, and later messages arrive when it is back", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await page.clock.install();
@@ -80,7 +71,7 @@ test("a frozen server is noticed after 2.5 heartbeats, and what was said meanwhi
   await ada.context.close();
 });
 
-test("a device that is offline says so, and goes on where it was", async () => {
+test("an offline device says so, and resumes when it is online", async () => {
   const ada = await person(browser, server);
   const { page, context } = ada;
   await signUp(ada);
@@ -90,14 +81,14 @@ test("a device that is offline says so, and goes on where it was", async () => {
   await page.getByText("This device is offline.").waitFor();
   await write(page, "from the tunnel");
   await say("from outside");
-  await page.getByText("Your message is kept and sent then.").waitFor();
+  await page.getByText("Your message is saved and will be sent then.").waitFor();
   await context.setOffline(false);
   await stored(page, "from outside").waitFor();
   await stored(page, "from the tunnel").waitFor();
   await context.close();
 });
 
-test("a log that was set back is read again, and nothing of the lost one stays", async () => {
+test("a log that was restored from a backup is loaded again, without the lost messages", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -115,7 +106,7 @@ test("a log that was set back is read again, and nothing of the lost one stays",
   await server.end("SIGKILL");
   await rm(data, { recursive: true });
   await cp(`${data}.backup`, data, { recursive: true });
-  // The first page of the new log cannot be read at first.
+  // The first page of the restored log fails twice.
   let failed = 0;
   await page.route(lists, (route) => (failed++ < 2 ? route.abort() : route.continue()));
   await server.run();
@@ -125,11 +116,11 @@ test("a log that was set back is read again, and nothing of the lost one stays",
   await stored(page, "and on").waitFor();
   const { messages } = await readLog(page);
   assert.deepEqual(messages, [[1, "kept"], [2, "and on"]]);
-  assert.ok(failed >= 2, "the log was to fail after the reset");
+  assert.ok(failed >= 2, "loading the log had to fail after the reset");
   await ada.context.close();
 });
 
-test("a server that goes away in order is followed without a word", async () => {
+test("a clean restart of the server shows no banner", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await page.clock.install();
@@ -141,7 +132,7 @@ test("a server that goes away in order is followed without a word", async () => 
     const look = () => banner.textContent && window.words.push(banner.textContent);
     new MutationObserver(look).observe(banner, { subtree: true, childList: true, characterData: true });
   });
-  // However long the server takes here, it is back within the moment that it asked for.
+  // The page's clock stands still, so the server is back within the delay that it asked for, however long it takes.
   await page.clock.pauseAt(Date.now() + 1000);
   await server.end("SIGTERM");
   await server.run();
@@ -153,7 +144,7 @@ test("a server that goes away in order is followed without a word", async () => 
   await ada.context.close();
 });
 
-test("a tab whose first page could not be read asks again by itself, whichever tab holds the stream", async () => {
+test("a tab whose first page could not be loaded retries, whichever tab has the stream", async () => {
   const ada = await person(browser, server);
   await signUp(ada);
   const code = await makeRoom(ada, "Second tab");
@@ -162,7 +153,7 @@ test("a tab whose first page could not be read asks again by itself, whichever t
   const tab = await ada.context.newPage();
   await tab.route(lists, (route) => route.abort());
   await tab.goto(`/#room=${code}`);
-  await tab.getByText("The messages could not be read.").waitFor();
+  await tab.getByText("The messages could not be loaded.").waitFor();
   await server.end("SIGKILL");
   await tab.getByText(/Connecting again/).waitFor();
   await server.run();
@@ -172,7 +163,7 @@ test("a tab whose first page could not be read asks again by itself, whichever t
   await ada.context.close();
 });
 
-test("news of the network does not cut short an attempt that has only begun", async () => {
+test("the online event does not cut an attempt that has just started", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await page.clock.install();
@@ -180,7 +171,7 @@ test("news of the network does not cut short an attempt that has only begun", as
   await makeRoom(ada, "Patience");
   await server.end("SIGKILL");
   await page.getByText(/Connecting again/).waitFor();
-  // Longer than a stream may be silent.
+  // Longer than the limit for a silent stream.
   await page.clock.fastForward(60_000);
   const asked = gate();
   const answer = gate();
@@ -206,7 +197,7 @@ test("news of the network does not cut short an attempt that has only begun", as
   await ada.context.close();
 });
 
-test("messages that come out of turn wait for those before them", async () => {
+test("early messages wait for those before them", async () => {
   const wire = (seq) => ({ seq, id: `id${seq}`, user: "ada1815", body: `m${seq}`, at: 0, clientId: "" });
   const asked = [];
   const shown = [];
@@ -229,13 +220,13 @@ test("messages that come out of turn wait for those before them", async () => {
   log.close();
 });
 
-test("names are let go of beyond 200 people, and asked for again below", () => {
-  const { changed, complete } = modules.presence;
+test("names are dropped above 200 users, and fetched again below", () => {
+  const { applyChange, isComplete } = modules.presence;
   const names = Array.from({ length: 199 }, (_, index) => `person${index}`);
-  const two = changed({ users: names, count: 199 }, ["ada1815"], ["person0"], 199);
-  assert.deepEqual([two.users.length, two.users.includes("ada1815"), complete(two)], [199, true, true]);
-  const many = changed(two, [], [], 201);
-  assert.deepEqual([many, complete(many)], [{ users: [], count: 201 }, true]);
-  const fewer = changed(many, ["grace1906"], [], 200);
-  assert.deepEqual([fewer, complete(fewer)], [{ users: ["grace1906"], count: 200 }, false]);
+  const two = applyChange({ users: names, count: 199 }, ["ada1815"], ["person0"], 199);
+  assert.deepEqual([two.users.length, two.users.includes("ada1815"), isComplete(two)], [199, true, true]);
+  const many = applyChange(two, [], [], 201);
+  assert.deepEqual([many, isComplete(many)], [{ users: [], count: 201 }, true]);
+  const fewer = applyChange(many, ["grace1906"], [], 200);
+  assert.deepEqual([fewer, isComplete(fewer)], [{ users: ["grace1906"], count: 200 }, false]);
 });

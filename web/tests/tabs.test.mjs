@@ -1,22 +1,13 @@
-// One browser, ten tabs, one room: one stream.
+// Ten tabs of one browser share the session and one stream per room.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Caller } from "./harness/api.mjs";
-import { launch, live, makeRoom, person, signUp, stored, write } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { live, makeRoom, person, signUp, stored, write } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-let server, browser;
+setUp();
 
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
-
-test("ten tabs of one room hold one stream, and the next one takes over when the leader is closed", async () => {
+test("ten tabs of one room hold one stream, and another tab takes over when the leader is closed", async () => {
   const ada = await person(browser, server);
   const open = new Set();
   let most = 0;

@@ -1,26 +1,16 @@
-// Two terminals and a page in one room: what each says is on every screen, also after the server was killed.
+// Two terminals and a page in one room: each shows the messages of all, also after the server was killed.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { Caller, PASSWORD } from "./harness/api.mjs";
-import { joinRoom, launch, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
-import { leftOut, Terminal } from "./harness/terminal.mjs";
+import { joinRoom, person, readLog, signUp, stored, write } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
+import { skipReason, Terminal } from "./harness/terminal.mjs";
 
-const skip = leftOut();
-let server, browser;
+const skip = skipReason();
+setUp({ skip });
+after(() => Terminal.closeAll());
 
-before(async () => {
-  if (skip) return;
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  Terminal.closeAll();
-  await browser?.close();
-  await server?.close();
-});
-
-test("two terminals and a page talk in one room, through a kill -9", { skip }, async () => {
+test("two terminals and a page talk in one room, across a SIGKILL of the server", { skip }, async () => {
   const [ada, ben, eve] = [await Caller.register(server), await Caller.register(server), await person(browser, server)];
   const one = await Terminal.open(server, server.folder, ada.name);
   const two = await Terminal.open(server, server.folder, ben.name);
@@ -64,7 +54,7 @@ test("two terminals and a page talk in one room, through a kill -9", { skip }, a
   assert.deepEqual(messages.map(([, text]) => text).sort(), ["from the first terminal", "from the page", "from the second terminal", "said to nobody"]);
 
   await one.shows("3 here");
-  assert.equal(await arrivals(), came, "nobody came who had never left");
+  assert.equal(await arrivals(), came, "users who never left are not announced again");
   await two.say("/leave");
   await one.shows(`${ben.name} left`);
   await one.press("C-c");
@@ -74,7 +64,7 @@ test("two terminals and a page talk in one room, through a kill -9", { skip }, a
   await eve.context.close();
 });
 
-test("what is news, what is older and another size come to the screen", { skip }, async () => {
+test("the terminal shows unread counts, loads older messages, and follows a new size", { skip }, async () => {
   const [ada, ben] = [await Caller.register(server), await Caller.register(server)];
   const [quiet, busy] = [await ada.createRoom("Quiet"), await ada.createRoom("Busy")];
   for (const code of [quiet, busy]) await ada.join(code);
@@ -82,7 +72,7 @@ test("what is news, what is older and another size come to the screen", { skip }
   for (let number = 1; number <= 250; number++) await say(`line ${number}`);
   const terminal = await Terminal.open(server, server.folder, ada.name);
   await terminal.shows("line 250");
-  // It begins with the newest hundred; the older ones come from the log while one scrolls.
+  // It starts with the newest 100. Older ones are loaded while it scrolls.
   await terminal.shows(/ line 1\s*\n/, () => terminal.press("PPage"));
   await terminal.press("Escape");
   await terminal.shows("line 250");
@@ -102,8 +92,8 @@ test("what is news, what is older and another size come to the screen", { skip }
   await terminal.ended();
 });
 
-test("an account is made in the terminal, a pasted text keeps its lines, and a link is copied", { skip }, async () => {
-  const terminal = await Terminal.openAtTheDoor(server, server.folder, "newcomer1");
+test("the terminal creates an account, keeps the lines of a pasted text, and copies an invitation", { skip }, async () => {
+  const terminal = await Terminal.openLoggedOut(server, server.folder, "newcomer1");
   await terminal.shows(server.url);
   await terminal.press("F2");
   await terminal.shows("a new account");
@@ -137,9 +127,9 @@ test("an account is made in the terminal, a pasted text keeps its lines, and a l
   const other = await Caller.register(server);
   const guest = await Terminal.open(server, server.folder, other.name);
   await guest.say(`/join ${code}`);
-  await guest.shows(`password of ${code}; Esc gives up`);
+  await guest.shows(`password of ${code}; Esc cancels`);
   await guest.say("wrong");
-  await guest.shows(`wrong password of ${code}; Esc gives up`);
+  await guest.shows(`wrong password of ${code}; Esc cancels`);
   await guest.press("Escape");
   await guest.shows("say something");
   await guest.say("?");

@@ -1,31 +1,22 @@
-// What was written is sent: after a reload, from another room, once the server takes it, and never twice.
+// Unsent messages are sent exactly once: after a reload, from another room, and when the server accepts messages again.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Caller } from "./harness/api.mjs";
-import { launch, live, makeRoom, person, refuse, signUp, stored, write } from "./harness/browser.mjs";
-import { Server } from "./harness/server.mjs";
+import { live, makeRoom, person, refuse, signUp, stored, write } from "./harness/browser.mjs";
+import { browser, server, setUp } from "./harness/suite.mjs";
 
-let server, browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+setUp();
 
 const sends = "**/grpcchatter.v1.ChatService/SendMessage";
 const RESOURCE_EXHAUSTED = 8;
 
-/** What others find in the room. */
+/** The bodies in the room's log, read by another user. */
 async function log(code) {
   const reader = await Caller.register(server);
   return (await reader.log(code)).map(({ body }) => body);
 }
 
-test("what was not sent outlives a reload and is sent once, even where the answer was lost", async () => {
+test("an unsent message survives a reload and is sent once, even if an answer was lost", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -37,7 +28,7 @@ test("what was not sent outlives a reload and is sent once, even where the answe
   await page.reload();
   await live(page);
   await page.getByText("two", { exact: true }).waitFor();
-  // The first attempt reaches the server and its answer is lost. The newer route goes first, so none slips through.
+  // The first attempt reaches the server and its answer is lost. Playwright tries the newest route first, so none passes by.
   let answers = 0;
   await page.route(sends, async (route) => {
     if (answers++ > 0) return route.continue();
@@ -46,12 +37,12 @@ test("what was not sent outlives a reload and is sent once, even where the answe
   });
   await stored(page, "two").waitFor();
   await stored(page, "one").waitFor();
-  assert.ok(answers >= 2, "one of the answers was to be lost");
+  assert.ok(answers >= 2, "one of the answers had to be lost");
   assert.deepEqual(await log(code), ["one", "two"]);
   await ada.context.close();
 });
 
-test("a message that the server refuses says why, and can be edited", async () => {
+test("a refused message shows the reason and can be edited", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -67,7 +58,7 @@ test("a message that the server refuses says why, and can be edited", async () =
   await ada.context.close();
 });
 
-test("a firewall that refuses one message holds up no other, and ends no session", async () => {
+test("a firewall that refuses one message delays no other, and does not end the session", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -81,18 +72,19 @@ test("a firewall that refuses one message holds up no other, and ends no session
   await stored(page, "good evening").waitFor();
   await page.locator("li.refused").getByText(/something between here and the server/i).waitFor();
   assert.deepEqual(await log(code), ["good evening"]);
-  // Nor does what refuses to renew the token.
+  // Nor does a firewall that refuses the refresh.
   await page.route("**/refresh", (route) => route.fulfill(wall(403)));
   await page.reload();
-  await page.getByText(/something between here and the server/i).first().waitFor();
+  const closed = page.locator(".closed");
+  await closed.getByText(/something between here and the server/i).waitFor();
   await page.unroute("**/refresh");
   await page.unroute(sends);
-  await page.getByRole("button", { name: "Try again" }).first().click();
+  await closed.getByRole("button", { name: "Try again" }).click();
   await live(page);
   await ada.context.close();
 });
 
-test("what was written offline is sent from another room, and the list says that it waits", async () => {
+test("messages written offline are sent while another room is open, and the list counts them until then", async () => {
   const ada = await person(browser, server);
   const { page, context } = ada;
   await signUp(ada);
@@ -104,17 +96,17 @@ test("what was written offline is sent from another room, and the list says that
   await context.setOffline(true);
   await write(page, "from the tunnel");
   await write(page, "and out of it");
-  await page.getByText("Your 2 messages are kept and sent then.").waitFor();
+  await page.getByText("Your 2 messages are saved and will be sent then.").waitFor();
   await list.getByText("Elsewhere").click();
   await list.getByText("2 not sent yet").waitFor({ state: "attached" });
   await context.setOffline(false);
   await list.getByText("2 not sent yet").waitFor({ state: "detached" });
   assert.deepEqual(await log(code), ["from the tunnel", "and out of it"]);
-  assert.equal(await list.getByText(/ new$/).count(), 0, "one's own messages are not news");
+  assert.equal(await list.getByText(/ new$/).count(), 0, "the user's own messages are not unread");
   await context.close();
 });
 
-test("what was left unsent is sent at the next start, by one of the tabs, whichever room they show", async () => {
+test("a message left unsent is sent at the next visit, by one of the tabs, whichever room they show", async () => {
   const ada = await person(browser, server);
   const { page, context } = ada;
   await signUp(ada);
@@ -130,12 +122,12 @@ test("what was left unsent is sent at the next start, by one of the tabs, whiche
   await context.unroute(sends);
   await page.reload();
   for (const tab of [page, second]) await tab.getByText("1 not sent yet").waitFor({ state: "detached" });
-  // The reload may have cut an answer off; what counts is that the log has it once.
+  // The reload may have cut an answer off. The log has to contain the message once.
   assert.deepEqual(await log(code), ["written yesterday"]);
   await context.close();
 });
 
-test("a tab that shows the room keeps a message in sight that another tab has sent", async () => {
+test("a message that another tab sends stays visible in the tab that shows the room", async () => {
   const ada = await person(browser, server);
   const { page, context } = ada;
   await signUp(ada);
@@ -159,7 +151,7 @@ test("a tab that shows the room keeps a message in sight that another tab has se
   await context.close();
 });
 
-test("a message that the server cannot take for now says why, and is tried again or discarded", async () => {
+test("a message that the server cannot accept for now shows the reason, and is retried or discarded", async () => {
   const ada = await person(browser, server);
   const { page } = ada;
   await signUp(ada);
@@ -185,7 +177,7 @@ test("a message that the server cannot take for now says why, and is tried again
   await ada.context.close();
 });
 
-test("what was refused at the door is sent once the door is open again", async () => {
+test("a message is sent once the user can join the room again", async () => {
   const owner = await Caller.register(server);
   const code = await owner.createRoom("Locked", "old");
   const ada = await person(browser, server);
@@ -205,7 +197,7 @@ test("what was refused at the door is sent once the door is open again", async (
   await context.close();
 });
 
-test("a browser that keeps nothing says so", async () => {
+test("a browser without storage says so, and the page works from memory", async () => {
   const ada = await person(browser, server);
   await ada.page.addInitScript(() => {
     Storage.prototype.setItem = () => {
@@ -213,7 +205,7 @@ test("a browser that keeps nothing says so", async () => {
     };
   });
   await signUp(ada);
-  await ada.page.getByText("This browser does not let the page keep anything.").waitFor();
+  await ada.page.getByText("This browser does not let the page store anything.").waitFor();
   await makeRoom(ada, "In memory");
   await write(ada.page, "from memory");
   await stored(ada.page, "from memory").waitFor();

@@ -6,16 +6,16 @@ pub struct Message {
     pub user_name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub body: ::prost::alloc::string::String,
-    /// Place in the room's log: 1, 2, 3 ... without a gap, the same for everybody.
+    /// Position in the room's log: 1, 2, 3 ... without a gap, the same for all users.
     #[prost(int64, tag = "3")]
     pub seq: i64,
-    /// UUIDv7 given by the server.
+    /// UUIDv7 assigned by the server.
     #[prost(string, tag = "4")]
     pub message_id: ::prost::alloc::string::String,
     /// When the server stored it.
     #[prost(message, optional, tag = "5")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// What its author called it; empty if the author did not say.
+    /// The author's id of the message; empty if the author gave none.
     #[prost(string, tag = "6")]
     pub client_message_id: ::prost::alloc::string::String,
 }
@@ -29,7 +29,7 @@ pub struct ChatRoom {
     pub owner_name: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// seq of the newest message; 0 while there is none.
+    /// seq of the newest message; 0 if there is none.
     #[prost(int64, tag = "5")]
     pub last_seq: i64,
 }
@@ -37,7 +37,7 @@ pub struct ChatRoom {
 pub struct User {
     #[prost(string, tag = "1")]
     pub user_name: ::prost::alloc::string::String,
-    /// Since when they are here.
+    /// Since when the user is present.
     #[prost(message, optional, tag = "2")]
     pub online_since: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -59,7 +59,7 @@ pub struct CreateChatRoomResponse {
 pub struct UpdateChatRoomRequest {
     #[prost(string, tag = "1")]
     pub short_code: ::prost::alloc::string::String,
-    /// Unset leaves it as it is.
+    /// If unset, it is not changed.
     #[prost(string, optional, tag = "2")]
     pub room_name: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(string, optional, tag = "3")]
@@ -79,7 +79,7 @@ pub struct DeleteChatRoomRequest {
 pub struct DeleteChatRoomResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListChatRoomsRequest {
-    /// Default 50, at most 200; more is taken as 200.
+    /// Default 50, at most 200; larger values mean 200.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
     #[prost(string, tag = "2")]
@@ -114,8 +114,8 @@ pub struct RemoveChatRoomUserRequest {
     pub short_code: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub user_name: ::prost::alloc::string::String,
-    /// May not come back, by password or by room token, until UnbanChatRoomUser. They need not be a member. Both answer the
-    /// same for a name that nobody has.
+    /// The user may not join again, by password or by room token, until UnbanChatRoomUser. They need not be a member.
+    /// Both calls answer alike for an unknown name.
     #[prost(bool, tag = "3")]
     pub ban: bool,
 }
@@ -134,10 +134,10 @@ pub struct UnbanChatRoomUserResponse {}
 pub struct JoinChatRoomRequest {
     #[prost(string, tag = "1")]
     pub short_code: ::prost::alloc::string::String,
-    /// Not needed by a member; checked where it is given.
+    /// Not needed for a member, but checked if given.
     #[prost(string, tag = "2")]
     pub room_password: ::prost::alloc::string::String,
-    /// In place of short_code and room_password.
+    /// Replaces short_code and room_password.
     #[prost(string, tag = "3")]
     pub room_token: ::prost::alloc::string::String,
 }
@@ -166,9 +166,9 @@ pub struct ListChatRoomUsersResponse {
 pub struct SendMessageRequest {
     #[prost(string, tag = "1")]
     pub body: ::prost::alloc::string::String,
-    /// Made once per message by the client and kept over its retries; a UUIDv7 is best
-    /// (random ones cost the server five times as much), 64 bytes at most.
-    /// The same id again gives the first answer again; with another body it is ALREADY_EXISTS.
+    /// Created once per message by the client and kept across retries, at most 64 bytes. Best a UUIDv7: random ids
+    /// cost the server five times as much. A repeated id returns the first answer again; with another body it fails
+    /// with ALREADY_EXISTS.
     #[prost(string, tag = "2")]
     pub client_message_id: ::prost::alloc::string::String,
 }
@@ -176,32 +176,32 @@ pub struct SendMessageRequest {
 pub struct SendMessageResponse {
     #[prost(message, optional, tag = "1")]
     pub message: ::core::option::Option<Message>,
-    /// True where this id had been stored before.
+    /// Whether a message with this id had been stored before.
     #[prost(bool, tag = "2")]
     pub duplicate: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListMessagesRequest {
-    /// Default 50, at most 200; more is taken as 200.
+    /// Default 50, at most 200; larger values mean 200.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// At most one of the two. seq is the page token: a log only grows at its end.
-    /// Only messages with a smaller seq, the nearest first to be taken; 0 is "the newest".
+    /// At most one of before_seq and after_seq. A seq serves as the page token, since a log grows only at its end.
+    /// The messages nearest below this seq; 0 means the newest.
     #[prost(int64, tag = "2")]
     pub before_seq: i64,
-    /// Only messages with a greater seq, the nearest first to be taken.
+    /// The messages nearest above this seq.
     #[prost(int64, optional, tag = "3")]
     pub after_seq: ::core::option::Option<i64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListMessagesResponse {
-    /// By rising seq. A page ends at page_size messages or at 256 KiB, whichever comes first: see more.
+    /// In ascending order of seq. A page ends at page_size messages or at 256 KiB, whichever comes first: see more.
     #[prost(message, repeated, tag = "1")]
     pub messages: ::prost::alloc::vec::Vec<Message>,
-    /// Whether others exist beyond this page, in the direction asked for.
+    /// Whether there are more messages in the requested direction.
     #[prost(bool, tag = "2")]
     pub more: bool,
-    /// seq of the oldest message that is kept, and of the newest; 0 while there is none.
+    /// seq of the oldest message kept, and of the newest; 0 if there is none.
     #[prost(int64, tag = "3")]
     pub first_seq: i64,
     #[prost(int64, tag = "4")]
@@ -209,25 +209,25 @@ pub struct ListMessagesResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubscribeRequest {
-    /// Where to start. Neither set: from now on.
+    /// Where to start. If neither is set: from now on.
     #[prost(oneof = "subscribe_request::Start", tags = "1, 2")]
     pub start: ::core::option::Option<subscribe_request::Start>,
 }
 /// Nested message and enum types in `SubscribeRequest`.
 pub mod subscribe_request {
-    /// Where to start. Neither set: from now on.
+    /// Where to start. If neither is set: from now on.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Start {
-        /// Everything after the last message that the client has.
+        /// After the last message that the client has.
         #[prost(message, tag = "1")]
         After(super::ResumePoint),
-        /// This many of the newest messages first; at most 200, more is taken as 200.
+        /// With this many of the newest messages; at most 200, larger values mean 200.
         #[prost(int32, tag = "2")]
         Last(i32),
     }
 }
-/// The last message that a client has. Both fields are checked: a log that was restored from a backup, or
-/// cut by a failover, is noticed and never passed over in silence.
+/// The last message that a client has. The server checks both fields, so that a log that was restored from a backup
+/// or truncated by a failover is always noticed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResumePoint {
     #[prost(int64, tag = "1")]
@@ -244,26 +244,26 @@ pub struct SubscribeResponse {
 pub mod subscribe_response {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Event {
-        /// Always the first.
+        /// Always the first event.
         #[prost(message, tag = "1")]
         Subscribed(super::Subscribed),
         #[prost(message, tag = "2")]
         Message(super::Message),
-        /// All that was stored before the call has been sent; what follows is live.
+        /// All messages from before the call were sent; what follows is live.
         #[prost(message, tag = "3")]
         CaughtUp(super::CaughtUp),
-        /// Who is present, in full: takes the place of all told before. Follows `subscribed`, and comes again
-        /// where changes could not be told one by one.
+        /// The users who are present; replaces all earlier presence. Follows `subscribed`, and is repeated when changes
+        /// could not be sent one by one.
         #[prost(message, tag = "4")]
         Presence(super::Presence),
         #[prost(message, tag = "5")]
         PresenceChange(super::PresenceChange),
-        /// Sent whenever the stream would else be silent for the interval told in `subscribed`.
+        /// Sent whenever the stream would otherwise be silent for the interval in `subscribed`.
         #[prost(message, tag = "6")]
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "7")]
         RoomUpdated(super::ChatRoom),
-        /// The server is going away: connect again after the delay, from the last seq.
+        /// The server is shutting down: reconnect after the delay, from the last seq.
         #[prost(message, tag = "8")]
         Draining(super::Draining),
     }
@@ -272,8 +272,8 @@ pub mod subscribe_response {
 pub struct Subscribed {
     #[prost(message, optional, tag = "1")]
     pub room: ::core::option::Option<ChatRoom>,
-    /// True where the point asked for cannot be continued from: drop what you have, read it again with
-    /// ListMessages; the stream goes on from now.
+    /// True if the log cannot be continued from the requested point: discard what you have and read it again with
+    /// ListMessages. The stream continues from now.
     #[prost(bool, tag = "2")]
     pub reset: bool,
     #[prost(message, optional, tag = "3")]
@@ -286,13 +286,13 @@ pub struct CaughtUp {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Presence {
-    /// The caller included; at most 200.
+    /// Includes the caller; at most 200.
     #[prost(message, repeated, tag = "1")]
     pub users: ::prost::alloc::vec::Vec<User>,
     #[prost(int32, tag = "2")]
     pub user_count: i32,
 }
-/// What changed since the last Presence or PresenceChange. Users are left out where more than 200 are present.
+/// What changed since the last Presence or PresenceChange. Users are omitted if more than 200 are present.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PresenceChange {
     #[prost(message, repeated, tag = "1")]
@@ -312,18 +312,18 @@ pub struct Draining {
     #[prost(message, optional, tag = "1")]
     pub reconnect_after: ::core::option::Option<::prost_types::Duration>,
 }
-/// To the server on Chat.
+/// From the client, on Chat.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChatRequest {
     #[prost(string, tag = "1")]
     pub body: ::prost::alloc::string::String,
-    /// As in SendMessageRequest. A message sent with one comes back on this stream once it is stored, or
-    /// comes back with `rejected`; one sent without is never echoed to the stream that sent it, and where it
-    /// cannot be taken the stream ends with that status.
+    /// As in SendMessageRequest. A message with an id comes back on this stream once it is stored, or with `rejected`.
+    /// A message without an id is never echoed to the stream that sent it; if it cannot be accepted, the stream ends
+    /// with the status.
     #[prost(string, tag = "2")]
     pub client_message_id: ::prost::alloc::string::String,
 }
-/// From the server on Chat.
+/// From the server, on Chat.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChatResponse {
     #[prost(string, tag = "1")]
@@ -338,14 +338,14 @@ pub struct ChatResponse {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(string, tag = "6")]
     pub client_message_id: ::prost::alloc::string::String,
-    /// Set where the message of this client_message_id was not taken; the stream goes on.
+    /// Set if the message with this client_message_id was not accepted. The stream continues.
     #[prost(message, optional, tag = "7")]
     pub rejected: ::core::option::Option<Rejection>,
-    /// Set where nothing was said, to clients that asked for it; all else is empty.
+    /// Set if this is a heartbeat, for clients that asked for it. All other fields are empty.
     #[prost(message, optional, tag = "8")]
     pub heartbeat: ::core::option::Option<Heartbeat>,
 }
-/// The same words as the status of a failed SendMessage.
+/// The same information as the status of a failed SendMessage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Rejection {
     /// A gRPC status code.
@@ -438,7 +438,7 @@ pub mod chat_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Makes a room; the caller owns it.
+        /// Creates a room owned by the caller.
         pub async fn create_chat_room(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateChatRoomRequest>,
@@ -463,7 +463,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "CreateChatRoom"));
             self.inner.unary(req, path, codec).await
         }
-        /// Renames the room, or changes its password, which ends every chat token but the owner's. Owner only.
+        /// Renames the room or changes its password. A new password revokes every chat token but the owner's. Owner only.
         pub async fn update_chat_room(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateChatRoomRequest>,
@@ -513,7 +513,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "DeleteChatRoom"));
             self.inner.unary(req, path, codec).await
         }
-        /// The rooms that the caller owns or has joined, the latest active first.
+        /// Lists the rooms that the caller owns or has joined, the most recently active first.
         pub async fn list_chat_rooms(
             &mut self,
             request: impl tonic::IntoRequest<super::ListChatRoomsRequest>,
@@ -538,7 +538,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "ListChatRooms"));
             self.inner.unary(req, path, codec).await
         }
-        /// Makes a room token: an invitation that expires. Owner only.
+        /// Creates a room token: an invitation that expires. Owner only.
         pub async fn create_room_token(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateRoomTokenRequest>,
@@ -565,7 +565,7 @@ pub mod chat_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Puts a user out of the room and ends their streams, for now or for good. Owner only.
+        /// Removes a user from the room and ends their streams, temporarily or as a ban. Owner only.
         pub async fn remove_chat_room_user(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveChatRoomUserRequest>,
@@ -592,7 +592,7 @@ pub mod chat_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lets a banned user in again; they still need the password or a room token. Owner only.
+        /// Lifts a ban. The user still needs the password or a room token to join. Owner only.
         pub async fn unban_chat_room_user(
             &mut self,
             request: impl tonic::IntoRequest<super::UnbanChatRoomUserRequest>,
@@ -619,8 +619,8 @@ pub mod chat_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Enters a room by its password or by a room token. A member enters again, from any device, by the
-        /// short code alone, until removed or until the room's password changes.
+        /// Joins a room by its password or by a room token. A member joins again, from any device, by the short code
+        /// alone, until removed or until the room's password changes.
         pub async fn join_chat_room(
             &mut self,
             request: impl tonic::IntoRequest<super::JoinChatRoomRequest>,
@@ -645,7 +645,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "JoinChatRoom"));
             self.inner.unary(req, path, codec).await
         }
-        /// Gives up membership, and ends the caller's streams in the room.
+        /// Gives up the membership and ends the caller's streams in the room.
         pub async fn leave_chat_room(
             &mut self,
             request: impl tonic::IntoRequest<super::LeaveChatRoomRequest>,
@@ -670,7 +670,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "LeaveChatRoom"));
             self.inner.unary(req, path, codec).await
         }
-        /// Everyone present: a person is listed once, however many devices are connected.
+        /// Lists the users who are present, each once, however many devices they use.
         pub async fn list_chat_room_users(
             &mut self,
             request: impl tonic::IntoRequest<super::ListChatRoomUsersRequest>,
@@ -697,7 +697,7 @@ pub mod chat_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Stores one message, then answers. Safe to call again with the same client_message_id.
+        /// Stores one message, then answers. Calling again with the same client_message_id is safe.
         pub async fn send_message(
             &mut self,
             request: impl tonic::IntoRequest<super::SendMessageRequest>,
@@ -722,7 +722,7 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "SendMessage"));
             self.inner.unary(req, path, codec).await
         }
-        /// What was said, page by page.
+        /// Reads the room's log, page by page.
         pub async fn list_messages(
             &mut self,
             request: impl tonic::IntoRequest<super::ListMessagesRequest>,
@@ -747,10 +747,10 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "ListMessages"));
             self.inner.unary(req, path, codec).await
         }
-        /// What is being said, live, from any earlier point on, without a gap. For browsers too.
+        /// Streams the room's events live, from now or from any earlier point, without a gap. Works in browsers.
         ///
-        /// Ends with UNAVAILABLE (draining, or behind for too long: resume), UNAUTHENTICATED (the token ended: enter
-        /// again), PERMISSION_DENIED (removed), NOT_FOUND (the room was deleted), ABORTED (LOG_RESET: resume).
+        /// Ends with UNAVAILABLE (draining, or too far behind: resume), UNAUTHENTICATED (the token ended: join again),
+        /// PERMISSION_DENIED (removed), NOT_FOUND (the room was deleted), ABORTED (LOG_RESET: resume).
         pub async fn subscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeRequest>,
@@ -775,15 +775,15 @@ pub mod chat_service_client {
                 .insert(GrpcMethod::new("grpcchatter.v1.ChatService", "Subscribe"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Sending and receiving on one stream. Needs HTTP/2 end to end, so not for browsers.
+        /// Sends and receives on one stream. Needs HTTP/2 from end to end, so it does not work in browsers.
         ///
-        /// The first Chat after JoinChatRoom starts with what was said since; a later one starts now, or, with the
-        /// request metadata `grpcchatter-resume-bin` (a serialised ResumePoint), after that message. The response
-        /// metadata `grpcchatter-reset: true` says that it could not.
+        /// The first Chat after JoinChatRoom starts with the messages since the join. A later one starts now, or after the
+        /// message given in the request metadata `grpcchatter-resume-bin` (a serialized ResumePoint). The response
+        /// metadata `grpcchatter-reset: true` says that the log could not be continued there.
         ///
-        /// With the request metadata `grpcchatter-heartbeat: 20s`, in whole seconds from 1s to 300s, a heartbeat is sent
-        /// whenever the stream would else be silent for as long, so that nothing in between takes it for dead. The response
-        /// metadata repeats it; where it does not, the server sends none.
+        /// With the request metadata `grpcchatter-heartbeat: 20s` (whole seconds, 1s to 300s), the server sends a
+        /// heartbeat whenever the stream would otherwise be silent for that time, so that no proxy considers it dead. The
+        /// response metadata repeats the value; without it, the server sends no heartbeats.
         pub async fn chat(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::ChatRequest>,
@@ -823,7 +823,7 @@ pub mod chat_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ChatServiceServer.
     #[async_trait]
     pub trait ChatService: std::marker::Send + std::marker::Sync + 'static {
-        /// Makes a room; the caller owns it.
+        /// Creates a room owned by the caller.
         async fn create_chat_room(
             &self,
             request: tonic::Request<super::CreateChatRoomRequest>,
@@ -831,7 +831,7 @@ pub mod chat_service_server {
             tonic::Response<super::CreateChatRoomResponse>,
             tonic::Status,
         >;
-        /// Renames the room, or changes its password, which ends every chat token but the owner's. Owner only.
+        /// Renames the room or changes its password. A new password revokes every chat token but the owner's. Owner only.
         async fn update_chat_room(
             &self,
             request: tonic::Request<super::UpdateChatRoomRequest>,
@@ -847,7 +847,7 @@ pub mod chat_service_server {
             tonic::Response<super::DeleteChatRoomResponse>,
             tonic::Status,
         >;
-        /// The rooms that the caller owns or has joined, the latest active first.
+        /// Lists the rooms that the caller owns or has joined, the most recently active first.
         async fn list_chat_rooms(
             &self,
             request: tonic::Request<super::ListChatRoomsRequest>,
@@ -855,7 +855,7 @@ pub mod chat_service_server {
             tonic::Response<super::ListChatRoomsResponse>,
             tonic::Status,
         >;
-        /// Makes a room token: an invitation that expires. Owner only.
+        /// Creates a room token: an invitation that expires. Owner only.
         async fn create_room_token(
             &self,
             request: tonic::Request<super::CreateRoomTokenRequest>,
@@ -863,7 +863,7 @@ pub mod chat_service_server {
             tonic::Response<super::CreateRoomTokenResponse>,
             tonic::Status,
         >;
-        /// Puts a user out of the room and ends their streams, for now or for good. Owner only.
+        /// Removes a user from the room and ends their streams, temporarily or as a ban. Owner only.
         async fn remove_chat_room_user(
             &self,
             request: tonic::Request<super::RemoveChatRoomUserRequest>,
@@ -871,7 +871,7 @@ pub mod chat_service_server {
             tonic::Response<super::RemoveChatRoomUserResponse>,
             tonic::Status,
         >;
-        /// Lets a banned user in again; they still need the password or a room token. Owner only.
+        /// Lifts a ban. The user still needs the password or a room token to join. Owner only.
         async fn unban_chat_room_user(
             &self,
             request: tonic::Request<super::UnbanChatRoomUserRequest>,
@@ -879,8 +879,8 @@ pub mod chat_service_server {
             tonic::Response<super::UnbanChatRoomUserResponse>,
             tonic::Status,
         >;
-        /// Enters a room by its password or by a room token. A member enters again, from any device, by the
-        /// short code alone, until removed or until the room's password changes.
+        /// Joins a room by its password or by a room token. A member joins again, from any device, by the short code
+        /// alone, until removed or until the room's password changes.
         async fn join_chat_room(
             &self,
             request: tonic::Request<super::JoinChatRoomRequest>,
@@ -888,7 +888,7 @@ pub mod chat_service_server {
             tonic::Response<super::JoinChatRoomResponse>,
             tonic::Status,
         >;
-        /// Gives up membership, and ends the caller's streams in the room.
+        /// Gives up the membership and ends the caller's streams in the room.
         async fn leave_chat_room(
             &self,
             request: tonic::Request<super::LeaveChatRoomRequest>,
@@ -896,7 +896,7 @@ pub mod chat_service_server {
             tonic::Response<super::LeaveChatRoomResponse>,
             tonic::Status,
         >;
-        /// Everyone present: a person is listed once, however many devices are connected.
+        /// Lists the users who are present, each once, however many devices they use.
         async fn list_chat_room_users(
             &self,
             request: tonic::Request<super::ListChatRoomUsersRequest>,
@@ -904,7 +904,7 @@ pub mod chat_service_server {
             tonic::Response<super::ListChatRoomUsersResponse>,
             tonic::Status,
         >;
-        /// Stores one message, then answers. Safe to call again with the same client_message_id.
+        /// Stores one message, then answers. Calling again with the same client_message_id is safe.
         async fn send_message(
             &self,
             request: tonic::Request<super::SendMessageRequest>,
@@ -912,7 +912,7 @@ pub mod chat_service_server {
             tonic::Response<super::SendMessageResponse>,
             tonic::Status,
         >;
-        /// What was said, page by page.
+        /// Reads the room's log, page by page.
         async fn list_messages(
             &self,
             request: tonic::Request<super::ListMessagesRequest>,
@@ -926,10 +926,10 @@ pub mod chat_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// What is being said, live, from any earlier point on, without a gap. For browsers too.
+        /// Streams the room's events live, from now or from any earlier point, without a gap. Works in browsers.
         ///
-        /// Ends with UNAVAILABLE (draining, or behind for too long: resume), UNAUTHENTICATED (the token ended: enter
-        /// again), PERMISSION_DENIED (removed), NOT_FOUND (the room was deleted), ABORTED (LOG_RESET: resume).
+        /// Ends with UNAVAILABLE (draining, or too far behind: resume), UNAUTHENTICATED (the token ended: join again),
+        /// PERMISSION_DENIED (removed), NOT_FOUND (the room was deleted), ABORTED (LOG_RESET: resume).
         async fn subscribe(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
@@ -940,15 +940,15 @@ pub mod chat_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Sending and receiving on one stream. Needs HTTP/2 end to end, so not for browsers.
+        /// Sends and receives on one stream. Needs HTTP/2 from end to end, so it does not work in browsers.
         ///
-        /// The first Chat after JoinChatRoom starts with what was said since; a later one starts now, or, with the
-        /// request metadata `grpcchatter-resume-bin` (a serialised ResumePoint), after that message. The response
-        /// metadata `grpcchatter-reset: true` says that it could not.
+        /// The first Chat after JoinChatRoom starts with the messages since the join. A later one starts now, or after the
+        /// message given in the request metadata `grpcchatter-resume-bin` (a serialized ResumePoint). The response
+        /// metadata `grpcchatter-reset: true` says that the log could not be continued there.
         ///
-        /// With the request metadata `grpcchatter-heartbeat: 20s`, in whole seconds from 1s to 300s, a heartbeat is sent
-        /// whenever the stream would else be silent for as long, so that nothing in between takes it for dead. The response
-        /// metadata repeats it; where it does not, the server sends none.
+        /// With the request metadata `grpcchatter-heartbeat: 20s` (whole seconds, 1s to 300s), the server sends a
+        /// heartbeat whenever the stream would otherwise be silent for that time, so that no proxy considers it dead. The
+        /// response metadata repeats the value; without it, the server sends no heartbeats.
         async fn chat(
             &self,
             request: tonic::Request<tonic::Streaming<super::ChatRequest>>,

@@ -1,4 +1,4 @@
-// The account's calls, which the server has over REST only.
+// The calls of the user's account, which the server offers over REST only.
 import { Failure } from "./failure";
 
 const TIMEOUT = 15_000;
@@ -6,7 +6,7 @@ const TIMEOUT = 15_000;
 export interface Grant {
   token: string;
   refreshToken: string;
-  /** How long the token is good for, in milliseconds, by the server's clock alone. */
+  /** How long the token is valid, in milliseconds, by the server's clock. */
   lifetime: number;
 }
 
@@ -28,17 +28,17 @@ async function call(method: string, path: string, body?: object, token?: string)
   if (response.ok) return response;
   const { reason = "" } = await response.json().catch(() => ({})) as { reason?: string };
   const wait = Number(response.headers.get("retry-after") ?? 0) * 1000 || 0;
-  const passing = response.status === 429 || response.status >= 500;
-  // The server gives a reason for each refusal; what gives none stands in between, as the page of a proxy. 408: a proxy gave
-  // up waiting.
-  if (!reason) throw new Failure(passing || response.status === 408 ? "unreachable" : "refused", "", wait);
+  const retryable = response.status === 429 || response.status >= 500;
+  // The server gives a reason with each refusal, so an answer without one comes from a proxy. A 408 means that the proxy's
+  // wait timed out.
+  if (!reason) throw new Failure(retryable || response.status === 408 ? "unreachable" : "refused", "", wait);
   if (response.status === 401) throw new Failure("unauthenticated", reason, wait);
-  throw new Failure(passing ? "unreachable" : "refused", reason, wait);
+  throw new Failure(retryable ? "unreachable" : "refused", reason, wait);
 }
 
 async function grant(response: Response): Promise<Grant> {
   const { token, refresh_token, expires_at } = await response.json();
-  // Both times are the server's, so a wrong clock on this device does no harm.
+  // Both times are the server's, so a wrong clock on this device does not matter.
   const now = Date.parse(response.headers.get("date") ?? "") || Date.now();
   return { token, refreshToken: refresh_token, lifetime: Date.parse(expires_at) - now };
 }
@@ -67,7 +67,7 @@ export async function deleteAccount(token: string, password: string): Promise<vo
   await call("POST", "/account/delete", { password }, token);
 }
 
-/** Whether the server answers at all, within `timeout` milliseconds. */
+/** Whether the server answers within `timeout` milliseconds, with any status. */
 export async function alive(timeout: number): Promise<boolean> {
   try {
     await fetch("/livez", { cache: "no-store", signal: AbortSignal.timeout(timeout) });

@@ -1,9 +1,9 @@
-// The chat service over binary gRPC-web, at the origin that the page came from.
+// The chat service over binary gRPC-web, at the page's own origin.
 import { createClient, type CallOptions } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { ChatService } from "../gen/grpcchatter/v1/chat_pb";
 
-/** A unary call that takes longer is given up; the server's own deadline is 5 s. */
+/** The deadline of a unary call, in milliseconds. The server's own is 5 s. */
 const UNARY_TIMEOUT = 8_000;
 
 export const chat = createClient(ChatService, createGrpcWebTransport({ baseUrl: location.origin }));

@@ -1,9 +1,9 @@
-// The room's log as far as this tab has read it: an unbroken run of messages up to the newest.
+// The part of the room's log that this tab has read: a run of messages without gaps, up to the newest.
 //
-// seq has no gaps, so the log mends itself: whatever comes out of turn, from the stream, from another tab or in the
-// answer to a send, waits aside until the messages before it are there, and is fetched where they do not come.
+// seq has no gaps, so the log repairs itself. A message that arrives early, from the stream, another tab or the answer to a
+// send, is set aside until the messages before it are there. If they do not come, they are fetched.
 import { failureOf, type Failure } from "../api/failure";
-import { Cell } from "../cell";
+import { Observable } from "../observable";
 import type { Message } from "./message";
 
 export interface Page {
@@ -13,43 +13,44 @@ export interface Page {
   lastSeq: number;
 }
 
-/** Where pages come from: the newest before `before` (0: of all), or the first after `after`. */
-export type Source = (ask: { before: number } | { after: number }) => Promise<Page>;
+/** Which page to read: the newest messages before `before` (0: the newest of all), or the first ones after `after`. */
+export type PageRequest = { before: number } | { after: number };
+export type Source = (request: PageRequest) => Promise<Page>;
 
 export interface LogView {
   state: "loading" | "ready" | "failed";
   failure: Failure | null;
   messages: readonly Message[];
-  /** Whether older ones exist that were not read yet. */
+  /** Whether the server has older messages that were not read yet. */
   more: boolean;
   older: "idle" | "loading" | "failed";
 }
 
-/** How long a message that came out of turn waits for those before it, in milliseconds. */
-const PATIENCE = 400;
-const FRAME = 12;
-/** A tab that stays open for weeks lets go of the oldest; they can be read again. */
-const MOST = 20_000;
-const AFTER_TRIM = 15_000;
+/** How long an early message waits for those before it until they are fetched, in milliseconds. */
+const GAP_TIMEOUT = 400;
+const FRAME_MS = 12;
+/** The most messages that a tab keeps. The oldest are dropped and can be read again. */
+const MAX_MESSAGES = 20_000;
+const MESSAGES_AFTER_TRIM = 15_000;
 
 const EMPTY: LogView = { state: "loading", failure: null, messages: [], more: false, older: "idle" };
 
 export class Log {
-  readonly view = new Cell<LogView>(EMPTY);
+  readonly view = new Observable<LogView>(EMPTY);
   #messages: Message[] = [];
-  /** Where an empty log stands: the next message is the one after this. */
+  /** The seq before the next message while the log is empty. */
   #start = 0;
-  #aside = new Map<number, Message>();
-  /** In the log, not in the view yet. */
-  #fresh: Message[] = [];
+  #early = new Map<number, Message>();
+  /** Messages that are in the log and not in the view yet. */
+  #unshown: Message[] = [];
   /** Counts loads, so that a page asked for before a reset is not mixed in after it. */
-  #era = 0;
-  #mending: ReturnType<typeof setTimeout> | undefined;
-  #publishing: ReturnType<typeof setTimeout> | undefined;
+  #generation = 0;
+  #gapTimer: ReturnType<typeof setTimeout> | undefined;
+  #showTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly source: Source,
-    /** Is told each message at the moment at which the view shows it. */
+    /** Called with each message as soon as the view shows it. */
     private readonly appended: (message: Message) => void,
   ) {}
 
@@ -62,45 +63,45 @@ export class Log {
   }
 
   /**
-   * Reads the newest page, in place of all that was there. What came aside meanwhile is kept. A `quiet` attempt after
-   * one that has failed leaves on the screen that it has, until it succeeds.
+   * Replaces the log by the newest page. Messages that were set aside meanwhile are kept. With `quiet`, the error of the attempt
+   * before stays on the screen until this one succeeds.
    */
-  async load(quiet = false): Promise<void> {
-    const era = ++this.#era;
-    clearTimeout(this.#mending);
-    this.#mending = undefined;
+  async load({ quiet = false } = {}): Promise<void> {
+    const generation = ++this.#generation;
+    clearTimeout(this.#gapTimer);
+    this.#gapTimer = undefined;
     this.#messages = [];
     if (!quiet || this.view.value.state !== "failed") this.#show(EMPTY);
     try {
       const page = await this.source({ before: 0 });
-      if (era !== this.#era) return;
+      if (generation !== this.#generation) return;
       this.#messages = page.messages;
       this.#start = page.lastSeq;
-      this.#fresh = page.messages.slice();
+      this.#unshown = page.messages.slice();
       this.#show({ ...EMPTY, state: "ready", more: page.more });
       this.#drain();
     } catch (thrown) {
-      if (era === this.#era) this.#show({ ...EMPTY, state: "failed", failure: failureOf(thrown) });
+      if (generation === this.#generation) this.#show({ ...EMPTY, state: "failed", failure: failureOf(thrown) });
     }
   }
 
-  /** Drops everything and reads it again: the server's log is not the one that we knew. */
+  /** Drops everything and reads it again, since the server's log is no longer the same one. */
   reset(): Promise<void> {
-    this.#aside.clear();
+    this.#early.clear();
     return this.load();
   }
 
-  /** Takes a message from wherever it came, once. Tells whether the view shows it already. */
+  /** Adds a message, once, whatever its source. Returns whether the view shows it already. */
   apply(message: Message): boolean {
-    if (this.view.value.state === "ready" && message.seq <= this.#end) return !this.#fresh.some(({ seq }) => seq === message.seq);
-    this.#aside.set(message.seq, message);
+    if (this.view.value.state === "ready" && message.seq <= this.#end) return !this.#unshown.some(({ seq }) => seq === message.seq);
+    this.#early.set(message.seq, message);
     this.#drain();
     return false;
   }
 
-  /** Fetches what is missing up to `seq`, where anything is. */
+  /** Fetches the messages up to `seq` if any are missing. */
   expect(seq: number): void {
-    if (this.view.value.state === "ready" && seq > this.#end) this.#mendLater();
+    if (this.view.value.state === "ready" && seq > this.#end) this.#fillGapLater();
   }
 
   /** Reads one page of older messages. */
@@ -108,83 +109,83 @@ export class Log {
     const { more, older, state } = this.view.value;
     const first = this.#messages[0];
     if (!more || older === "loading" || state !== "ready" || !first) return;
-    const era = this.#era;
+    const generation = this.#generation;
     this.#show({ ...this.view.value, older: "loading" });
     try {
       const page = await this.source({ before: first.seq });
-      if (era !== this.#era) return;
+      if (generation !== this.#generation) return;
       this.#messages = page.messages.concat(this.#messages);
       this.#show({ ...this.view.value, older: "idle", more: page.more && page.messages.length > 0 });
     } catch {
-      if (era === this.#era) this.#show({ ...this.view.value, older: "failed" });
+      if (generation === this.#generation) this.#show({ ...this.view.value, older: "failed" });
     }
   }
 
   close(): void {
-    this.#era++;
-    clearTimeout(this.#mending);
-    clearTimeout(this.#publishing);
+    this.#generation++;
+    clearTimeout(this.#gapTimer);
+    clearTimeout(this.#showTimer);
   }
 
   #drain(): void {
     if (this.view.value.state !== "ready") return;
     let next = this.#end + 1;
-    for (let message = this.#aside.get(next); message; message = this.#aside.get(++next)) {
-      this.#aside.delete(next);
+    for (let message = this.#early.get(next); message; message = this.#early.get(++next)) {
+      this.#early.delete(next);
       this.#messages.push(message);
-      this.#fresh.push(message);
+      this.#unshown.push(message);
     }
-    for (const [seq, message] of this.#aside) {
+    for (const [seq, message] of this.#early) {
       if (seq >= next) continue;
-      this.#aside.delete(seq);
-      this.#fresh.push(message);
+      this.#early.delete(seq);
+      this.#unshown.push(message);
     }
-    if (this.#aside.size > 0) this.#mendLater();
-    this.#publish();
+    if (this.#early.size > 0) this.#fillGapLater();
+    this.#showLater();
   }
 
-  #mendLater(): void {
-    this.#mending ??= setTimeout(() => void this.#mend(), PATIENCE);
+  #fillGapLater(): void {
+    this.#gapTimer ??= setTimeout(() => void this.#fillGap(), GAP_TIMEOUT);
   }
 
-  async #mend(): Promise<void> {
-    const era = this.#era;
+  async #fillGap(): Promise<void> {
+    const generation = this.#generation;
     try {
-      for (let more = true; more && era === this.#era; ) {
+      for (let more = true; more && generation === this.#generation; ) {
         const after = this.#end;
         const page = await this.source({ after });
-        if (era !== this.#era) return;
+        if (generation !== this.#generation) return;
         const first = page.messages[0];
-        // Retention has taken what comes next: there is no way to go on from here.
+        // Retention has deleted the next messages, so the gap cannot be filled.
         if (first && first.seq > after + 1 && this.#end === after) return void this.reset();
-        for (const message of page.messages) this.#aside.set(message.seq, message);
+        for (const message of page.messages) this.#early.set(message.seq, message);
         this.#drain();
         more = page.more && page.messages.length > 0;
       }
     } catch {
-      // The next message or heartbeat asks again.
+      // The next message or heartbeat tries again.
     } finally {
-      if (era === this.#era) this.#mending = undefined;
+      if (generation === this.#generation) this.#gapTimer = undefined;
     }
   }
 
-  /** Many messages may come at once; the screen needs one view of them a frame. */
-  #publish(): void {
-    this.#publishing ??= setTimeout(() => {
-      this.#publishing = undefined;
+  /** Updates the view at most once a frame, since many messages may come at once. */
+  #showLater(): void {
+    this.#showTimer ??= setTimeout(() => {
+      this.#showTimer = undefined;
       let { more } = this.view.value;
-      if (this.#messages.length > MOST) {
-        this.#messages = this.#messages.slice(-AFTER_TRIM);
+      if (this.#messages.length > MAX_MESSAGES) {
+        this.#messages = this.#messages.slice(-MESSAGES_AFTER_TRIM);
         more = true;
       }
       this.#show({ ...this.view.value, more });
-    }, FRAME);
+    }, FRAME_MS);
   }
 
   #show(view: LogView): void {
-    const fresh = this.#fresh;
-    this.#fresh = [];
+    const unshown = this.#unshown;
+    this.#unshown = [];
     this.view.value = { ...view, messages: this.#messages.slice() };
-    for (const message of fresh) this.appended(message);
+    for (const message of unshown) this.appended(message);
   }
 }

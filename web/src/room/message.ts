@@ -1,4 +1,4 @@
-// A message as the page holds it: plain data, so that tabs can hand it to each other.
+// A message and a room as plain data, which tabs can send to each other.
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ChatRoom, Message as WireMessage, User } from "../gen/grpcchatter/v1/chat_pb";
 
@@ -9,13 +9,13 @@ export interface Message {
   body: string;
   /** When the server stored it, in milliseconds since 1970. */
   at: number;
-  /** What its author called it; "" where nothing. */
+  /** The client_message_id from its author; "" without one. */
   clientId: string;
 }
 
 export function messageOf(wire: WireMessage): Message {
   return {
-    // Below 2^53 by the API's own promise.
+    // The API promises that seq stays below 2^53.
     seq: Number(wire.seq),
     id: wire.messageId,
     user: wire.userName,
@@ -30,7 +30,7 @@ export interface RoomInfo {
   name: string;
   owner: string;
   lastSeq: number;
-  /** When it was made, in milliseconds since 1970. */
+  /** When it was created, in milliseconds since 1970. */
   at: number;
 }
 

@@ -1,13 +1,12 @@
-// What this user has written in one room and the server has not acknowledged yet.
+// The messages that this user has written in one room and the server has not acknowledged yet.
 //
-// Each message has its own key in storage, under its client_message_id, so it outlives the tab. One tab at a time
-// sends, under a Web Lock, one message after the other: that keeps their order. The id makes a repeated send
-// harmless, so after any doubt the message is simply sent again.
-import { failureOf, IN_BETWEEN, type Failure } from "../api/failure";
-import { Cell } from "../cell";
-import * as kept from "../kept";
+// Each message has its own key in storage, with its client_message_id, so it outlives the tab. One tab at a time sends, under a
+// Web Lock, one message after the other, which keeps their order. The id makes sends idempotent, so a send in doubt is repeated.
+import { failureOf, INTERMEDIARY, type Failure } from "../api/failure";
+import { Observable } from "../observable";
+import * as storage from "../storage";
 import { exclusive } from "../locks";
-import { Backoff, type Pause } from "./pause";
+import { Backoff, type Sleep } from "./backoff";
 import { uuidv7 } from "../uuid";
 import type { Message } from "./message";
 
@@ -16,44 +15,44 @@ export interface Unsent {
   body: string;
   /** When it was written, in milliseconds since 1970. */
   at: number;
-  /** Why the server will not take it; "" while it is being sent. */
+  /** The reason for which the server refused it; "" while it is being sent. */
   refused: string;
-  /** Why the server has not taken it so far, after a few attempts; it is tried again. */
+  /** The reason for which the last attempts failed. The message is retried. */
   held?: string;
 }
 
-/** How a room's messages go out. */
-export interface Way {
+/** Sends a room's messages. There is one while the room is open and one while it is closed. */
+export interface Sender {
   send: (unsent: Unsent) => Promise<Message>;
-  /** Takes the server's answer, the message with its place in the log; true where it is shown there by now. */
+  /** Takes the stored message from the server's answer. Returns whether the log shows it already. */
   stored: (message: Message) => boolean;
 }
 
-/** What an outbox has from the place where they all stand. */
-export interface Post {
-  /** How messages go out while the room is not open. */
-  closed: Way;
-  /** Waits between two attempts, and sooner where the network is back. */
-  pause: Pause;
-  /** Cuts the waiting short, in every tab: the user asks for it, or the server is back. */
-  hurry: () => void;
-  /** Tells the other tabs what the server has stored. */
-  stored: (message: Message) => void;
-  /** Tells the other tabs what its author does not want to send any more. */
-  discarded: (clientId: string) => void;
+/** What all outboxes of a user share. */
+export interface OutboxContext {
+  /** Sends messages while the room is closed. */
+  whileClosed: Sender;
+  /** Sleeps between two attempts; ends early when the network is back. */
+  sleep: Sleep;
+  /** Retries at once, in every tab: the user asks for it, or the server is back. */
+  retryNow: () => void;
+  /** Sends the other tabs a message that the server has stored. */
+  announceStored: (message: Message) => void;
+  /** Sends the other tabs the id of a message that its author has discarded. */
+  announceDiscarded: (clientId: string) => void;
 }
 
-/** So many attempts are a matter of course: a restart, a lost connection. */
-const EXPECTED = 2;
-/** What a user can be refused for at the door; once inside, the message is good. */
-const DOORS: ReadonlySet<string> = new Set(["WRONG_ROOM_PASSWORD", "NOT_A_MEMBER", "BANNED", "ROOM_NOT_FOUND"]);
+/** Failed attempts that the message does not show: a restart or a lost connection causes them. */
+const UNREPORTED_FAILURES = 2;
+/** Reasons for which joining the room is refused. After the user has joined, the message can be sent. */
+const JOIN_REFUSALS: ReadonlySet<string> = new Set(["WRONG_ROOM_PASSWORD", "NOT_A_MEMBER", "BANNED", "ROOM_NOT_FOUND"]);
 
 export class Outbox {
-  readonly unsent: Cell<readonly Unsent[]>;
+  readonly unsent: Observable<readonly Unsent[]>;
   #prefix: string;
   #lock: string;
-  #way: Way;
-  /** Acknowledged, but not shown by the log yet. */
+  #sender: Sender;
+  /** Messages that are acknowledged and that the log does not show yet. */
   #stored = new Set<string>();
   #sending = false;
   #closed = false;
@@ -61,30 +60,30 @@ export class Outbox {
   constructor(
     user: string,
     readonly code: string,
-    private readonly post: Post,
+    private readonly context: OutboxContext,
   ) {
     this.#prefix = `unsent/${user}/${code}/`;
     this.#lock = `grpcchatter/${this.#prefix}`;
-    this.#way = post.closed;
-    this.unsent = new Cell(this.#read());
+    this.#sender = context.whileClosed;
+    this.unsent = new Observable(this.#read());
   }
 
-  /** The room was opened: from now on its log shows what was sent. */
-  attach(way: Way): void {
-    this.#way = way;
+  /** The room was opened: from now on its log shows the messages that were sent. */
+  attach(sender: Sender): void {
+    this.#sender = sender;
     this.drain();
   }
 
-  /** The room was closed; what waits is sent all the same. */
+  /** The room was closed. Pending messages are still sent. */
   detach(): void {
-    this.#way = this.post.closed;
+    this.#sender = this.context.whileClosed;
     for (const clientId of this.#stored) this.remove(clientId);
     this.drain();
   }
 
-  /** Sends again what was refused at the door, now that the user is inside. */
-  readmit(): void {
-    for (const unsent of this.unsent.value) if (DOORS.has(unsent.refused)) this.#write({ ...unsent, refused: "" });
+  /** Sends again what was refused because the user could not join, now that they have. */
+  retryAfterJoin(): void {
+    for (const unsent of this.unsent.value) if (JOIN_REFUSALS.has(unsent.refused)) this.#write({ ...unsent, refused: "" });
     this.drain();
   }
 
@@ -100,50 +99,50 @@ export class Outbox {
     this.drain();
   }
 
-  hurry(): void {
-    this.post.hurry();
+  retryNow(): void {
+    this.context.retryNow();
   }
 
-  /** Its author does not want to send it any more. */
+  /** Removes a message that its author has discarded, in every tab. */
   discard(clientId: string): void {
     this.remove(clientId);
-    this.post.discarded(clientId);
+    this.context.announceDiscarded(clientId);
   }
 
-  /** Forgets a message: it stands in the log, or is not wanted. */
+  /** Removes a message from this tab and from storage: the log shows it, or it was discarded. */
   remove(clientId: string): void {
     if (!this.#has(clientId)) return;
     this.#stored.delete(clientId);
-    kept.forget(this.#prefix + clientId);
+    storage.remove(this.#prefix + clientId);
     this.unsent.value = this.unsent.value.filter((unsent) => unsent.clientId !== clientId);
   }
 
-  /** Takes note that the server has stored a message, whichever tab has sent it. */
+  /** Records that the server has stored a message. Any tab may have sent it. */
   acknowledge(message: Message): void {
     if (!this.#has(message.clientId)) return;
-    // It stays on the screen as it is until the log shows it in its place.
+    // It stays on the screen until the log shows it.
     this.#stored.add(message.clientId);
-    if (this.#way.stored(message)) this.remove(message.clientId);
+    if (this.#sender.stored(message)) this.remove(message.clientId);
   }
 
-  /** Another tab has written or removed something. */
-  look(): void {
+  /** Reads the messages from storage again, after another tab has written or removed some. */
+  reload(): void {
     const read = this.#read();
     const here = new Set(read.map(({ clientId }) => clientId));
-    const open = this.#way !== this.post.closed;
-    // What the other has sent stays in sight until the log shows it here too. Discarding is told apart from it.
+    const open = this.#sender !== this.context.whileClosed;
+    // A message that another tab has sent stays visible until the log shows it here too. A discarded one is announced separately.
     const sent = open ? this.unsent.value.filter(({ clientId }) => !here.has(clientId)) : [];
     for (const { clientId } of sent) this.#stored.add(clientId);
     this.unsent.value = sent.concat(read).sort((one, two) => (one.clientId < two.clientId ? -1 : 1));
   }
 
-  /** Sends what waits, unless this tab is doing so already. */
+  /** Sends the pending messages, unless this tab is doing so already. */
   drain(): void {
     if (this.#sending || this.#closed || !this.#next()) return;
     this.#sending = true;
     void exclusive(this.#lock, () => this.#sendAll()).finally(() => {
       this.#sending = false;
-      // What was added between the last look and this line.
+      // A message may have been added since the last check.
       if (this.#next()) this.drain();
     });
   }
@@ -156,31 +155,31 @@ export class Outbox {
     const backoff = new Backoff();
     let failures = 0;
     // The tab that had the lock before may have sent some.
-    this.look();
+    this.reload();
     for (let unsent = this.#next(); unsent && !this.#closed; unsent = this.#next()) {
       try {
-        const message = await this.#way.send(unsent);
+        const message = await this.#sender.send(unsent);
         backoff.reset();
         failures = 0;
-        this.post.stored(message);
+        this.context.announceStored(message);
         this.acknowledge(message);
       } catch (thrown) {
         const failure = failureOf(thrown);
-        if (failure.kind === "refused") this.#note(unsent, { refused: failure.reason || IN_BETWEEN, held: "" });
+        if (failure.kind === "refused") this.#update(unsent, { refused: failure.reason || INTERMEDIARY, held: "" });
         else await this.#wait(unsent, failure, ++failures, backoff);
       }
     }
   }
 
   async #wait(unsent: Unsent, failure: Failure, failures: number, backoff: Backoff): Promise<void> {
-    // Without a reason the network is to blame, which the banner tells.
-    if (failures > EXPECTED && failure.reason !== (unsent.held ?? "")) this.#note(unsent, { held: failure.reason });
-    await this.post.pause(Math.max(failure.retryAfter, backoff.next()));
+    // A failure without a reason is the network's, which the banner shows.
+    if (failures > UNREPORTED_FAILURES && failure.reason !== (unsent.held ?? "")) this.#update(unsent, { held: failure.reason });
+    await this.context.sleep(Math.max(failure.retryAfter, backoff.next()));
   }
 
-  #note(unsent: Unsent, what: Partial<Unsent>): void {
-    // It may have been acknowledged on the stream meanwhile, or discarded in another tab.
-    if (this.#has(unsent.clientId) && kept.read(this.#prefix + unsent.clientId) !== null) this.#write({ ...unsent, ...what });
+  #update(unsent: Unsent, change: Partial<Unsent>): void {
+    // Meanwhile the stream may have acknowledged it, or another tab may have discarded it.
+    if (this.#has(unsent.clientId) && storage.read(this.#prefix + unsent.clientId) !== null) this.#write({ ...unsent, ...change });
   }
 
   #has(clientId: string): boolean {
@@ -192,17 +191,17 @@ export class Outbox {
   }
 
   #write(unsent: Unsent): void {
-    kept.write(this.#prefix + unsent.clientId, JSON.stringify(unsent));
+    storage.write(this.#prefix + unsent.clientId, JSON.stringify(unsent));
     const others = this.unsent.value.filter((other) => other.clientId !== unsent.clientId);
     const after = others.findIndex((other) => other.clientId > unsent.clientId);
-    // Ids of version 7 sort by time, which is the order of sending.
+    // UUIDv7 ids sort by time, which is the order of sending.
     this.unsent.value = after < 0 ? [...others, unsent] : others.toSpliced(after, 0, unsent);
   }
 
   #read(): Unsent[] {
-    return kept.keys(this.#prefix).flatMap((key) => {
+    return storage.keys(this.#prefix).flatMap((key) => {
       try {
-        return [JSON.parse(kept.read(key) ?? "") as Unsent];
+        return [JSON.parse(storage.read(key) ?? "") as Unsent];
       } catch {
         return [];
       }

@@ -1,108 +1,107 @@
-// What this user has written in all rooms and the server has not acknowledged yet. It is sent whether its room is open
-// or not: the page enters the others as a member.
+// The outboxes of all rooms. Their messages are sent whether the room is open or not: a closed room is joined as a member.
 import { chat, unary } from "../api/rpc";
 import { Failure } from "../api/failure";
-import { Cell } from "../cell";
-import * as kept from "../kept";
+import { Observable } from "../observable";
+import * as storage from "../storage";
 import { Channel } from "../locks";
-import { Entrance } from "./entrance";
+import { ChatToken } from "./chat-token";
 import { messageOf, type Message } from "./message";
 import { Outbox, type Unsent } from "./outbox";
-import { Alarm } from "./pause";
+import { RetryTimer } from "./backoff";
 
-type Told =
-  | { kind: "hurry" }
+type TabMessage =
+  | { kind: "retryNow" }
   | { kind: "stored"; code: string; message: Message }
   | { kind: "discarded"; code: string; clientId: string };
 
-/** Sends a message into the room that the entrance leads to. */
-export function sender(entrance: Entrance): (unsent: Unsent) => Promise<Message> {
+/** Returns a function that sends a message into the room of the chat token. */
+export function sendWith(chatToken: ChatToken): (unsent: Unsent) => Promise<Message> {
   return async ({ body, clientId }) => {
     const sent = { body, clientMessageId: clientId };
-    const { message } = await entrance.call((token) => chat.sendMessage(sent, unary(token)));
+    const { message } = await chatToken.call((token) => chat.sendMessage(sent, unary(token)));
     if (!message) throw new Failure("unreachable", "");
     return messageOf(message);
   };
 }
 
 export class Outboxes {
-  /** How many messages wait, by the code of their room. */
-  readonly waiting = new Cell<ReadonlyMap<string, number>>(new Map());
+  /** The number of unsent messages, by the code of their room. */
+  readonly waiting = new Observable<ReadonlyMap<string, number>>(new Map());
   #boxes = new Map<string, Outbox>();
-  #alarm = new Alarm();
-  #channel: Channel<Told>;
+  #retryTimer = new RetryTimer();
+  #channel: Channel<TabMessage>;
   #unwatch: () => void;
 
   constructor(
     private readonly user: string,
-    /** Is told what was sent into a room that is not open here. */
+    /** Called with each message that was sent into a room that is not open in this tab. */
     private readonly sent: (code: string, message: Message) => void,
   ) {
-    this.#channel = new Channel(`grpcchatter/unsent/${user}`, (told) => this.#hear(told));
-    this.#unwatch = kept.watch(`unsent/${user}/`, this.#look);
+    this.#channel = new Channel(`grpcchatter/unsent/${user}`, (received) => this.#receive(received));
+    this.#unwatch = storage.watch(`unsent/${user}/`, this.#reload);
   }
 
-  /** Sends what is left of last time. */
+  /** Starts to send the messages that were left unsent by earlier visits. */
   open(): void {
-    addEventListener("online", this.#go);
-    document.addEventListener("visibilitychange", this.#go);
-    this.#look();
-    this.#go();
+    addEventListener("online", this.#retryAll);
+    document.addEventListener("visibilitychange", this.#retryAll);
+    this.#reload();
+    this.#retryAll();
   }
 
   close(): void {
-    removeEventListener("online", this.#go);
-    document.removeEventListener("visibilitychange", this.#go);
+    removeEventListener("online", this.#retryAll);
+    document.removeEventListener("visibilitychange", this.#retryAll);
     this.#unwatch();
     for (const box of this.#boxes.values()) box.close();
-    this.#alarm.ring();
+    this.#retryTimer.wake();
     this.#channel.close();
   }
 
   of(code: string): Outbox {
     const known = this.#boxes.get(code);
     if (known) return known;
-    const closed = {
-      send: sender(new Entrance(code)),
+    const whileClosed = {
+      send: sendWith(new ChatToken(code)),
       stored: (message: Message) => {
         this.sent(code, message);
         return true;
       },
     };
     const box = new Outbox(this.user, code, {
-      closed,
-      pause: this.#alarm.wait,
-      hurry: this.#hurry,
-      stored: (message) => this.#channel.tell({ kind: "stored", code, message }),
-      discarded: (clientId) => this.#channel.tell({ kind: "discarded", code, clientId }),
+      whileClosed,
+      sleep: this.#retryTimer.sleep,
+      retryNow: this.#retryNow,
+      announceStored: (message) => this.#channel.post({ kind: "stored", code, message }),
+      announceDiscarded: (clientId) => this.#channel.post({ kind: "discarded", code, clientId }),
     });
     this.#boxes.set(code, box);
     box.unsent.watch(this.#count);
     return box;
   }
 
-  #hear(told: Told): void {
-    if (told.kind === "hurry") return this.#go();
-    const box = this.#boxes.get(told.code);
-    if (told.kind === "stored") box?.acknowledge(told.message);
-    else box?.remove(told.clientId);
+  #receive(received: TabMessage): void {
+    if (received.kind === "retryNow") return this.#retryAll();
+    const box = this.#boxes.get(received.code);
+    if (received.kind === "stored") box?.acknowledge(received.message);
+    else box?.remove(received.clientId);
   }
 
-  #hurry = (): void => {
-    this.#channel.tell({ kind: "hurry" });
-    this.#go();
+  #retryNow = (): void => {
+    this.#channel.post({ kind: "retryNow" });
+    this.#retryAll();
   };
 
-  #go = (): void => {
-    this.#alarm.ring();
+  #retryAll = (): void => {
+    this.#retryTimer.wake();
     for (const box of this.#boxes.values()) box.drain();
   };
 
-  /** Finds the rooms that something waits for. */
-  #look = (): void => {
+  /** Reads from storage which rooms have unsent messages. */
+  #reload = (): void => {
     const start = `unsent/${this.user}/`;
-    for (const key of kept.keys(start)) this.of(key.slice(start.length).split("/", 1)[0]!);
-    for (const box of this.#boxes.values()) box.look();
+    for (const key of storage.keys(start)) this.of(key.slice(start.length).split("/", 1)[0]!);
+    for (const box of this.#boxes.values()) box.reload();
     this.#count();
   };
 
@@ -112,7 +111,7 @@ export class Outboxes {
   };
 }
 
-/** How many messages of this user wait in this browser, in all rooms. */
+/** The number of this user's unsent messages in this browser, in all rooms. */
 export function unsentOf(user: string): number {
-  return kept.keys(`unsent/${user}/`).length;
+  return storage.keys(`unsent/${user}/`).length;
 }

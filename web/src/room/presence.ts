@@ -1,22 +1,22 @@
-// Who is here. Beyond 200 people the server tells their number and no names any more.
+// Who is present in a room. Above 200 users the server sends their number only, without names.
 export interface Presence {
   users: readonly string[];
   count: number;
 }
 
-/** As many as the server names. */
-const NAMED = 200;
+/** The largest presence list for which the server sends names. */
+const MAX_NAMED = 200;
 
-/** What a change makes of who was here. Names are let go of while they are not told: they would be the wrong ones soon. */
-export function changed(before: Presence | null, came: readonly string[], left: readonly string[], count: number): Presence {
-  if (count > NAMED) return { users: [], count };
+/** The presence after a change. Above the limit the names are dropped, since later changes would not keep them up to date. */
+export function applyChange(before: Presence | null, came: readonly string[], left: readonly string[], count: number): Presence {
+  if (count > MAX_NAMED) return { users: [], count };
   const users = new Set(before?.users);
   for (const name of left) users.delete(name);
   for (const name of came) users.add(name);
   return { users: [...users], count };
 }
 
-/** Whether everybody who could be named is: not so when the room has just become small enough again. */
-export function complete({ users, count }: Presence): boolean {
-  return count > NAMED || users.length === count;
+/** Whether all names are known that can be. They are not when the count has just fallen to the limit again. */
+export function isComplete({ users, count }: Presence): boolean {
+  return count > MAX_NAMED || users.length === count;
 }

@@ -1,33 +1,33 @@
-// One open room in one tab: its log, its outbox, who is present, and how the connection stands.
+// One open room in one tab: its log, its outbox, who is present, and the state of the connection.
 //
-// Of all tabs of this browser that show the room, one leads: it holds the room's lock and the only stream, and tells
-// the others what it hears. Each tab keeps its own log, so nothing is lost when the leader goes.
+// Of all tabs of this browser that show the room, one is the leader: it holds the room's lock and the only stream, and passes
+// the events on to the other tabs. Each tab has its own log, so nothing is lost when the leader is closed.
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { alive } from "../api/rest";
 import { chat, unary } from "../api/rpc";
-import { Cell } from "../cell";
 import { Channel, hold } from "../locks";
-import { Entrance } from "./entrance";
-import { Feed, type FeedEvent } from "./feed";
-import { Log, type Page } from "./log";
+import { Observable } from "../observable";
+import { Backoff, RetryTimer } from "./backoff";
+import { ChatToken } from "./chat-token";
+import { Log, type Page, type PageRequest } from "./log";
 import { messageOf, namesOf, roomOf, type Message, type RoomInfo } from "./message";
 import type { Outbox } from "./outbox";
-import { sender } from "./outboxes";
-import { Alarm, Backoff } from "./pause";
-import { changed, complete, type Presence } from "./presence";
+import { sendWith } from "./outboxes";
+import { applyChange, isComplete, type Presence } from "./presence";
+import { Subscription, type SubscriptionEvent } from "./subscription";
 
 const PAGE = 100;
-const MEND_PAGE = 200;
+const GAP_PAGE = 200;
 
 export type Status =
   | { kind: "connecting" }
   | { kind: "live" }
-  /** Down; the next attempt comes at `until`, in milliseconds since 1970. */
+  /** Down. The next attempt starts at `until`, in milliseconds since 1970. */
   | { kind: "waiting"; until: number; reason: string }
-  /** For good: removed, banned, the room deleted, or its password changed. */
+  /** Closed to this user: removed, banned, the room deleted, or its password changed. */
   | { kind: "over"; reason: string };
 
-type Told =
+type TabMessage =
   | { kind: "hello" }
   | { kind: "wake" }
   | { kind: "status"; status: Status }
@@ -38,24 +38,24 @@ type Told =
   | { kind: "reset" };
 
 export class Room {
-  readonly status = new Cell<Status>({ kind: "connecting" });
-  readonly info: Cell<RoomInfo | null>;
-  readonly presence = new Cell<Presence | null>(null);
+  readonly status = new Observable<Status>({ kind: "connecting" });
+  readonly info: Observable<RoomInfo | null>;
+  readonly presence = new Observable<Presence | null>(null);
   readonly log: Log;
-  #entrance: Entrance;
-  #alarm = new Alarm();
+  #chatToken: ChatToken;
+  #retryTimer = new RetryTimer();
   #backoff = new Backoff();
-  #feed: Feed;
+  #subscription: Subscription;
   #closing = new AbortController();
-  /** Ends when the lead does; null where another tab has it. */
+  /** Fires when this tab stops being the leader; null while another tab is. */
   #lead: AbortSignal | null = null;
-  /** When the leading tab was last heard, and how often it speaks. */
-  #heard = Date.now();
-  #interval = 15_000;
-  #channel: Channel<Told>;
-  #vigil: ReturnType<typeof setInterval> | undefined;
+  /** When the last message of the leader came. It sends one at least once per heartbeat interval. */
+  #lastHeard = Date.now();
+  #heartbeatInterval = 15_000;
+  #channel: Channel<TabMessage>;
+  #leaderWatchdog: ReturnType<typeof setInterval> | undefined;
 
-  /** `token` is a chat token that the caller got by joining; without one the room is entered as a member. */
+  /** `token` comes from joining the room just before. Without one, the room is joined as a member. */
   constructor(
     readonly user: string,
     readonly code: string,
@@ -64,78 +64,79 @@ export class Room {
     readonly outbox: Outbox,
     private readonly appended: (message: Message) => void,
   ) {
-    this.info = new Cell(info);
-    this.#entrance = new Entrance(code, token, (entered) => (this.info.value = entered));
-    this.log = new Log((ask) => this.#page(ask), (message) => this.#appended(message));
-    this.log.view.watch(() => this.#read());
-    this.#feed = new Feed(
+    this.info = new Observable(info);
+    this.#chatToken = new ChatToken(code, token, (joined) => (this.info.value = joined));
+    this.log = new Log((request) => this.#page(request), (message) => this.#messageShown(message));
+    this.log.view.watch(() => this.#logChanged());
+    this.#subscription = new Subscription(
       {
-        token: () => this.#entrance.token(),
-        refuse: (refused) => this.#entrance.refuse(refused),
+        token: () => this.#chatToken.get(),
+        invalidate: (token) => this.#chatToken.invalidate(token),
         last: () => this.log.last,
-        event: (event) => this.#event(event),
-        waiting: (until, failure) => this.#say({ kind: "waiting", until, reason: failure?.reason ?? "" }),
-        over: (failure) => this.#say({ kind: "over", reason: failure.reason }),
+        event: (event) => this.#handle(event),
+        waiting: (until, failure) => this.#setStatus({ kind: "waiting", until, reason: failure?.reason ?? "" }),
+        over: (failure) => this.#setStatus({ kind: "over", reason: failure.reason }),
       },
-      this.#alarm,
+      this.#retryTimer,
     );
-    this.#channel = new Channel(`grpcchatter/room/${user}/${code}`, (told) => this.#hear(told));
+    this.#channel = new Channel(`grpcchatter/room/${user}/${code}`, (message) => this.#receive(message));
   }
 
   open(): void {
     addEventListener("online", this.#wake);
-    addEventListener("offline", this.#doubt);
-    document.addEventListener("visibilitychange", this.#looked);
-    this.#channel.tell({ kind: "hello" });
-    this.#vigil = setInterval(() => this.#watchLeader(), this.#interval);
-    this.#start(false);
-    this.outbox.attach({ send: sender(this.#entrance), stored: (message) => this.log.apply(message) });
-    if (this.token) this.outbox.readmit();
+    addEventListener("offline", this.#checkOffline);
+    document.addEventListener("visibilitychange", this.#visibilityChanged);
+    this.#channel.post({ kind: "hello" });
+    this.#leaderWatchdog = setInterval(() => this.#checkLeader(), this.#heartbeatInterval);
+    this.#start("queue");
+    this.outbox.attach({ send: sendWith(this.#chatToken), stored: (message) => this.log.apply(message) });
+    if (this.token) this.outbox.retryAfterJoin();
   }
 
   close(): void {
     removeEventListener("online", this.#wake);
-    removeEventListener("offline", this.#doubt);
-    document.removeEventListener("visibilitychange", this.#looked);
-    clearInterval(this.#vigil);
+    removeEventListener("offline", this.#checkOffline);
+    document.removeEventListener("visibilitychange", this.#visibilityChanged);
+    clearInterval(this.#leaderWatchdog);
     this.#closing.abort();
-    this.#alarm.ring();
+    this.#retryTimer.wake();
     this.log.close();
     this.#channel.close();
     this.outbox.detach();
   }
 
-  /** Tries again at once, in this tab and in the one that leads. */
+  /** Retries at once, in this tab and in the leader. */
   retry(): void {
     if (this.log.view.value.state === "failed") void this.log.load();
-    this.outbox.hurry();
+    this.outbox.retryNow();
     this.#wake();
   }
 
-  /** Enters again after the room was closed to this user. */
+  /** Joins again after the room was closed to this user. */
   async reenter(password: string): Promise<void> {
-    await this.#entrance.enter(password);
+    await this.#chatToken.join(password);
     this.status.value = { kind: "connecting" };
-    this.#start(false);
-    this.outbox.readmit();
+    this.#start("queue");
+    this.outbox.retryAfterJoin();
   }
 
   /** Runs a call that needs a chat token. */
   call<T>(work: (token: string) => Promise<T>): Promise<T> {
-    return this.#entrance.call(work);
+    return this.#chatToken.call(work);
   }
 
-  #start(steal: boolean): void {
+  /** Competes for the lead: waits for the room's lock, or steals it. */
+  #start(how: "queue" | "steal"): void {
     if (this.log.view.value.state !== "ready") void this.log.load();
-    void hold(`grpcchatter/room/${this.user}/${this.code}`, this.#closing.signal, steal, (signal) => this.#follow(signal)).then(
+    void hold(`grpcchatter/room/${this.user}/${this.code}`, this.#closing.signal, how, (signal) => this.#follow(signal)).then(
       (stolen) => {
-        if (stolen) this.#start(false);
+        if (stolen) this.#start("queue");
       },
     );
   }
 
-  /** Where the newest messages could not be read, each tab asks for them again, sooner where there is news of the server. */
-  #read(): void {
+  /** If the newest messages could not be read, each tab retries with its own backoff, and at once when the server is back. */
+  #logChanged(): void {
     const { state, failure } = this.log.view.value;
     if (state === "ready") this.#backoff.reset();
     if (state !== "failed") return;
@@ -145,176 +146,176 @@ export class Room {
     }
     const pause = Math.max(failure?.retryAfter ?? 0, this.#backoff.next());
     if (this.#lead && this.status.value.kind !== "live") {
-      this.#say({ kind: "waiting", until: Date.now() + pause, reason: failure?.reason ?? "" });
+      this.#setStatus({ kind: "waiting", until: Date.now() + pause, reason: failure?.reason ?? "" });
     }
     const { value } = this.log.view;
-    void this.#alarm.wait(pause).then(() => {
-      if (this.log.view.value === value && !this.#closing.signal.aborted) void this.log.load(true);
+    void this.#retryTimer.sleep(pause).then(() => {
+      if (this.log.view.value === value && !this.#closing.signal.aborted) void this.log.load({ quiet: true });
     });
   }
 
-  /** Leads: holds the stream, for as long as the signal allows. */
+  /** Leads: runs the stream until the signal fires. */
   async #follow(signal: AbortSignal): Promise<void> {
     this.#lead = signal;
     try {
-      // The stream goes on from the newest message, so that has to be known first.
+      // The stream resumes after the newest message, so that has to be known first.
       await this.log.view.until(({ state, failure }) => state === "ready" || failure?.kind === "refused", signal);
-      if (this.status.value.kind !== "over" && !signal.aborted) await this.#feed.run(signal);
+      if (this.status.value.kind !== "over" && !signal.aborted) await this.#subscription.run(signal);
     } finally {
       if (this.#lead === signal) this.#lead = null;
     }
   }
 
-  async #event(event: FeedEvent): Promise<void> {
+  async #handle(event: SubscriptionEvent): Promise<void> {
     switch (event.case) {
       case "subscribed": {
         const { room, reset, heartbeatInterval } = event.value;
-        if (heartbeatInterval) this.#interval = durationMs(heartbeatInterval) || this.#interval;
-        if (room) this.#tell({ kind: "info", info: roomOf(room) });
+        if (heartbeatInterval) this.#heartbeatInterval = durationMs(heartbeatInterval) || this.#heartbeatInterval;
+        if (room) this.#broadcast({ kind: "info", info: roomOf(room) });
         if (reset) {
-          this.#channel.tell({ kind: "reset" });
+          this.#channel.post({ kind: "reset" });
           void this.log.reset();
         }
         break;
       }
       case "message":
-        this.#tell({ kind: "message", message: messageOf(event.value) });
+        this.#broadcast({ kind: "message", message: messageOf(event.value) });
         break;
       case "caughtUp":
-        this.#tell({ kind: "beat", lastSeq: Number(event.value.lastSeq), interval: this.#interval });
-        this.#say({ kind: "live" });
+        this.#broadcast({ kind: "beat", lastSeq: Number(event.value.lastSeq), interval: this.#heartbeatInterval });
+        this.#setStatus({ kind: "live" });
         break;
       case "heartbeat":
-        this.#tell({ kind: "beat", lastSeq: Number(event.value.lastSeq), interval: this.#interval });
+        this.#broadcast({ kind: "beat", lastSeq: Number(event.value.lastSeq), interval: this.#heartbeatInterval });
         break;
       case "presence":
-        this.#tell({ kind: "presence", presence: { users: namesOf(event.value.users), count: event.value.userCount } });
+        this.#broadcast({ kind: "presence", presence: { users: namesOf(event.value.users), count: event.value.userCount } });
         break;
       case "presenceChange": {
         const { came, left, userCount } = event.value;
-        const presence = changed(this.presence.value, namesOf(came), left, userCount);
-        this.#tell({ kind: "presence", presence });
-        if (!complete(presence)) await this.#name(presence);
+        const presence = applyChange(this.presence.value, namesOf(came), left, userCount);
+        this.#broadcast({ kind: "presence", presence });
+        if (!isComplete(presence)) await this.#fetchNames(presence);
         break;
       }
       case "roomUpdated":
-        this.#tell({ kind: "info", info: roomOf(event.value) });
+        this.#broadcast({ kind: "info", info: roomOf(event.value) });
         break;
     }
   }
 
-  /** Asks for the names of those who are here. */
-  async #name(presence: Presence): Promise<void> {
+  /** Fetches the names of the users who are present. */
+  async #fetchNames(presence: Presence): Promise<void> {
     try {
       const { users } = await this.call((token) => chat.listChatRoomUsers({}, unary(token)));
-      this.#tell({ kind: "presence", presence: { users: namesOf(users), count: users.length } });
+      this.#broadcast({ kind: "presence", presence: { users: namesOf(users), count: users.length } });
     } catch {
-      // The next change asks again.
-      this.#tell({ kind: "presence", presence: { ...presence, users: [] } });
+      // The next change fetches them again.
+      this.#broadcast({ kind: "presence", presence: { ...presence, users: [] } });
     }
   }
 
-  #say(status: Status): void {
-    this.#tell({ kind: "status", status });
+  #setStatus(status: Status): void {
+    this.#broadcast({ kind: "status", status });
   }
 
-  /** Takes news in this tab and hands it to the others. */
-  #tell(told: Told): void {
-    this.#channel.tell(told);
-    this.#take(told);
+  /** Applies a message in this tab and sends it to the others. */
+  #broadcast(message: TabMessage): void {
+    this.#channel.post(message);
+    this.#apply(message);
   }
 
-  #hear(told: Told): void {
-    if (told.kind === "hello") {
-      if (this.#lead) this.#introduce();
+  #receive(received: TabMessage): void {
+    if (received.kind === "hello") {
+      if (this.#lead) this.#sendState();
       return;
     }
-    if (told.kind === "wake") {
-      this.#alarm.ring();
-      this.#feed.doubt();
+    if (received.kind === "wake") {
+      this.#retryTimer.wake();
+      this.#subscription.cutIfSilent();
       return;
     }
-    this.#heard = Date.now();
-    if (told.kind === "reset") void this.log.reset();
-    else this.#take(told);
+    this.#lastHeard = Date.now();
+    if (received.kind === "reset") void this.log.reset();
+    else this.#apply(received);
   }
 
-  #introduce(): void {
-    if (this.info.value) this.#channel.tell({ kind: "info", info: this.info.value });
-    if (this.presence.value) this.#channel.tell({ kind: "presence", presence: this.presence.value });
-    this.#channel.tell({ kind: "status", status: this.status.value });
+  #sendState(): void {
+    if (this.info.value) this.#channel.post({ kind: "info", info: this.info.value });
+    if (this.presence.value) this.#channel.post({ kind: "presence", presence: this.presence.value });
+    this.#channel.post({ kind: "status", status: this.status.value });
   }
 
-  #take(told: Told): void {
-    switch (told.kind) {
+  #apply(received: TabMessage): void {
+    switch (received.kind) {
       case "status": {
         const was = this.status.value.kind;
-        this.status.value = told.status;
-        if (told.status.kind === "live") {
-          // It is the sender's turn too, in every tab, and this one may have been shut out before.
-          this.#alarm.ring();
-          if (this.#lead) this.outbox.hurry();
-          else if (was === "over") this.#start(false);
+        this.status.value = received.status;
+        if (received.status.kind === "live") {
+          // Loads and sends that wait are retried too, and a tab that was shut out competes for the lead again.
+          this.#retryTimer.wake();
+          if (this.#lead) this.outbox.retryNow();
+          else if (was === "over") this.#start("queue");
         }
         break;
       }
       case "info":
-        this.info.value = told.info;
+        this.info.value = received.info;
         break;
       case "presence":
-        this.presence.value = told.presence;
+        this.presence.value = received.presence;
         break;
       case "message":
-        this.log.apply(told.message);
+        this.log.apply(received.message);
         break;
       case "beat":
-        this.#interval = told.interval;
-        this.log.expect(told.lastSeq);
-        if (this.log.view.value.state === "failed") this.#alarm.ring();
+        this.#heartbeatInterval = received.interval;
+        this.log.expect(received.lastSeq);
+        if (this.log.view.value.state === "failed") this.#retryTimer.wake();
         break;
     }
   }
 
-  #appended(message: Message): void {
+  #messageShown(message: Message): void {
     if (message.user === this.user && message.clientId) this.outbox.remove(message.clientId);
     this.appended(message);
   }
 
-  /** A leader that says nothing, not even heartbeats, may be frozen: a tab that is looked at takes its place. */
-  #watchLeader(): void {
+  /** A leader that sends nothing for three heartbeat intervals may be frozen: a visible tab takes the lead from it. */
+  #checkLeader(): void {
     const { value: status } = this.status;
     if (this.#lead || document.hidden || status.kind === "over") return;
-    // One that waits as long as the server has asked it to has nothing to say meanwhile.
-    const due = status.kind === "waiting" ? Math.max(this.#heard, status.until) : this.#heard;
-    if (Date.now() - due > this.#interval * 3) {
-      this.#heard = Date.now();
-      this.#start(true);
+    // A leader that waits for its next attempt sends nothing meanwhile.
+    const due = status.kind === "waiting" ? Math.max(this.#lastHeard, status.until) : this.#lastHeard;
+    if (Date.now() - due > this.#heartbeatInterval * 3) {
+      this.#lastHeard = Date.now();
+      this.#start("steal");
     }
   }
 
   #wake = (): void => {
-    this.#channel.tell({ kind: "wake" });
-    this.#alarm.ring();
-    this.#feed.doubt();
+    this.#channel.post({ kind: "wake" });
+    this.#retryTimer.wake();
+    this.#subscription.cutIfSilent();
   };
 
-  #looked = (): void => {
+  #visibilityChanged = (): void => {
     if (!document.hidden) this.#wake();
   };
 
-  /** The browser says that it is offline. Believe it only where the server does not answer. */
-  #doubt = (): void => {
+  /** The browser says that it is offline, which may be wrong: the stream is cut only if the server does not answer. */
+  #checkOffline = (): void => {
     void alive(3000).then((answered) => {
-      if (!answered) this.#feed.cut();
+      if (!answered) this.#subscription.cut();
     });
   };
 
-  async #page(ask: { before: number } | { after: number }): Promise<Page> {
-    const request =
-      "before" in ask
-        ? { pageSize: PAGE, beforeSeq: BigInt(ask.before) }
-        : { pageSize: MEND_PAGE, afterSeq: BigInt(ask.after) };
-    const page = await this.call((token) => chat.listMessages(request, unary(token)));
+  async #page(request: PageRequest): Promise<Page> {
+    const range =
+      "before" in request
+        ? { pageSize: PAGE, beforeSeq: BigInt(request.before) }
+        : { pageSize: GAP_PAGE, afterSeq: BigInt(request.after) };
+    const page = await this.call((token) => chat.listMessages(range, unary(token)));
     return { messages: page.messages.map(messageOf), more: page.more, lastSeq: Number(page.lastSeq) };
   }
 }

@@ -1,12 +1,12 @@
-// One's own account: log out, change the password, delete it.
+// The account dialog: log out, change the password, delete the account.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Failure } from "../api/failure";
-import { say } from "../notice";
+import { showToast } from "../toast";
 import { unsentOf } from "../room/outboxes";
 import { forgetUser } from "../rooms";
 import { session } from "../session";
-import { Avatar, Field, Form, Modal, Name } from "./parts";
+import { Avatar, Field, Form, Modal, Name } from "./components";
 import { PASSWORD_RULES, Rules } from "./sign-in";
 
 export function Account({ user, onClose }: { user: string; onClose: () => void }): JSX.Element {
@@ -55,11 +55,11 @@ function Password({ user }: { user: string }): JSX.Element {
           await session.changePassword(old, next);
           setOld("");
           setNext("");
-          say("Your password was changed. Your other devices are logged out.");
+          showToast("Your password was changed. Your other devices are logged out.");
         }}
       >
-        <Whose user={user} />
-        <Field label="Present password" name="password" type="password" value={old} onInput={setOld} autoComplete="current-password" required maxLength={128} />
+        <UserNameField user={user} />
+        <Field label="Current password" name="password" type="password" value={old} onInput={setOld} autoComplete="current-password" required maxLength={128} />
         <Field
           label="New password"
           name="new-password"
@@ -81,7 +81,7 @@ function Deletion({ user }: { user: string }): JSX.Element {
   return (
     <details>
       <summary>Delete the account</summary>
-      <p>What you have written stays in its rooms without your name. Nobody can take the name again. This cannot be undone.</p>
+      <p>Your messages stay in their rooms, without your name. Nobody can use the name again. This cannot be undone.</p>
       <Form
         action="Delete the account for good"
         danger
@@ -90,14 +90,14 @@ function Deletion({ user }: { user: string }): JSX.Element {
           forgetUser(user);
         }}
       >
-        <Whose user={user} />
+        <UserNameField user={user} />
         <Field label="Password" name="password" type="password" value={password} onInput={setPassword} autoComplete="current-password" required maxLength={128} />
       </Form>
     </details>
   );
 }
 
-/** Tells a password manager whose password it is. */
-function Whose({ user }: { user: string }): JSX.Element {
+/** Hidden: it gives password managers the name that belongs to the password. */
+function UserNameField({ user }: { user: string }): JSX.Element {
   return <input type="text" name="username" autocomplete="username" value={user} readOnly hidden />;
 }

@@ -1,21 +1,21 @@
-// The truth about the connection, once it has been down for longer than a blink.
+// The banner above the log that says why the room is not connected.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { useCell } from "../cell";
+import { useObservable } from "../observable";
 import type { Room } from "../room/room";
 
-/** A stream that is back within this time, in milliseconds, is not worth a word. */
-const BLINK = 1_200;
+/** How long a stream may be down, in milliseconds, before the banner shows. */
+const SHOW_AFTER = 1_200;
 
 export function Banner({ room }: { room: Room }): JSX.Element {
-  const status = useCell(room.status);
-  const unsent = useCell(room.outbox.unsent).filter((message) => !message.refused).length;
+  const status = useObservable(room.status);
+  const unsent = useObservable(room.outbox.unsent).filter((message) => !message.refused).length;
   const down = status.kind === "waiting" || status.kind === "connecting";
   const [shown, setShown] = useState(false);
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
     if (!down) return setShown(false);
-    const timer = setTimeout(() => setShown(true), BLINK);
+    const timer = setTimeout(() => setShown(true), SHOW_AFTER);
     return () => clearTimeout(timer);
   }, [down]);
   useEffect(() => {
@@ -26,21 +26,21 @@ export function Banner({ room }: { room: Room }): JSX.Element {
   }, [shown, status]);
 
   const seconds = status.kind === "waiting" ? Math.ceil((status.until - now) / 1000) : 0;
-  const what =
+  const state =
     status.kind === "waiting" && status.reason === "TOO_MANY_STREAMS"
       ? "You are connected too many times. Close another window or device."
       : navigator.onLine
         ? "Connecting again…"
         : "This device is offline.";
-  const kept = unsent === 0 ? "" : unsent === 1 ? " Your message is kept and sent then." : ` Your ${unsent} messages are kept and sent then.`;
+  const pending = unsent === 0 ? "" : unsent === 1 ? " Your message is saved and will be sent then." : ` Your ${unsent} messages are saved and will be sent then.`;
   return (
     <div class="banner" role="status">
       {shown && down && (
         <p>
           <span class="pulse" aria-hidden="true" />
           <span>
-            {what}
-            {kept}
+            {state}
+            {pending}
           </span>
           {seconds > 1 && (
             <span class="when" aria-hidden="true">

@@ -1,31 +1,31 @@
-// Where one writes. What is written here and not sent is kept, room by room, over a reload.
+// The form for writing a message. Each room's draft is stored and survives a reload.
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import * as kept from "../kept";
+import * as storage from "../storage";
 import type { Room } from "../room/room";
 import { EmojiPicker } from "./emoji";
 import { Icon } from "./icons";
-import { IconButton, useMedia } from "./parts";
+import { IconButton, useMedia } from "./components";
 
 export interface ComposerHandle {
-  /** Puts a text back to be written anew. */
+  /** Puts the text of a message back, to be edited. */
   edit: (text: string) => void;
-  /** Takes the focus from what has gone; not on a touch screen, where it would open the keyboard. */
+  /** Takes the focus after the element that had it is gone. Not on a touch screen, where that would open the keyboard. */
   focus: () => void;
 }
 
 export function Composer({ room, name, handle }: { room: Room; name: string; handle: ComposerHandle }): JSX.Element {
   const draft = `draft/${room.user}/${room.code}`;
-  const [text, setText] = useState(() => kept.read(draft) ?? "");
+  const [text, setText] = useState(() => storage.read(draft) ?? "");
   const [picking, setPicking] = useState(false);
   const area = useRef<HTMLTextAreaElement>(null);
-  // On a touch screen Enter makes a line, since there is no Shift to hold.
+  // On a touch screen Enter starts a new line, since there is no Shift to hold.
   const touch = useMedia("(pointer: coarse)");
 
   const write = (next: string) => {
     setText(next);
-    if (next) kept.write(draft, next);
-    else kept.forget(draft);
+    if (next) storage.write(draft, next);
+    else storage.remove(draft);
   };
   handle.edit = (again) => {
     write(text.trim() ? `${again}\n${text}` : again);

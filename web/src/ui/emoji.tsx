@@ -1,4 +1,4 @@
-// A small choice of emoji, for keyboards that have none. Arrow keys walk through it.
+// A small emoji picker, for keyboards that have no emoji. Arrow keys move the focus in it.
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
@@ -20,7 +20,7 @@ export function EmojiPicker({ onPick, onClose }: { onPick: (emoji: string) => vo
     button?.focus();
   };
   useEffect(() => focus(0), []);
-  const walk = (event: KeyboardEvent) => {
+  const moveFocus = (event: KeyboardEvent) => {
     const buttons = [...grid.current!.querySelectorAll("button")];
     const now = buttons.indexOf(document.activeElement as HTMLButtonElement);
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: COLUMNS, ArrowUp: -COLUMNS }[event.key];
@@ -31,7 +31,7 @@ export function EmojiPicker({ onPick, onClose }: { onPick: (emoji: string) => vo
     event.stopPropagation();
   };
   return (
-    <div class="emoji" role="group" aria-label="Emoji" ref={grid} onKeyDown={walk}>
+    <div class="emoji" role="group" aria-label="Emoji" ref={grid} onKeyDown={moveFocus}>
       {CHOICE.map(([emoji, name]) => (
         <button type="button" key={emoji} aria-label={name} title={name} tabIndex={-1} onClick={() => onPick(emoji)}>
           {emoji}

@@ -1,23 +1,23 @@
-// What a user sees: their rooms at the side, and the one that is open.
+// The screen of a logged-in user: the list of rooms, and the room that is open.
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { sentence } from "../api/failure";
-import { useCell } from "../cell";
+import { useObservable } from "../observable";
 import type { RoomInfo } from "../room/message";
 import { Outboxes } from "../room/outboxes";
 import { Rooms } from "../rooms";
 import { goToRoom, roomHash, route } from "../route";
 import { Account } from "./account";
-import { Invited, JoinRoom, NewRoom } from "./doors";
+import { AcceptInvitation, JoinRoom, NewRoom } from "./join-forms";
 import { Icon, Mark } from "./icons";
-import { Avatar, Name } from "./parts";
+import { Avatar, Name } from "./components";
 import { RoomScreen } from "./room-screen";
 
 type Showing = "new" | "join" | "account" | null;
 
 export function Home({ user }: { user: string }): JSX.Element {
   const rooms = useMemo(() => new Rooms(user), [user]);
-  const outboxes = useMemo(() => new Outboxes(user, (code, message) => rooms.wrote(code, message.seq)), [rooms]);
+  const outboxes = useMemo(() => new Outboxes(user, (code, message) => rooms.noteOwnMessage(code, message.seq)), [rooms]);
   useEffect(() => {
     void rooms.load();
     outboxes.open();
@@ -26,13 +26,13 @@ export function Home({ user }: { user: string }): JSX.Element {
       rooms.close();
     };
   }, [rooms]);
-  const here = useCell(route);
+  const here = useObservable(route);
   const [showing, setShowing] = useState<Showing>(null);
   const close = () => setShowing(null);
   const open = here.at === "room" ? here.code : null;
   const left = useRef(open);
   useEffect(() => {
-    // Who comes back to the list stands where they went in.
+    // After a room is left for the list, the focus is on that room's entry.
     const entry = open === null && left.current && document.querySelector<HTMLElement>(`a[href="${roomHash(left.current)}"]`);
     if (entry && document.activeElement === document.body) entry.focus();
     left.current = open;
@@ -49,13 +49,13 @@ export function Home({ user }: { user: string }): JSX.Element {
             GRPCChatter
           </h2>
         </header>
-        <div class="doors">
+        <div class="room-actions">
           <button type="button" class="button" onClick={() => setShowing("new")}>
             <Icon name="plus" />
             New room
           </button>
           <button type="button" class="button" onClick={() => setShowing("join")}>
-            <Icon name="door" />
+            <Icon name="enter" />
             Join
           </button>
         </div>
@@ -73,15 +73,15 @@ export function Home({ user }: { user: string }): JSX.Element {
       {showing === "new" && <NewRoom rooms={rooms} onClose={close} />}
       {showing === "join" && <JoinRoom rooms={rooms} onClose={close} />}
       {showing === "account" && <Account user={user} onClose={close} />}
-      {here.at === "invited" && <Invited rooms={rooms} token={here.token} />}
+      {here.at === "invited" && <AcceptInvitation rooms={rooms} token={here.token} />}
     </div>
   );
 }
 
 function RoomList({ rooms, outboxes, open }: { rooms: Rooms; outboxes: Outboxes; open: string | null }): JSX.Element {
-  const { rooms: list, failure } = useCell(rooms.view);
-  useCell(rooms.marks);
-  const waiting = useCell(outboxes.waiting);
+  const { rooms: list, failure } = useObservable(rooms.view);
+  useObservable(rooms.readMarks);
+  const waiting = useObservable(outboxes.waiting);
   const unread = (list ?? []).reduce((sum, room) => sum + rooms.unread(room), 0);
   const name = list?.find((room) => room.code === open)?.name;
   useEffect(() => {
@@ -99,7 +99,7 @@ function RoomList({ rooms, outboxes, open }: { rooms: Rooms; outboxes: Outboxes;
           </div>
         ) : (
           <div role="status">
-            <span class="sr">Reading your rooms…</span>
+            <span class="sr">Loading your rooms…</span>
             <div class="bone row" />
             <div class="bone row" />
             <div class="bone row" />
@@ -111,8 +111,8 @@ function RoomList({ rooms, outboxes, open }: { rooms: Rooms; outboxes: Outboxes;
   if (list.length === 0) {
     return (
       <div class="list empty">
-        <Icon name="door" />
-        <p>You are in no room yet. Make one, or join one by its code.</p>
+        <Icon name="enter" />
+        <p>You are in no room yet. Create one, or join one with its code.</p>
       </div>
     );
   }
@@ -173,7 +173,7 @@ function Welcome(): JSX.Element {
     <main class="welcome" tabIndex={-1}>
       <Mark />
       <h1>Pick a room</h1>
-      <p>Choose one at the side, make a new one, or join with a code that somebody gave you.</p>
+      <p>Choose one from the list, create a new one, or join with a code that somebody gave you.</p>
     </main>
   );
 }

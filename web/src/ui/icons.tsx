@@ -1,10 +1,10 @@
-// The page's drawings: strokes on a 24-pixel grid, in the colour of the text around them.
+// The page's icons: strokes on a 24-pixel grid, in the colour of the text around them.
 import type { JSX } from "preact";
 
 const PATHS = {
   back: "M15 5l-7 7 7 7",
   plus: "M12 5v14M5 12h14",
-  door: "M13 4h5a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1h-5M4 12h10M10 8l4 4-4 4",
+  enter: "M13 4h5a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1h-5M4 12h10M10 8l4 4-4 4",
   people: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c.5-3.5 3-5.5 6.5-5.5s6 2 6.5 5.5M16 4.5a3.5 3.5 0 0 1 0 6.2M18 14.8c2 .7 3.2 2.5 3.5 5.2",
   sliders: "M4 7h9M19 7h1M4 17h1M11 17h9M16 4.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4zM8 14.8a2.2 2.2 0 1 1 0 4.4 2.2 2.2 0 0 1 0-4.4z",
   send: "M5 12l15-7-5.5 15-3-6.5z",

@@ -2,12 +2,12 @@
 import { Component, type JSX } from "preact";
 import { sentence, Failure } from "../api/failure";
 import type { Unsent } from "../room/outbox";
-import { isEmoji, pieces } from "../text";
+import { isEmoji, splitLinks } from "../text";
 import { clock, full } from "../time";
 import { Icon } from "./icons";
-import { Avatar, Name } from "./parts";
+import { Avatar, Name } from "./components";
 
-/** A body longer than this, in characters or lines, is folded. */
+/** A body with more characters or lines than this is folded. */
 const LONG = 1500;
 const LONG_LINES = 25;
 const FOLDED = 700;
@@ -20,15 +20,15 @@ export interface LineProps {
   at: number;
   seq: number;
   own: boolean;
-  /** Whether it starts a group of messages by one person, and whether it ends it. */
+  /** Whether it is the first, and whether it is the last, of a group of messages by one user. */
   head: boolean;
   tail: boolean;
   unsent?: Unsent;
-  acts?: UnsentActs;
+  actions?: UnsentActions;
 }
 
-export interface UnsentActs {
-  hurry: () => void;
+export interface UnsentActions {
+  retryNow: () => void;
   retry: (unsent: Unsent) => void;
   edit: (unsent: Unsent) => void;
   discard: (unsent: Unsent) => void;
@@ -42,7 +42,7 @@ export class Line extends Component<LineProps> {
     );
   }
 
-  override render({ user, body, at, seq, own, head, tail, unsent, acts }: LineProps): JSX.Element {
+  override render({ user, body, at, seq, own, head, tail, unsent, actions }: LineProps): JSX.Element {
     const name = own ? "You" : user || "Deleted account";
     const state = unsent?.refused ? " refused" : unsent?.held ? " held" : unsent ? " unsent" : "";
     return (
@@ -58,16 +58,16 @@ export class Line extends Component<LineProps> {
           <div class={isEmoji(body) ? "bubble jumbo" : "bubble"} title={full(at)}>
             <Body text={body} />
           </div>
-          {unsent && <Delivery unsent={unsent} acts={acts} />}
+          {unsent && <Delivery unsent={unsent} actions={actions} />}
         </div>
       </li>
     );
   }
 }
 
-function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefined }): JSX.Element {
-  const trouble = troubleOf(unsent);
-  if (!trouble) {
+function Delivery({ unsent, actions }: { unsent: Unsent; actions: UnsentActions | undefined }): JSX.Element {
+  const error = sendError(unsent);
+  if (!error) {
     return (
       <p class="delivery">
         <Icon name="clock" /> <span>Sending…</span>
@@ -77,25 +77,25 @@ function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefin
   return (
     <p class="delivery">
       <span class="why">
-        <Icon name={unsent.refused ? "alert" : "clock"} /> <span>{trouble}</span>
+        <Icon name={unsent.refused ? "alert" : "clock"} /> <span>{error}</span>
       </span>
-      {acts && (
-        <span class="acts">
+      {actions && (
+        <span class="actions">
           {unsent.refused ? (
             <>
-              <button type="button" onClick={() => acts.retry(unsent)}>
+              <button type="button" onClick={() => actions.retry(unsent)}>
                 Try again
               </button>
-              <button type="button" onClick={() => acts.edit(unsent)}>
+              <button type="button" onClick={() => actions.edit(unsent)}>
                 Edit
               </button>
             </>
           ) : (
-            <button type="button" onClick={acts.hurry}>
+            <button type="button" onClick={actions.retryNow}>
               Try now
             </button>
           )}
-          <button type="button" onClick={() => acts.discard(unsent)}>
+          <button type="button" onClick={() => actions.discard(unsent)}>
             Discard
           </button>
         </span>
@@ -104,8 +104,8 @@ function Delivery({ unsent, acts }: { unsent: Unsent; acts: UnsentActs | undefin
   );
 }
 
-/** What stands in a message's way, in words; "" while it is simply on its way. */
-export function troubleOf({ refused, held }: Unsent): string {
+/** Why a message was not sent, as a sentence; "" while it is being sent as usual. */
+export function sendError({ refused, held }: Unsent): string {
   if (refused) return `Not sent. ${sentence(new Failure("refused", refused))}`;
   return held ? `Not sent yet. ${sentence(new Failure("unreachable", held))}` : "";
 }
@@ -118,7 +118,7 @@ class Body extends Component<{ text: string }, { open: boolean }> {
     return (
       <>
         <p class="body" dir="auto">
-          {pieces(shown).map(({ text, href }) =>
+          {splitLinks(shown).map(({ text, href }) =>
             href ? (
               <a href={href} target="_blank" rel="noopener noreferrer nofollow">
                 {text}
@@ -143,6 +143,6 @@ function folded(text: string): string {
   const lines = text.split("\n", LONG_LINES + 1);
   if (text.length <= LONG && lines.length <= LONG_LINES) return text;
   const short = lines.slice(0, FOLDED_LINES).join("\n");
-  // Not between the two halves of a character.
+  // Not between the two halves of a surrogate pair.
   return short.length < text.length && short.length <= FOLDED ? short : short.slice(0, FOLDED).replace(/[\ud800-\udbff]$/, "");
 }

@@ -1,10 +1,10 @@
-// The log on the screen: day lines, groups, the line above what is new, and the reader's place in it, which stays
-// where it is whatever is added above or below.
+// The log on the screen: messages in groups, day lines, and a line above the unread messages. The messages in view keep their
+// position when others are added above or below.
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
 import { sentence } from "../api/failure";
-import { useCell } from "../cell";
-import { copy } from "../notice";
+import { useObservable } from "../observable";
+import { copy } from "../toast";
 import type { Message } from "../room/message";
 import type { Unsent } from "../room/outbox";
 import type { Room } from "../room/room";
@@ -14,16 +14,16 @@ import { legible } from "../text";
 import { dayName, dayOf } from "../time";
 import type { ComposerHandle } from "./composer";
 import { Icon } from "./icons";
-import { Line, troubleOf, type UnsentActs } from "./line";
+import { Line, sendError, type UnsentActions } from "./line";
 import * as win from "./window";
 
-/** Messages of one person within this time stand together, in milliseconds. */
+/** Messages of one user within this time, in milliseconds, form a group. */
 const GROUP = 5 * 60_000;
-/** Pixels before an end of the window at which it is moved. */
+/** The window moves when the reader is this many pixels from one of its ends. */
 const EDGE = 900;
-/** Pixels from the bottom that still count as being there. */
+/** This many pixels from the bottom still count as the bottom. */
 const BOTTOM = 60;
-/** Older messages are read while so many are still to be scrolled through. */
+/** Older messages are loaded when fewer than this many are left above the window. */
 const AHEAD = 150;
 
 interface Props {
@@ -33,60 +33,60 @@ interface Props {
 }
 
 export function Messages({ room, rooms, composer }: Props): JSX.Element {
-  const log = useCell(room.log.view);
-  const unsent = useCell(room.outbox.unsent);
+  const log = useObservable(room.log.view);
+  const unsent = useObservable(room.outbox.unsent);
   const [, render] = useReducer((count: number) => count + 1, 0);
   const box = useRef<HTMLDivElement>(null);
-  const place = useRef<Place>({ window: null, first: 0, pinned: true, anchor: null }).current;
+  const viewport = useRef<Viewport>({ window: null, first: 0, pinned: true, anchor: null }).current;
   const { messages } = log;
   const first = messages[0]?.seq ?? 0;
   const last = messages.at(-1)?.seq ?? 0;
 
   const [fresh, setFresh] = useState(0);
-  if (messages.length === 0) place.window = null;
-  else if (!place.window) place.window = win.newest(first, last);
-  else place.window = win.fit(place.window, first, last, place.pinned);
-  if (place.window && first < place.first) {
-    // With older ones before it the first line may lose its day line and join a group. Above it there has to be
-    // something for its place to be kept.
-    place.anchor ??= anchorIn(box.current);
-    if (place.window.from === place.first) place.window = win.up(place.window, first, last);
+  if (messages.length === 0) viewport.window = null;
+  else if (!viewport.window) viewport.window = win.newest(first, last);
+  else viewport.window = win.fit(viewport.window, first, last, viewport.pinned);
+  if (viewport.window && first < viewport.first) {
+    // After older messages are added, the first line may lose its day line and join a group. Its position can only be kept if
+    // there is something above it, so the window grows upwards too.
+    viewport.anchor ??= anchorIn(box.current);
+    if (viewport.window.from === viewport.first) viewport.window = win.up(viewport.window, first, last);
   }
-  place.first = first;
-  const { from, to } = place.window ?? { from: 0, to: Infinity };
+  viewport.first = first;
+  const { from, to } = viewport.window ?? { from: 0, to: Infinity };
   const atEnd = to >= last;
 
   const move = (next: win.Window) => {
-    place.anchor = anchorIn(box.current);
-    place.window = next;
+    viewport.anchor = anchorIn(box.current);
+    viewport.window = next;
     render(undefined);
   };
   const look = () => {
     const element = box.current;
-    if (!element || !place.window) return;
+    if (!element || !viewport.window) return;
     const below = element.scrollHeight - element.scrollTop - element.clientHeight;
-    const pinned = place.window.to >= last && below < BOTTOM;
-    if (pinned !== place.pinned) {
-      place.pinned = pinned;
+    const pinned = viewport.window.to >= last && below < BOTTOM;
+    if (pinned !== viewport.pinned) {
+      viewport.pinned = pinned;
       render(undefined);
     }
-    if (element.scrollTop < EDGE && place.window.from > first) move(win.up(place.window, first, last));
-    else if (below < EDGE && place.window.to < last) move(win.down(place.window, last));
-    if (place.window.from - first < AHEAD && log.more && log.older === "idle") void room.log.older();
-    if (place.pinned && !document.hidden) rooms.read(room.code, last);
+    if (element.scrollTop < EDGE && viewport.window.from > first) move(win.up(viewport.window, first, last));
+    else if (below < EDGE && viewport.window.to < last) move(win.down(viewport.window, last));
+    if (viewport.window.from - first < AHEAD && log.more && log.older === "idle") void room.log.older();
+    if (viewport.pinned && !document.hidden) rooms.markRead(room.code, last);
   };
   const jump = () => {
-    place.window = win.newest(first, last);
-    place.pinned = true;
+    viewport.window = win.newest(first, last);
+    viewport.pinned = true;
     render(undefined);
   };
 
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
-    if (place.pinned) element.scrollTop = element.scrollHeight;
-    else if (place.anchor) place.anchor.element.isConnected && (element.scrollTop += place.anchor.element.offsetTop - place.anchor.top);
-    place.anchor = null;
+    if (viewport.pinned) element.scrollTop = element.scrollHeight;
+    else if (viewport.anchor) viewport.anchor.element.isConnected && (element.scrollTop += viewport.anchor.element.offsetTop - viewport.anchor.top);
+    viewport.anchor = null;
     look();
   });
 
@@ -95,9 +95,9 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    // A keyboard that opens must not push the newest message out of sight.
+    // An on-screen keyboard that opens must not push the newest message out of view.
     const observer = new ResizeObserver(() => {
-      if (place.pinned) element.scrollTop = element.scrollHeight;
+      if (viewport.pinned) element.scrollTop = element.scrollHeight;
     });
     const looked = () => looking.current();
     observer.observe(element);
@@ -108,7 +108,7 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
     };
   }, []);
 
-  // The line above what is new stands still while the room is open, and is drawn anew whenever the reader comes back.
+  // The line above the unread messages stays while the reader looks at the room. It is set again when they leave the tab.
   useEffect(() => setFresh(rooms.readUpTo(room.code)), [room]);
   useEffect(() => {
     const left = () => document.hidden && setFresh(Math.max(rooms.readUpTo(room.code), 0));
@@ -116,7 +116,7 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
     return () => document.removeEventListener("visibilitychange", left);
   }, [room]);
 
-  // One's own new message brings one back to the newest.
+  // A new message of the user's own scrolls to the newest.
   const mine = unsent.at(-1)?.clientId ?? "";
   const seenMine = useRef(mine);
   useEffect(() => {
@@ -124,9 +124,9 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
     if (mine) seenMine.current = mine;
   }, [mine]);
 
-  const acts = useMemo<UnsentActs>(
+  const actions = useMemo<UnsentActions>(
     () => ({
-      hurry: () => room.retry(),
+      retryNow: () => room.retry(),
       retry: (which) => {
         room.outbox.retry(which);
         composer.focus();
@@ -145,7 +145,7 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
 
   const rows: JSX.Element[] = [];
   let before: { user: string; at: number } | undefined = messages[from - first - 1];
-  const shown = place.window ? messages.slice(from - first, Math.min(to, last) - first + 1) : [];
+  const shown = viewport.window ? messages.slice(from - first, Math.min(to, last) - first + 1) : [];
   for (const [index, message] of shown.entries()) {
     const day = !before || dayOf(before.at) !== dayOf(message.at);
     const isFresh = message.seq === fresh + 1 && fresh > 0 && message.user !== room.user;
@@ -182,7 +182,7 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
           head={!together(before, here)}
           tail={!next}
           unsent={waiting}
-          acts={acts}
+          actions={actions}
         />,
       );
       before = here;
@@ -197,7 +197,7 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
         {log.state === "failed" && (
           <div class="empty">
             <Icon name="alert" />
-            <p>The messages could not be read. {log.failure && sentence(log.failure)}</p>
+            <p>The messages could not be loaded. {log.failure && sentence(log.failure)}</p>
             <button type="button" class="button" onClick={() => room.retry()}>
               Try again
             </button>
@@ -206,23 +206,23 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
         {log.state === "ready" && messages.length === 0 && unsent.length === 0 && (
           <div class="empty">
             <Icon name="smile" />
-            <h2>Nothing was said here yet</h2>
-            <p>Write the first message, or share the room’s link so that others can come in.</p>
+            <h2>No messages yet</h2>
+            <p>Write the first message, or share the room’s link so that others can join.</p>
             <button type="button" class="button" onClick={() => void copy(roomLink(room.code), "Link copied.")}>
               <Icon name="copy" />
               Copy the link
             </button>
           </div>
         )}
-        {place.window && (
-          // It has its height with and without a word in it: what is in sight must not jump.
+        {viewport.window && (
+          // It has the same height with and without text, so that the messages in view do not move.
           <p class="beginning">
             {from !== first ? null : log.older === "failed" ? (
               <button type="button" class="button" onClick={() => void room.log.older()}>
-                Older messages could not be read. Try again
+                Older messages could not be loaded. Try again
               </button>
             ) : log.more ? (
-              "Reading older messages…"
+              "Loading older messages…"
             ) : (
               "This is where the room begins."
             )}
@@ -230,30 +230,30 @@ export function Messages({ room, rooms, composer }: Props): JSX.Element {
         )}
         <ol class="lines">{rows}</ol>
       </div>
-      {!(place.pinned && atEnd) && (
+      {!(viewport.pinned && atEnd) && (
         <button type="button" class="jump" onClick={jump}>
           <Icon name="down" />
           {news > 0 ? `${news} new` : "Newest"}
         </button>
       )}
       <Announcer messages={messages} user={room.user} ready={log.state === "ready"} />
-      <Troubles unsent={unsent} />
+      <SendErrors unsent={unsent} />
     </div>
   );
 }
 
-interface Place {
+interface Viewport {
   window: win.Window | null;
   /** seq of the first message of the log. */
   first: number;
   /** Whether the reader is at the newest message and stays there. */
   pinned: boolean;
-  /** Something in sight, and where it was before the window moved. */
+  /** The first line in view, and its offset before the window moved. */
   anchor: { element: HTMLElement; top: number } | null;
 }
 
-/** The first line in sight: it shall stand still. Its keyed element outlives the change of the window. */
-function anchorIn(box: HTMLElement | null): Place["anchor"] {
+/** The first line in view, whose position is to be kept. Its element is keyed, so it survives the move of the window. */
+function anchorIn(box: HTMLElement | null): Viewport["anchor"] {
   const lines = box?.querySelectorAll<HTMLElement>("li[data-seq]");
   if (!box || !lines) return null;
   let low = 0;
@@ -268,7 +268,7 @@ function anchorIn(box: HTMLElement | null): Place["anchor"] {
   return element ? { element, top: element.offsetTop } : null;
 }
 
-/** One's own message keeps its element from the moment it is written until it stands in the log. */
+/** The user's own message has one key from when it is written until it is in the log, so it keeps its element. */
 function keyOf(message: Message, user: string): string {
   return message.user === user && message.clientId ? `own ${message.clientId}` : String(message.seq);
 }
@@ -296,7 +296,7 @@ function FreshLine(): JSX.Element {
 function Skeleton(): JSX.Element {
   return (
     <div class="skeleton" role="status">
-      <span class="sr">Reading the messages…</span>
+      <span class="sr">Loading the messages…</span>
       {["a", "b", "c own", "d", "e own", "f"].map((shape) => (
         <div key={shape} class={`bone ${shape}`} />
       ))}
@@ -304,15 +304,15 @@ function Skeleton(): JSX.Element {
   );
 }
 
-/** Reads new messages of others out to screen readers, and never the older ones that scrolling brings. */
+/** Announces new messages of others to screen readers, but not the older ones that scrolling loads. */
 function Announcer({ messages, user, ready }: { messages: readonly Message[]; user: string; ready: boolean }): JSX.Element {
-  const said = useRef<number | null>(null);
+  const announced = useRef<number | null>(null);
   const [spoken, setSpoken] = useState<readonly Message[]>([]);
   const last = messages.at(-1)?.seq ?? 0;
   useEffect(() => {
     if (!ready) return;
-    const heard = said.current;
-    said.current = last;
+    const heard = announced.current;
+    announced.current = last;
     if (heard === null || last <= heard) return;
     const first = messages[0]?.seq ?? 0;
     const news = messages.slice(Math.max(0, heard + 1 - first)).filter((message) => message.user !== user);
@@ -329,11 +329,11 @@ function Announcer({ messages, user, ready }: { messages: readonly Message[]; us
   );
 }
 
-/** Tells screen readers that a message of one's own was not taken, and why. */
-function Troubles({ unsent }: { unsent: readonly Unsent[] }): JSX.Element {
+/** Announces to screen readers why a message of the user's own was not sent. */
+function SendErrors({ unsent }: { unsent: readonly Unsent[] }): JSX.Element {
   return (
     <div class="sr" role="alert">
-      {unsent.map((message) => troubleOf(message) && <p key={message.clientId}>{troubleOf(message)}</p>)}
+      {unsent.map((message) => sendError(message) && <p key={message.clientId}>{sendError(message)}</p>)}
     </div>
   );
 }

@@ -1,18 +1,18 @@
-// Who is here now. For the owner, each name opens what can be done about them.
+// The list of users who are present. The room's owner can remove or ban each of them.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { useCell } from "../cell";
+import { useObservable } from "../observable";
 import type { Room } from "../room/room";
-import { removeUser } from "../room/owner";
-import { say } from "../notice";
+import { banUser, removeUser } from "../room/room-admin";
 import { legible } from "../text";
-import { Avatar, Form, IconButton, Modal, Name } from "./parts";
+import { showToast } from "../toast";
+import { Avatar, Form, IconButton, Modal, Name } from "./components";
 
 export function People({ room, owner }: { room: Room; owner: string }): JSX.Element {
-  const presence = useCell(room.presence);
+  const presence = useObservable(room.presence);
   const [chosen, setChosen] = useState<string | null>(null);
   const owns = owner === room.user;
-  if (!presence) return <p class="quiet">Looking who is here…</p>;
+  if (!presence) return <p class="quiet">Loading who is here…</p>;
   const users = [...presence.users].sort((one, two) => one.localeCompare(two));
   const unlisted = presence.count - users.length;
   return (
@@ -36,12 +36,12 @@ export function People({ room, owner }: { room: Room; owner: string }): JSX.Elem
         <Modal title={legible(chosen)} onClose={() => setChosen(null)}>
           {(close) => (
             <>
-              <p>Removed people can come back with the room’s password or an invitation. Banned people cannot, until you let them.</p>
+              <p>Removed people can come back with the room’s password or an invitation. Banned people cannot, until you unban them.</p>
               <Form
                 action={`Remove ${legible(chosen)} for now`}
                 onSubmit={async () => {
-                  await removeUser(room.code, chosen, false);
-                  say(`${legible(chosen)} was removed.`);
+                  await removeUser(room.code, chosen);
+                  showToast(`${legible(chosen)} was removed.`);
                   close();
                 }}
               />
@@ -49,8 +49,8 @@ export function People({ room, owner }: { room: Room; owner: string }): JSX.Elem
                 action={`Ban ${legible(chosen)}`}
                 danger
                 onSubmit={async () => {
-                  await removeUser(room.code, chosen, true);
-                  say(`${legible(chosen)} was banned.`);
+                  await banUser(room.code, chosen);
+                  showToast(`${legible(chosen)} was banned.`);
                   close();
                 }}
               />

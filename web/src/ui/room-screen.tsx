@@ -1,8 +1,8 @@
-// One room: its name, what is said in it, who is here, and where one writes.
+// The screen of one room: its name, its log, who is present, and the composer.
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { sentence, Failure } from "../api/failure";
-import { useCell } from "../cell";
+import { useObservable } from "../observable";
 import type { Message } from "../room/message";
 import type { Outboxes } from "../room/outboxes";
 import { Room } from "../room/room";
@@ -12,7 +12,7 @@ import { Banner } from "./banner";
 import { Composer, type ComposerHandle } from "./composer";
 import { Icon } from "./icons";
 import { Messages } from "./messages";
-import { Field, Form, IconButton, Modal, useMedia } from "./parts";
+import { Field, Form, IconButton, Modal, useMedia } from "./components";
 import { People } from "./people";
 import { RoomSettings } from "./room-settings";
 
@@ -25,16 +25,16 @@ interface Props {
 
 export function RoomScreen({ user, code, rooms, outboxes }: Props): JSX.Element {
   const room = useMemo(() => {
-    const said = (message: Message) => rooms.said(code, message.seq);
-    return new Room(user, code, rooms.find(code), rooms.takeToken(code), outboxes.of(code), said);
+    const shown = (message: Message) => rooms.noteMessage(code, message.seq);
+    return new Room(user, code, rooms.find(code), rooms.takeToken(code), outboxes.of(code), shown);
   }, [user, code]);
   useEffect(() => {
     room.open();
     return () => room.close();
   }, [room]);
-  const info = useCell(room.info);
-  const status = useCell(room.status);
-  const presence = useCell(room.presence);
+  const info = useObservable(room.info);
+  const status = useObservable(room.status);
+  const presence = useObservable(room.presence);
   const wide = useMedia("(min-width: 68rem)");
   const [showing, setShowing] = useState<"people" | "settings" | null>(null);
   const composer = useMemo<ComposerHandle>(() => ({ edit: () => undefined, focus: () => undefined }), []);
@@ -110,15 +110,15 @@ const CLOSED: Record<string, string> = {
   ROOM_NOT_FOUND: "This room does not exist",
 };
 
-/** What stands in place of a room that one cannot be in, with the way back in where there is one. */
+/** Shown in place of a room that is closed to the user, with a form to join again where that is possible. */
 function Closed({ room, rooms, reason }: { room: Room; rooms: Rooms; reason: string }): JSX.Element {
   const [password, setPassword] = useState("");
   const again = reason === "WRONG_ROOM_PASSWORD" || reason === "NOT_A_MEMBER";
   return (
     <div class="closed">
       <div class="card">
-        <span class="seal">
-          <Icon name={again ? "lock" : "door"} />
+        <span class="closed-icon">
+          <Icon name={again ? "lock" : "enter"} />
         </span>
         <h2>{CLOSED[reason] ?? "This room cannot be opened"}</h2>
         {again ? (
@@ -142,9 +142,9 @@ function Closed({ room, rooms, reason }: { room: Room; rooms: Rooms; reason: str
             />
           </Form>
         ) : (
-          <p>{reason === "ROOM_NOT_FOUND" ? "It was deleted, or the code is mistyped." : sentence(new Failure("refused", reason))}</p>
+          <p>{reason === "ROOM_NOT_FOUND" ? "It was deleted, or the code is wrong." : sentence(new Failure("refused", reason))}</p>
         )}
-        {/* What stands in between may let it through the next time. */}
+        {/* A proxy refused it, and may let the next attempt through. */}
         {reason === "" && <Form action="Try again" onSubmit={() => room.reenter("")} />}
         <button type="button" class="button" onClick={() => goHome()}>
           All rooms

@@ -1,19 +1,19 @@
-// A room's details: how to share it, and for its owner how to change it; leaving and deleting.
+// The dialog about a room: share it, leave it; for its owner also invite, rename, change the password, manage members, delete.
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useState } from "preact/hooks";
 import { chat, unary } from "../api/rpc";
-import { copy, say } from "../notice";
-import { changeRoomPassword, deleteRoom, invite, removeUser, renameRoom, unbanUser } from "../room/owner";
+import { banUser, changeRoomPassword, deleteRoom, invite, removeUser, renameRoom, unbanUser } from "../room/room-admin";
 import type { Room } from "../room/room";
 import type { Rooms } from "../rooms";
 import { goHome, invitationLink, roomLink } from "../route";
 import { legible } from "../text";
 import { full } from "../time";
+import { copy, showToast } from "../toast";
 import { Icon } from "./icons";
-import { Field, Form, Modal } from "./parts";
+import { Field, Form, Modal } from "./components";
 
 const HOUR = 3600;
-const LIVES: [string, number][] = [
+const LIFETIMES: [string, number][] = [
   ["1 hour", HOUR],
   ["1 day", 24 * HOUR],
   ["7 days", 7 * 24 * HOUR],
@@ -37,7 +37,7 @@ export function RoomSettings(props: Props & { onClose: () => void }): JSX.Elemen
             <h3>Share</h3>
             <Copyable label="Code" value={room.code} done="Code copied." />
             <Copyable label="Link" value={roomLink(room.code)} done="Link copied." />
-            <p class="quiet">Whoever has the code or the link still needs the room’s password, where it has one.</p>
+            <p class="quiet">People who have the code or the link still need the room’s password, if it has one.</p>
           </section>
           {owns && <Invitation {...props} />}
           {owns && <Rename {...props} />}
@@ -74,16 +74,16 @@ function Fold({ title, children }: { title: string; children: ComponentChildren 
 }
 
 function Invitation({ room }: Props): JSX.Element {
-  const [life, setLife] = useState(24 * HOUR);
+  const [lifetime, setLifetime] = useState(24 * HOUR);
   const [made, setMade] = useState<{ token: string; until: number } | null>(null);
   return (
     <Fold title="Invite without a password">
-      <Form action="Make an invitation" onSubmit={async () => setMade(await invite(room.code, life))}>
+      <Form action="Make an invitation" onSubmit={async () => setMade(await invite(room.code, lifetime))}>
         <fieldset class="choice">
           <legend>Valid for</legend>
-          {LIVES.map(([words, seconds]) => (
+          {LIFETIMES.map(([words, seconds]) => (
             <label key={words}>
-              <input type="radio" name="life" checked={life === seconds} onChange={() => setLife(seconds)} />
+              <input type="radio" name="life" checked={lifetime === seconds} onChange={() => setLifetime(seconds)} />
               <span>{words}</span>
             </label>
           ))}
@@ -92,7 +92,7 @@ function Invitation({ room }: Props): JSX.Element {
       {made && (
         <>
           <Copyable label="Invitation" value={invitationLink(made.token)} done="Invitation copied." />
-          <p class="quiet">Anyone who has this link can come in until {full(made.until)}, or until the password changes.</p>
+          <p class="quiet">Anyone who has this link can join until {full(made.until)}, or until the password changes.</p>
         </>
       )}
     </Fold>
@@ -108,7 +108,7 @@ function Rename({ room, rooms, name }: Props): JSX.Element {
         onSubmit={async () => {
           await renameRoom(room.code, next.trim());
           await rooms.changed();
-          say("The room has a new name.");
+          showToast("The room has a new name.");
         }}
       >
         <Field label="Name of the room" name="room-name" value={next} onInput={setNext} maxLength={128} />
@@ -126,7 +126,7 @@ function Password({ room }: Props): JSX.Element {
         onSubmit={async () => {
           await changeRoomPassword(room.code, password);
           setPassword("");
-          say("The room has a new password.");
+          showToast("The room has a new password.");
         }}
       >
         <Field
@@ -137,7 +137,7 @@ function Password({ room }: Props): JSX.Element {
           onInput={setPassword}
           autoComplete="new-password"
           maxLength={128}
-          hint="Everybody but you has to enter it, and invitations made before end. Leave it empty and the code is enough."
+          hint="Everybody but you has to enter it, and earlier invitations end. Without a password the code is enough."
         />
       </Form>
     </Fold>
@@ -146,28 +146,27 @@ function Password({ room }: Props): JSX.Element {
 
 function Members({ room }: Props): JSX.Element {
   const [name, setName] = useState("");
-  const [act, setAct] = useState<"remove" | "ban" | "unban">("remove");
-  const acts = { remove: "Remove", ban: "Ban", unban: "Let in again" };
+  const [action, setAction] = useState<"remove" | "ban" | "unban">("remove");
+  const actions = { remove: "Remove", ban: "Ban", unban: "Unban" };
   return (
-    <Fold title="Remove, ban, let in again">
+    <Fold title="Remove, ban or unban">
       <Form
-        action={acts[act]}
-        danger={act === "ban"}
+        action={actions[action]}
+        danger={action === "ban"}
         onSubmit={async () => {
-          if (act === "unban") await unbanUser(room.code, name);
-          else await removeUser(room.code, name, act === "ban");
-          const who = legible(name);
-          say(act === "unban" ? `${who} may come in again.` : `${who} was ${act === "ban" ? "banned" : "removed"}.`);
+          await { remove: removeUser, ban: banUser, unban: unbanUser }[action](room.code, name);
+          const done = { remove: "was removed", ban: "was banned", unban: "can join again" };
+          showToast(`${legible(name)} ${done[action]}.`);
           setName("");
         }}
       >
-        <Field label="Name of the person" name="person" value={name} onInput={setName} required maxLength={255} />
+        <Field label="Name of the user" name="person" value={name} onInput={setName} required maxLength={255} />
         <fieldset class="choice">
           <legend>What to do</legend>
-          {(Object.keys(acts) as (keyof typeof acts)[]).map((key) => (
+          {(Object.keys(actions) as (keyof typeof actions)[]).map((key) => (
             <label key={key}>
-              <input type="radio" name="act" checked={act === key} onChange={() => setAct(key)} />
-              <span>{acts[key]}</span>
+              <input type="radio" name="action" checked={action === key} onChange={() => setAction(key)} />
+              <span>{actions[key]}</span>
             </label>
           ))}
         </fieldset>
@@ -181,11 +180,11 @@ function Leaving({ room, rooms, owns, close }: Props & { close: () => void }): J
     close();
     goHome();
     void rooms.changed();
-    say(words);
+    showToast(words);
   };
   return owns ? (
     <Fold title="Delete the room">
-      <p>The room and everything said in it are deleted for everybody. This cannot be undone.</p>
+      <p>The room and all its messages are deleted for everybody. This cannot be undone.</p>
       <Form
         action="Delete the room for good"
         danger

@@ -1,16 +1,16 @@
-// Logging in and making an account: one form, two ways.
+// The form that logs in or creates an account.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Failure } from "../api/failure";
-import { useCell } from "../cell";
+import { useObservable } from "../observable";
 import { route } from "../route";
 import { session } from "../session";
 import { Icon, Mark } from "./icons";
-import { Field, Form } from "./parts";
+import { Field, Form } from "./components";
 
 const SPECIAL = /[!@#$%^&*()_+[\]{};':,.<>?/]/;
 
-/** The server's rules, so that nobody has to guess them; the server has the last word. */
+/** The server's rules, shown while the user types. The server checks them again. */
 const NAME_RULES: [string, (name: string) => boolean][] = [
   ["at least 6 characters", (name) => new TextEncoder().encode(name).length >= 6],
   ["a digit", (name) => /[0-9]/.test(name)],
@@ -40,14 +40,14 @@ export function Rules(props: { of: [string, (value: string) => boolean][]; value
 }
 
 export function SignIn(): JSX.Element {
-  const ended = useCell(session.ended);
-  const invited = useCell(route).at === "invited";
-  const [joining, setJoining] = useState(false);
+  const ended = useObservable(session.ended);
+  const invited = useObservable(route).at === "invited";
+  const [registering, setRegistering] = useState(false);
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const submit = () => {
-    if (!joining) return session.login(name, password);
-    // A phone's keyboard leaves a blank behind each word that it completes.
+    if (!registering) return session.login(name, password);
+    // Phone keyboards add a space after each word that they complete.
     const plain = name.trim();
     if (!NAME_RULES.every(([, met]) => met(plain))) throw new Failure("refused", "INVALID_USER_NAME");
     if (!PASSWORD_RULES.every(([, met]) => met(password))) throw new Failure("refused", "INVALID_PASSWORD");
@@ -62,22 +62,22 @@ export function SignIn(): JSX.Element {
         </h1>
         <p class="lead">
           {ended
-            ? "Your session has ended. Log in again; what you had not sent yet is kept."
+            ? "Your session has ended. Log in again. Your unsent messages are saved."
             : invited
-              ? "You are invited to a room. Log in or make an account, and the door is open."
-              : "Rooms to talk in, with nothing lost."}
+              ? "You are invited to a room. Log in or create an account to join it."
+              : "Chat rooms that lose no message."}
         </p>
-        <div class="tabs" role="group" aria-label="Log in or make an account">
-          <button type="button" aria-pressed={!joining} onClick={() => setJoining(false)}>
+        <div class="tabs" role="group" aria-label="Log in or create an account">
+          <button type="button" aria-pressed={!registering} onClick={() => setRegistering(false)}>
             Log in
           </button>
-          <button type="button" aria-pressed={joining} onClick={() => setJoining(true)}>
+          <button type="button" aria-pressed={registering} onClick={() => setRegistering(true)}>
             New account
           </button>
         </div>
         <Form
-          key={String(joining)}
-          action={joining ? "Create account" : "Log in"}
+          key={String(registering)}
+          action={registering ? "Create account" : "Log in"}
           onSubmit={async () => submit()}
         >
           <Field
@@ -89,7 +89,7 @@ export function SignIn(): JSX.Element {
             maxLength={255}
             required
             autoFocus
-            hint={joining && <Rules of={NAME_RULES} value={name} />}
+            hint={registering && <Rules of={NAME_RULES} value={name} />}
           />
           <Field
             label="Password"
@@ -97,10 +97,10 @@ export function SignIn(): JSX.Element {
             type="password"
             value={password}
             onInput={setPassword}
-            autoComplete={joining ? "new-password" : "current-password"}
+            autoComplete={registering ? "new-password" : "current-password"}
             maxLength={128}
             required
-            hint={joining && <Rules of={PASSWORD_RULES} value={password} />}
+            hint={registering && <Rules of={PASSWORD_RULES} value={password} />}
           />
         </Form>
       </div>

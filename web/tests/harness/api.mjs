@@ -1,4 +1,4 @@
-// Callers of the server without a browser: they fill rooms and look behind the page.
+// API clients without a browser, which fill rooms and read them back, and the page's own modules.
 import { build } from "esbuild";
 import { fileURLToPath } from "node:url";
 
@@ -22,13 +22,13 @@ const bundle = await build({
   platform: "node",
   write: false,
 });
-/** The page's own modules, compiled as they are for the browser. */
+/** The page's own modules. */
 export const page = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].contents).toString("base64")}`);
 
 export const PASSWORD = "Passw0rd!";
 
 let people = 0;
-/** A user name that no other test has. */
+/** A user name that no other test uses. */
 export function newName(start = "walker") {
   return `${start}${process.pid}${++people}`;
 }
@@ -62,34 +62,34 @@ export class Caller {
     return shortCode;
   }
 
-  /** Enters a room; resolves to a sender for it. */
+  /** Joins a room. Resolves to a function that sends a message there. */
   async join(shortCode, roomPassword = "") {
     const { token } = await this.chat.joinChatRoom({ shortCode, roomPassword }, this.#as(this.token));
     return (body) => this.chat.sendMessage({ body, clientMessageId: page.uuidv7() }, this.#as(token));
   }
 
-  /** Gives a room of one's own another password. */
+  /** Changes the password of the caller's room. */
   async changePassword(shortCode, roomPassword) {
     await this.chat.updateChatRoom({ shortCode, roomPassword }, this.#as(this.token));
   }
 
-  /** Removes somebody from a room of one's own. */
+  /** Removes a user from the caller's room. */
   async remove(shortCode, userName, ban = false) {
     await this.chat.removeChatRoomUser({ shortCode, userName, ban }, this.#as(this.token));
   }
 
-  /** Makes an invitation to a room of one's own. */
+  /** Makes an invitation to the caller's room. */
   async invite(shortCode) {
     return (await this.chat.createRoomToken({ shortCode }, this.#as(this.token))).roomToken;
   }
 
-  /** Leaves a room without a password, for good. */
+  /** Ends the caller's membership of a room without a password. */
   async leave(shortCode) {
     const { token } = await this.chat.joinChatRoom({ shortCode }, this.#as(this.token));
     await this.chat.leaveChatRoom({}, this.#as(token));
   }
 
-  /** What is in the log of a room, all of it. */
+  /** All messages of a room. */
   async log(shortCode, roomPassword = "") {
     const { token } = await this.chat.joinChatRoom({ shortCode, roomPassword }, this.#as(this.token));
     const all = [];
@@ -102,8 +102,8 @@ export class Caller {
   }
 }
 
-/** Says all of these, many at a time: their order is not promised. */
-export async function sayAll(send, bodies, atOnce = 48) {
+/** Sends all bodies, `atOnce` at a time, in no certain order. */
+export async function sendAll(send, bodies, atOnce = 48) {
   const left = bodies.values();
   const worker = async () => {
     for (const body of left) await send(body);

@@ -1,4 +1,4 @@
-// Chromium, and what a person does in it.
+// Chromium, and the steps of a user on the page.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
@@ -29,7 +29,7 @@ export function launch() {
 export const DESK = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 780 };
 
-/** A browser profile of its own: a person. Every page error and CSP report in it is collected in `problems`. */
+/** A user with their own browser profile. `problems` collects every page error and CSP report in it. */
 export async function person(browser, server, options = {}) {
   const context = await browser.newContext({ viewport: DESK, baseURL: server.url, ...options });
   const problems = [];
@@ -37,20 +37,20 @@ export async function person(browser, server, options = {}) {
   context.on("console", (message) => {
     if (/content.security.policy|trustedhtml|trusted type/i.test(message.text())) problems.push(message.text());
   });
-  // What comes at once on an idle machine; on a busy one, waiting longer costs nothing.
+  // Generous, for busy machines. On an idle machine nothing takes that long.
   context.setDefaultTimeout(60_000);
   if (process.env.WEB_DIST) await context.route(/\/(|index\.html|app\.js|app\.css)$/, fromFolder);
   return { context, problems, page: await context.newPage(), name: newName(options.called) };
 }
 
-/** With WEB_DIST=dist the files of that folder are tried with the headers of a server that was built before. */
+/** WEB_DIST=folder: serves the page from that folder, with the CSP of the server. */
 async function fromFolder(route) {
   const name = new URL(route.request().url()).pathname.slice(1) || "index.html";
   const { headers } = await fetch(new URL("/", route.request().url()));
   await route.fulfill({ path: join(process.env.WEB_DIST, name), headers: { "content-security-policy": headers.get("content-security-policy") } });
 }
 
-/** Makes the person's account in the page and comes to rest at their rooms. */
+/** Creates the user's account on the page, and resolves at their list of rooms. */
 export async function signUp({ page, name }) {
   await page.goto("/");
   await page.getByRole("button", { name: "New account" }).click();
@@ -68,7 +68,7 @@ export async function logIn({ page }, name) {
   await page.getByRole("navigation", { name: "Rooms" }).waitFor();
 }
 
-/** Makes a room in the page; resolves to its code. */
+/** Creates a room on the page. Resolves to its code. */
 export async function makeRoom({ page }, name, password = "") {
   await page.getByRole("button", { name: "New room" }).click();
   const dialog = page.getByRole("dialog");
@@ -88,7 +88,7 @@ export async function joinRoom({ page }, code, password = "") {
   await live(page);
 }
 
-/** Resolves once the room on the screen is connected and has read its messages. */
+/** Resolves once the open room is connected and has loaded its messages. */
 export async function live(page) {
   await page.getByText(/^\d+ here/).first().waitFor();
 }
@@ -98,12 +98,12 @@ export async function write(page, text) {
   await page.keyboard.press("Enter");
 }
 
-/** The message of this very text, once the server has stored it. */
+/** The message with exactly this text, once the server has stored it. */
 export function stored(page, text) {
   return page.locator("li[data-seq]").filter({ has: page.getByText(text, { exact: true }) });
 }
 
-/** The longest task of the page's main threads while `work` runs: its processor time in milliseconds, whatever the clock says. */
+/** The processor time, in milliseconds, of the longest task on the page's main threads while `work` runs. */
 export async function longestTask(page, work) {
   const browser = page.context().browser();
   await browser.startTracing(page, { categories: ["disabled-by-default-devtools.timeline"] });
@@ -111,21 +111,21 @@ export async function longestTask(page, work) {
   const { traceEvents } = JSON.parse(await browser.stopTracing());
   const thread = ({ pid, tid }) => `${pid}/${tid}`;
   const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
-  // Tasks that had begun before the trace, or end after it, have no length in it.
+  // Tasks that began before the trace or end after it have no duration in it.
   const whole = ({ name, tdur }) => name === "RunTask" && Number.isFinite(tdur);
   const taken = traceEvents.filter((event) => whole(event) && main.has(thread(event))).map(({ tdur }) => tdur / 1000);
   if (taken.length === 0) throw new Error("the trace holds no task");
   return taken.reduce((one, two) => Math.max(one, two));
 }
 
-/** A promise that the test keeps when it wants to. */
+/** A promise that the test resolves with `open`. */
 export function gate() {
   let open;
   const opened = new Promise((resolve) => (open = resolve));
   return { opened, open };
 }
 
-/** Answers a call as the server refuses one, with a gRPC status, its reason and the server's domain. */
+/** Refuses a call as the server does: with a gRPC status and an ErrorInfo with the reason and the server's domain. */
 export function refuse(route, status, reason) {
   const field = (number, bytes) => Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
   const info = Buffer.concat([field(1, Buffer.from(reason)), field(2, Buffer.from("grpcchatter"))]);
@@ -137,7 +137,7 @@ export function refuse(route, status, reason) {
   });
 }
 
-/** Scrolls through the whole log and collects what the document showed: [seq, text] by rising seq, each once. */
+/** Scrolls through the whole log. Resolves to the messages shown, [seq, text] in order, and to the seqs that were doubled. */
 export function readLog(page) {
   return page.evaluate(async () => {
     const box = document.querySelector(".scroll");

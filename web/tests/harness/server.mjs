@@ -1,4 +1,4 @@
-// The real server, on a port and in a folder of its own.
+// A server process with its own port and data folder.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 
 const BINARY = process.env.GRPCCHATTER_BIN;
 
-/** Nothing is limited: the tests are one address, and quicker than people. */
+/** No rate limits: all tests call from one address, and faster than people. */
 const SETTINGS = {
   REGISTRATIONS_PER_HOUR: "0",
   GUESSES_PER_HOUR: "0",
@@ -19,11 +19,11 @@ const SETTINGS = {
   STREAMS_PER_USER: "64",
 };
 
-/** Milliseconds for what happens at once on an idle machine. */
-const PATIENCE = 60_000;
+/** How long the server may take to start, in milliseconds. On an idle machine it starts at once. */
+const START_TIMEOUT = 60_000;
 
-/** The exit code of a server whose port is another's. */
-const TAKEN = 75;
+/** The exit code of a server whose port is in use. */
+const ADDRESS_IN_USE = 75;
 
 async function freePort() {
   const probe = createServer().listen(0, "127.0.0.1");
@@ -55,16 +55,16 @@ export class Server {
   }
 
   /**
-   * Starts it, or starts it again with the same data, and resolves once it answers. A port that is free is another's a moment
-   * later, if rarely: it is waited for.
+   * Starts the server, again with the same data after `end`, and resolves once it answers. Another process may take the free
+   * port meanwhile, rarely; then it retries until the port is free again.
    */
   async run() {
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + START_TIMEOUT;
     for (;;) {
       try {
         return await this.#run();
       } catch (error) {
-        if (this.#process.exitCode !== TAKEN || Date.now() > end) throw error;
+        if (this.#process.exitCode !== ADDRESS_IN_USE || Date.now() > end) throw error;
       }
     }
   }
@@ -79,7 +79,7 @@ export class Server {
     await new Promise((resolve, reject) => {
       child.once("exit", () => reject(new Error(`the server did not start:\n${this.#log}`)));
       child.stderr.on("data", (text) => (this.#log += text));
-      // It says where it is once it can be reached there.
+      // The server prints its URL once it accepts connections.
       child.stdout.on("data", (text) => (this.#log += text) && /^open http/m.test(this.#log) && resolve());
     });
   }
@@ -88,7 +88,7 @@ export class Server {
     this.#process.kill(name);
   }
 
-  /** Ends it by the signal and resolves once it is gone. */
+  /** Ends the server by the signal and resolves once it has exited. */
   async end(name = "SIGKILL") {
     const child = this.#process;
     if (child.exitCode !== null || child.signalCode !== null) return;

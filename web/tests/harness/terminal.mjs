@@ -1,4 +1,4 @@
-// The terminal client in tmux: a real terminal of a fixed size, without a screen.
+// The terminal client in tmux, which emulates a terminal of a fixed size.
 import { execFile, execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join, resolve } from "node:path";
@@ -7,26 +7,26 @@ import { PASSWORD } from "./api.mjs";
 
 const run = promisify(execFile);
 const CHATTER = join(dirname(resolve(process.env.GRPCCHATTER_BIN ?? ".")), "chatter");
-/** A tmux server of this test program's own, which reads nobody's settings. */
+/** The test program's own tmux server, without the user's configuration. */
 const TMUX = ["-L", `chatter-${process.pid}`, "-f", "/dev/null"];
 const environment = (folder) => ({ PATH: process.env.PATH, HOME: folder, LC_ALL: "C.UTF-8", TZ: "UTC" });
 
-/** Why these tests are left out on this machine; false where they are not. */
-export function leftOut() {
+/** Why these tests are skipped on this machine; false if they are not. */
+export function skipReason() {
   if ((process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, "tmux")))) return false;
   if (process.env.REQUIRE_TMUX === "1") throw new Error("tmux was not found, and REQUIRE_TMUX=1 asks for it");
   return "tmux was not found";
 }
 
-/** Milliseconds for what happens at once on an idle machine. */
-const PATIENCE = 60_000;
+/** How long a change of the screen may take, in milliseconds. On an idle machine it comes at once. */
+const TIMEOUT = 60_000;
 let count = 0;
 
 export class Terminal {
   #name = `t${++count}`;
   #env;
 
-  /** `chatter` with a home of its own below `folder`, logged in as `name`. */
+  /** Opens `chatter` with its own home in `folder`, logged in as `name`. */
   static async open(server, folder, name) {
     const terminal = new Terminal();
     terminal.#env = environment(join(folder, name));
@@ -36,8 +36,8 @@ export class Terminal {
     return terminal.#start();
   }
 
-  /** `chatter` with a home of its own below `folder`, in which nobody has logged in. */
-  static async openAtTheDoor(server, folder, name) {
+  /** Opens `chatter` with its own home in `folder`, logged out. */
+  static async openLoggedOut(server, folder, name) {
     const terminal = new Terminal();
     terminal.#env = { ...environment(join(folder, name)), GRPCCHATTER_URL: server.url };
     return terminal.#start();
@@ -54,7 +54,7 @@ export class Terminal {
     try {
       execFileSync("tmux", [...TMUX, "kill-server"], { stdio: "ignore" });
     } catch {
-      // None was opened, or all have ended.
+      // No terminal was opened, or all have ended.
     }
   }
 
@@ -66,13 +66,13 @@ export class Terminal {
     await this.#tmux("send-keys", "-t", this.#name, "-l", "--", text);
   }
 
-  /** Pastes as a terminal does: in brackets, with CR between the lines. */
+  /** Pastes as a terminal does: bracketed, with CR between the lines. */
   async paste(text) {
     await this.#tmux("set-buffer", "-b", "pasted", "--", text);
     await this.#tmux("paste-buffer", "-p", "-d", "-b", "pasted", "-t", this.#name);
   }
 
-  /** What programs have copied, if tmux lets them. */
+  /** What the program has copied. Needs `letCopy` before. */
   async copied() {
     return (await this.#tmux("show-buffer")).trim();
   }
@@ -81,7 +81,7 @@ export class Terminal {
     await this.#tmux("set-option", "-g", "set-clipboard", "on");
   }
 
-  /** Presses keys by tmux's names, as Enter or PPage. */
+  /** Presses keys by tmux's names, such as Enter or PPage. */
   async press(...keys) {
     await this.#tmux("send-keys", "-t", this.#name, ...keys);
   }
@@ -95,15 +95,15 @@ export class Terminal {
     await this.#tmux("resize-window", "-t", this.#name, "-x", columns, "-y", rows);
   }
 
-  /** What stands on the screen now, a string a line. */
+  /** The lines of the screen. */
   async screen() {
     return (await this.#tmux("capture-pane", "-p", "-t", this.#name)).split("\n").slice(0, -1);
   }
 
-  /** Resolves to the screen once `wanted`, a text or a pattern, stands on it; does `meanwhile` between two looks. */
+  /** Resolves to the screen once it shows `wanted`, a text or a pattern. Calls `meanwhile` between two checks. */
   async shows(wanted, meanwhile = async () => undefined) {
     const pattern = typeof wanted === "string" ? { test: (text) => text.includes(wanted) } : wanted;
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + TIMEOUT;
     for (;;) {
       const screen = await this.screen();
       if (pattern.test(screen.join("\n"))) return screen;
@@ -112,9 +112,9 @@ export class Terminal {
     }
   }
 
-  /** Resolves once the program has ended by itself. */
+  /** Resolves once the program has exited. */
   async ended() {
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + TIMEOUT;
     for (;;) {
       const gone = await this.#tmux("has-session", "-t", this.#name).then(() => false, () => true);
       if (gone) return;

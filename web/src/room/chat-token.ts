@@ -1,47 +1,48 @@
-// The way into one room: its chat token. A member gets one by the room's code alone, and a new one where it was refused.
+// The chat token of one room. A member gets one with the room's code alone; a token that the server refused is replaced.
 import { chat, unary } from "../api/rpc";
 import { failureOf } from "../api/failure";
 import { session } from "../session";
 import { roomOf, type RoomInfo } from "./message";
 
-export class Entrance {
+export class ChatToken {
   #token: string | null;
   #joining: Promise<string> | null = null;
 
-  /** `token` is a chat token that the caller got by joining; without one the room is entered as a member. */
+  /** `token` comes from joining the room just before. Without one, the first call joins the room as a member. */
   constructor(
     private readonly code: string,
     token: string | null = null,
-    private readonly entered: (info: RoomInfo) => void = () => undefined,
+    private readonly joined: (info: RoomInfo) => void = () => undefined,
   ) {
     this.#token = token;
   }
 
-  /** Enters by the password, in place of the token that there was. */
-  async enter(roomPassword: string): Promise<void> {
+  async get(): Promise<string> {
+    return this.#token ?? (this.#joining ??= this.#join().finally(() => (this.#joining = null)));
+  }
+
+  /** Joins with the password. The new token replaces the present one. */
+  async join(roomPassword: string): Promise<void> {
     await this.#join(roomPassword).catch((thrown) => {
       throw failureOf(thrown);
     });
   }
 
-  async token(): Promise<string> {
-    return this.#token ?? (this.#joining ??= this.#join().finally(() => (this.#joining = null)));
-  }
-
-  refuse(token: string): void {
+  /** Drops the token if it is the current one, since the server refused it. */
+  invalidate(token: string): void {
     if (this.#token === token) this.#token = null;
   }
 
-  /** Runs a call that needs a chat token, and once again with a new one where it was refused. */
+  /** Runs a call that needs a chat token. If the token is refused, runs it once more with a new one. */
   async call<T>(work: (token: string) => Promise<T>): Promise<T> {
-    const token = await this.token();
+    const token = await this.get();
     try {
       return await work(token);
     } catch (thrown) {
       const failure = failureOf(thrown);
       if (failure.kind !== "unauthenticated") throw failure;
-      this.refuse(token);
-      return await work(await this.token()).catch((again) => {
+      this.invalidate(token);
+      return await work(await this.get()).catch((again) => {
         throw failureOf(again);
       });
     }
@@ -50,7 +51,7 @@ export class Entrance {
   async #join(roomPassword?: string): Promise<string> {
     const by = { shortCode: this.code, roomPassword };
     const { token, room } = await session.call((user) => chat.joinChatRoom(by, unary(user)));
-    if (room) this.entered(roomOf(room));
+    if (room) this.joined(roomOf(room));
     this.#token = token;
     return token;
   }

@@ -1,4 +1,4 @@
-// What the owner of a room may do to it: calls with a user token.
+// The calls with which a room's owner manages it. They take a user token.
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema, timestampDate } from "@bufbuild/protobuf/wkt";
 import { chat, unary } from "../api/rpc";
@@ -16,15 +16,21 @@ export async function deleteRoom(shortCode: string): Promise<void> {
   await session.call((token) => chat.deleteChatRoom({ shortCode }, unary(token)));
 }
 
-export async function removeUser(shortCode: string, userName: string, ban: boolean): Promise<void> {
-  await session.call((token) => chat.removeChatRoomUser({ shortCode, userName, ban }, unary(token)));
+/** Removes a user from the room. They can join again. */
+export async function removeUser(shortCode: string, userName: string): Promise<void> {
+  await session.call((token) => chat.removeChatRoomUser({ shortCode, userName }, unary(token)));
+}
+
+/** Removes a user from the room, and keeps them out until they are unbanned. */
+export async function banUser(shortCode: string, userName: string): Promise<void> {
+  await session.call((token) => chat.removeChatRoomUser({ shortCode, userName, ban: true }, unary(token)));
 }
 
 export async function unbanUser(shortCode: string, userName: string): Promise<void> {
   await session.call((token) => chat.unbanChatRoomUser({ shortCode, userName }, unary(token)));
 }
 
-/** Makes an invitation that lives for so many seconds. */
+/** Makes an invitation that is valid for `seconds`. */
 export async function invite(shortCode: string, seconds: number): Promise<{ token: string; until: number }> {
   const ttl = create(DurationSchema, { seconds: BigInt(seconds) });
   const made = await session.call((token) => chat.createRoomToken({ shortCode, ttl }, unary(token)));

@@ -1,6 +1,6 @@
-// What the browser keeps over a reload. Storage may be full or forbidden; the page then works from memory.
+// localStorage under one prefix. Where it is full or forbidden, the page works from memory and says so once.
 
-import { say } from "./notice";
+import { showToast } from "./toast";
 
 const PREFIX = "grpcchatter/";
 const memory = new Map<string, string>();
@@ -20,17 +20,17 @@ export function write(key: string, value: string): void {
     memory.delete(key);
   } catch {
     memory.set(key, value);
-    if (!warned) say("This browser does not let the page keep anything. What is not sent goes when you close the page.");
+    if (!warned) showToast("This browser does not let the page store anything. Unsent messages are lost when you close the page.");
     warned = true;
   }
 }
 
-export function forget(key: string): void {
+export function remove(key: string): void {
   memory.delete(key);
   try {
     localStorage.removeItem(PREFIX + key);
   } catch {
-    // Nothing was kept there.
+    // Nothing was stored there.
   }
 }
 
@@ -44,17 +44,17 @@ export function keys(start: string): string[] {
       if (key?.startsWith(PREFIX + start)) found.add(key.slice(PREFIX.length));
     }
   } catch {
-    // Only memory then.
+    // The keys in memory are all there are.
   }
   return [...found].sort();
 }
 
-/** Calls `changed` with the key, when another tab wrote or removed one that starts with `start`. */
+/** Calls `changed` with the key when another tab has written or removed a key that starts with `start`. */
 export function watch(start: string, changed: (key: string) => void): () => void {
-  const hear = (event: StorageEvent) => {
+  const listener = (event: StorageEvent) => {
     if (event.key === null) changed(start);
     else if (event.key.startsWith(PREFIX + start)) changed(event.key.slice(PREFIX.length));
   };
-  addEventListener("storage", hear);
-  return () => removeEventListener("storage", hear);
+  addEventListener("storage", listener);
+  return () => removeEventListener("storage", listener);
 }

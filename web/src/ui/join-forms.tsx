@@ -1,9 +1,9 @@
-// The ways into a room: making one, a code and password, an invitation.
+// The dialogs that lead into a room: create one, join with code and password, accept an invitation.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Rooms } from "../rooms";
 import { goHome, goToRoom } from "../route";
-import { Field, Form, Modal } from "./parts";
+import { Field, Form, Modal } from "./components";
 
 interface Props {
   rooms: Rooms;
@@ -33,7 +33,7 @@ export function NewRoom({ rooms, onClose }: Props): JSX.Element {
             onInput={setPassword}
             autoComplete="new-password"
             maxLength={128}
-            hint="Whoever joins by the code needs it. Leave it empty and the code is enough."
+            hint="It is needed to join with the code. Without a password the code is enough."
           />
         </Form>
       )}
@@ -62,31 +62,31 @@ export function JoinRoom({ rooms, onClose }: Props): JSX.Element {
             onInput={(typed) => setCode(codeIn(typed))}
             autoFocus
             required
-            hint="Letters and digits, as the room’s owner gave them to you. A link works too."
+            hint="Letters and digits, from the room’s owner. A link works too."
           />
-          <Field label="Password" name="room-password" type="password" value={password} onInput={setPassword} maxLength={128} hint="Where the room has one." />
+          <Field label="Password" name="room-password" type="password" value={password} onInput={setPassword} maxLength={128} hint="Leave it empty if the room has none." />
         </Form>
       )}
     </Modal>
   );
 }
 
-/** The code itself, where somebody pasted the whole link. */
+/** The code from what was typed or pasted, which may be the whole link. */
 function codeIn(typed: string): string {
   return /#room=([a-zA-Z0-9]{4,32})$/.exec(typed.trim())?.[1] ?? typed;
 }
 
-export function Invited({ rooms, token }: { rooms: Rooms; token: string }): JSX.Element {
+export function AcceptInvitation({ rooms, token }: { rooms: Rooms; token: string }): JSX.Element {
   return (
-    <Modal title="You are invited" onClose={() => location.hash.startsWith("#join=") && goHome(true)}>
+    <Modal title="You are invited" onClose={() => location.hash.startsWith("#join=") && goHome("replace")}>
       {(close) => (
         <>
-          <p>Somebody has sent you an invitation to their room. Those inside will see your name.</p>
+          <p>Somebody has invited you to their room. The people in it will see your name.</p>
           <Form
-            action="Come in"
+            action="Join the room"
             onSubmit={async () => {
               const code = await rooms.join({ roomToken: token });
-              goToRoom(code, true);
+              goToRoom(code, "replace");
               close();
             }}
           />

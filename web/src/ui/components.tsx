@@ -1,8 +1,8 @@
-// Small parts that every screen is made of.
+// Components that all screens share: avatar, name, field, form, dialog.
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { failureOf, sentence } from "../api/failure";
-import { initials, shade, spelled } from "../text";
+import { initials, shade, spellOutInvisible } from "../text";
 import { Icon, type IconName } from "./icons";
 
 const SHADES = 8;
@@ -15,13 +15,13 @@ export function Avatar({ name, large }: { name: string; large?: boolean }): JSX.
   );
 }
 
-/** Somebody's name. What nobody would see in an old one is spelled out, so that it passes for no other. */
+/** A user's name. Invisible characters, which old names may have, are spelled out, so that it cannot pass for another name. */
 export function Name({ of, class: kind = "name" }: { of: string; class?: string }): JSX.Element {
   return (
     <bdi class={kind}>
-      {spelled(of).map(({ text, odd }) =>
-        odd ? (
-          <span class="odd" title="This name holds a character that cannot be seen: it may not be whom it looks like.">
+      {spellOutInvisible(of).map(({ text, invisible }) =>
+        invisible ? (
+          <span class="invisible" title="This name contains a character that cannot be seen. It may not belong to whom it seems to.">
             {text}
           </span>
         ) : (
@@ -85,7 +85,7 @@ export function Field(props: {
           value={props.value}
           onInput={(event) => props.onInput(event.currentTarget.value)}
           autocomplete={props.autoComplete ?? "off"}
-          // What showModal looks for; outside of a dialog the effect above does it.
+          // For showModal. Outside of a dialog the effect above sets the focus.
           autofocus={props.autoFocus}
           autocapitalize="none"
           spellcheck={false}
@@ -109,7 +109,7 @@ export function Field(props: {
   );
 }
 
-/** A form that is busy while it works, and says in words what went wrong. */
+/** A form that is busy while its action runs, and shows why the action failed. */
 export function Form(props: {
   action: string;
   busy?: string;
@@ -146,7 +146,7 @@ export function Form(props: {
   );
 }
 
-/** A modal dialog: the browser keeps the focus inside, closes it on Escape and gives the focus back. */
+/** A modal dialog. The browser keeps the focus inside, closes it on Escape and returns the focus. */
 export function Modal(props: {
   title: string;
   onClose: () => void;
@@ -176,7 +176,7 @@ export function Modal(props: {
   );
 }
 
-/** Whether a media query holds, now and as it changes. */
+/** Whether a media query matches. The component renders again when that changes. */
 export function useMedia(query: string): boolean {
   const [holds, setHolds] = useState(() => matchMedia(query).matches);
   useEffect(() => {

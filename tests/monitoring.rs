@@ -130,7 +130,7 @@ fn the_document_lists_the_events_of_the_audit_lines_and_no_others() {
     let words = source.split("const fn words").nth(1).unwrap().split("\n    }\n").next().unwrap();
     let written = found(r#"\("([a-z_]+)", ""#, words);
     assert_eq!(written.len(), words.matches("Self::").count(), "{written:?}");
-    let table = document.split("| event | is |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let table = document.split("| event | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let first_cells: Vec<&str> = table.lines().map(|row| row.split(" | ").next().unwrap()).collect();
     let listed = found("`([a-z_]+)`", &first_cells.join("\n"));
     assert_eq!(listed, written);

@@ -44,9 +44,9 @@ fn the_default_file_changes_nothing() {
 }
 
 #[test]
-fn the_readme_lists_every_setting_in_order_with_its_default_and_its_meaning() {
+fn the_settings_page_lists_every_setting_in_order_with_its_default_and_its_meaning() {
     let expected: String = SETTINGS.iter().map(readme_row).collect();
-    assert!(read("README.md").contains(&expected), "README.md should contain\n{expected}");
+    assert!(read("docs/settings.md").contains(&expected), "docs/settings.md should contain\n{expected}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 #!/bin/sh
-# A chat by curl alone: examples/curl.sh [HOST:PORT [USER PASSWORD]]. REST for the account, gRPC-web for the room; at the end it
-# listens, until Ctrl-C.
+# A chat with curl alone: examples/curl.sh [HOST:PORT [USER PASSWORD]]. The account uses REST, the room gRPC-web. At
+# the end the script listens until Ctrl-C.
 set -eu
 server=http://${1:-127.0.0.1:8080}
 account="{\"user_name\":\"${2:-walker1}\",\"password\":\"${3:-Str0ng!pass}\"}"
 
-# call METHOD TOKEN TEXT: a request whose first field is a text of up to 125 bytes. Prints what is readable of the answer.
+# call METHOD TOKEN TEXT: sends a request whose first field is a text of up to 125 bytes, and prints the readable
+# parts of the response.
 call() {
     printf "\0\0\0\0\\$(printf %o $((${#3} + 2)))\n\\$(printf %o ${#3})%s" "$3" |
         curl -sN "$server/grpcchatter.v1.ChatService/$1" --data-binary @- \
@@ -13,7 +14,7 @@ call() {
         LC_ALL=C tr -cs '[:print:]' '\n'
 }
 
-# An account that is there already is as good.
+# Fails if the account exists already, which is fine.
 curl -s "$server/register" -d "$account"
 echo
 token=$(curl -s "$server/login" -d "$account" | sed -E 's/.*"token":"([^"]*)".*/\1/')

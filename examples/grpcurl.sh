@@ -1,6 +1,6 @@
 #!/bin/sh
-# A chat by grpcurl: examples/grpcurl.sh [HOST:PORT [USER PASSWORD]]. The server describes itself by reflection, so no .proto is
-# needed; at the end it listens, until Ctrl-C.
+# A chat with grpcurl: examples/grpcurl.sh [HOST:PORT [USER PASSWORD]]. Server reflection replaces the .proto. At
+# the end the script listens until Ctrl-C.
 set -eu
 server=${1:-127.0.0.1:8080}
 account="{\"user_name\":\"${2:-walker1}\",\"password\":\"${3:-Str0ng!pass}\"}"
@@ -10,13 +10,13 @@ call() {
     grpcurl -plaintext -H "authorization: Bearer $2" -d "$3" "$server" "grpcchatter.v1.ChatService/$1"
 }
 
-# first NAME: the first text of this name in the JSON that is read.
+# first NAME: prints the first value of this name in the JSON on standard input.
 first() {
     sed -nE "s/.*\"$1\": \"([^\"]*)\".*/\1/p" | head -n 1
 }
 
 grpcurl -plaintext "$server" describe grpcchatter.v1.ChatService.SendMessage
-# An account that is there already is as good.
+# Fails if the account exists already, which is fine.
 curl -s "http://$server/register" -d "$account"
 echo
 token=$(curl -s "http://$server/login" -d "$account" | sed -E 's/.*"token":"([^"]*)".*/\1/')

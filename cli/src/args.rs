@@ -1,22 +1,22 @@
-//! What can be typed after `chatter`.
+//! The command line of `chatter`.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 
-/// GRPCChatter in the terminal. Without a command, it opens your rooms.
+/// Chat on a GRPCChatter server. Without a command, `chatter` opens the full screen.
 #[derive(Debug, Parser)]
-#[command(name = "chatter", version, about, after_help = EXIT_CODES)]
+#[command(name = "chatter", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// The server; otherwise GRPCCHATTER_URL, or the one logged in to last.
+    /// Server URL. Default: GRPCCHATTER_URL, or the server of the last login.
     #[arg(long, global = true)]
     pub(crate) url: Option<String>,
-    /// Trusts this certificate authority (PEM) besides the public ones.
+    /// Trust this certificate authority (PEM) in addition to the public ones.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
-    /// How long to try again while the server cannot be reached or is busy, as 5s or 2m; what makes or ends something
-    /// is tried once.
+    /// How long to retry while the server is unreachable or busy, such as 5s or 2m. register, login, logout, create
+    /// and invite are tried once.
     #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     #[command(subcommand)]
@@ -28,128 +28,135 @@ cannot be reached, 75 try again later, 77 not allowed or not logged in, 78 the s
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Makes an account.
+    /// Create an account and log in.
     Register(Account),
-    /// Logs in, and remembers the server.
+    /// Log in and remember the server.
     Login(Account),
-    /// Logs out: ends the session on the server too.
+    /// Log out and end the session on the server.
     Logout,
-    /// Lists your rooms.
+    /// List your rooms.
     Rooms {
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Makes a room of yours, joins it, and prints its short code.
+    /// Create a room, join it, and print its short code.
     Create {
-        /// What it is called.
+        /// Name of the room.
         name: String,
-        /// Reads the room's password from the input; without it, the short code is enough to join.
+        /// Read the room's password from standard input. Without a password, the short code is enough to join.
         #[arg(long)]
         password_stdin: bool,
-        /// Prints the room as a JSON object.
+        /// Print the room as a JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Joins a room by its short code or an invitation, and prints its short code.
+    /// Join a room and print its short code.
     Join {
-        /// A short code, or an invitation, as a token or as a link.
+        /// Short code, or an invitation as a token or a link.
         room: String,
-        /// Reads the room's password from the input.
+        /// Read the room's password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Gives up a room: on every device, until you join it again.
+    /// Leave a room on all your devices, until you join it again.
     Leave {
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// Prints the room that was left as a JSON object.
+        /// Print the room that you left as a JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Lists who is in a room at the moment.
+    /// List who is in a room now.
     Users {
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Prints an invitation to a room of yours: whoever has it may join.
+    /// Print an invitation to a room of yours. Anyone who has it can join.
     Invite {
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// How long it is good for, as 1h or 7d.
+        /// How long the invitation is valid, such as 1h or 7d.
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
         ttl: Duration,
-        /// Prints it as a link to the server's page.
+        /// Print a link to the server's web page instead of a token.
         #[arg(long)]
         link: bool,
     },
-    /// Says something in a room, and returns once it is stored; takes no longer than --timeout.
+    /// Send a message and wait until it is stored, for --timeout at most.
     Send {
-        /// Sends it under this id, made up by the caller or printed by a send that failed: under one id, a message is
-        /// stored once, however often it is sent.
+        /// Message id: your own, or the one that a failed send printed. A message that is sent again under the same
+        /// id is stored once.
         #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         id: Option<String>,
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// What to say; `-` reads it from the input.
+        /// Text of the message; `-` reads it from standard input.
         #[arg(allow_hyphen_values = true)]
         text: String,
     },
-    /// Shows what is said in a room, as it is said.
+    /// Print the messages of a room as they arrive.
     Tail {
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// Begins with this many of the newest messages.
+        /// Start with this many of the newest messages.
         #[arg(short = 'n', long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=200))]
         lines: u16,
-        /// Begins after the message with this number instead, as a later run of a script does; 0 is the beginning.
+        /// Start after the message with this number; 0 is the beginning.
         #[arg(long, value_name = "SEQ", conflicts_with = "lines", value_parser = clap::value_parser!(i64).range(0..))]
         after: Option<i64>,
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Writes the whole log of a room.
+    /// Print the whole log of a room.
     Export {
-        /// A short code, or the name of one of your rooms.
+        /// Short code, or the name of one of your rooms.
         room: String,
-        /// How.
+        /// Output format.
         #[arg(long, value_enum, default_value_t = Format::Json)]
         format: Format,
     },
-    /// Prints the completions of a shell.
+    /// Print a completion script for a shell.
     Completions {
-        /// Which.
+        /// The shell.
         shell: Shell,
     },
-    /// Prints the manual page, or writes a page for each command.
+    /// Print the manual page, or write one page per command.
     Man {
-        /// Where to write the pages, as chatter.1 and chatter-send.1.
+        /// Folder for the pages, such as chatter.1 and chatter-send.1.
         folder: Option<PathBuf>,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
-    /// The server, as http://localhost:8080.
+    /// Server URL, such as http://localhost:8080.
     #[arg(value_name = "URL")]
     pub(crate) server: String,
-    /// The user's name.
+    /// User name.
     pub(crate) user: String,
-    /// Reads the password from the input instead of asking for it.
+    /// Read the password from standard input instead of asking for it.
     #[arg(long)]
     pub(crate) password_stdin: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// As people read it.
+    /// Text for people.
     Text,
+}
+
+impl Format {
+    /// The format that the flag `--json` selects.
+    pub(crate) fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What went wrong, and the exit code that tells a script (sysexits.h).
+//! The errors of this program and their exit codes (sysexits.h).
 
 use std::{error::Error as _, io, iter, path::PathBuf, process::ExitCode};
 
@@ -28,7 +28,7 @@ pub(crate) enum Error {
     NoName,
     #[error("an empty message cannot be sent")]
     NothingToSend,
-    #[error("this invitation is one of {0:?}: name that server by --url")]
+    #[error("the invitation is for the server {0:?}: name that server by --url")]
     InvitationElsewhere(String),
     #[error("you are in no room with the short code or the name {0:?}")]
     NotIn(String),
@@ -46,11 +46,11 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
 }
 
-/// The end of a command.
-pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
+/// The exit code of a finished command.
+pub(crate) fn exit_code(done: &Result<(), Error>) -> ExitCode {
     ExitCode::from(match done {
         Ok(()) => 0,
-        // A reader like head has seen enough.
+        // The reader of a pipe, such as `head`, has closed it.
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(Error::Client(error) | Error::MayBeStored { source: error, .. }) => client_code(error),
         Err(Error::NotLoggedIn(_)) => 77,
@@ -69,13 +69,13 @@ pub(crate) fn code(done: &Result<(), Error>) -> ExitCode {
     })
 }
 
-/// What to tell whoever typed the command: what failed, and its first cause.
-pub(crate) fn sentence(error: &Error) -> String {
-    let told = error.to_string();
+/// The line for standard error: what failed, and its root cause.
+pub(crate) fn message(error: &Error) -> String {
+    let message = error.to_string();
     let first = iter::successors(error.source(), |cause| (*cause).source()).last().map(ToString::to_string);
     text::one_line(&match first {
-        Some(first) if !told.contains(&first) => format!("{told}: {first}"),
-        _ => told,
+        Some(first) if !message.contains(&first) => format!("{message}: {first}"),
+        _ => message,
     })
 }
 
@@ -111,18 +111,18 @@ mod tests {
         let source = Box::new(ClientError::TimedOut);
         let source = ClientError::Unacknowledged { client_message_id: id.clone(), source };
         let error = Error::MayBeStored { id, source };
-        let told = sentence(&error);
+        let message = message(&error);
         assert_eq!(
-            told,
+            message,
             "the message may be stored; to have it stored once, send it again with --id 0190-mine: the server did not \
              answer in time"
         );
-        assert_eq!(code(&Err(error)), ExitCode::from(75));
+        assert_eq!(exit_code(&Err(error)), ExitCode::from(75));
     }
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
         let done = Err(Error::Io(io::Error::from(io::ErrorKind::BrokenPipe)));
-        assert_eq!(code(&done), ExitCode::SUCCESS);
+        assert_eq!(exit_code(&done), ExitCode::SUCCESS);
     }
 }

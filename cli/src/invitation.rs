@@ -1,23 +1,22 @@
-//! Invitations as people pass them on: a token, or a link to the server's page with the token in it.
+//! Parses invitations: a token, or a link to the server's web page that carries the token.
 
 use crate::exit::Error;
 
-/// What stands between the server's URL and the token; the page reads it there.
-const PAGE: &str = "/#join=";
+/// Separates the server's URL from the token in a link; the web page reads the token from there.
+const PAGE_FRAGMENT: &str = "/#join=";
 
-/// The link to the page of the server at `url`.
+/// The link to the web page of the server at `url`.
 pub(crate) fn link(url: &str, token: &str) -> String {
-    format!("{url}{PAGE}{token}")
+    format!("{url}{PAGE_FRAGMENT}{token}")
 }
 
-/// The token in what was typed, if that is an invitation and no short code: a token has dots in it, a short code is
-/// letters and digits.
+/// The token in `typed`, or `None` for a short code. Tokens contain dots; short codes are letters and digits.
 ///
 /// # Errors
-/// [`Error::InvitationElsewhere`], as the token must not be shown to a server that did not make it.
+/// [`Error::InvitationElsewhere`]: a token must not be sent to a server that did not issue it.
 pub(crate) fn token<'a>(typed: &'a str, url: &str) -> Option<Result<&'a str, Error>> {
     let typed = typed.trim();
-    if let Some((server, token)) = typed.split_once(PAGE) {
+    if let Some((server, token)) = typed.split_once(PAGE_FRAGMENT) {
         let here = server.eq_ignore_ascii_case(url);
         return Some(if here { Ok(token) } else { Err(Error::InvitationElsewhere(server.to_owned())) });
     }
@@ -41,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_shown_to_its_own_server_only() {
+    fn an_invitation_is_sent_to_its_own_server_only() {
         let error = token("https://other.example/#join=aaa.bbb.ccc", HERE).unwrap().unwrap_err();
         assert!(error.to_string().contains("https://other.example"), "{error}");
     }

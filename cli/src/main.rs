@@ -1,13 +1,13 @@
 //! `chatter`: GRPCChatter in the terminal, for people and for scripts.
 
 mod args;
-mod connect;
+mod client_factory;
 mod exit;
 mod invitation;
-mod memory;
 mod output;
 mod pipe;
-mod refused;
+mod reasons;
+mod room_cache;
 mod scheme;
 mod script;
 mod settings;
@@ -25,11 +25,11 @@ use grpcchatter_client::Error as ClientError;
 
 use crate::{
     args::{Args, Command},
-    connect::Servers,
+    client_factory::ClientFactory,
     exit::Error,
 };
 
-/// Wrong usage, in sysexits.h.
+/// `EX_USAGE` of sysexits.h.
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
@@ -40,21 +40,21 @@ fn main() -> ExitCode {
             if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
                 return ExitCode::from(EX_USAGE);
             }
-            return end(shown.map_err(Error::from));
+            return finish(shown.map_err(Error::from));
         }
     };
-    end(run(args))
+    finish(run(args))
 }
 
-/// Says what went wrong, and with which exit code to end.
-fn end(done: Result<(), Error>) -> ExitCode {
+/// Prints the error, if any, and returns the exit code.
+fn finish(done: Result<(), Error>) -> ExitCode {
     if let Err(error) = &done
-        && exit::code(&done) != ExitCode::SUCCESS
+        && exit::exit_code(&done) != ExitCode::SUCCESS
     {
-        // Nobody is left to be told where even this fails.
-        let _ = writeln!(io::stderr(), "chatter: {}", exit::sentence(error));
+        // If standard error fails too, there is nowhere left to report to.
+        let _ = writeln!(io::stderr(), "chatter: {}", exit::message(error));
     }
-    exit::code(&done)
+    exit::exit_code(&done)
 }
 
 fn run(args: Args) -> Result<(), Error> {
@@ -76,26 +76,26 @@ fn run(args: Args) -> Result<(), Error> {
         }
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let done = runtime.block_on(talk(args));
-            // A read of the keyboard that nobody waits for any more must not hold the program up.
+            let done = runtime.block_on(run_online(args));
+            // A blocked read of standard input must not delay the exit.
             runtime.shutdown_background();
             done
         }
     }
 }
 
-async fn talk(args: Args) -> Result<(), Error> {
-    let servers = Servers::new(&args)?;
+async fn run_online(args: Args) -> Result<(), Error> {
+    let factory = ClientFactory::new(&args)?;
     let url = match &args.command {
         Some(Command::Login(account) | Command::Register(account)) => Some(account.server.clone()),
         _ => {
             let named = args.url.or_else(|| env::var("GRPCCHATTER_URL").ok()).filter(|url| !url.is_empty());
-            named.map_or_else(|| servers.folders.url(), |url| Ok(Some(url)))?
+            named.map_or_else(|| factory.folders.url(), |url| Ok(Some(url)))?
         }
     };
-    let Some(command) = args.command else { return tui::run(&servers, url).await };
-    let client = servers.client(&url.ok_or(Error::NoServer)?)?;
-    match script::run(&servers, &client, command).await {
+    let Some(command) = args.command else { return tui::run(&factory, url).await };
+    let client = factory.client(&url.ok_or(Error::NoServer)?)?;
+    match script::run(&factory, &client, command).await {
         Err(Error::Client(ClientError::NotLoggedIn)) => Err(Error::NotLoggedIn(client.url().to_owned())),
         Err(Error::Client(error)) => Err(scheme::explain(client.url(), error).await),
         done => done,

@@ -1,4 +1,4 @@
-//! How messages look outside the full screen: a line each, for people or as JSON.
+//! Formats messages, rooms and users as text or JSON lines.
 
 use std::{
     io::{self, Write},
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::text;
 
-/// A line of JSON.
+/// One line of JSON output.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Record<'a> {
@@ -31,16 +31,16 @@ pub(crate) enum Record<'a> {
         create_time: String,
         last_seq: i64,
     },
-    /// Somebody who is in a room.
+    /// A user who is present in a room.
     User {
         user_name: &'a str,
         online_since: String,
     },
-    /// A room was given up.
+    /// The user left the room.
     Left {
         short_code: &'a str,
     },
-    /// The log was reset: what stands above is void.
+    /// The log was reset: the records above are void.
     Reset {
         last_seq: i64,
     },
@@ -84,30 +84,30 @@ impl Record<'_> {
     }
 }
 
-/// Writes a text to the output, to its last byte: what is left in a buffer at the end would be lost without a word.
+/// Writes `text` to standard output and flushes it: an error on exit would be lost.
 pub(crate) fn write(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text)?;
     out.flush()
 }
 
-/// Writes a message as people read it.
+/// Writes a message as text for people.
 pub(crate) fn write_text(out: &mut impl Write, message: &Message, zone: &TimeZone) -> io::Result<()> {
-    let time = minute(message.create_time, zone);
+    let time = format_time(message.create_time, zone);
     let body = text::printable(&message.body).replace('\n', "\n    ");
     writeln!(out, "{time} {}: {body}", text::one_line(&message.user_name))
 }
 
-/// A moment as people read it.
-pub(crate) fn minute(time: SystemTime, zone: &TimeZone) -> String {
-    stamp(time).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+/// Formats a time to the minute.
+pub(crate) fn format_time(time: SystemTime, zone: &TimeZone) -> String {
+    timestamp(time).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-/// The moment that the server gave; one out of all range is the epoch.
-pub(crate) fn stamp(time: SystemTime) -> Timestamp {
+/// The server's timestamp; one that is out of range becomes the epoch.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or_default()
 }
 
 fn utc(time: SystemTime) -> String {
-    stamp(time).to_string()
+    timestamp(time).to_string()
 }

@@ -1,7 +1,7 @@
-//! Whether a server that cannot be talked to speaks the other scheme.
+//! Finds out whether an unreachable server speaks the other scheme, `http` or `https`.
 //!
-//! Over the wrong one the connection just breaks, each time in another way. So the port is asked: a TLS server answers
-//! a TLS record by one, whatever is in it, and a server without TLS answers a line of HTTP.
+//! With the wrong scheme the connection breaks, each time in another way. So the port is probed: a TLS server
+//! answers any TLS record with one, and a server without TLS answers an HTTP request line.
 
 use std::time::Duration;
 
@@ -14,39 +14,39 @@ use tokio::{
 
 use crate::exit::Error;
 
-/// Long enough for a far server; whoever waits for it has an error to read.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// A handshake record with a ClientHello that is too short to be one.
-const HELLO: &[u8] = &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0];
-/// The kinds of record that answer it.
+/// Enough for a distant server; the user is waiting for an error message.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A handshake record whose ClientHello is too short to be valid.
+const CLIENT_HELLO: &[u8] = &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0];
+/// The record types that a TLS server replies with.
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
-/// The error to tell: of the scheme, where that is what is wrong.
+/// Turns an unreachable server into [`Error::Scheme`] if the scheme is the cause.
 pub(crate) async fn explain(url: &str, error: ClientError) -> Error {
     if let ClientError::Unreachable(_) = error
-        && let Some(other) = other(url).await
+        && let Some(other) = with_other_scheme(url).await
     {
         return Error::Scheme { url: url.to_owned(), other };
     }
     error.into()
 }
 
-/// The URL of the same server over the other scheme, if it speaks that one.
-async fn other(url: &str) -> Option<String> {
+/// The URL of the same server with the other scheme, if it speaks that one.
+async fn with_other_scheme(url: &str) -> Option<String> {
     let (scheme, authority) = url.split_once("://")?;
     let (host, port) = host_and_port(authority, if scheme == "https" { 443 } else { 80 });
     let (hello, other): (&[u8], _) = match scheme {
         "https" => (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "http"),
-        _ => (HELLO, "https"),
+        _ => (CLIENT_HELLO, "https"),
     };
-    let first = timeout(PATIENCE, ask(host, port, hello)).await.ok()??;
+    let first = timeout(PROBE_TIMEOUT, probe(host, port, hello)).await.ok()??;
     let speaks = if other == "http" { &first == b"HTTP/" } else { matches!(first[0], ALERT | HANDSHAKE) };
     speaks.then(|| format!("{other}://{authority}"))
 }
 
-/// The first bytes that are answered.
-async fn ask(host: &str, port: u16, hello: &[u8]) -> Option<[u8; 5]> {
+/// The first bytes of the reply.
+async fn probe(host: &str, port: u16, hello: &[u8]) -> Option<[u8; 5]> {
     let mut stream = TcpStream::connect((host, port)).await.ok()?;
     stream.write_all(hello).await.ok()?;
     let mut first = [0; 5];
@@ -54,11 +54,11 @@ async fn ask(host: &str, port: u16, hello: &[u8]) -> Option<[u8; 5]> {
     Some(first)
 }
 
-fn host_and_port(authority: &str, usual: u16) -> (&str, u16) {
+fn host_and_port(authority: &str, default_port: u16) -> (&str, u16) {
     let (host, port) = match authority.rsplit_once(':') {
-        // The colons of an IPv6 address are in brackets.
-        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(usual)),
-        _ => (authority, usual),
+        // An IPv6 address has its colons in brackets.
+        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(default_port)),
+        _ => (authority, default_port),
     };
     (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_told_from_an_address() {
+    fn host_and_port_are_split() {
         assert_eq!(host_and_port("chat.example", 443), ("chat.example", 443));
         assert_eq!(host_and_port("chat.example:8443", 443), ("chat.example", 8443));
         assert_eq!(host_and_port("[::1]:8080", 80), ("::1", 8080));

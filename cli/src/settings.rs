@@ -1,7 +1,7 @@
-//! Where chatter keeps things: the folders of the XDG Base Directory Specification.
+//! Where `chatter` stores its files, by the XDG Base Directory Specification.
 //!
-//! The server that was logged in to last stands in the configuration; each server's session, and what is remembered of
-//! its rooms, are files of their own in the state folder, readable by their owner only.
+//! The configuration folder holds the URL of the last login. The state folder holds one session file and one room
+//! cache per server, readable by their owner only.
 
 use std::{
     env, fs,
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Error;
 
-/// The folders of this person.
+/// The user's configuration and state folders.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
     config: PathBuf,
@@ -27,7 +27,7 @@ struct Settings {
 }
 
 impl Folders {
-    /// Takes the folders from the environment. A relative path in it does not count, as the specification says.
+    /// Reads the folders from the environment. The specification says to ignore relative paths.
     pub(crate) fn find() -> Result<Self, Error> {
         let of = |name, below: &str| {
             let named = env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -38,36 +38,36 @@ impl Folders {
         Ok(Self { config, state })
     }
 
-    /// The file of the session at `url`.
+    /// The session file for the server at `url`.
     pub(crate) fn session(&self, url: &str) -> PathBuf {
         self.state.join("sessions").join(file_name(url))
     }
 
-    /// The file of what is remembered of the rooms at `url`.
-    pub(crate) fn memory(&self, url: &str) -> PathBuf {
+    /// The room cache for the server at `url`.
+    pub(crate) fn room_cache(&self, url: &str) -> PathBuf {
         self.state.join("rooms").join(file_name(url))
     }
 
-    /// The server that was logged in to last.
+    /// The server of the last login.
     pub(crate) fn url(&self) -> Result<Option<String>, Error> {
         let path = self.settings();
         match fs::read(&path) {
             Ok(text) => {
                 let settings: Settings =
-                    serde_json::from_slice(&text).map_err(|error| failed(&path, error.into()))?;
+                    serde_json::from_slice(&text).map_err(|error| settings_error(&path, error.into()))?;
                 Ok(settings.url)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(&path, error)),
+            Err(error) => Err(settings_error(&path, error)),
         }
     }
 
-    /// Remembers a server.
+    /// Stores the server of the last login.
     pub(crate) fn set_url(&self, url: &str) -> Result<(), Error> {
         let path = self.settings();
         let settings = Settings { url: Some(url.to_owned()) };
-        let write = || keep(&path, &serde_json::to_vec_pretty(&settings)?);
-        write().map_err(|error| failed(&path, error))
+        let write = || write_atomically(&path, &serde_json::to_vec_pretty(&settings)?);
+        write().map_err(|error| settings_error(&path, error))
     }
 
     fn settings(&self) -> PathBuf {
@@ -75,16 +75,16 @@ impl Folders {
     }
 }
 
-/// The name of a server's file.
+/// The file name for a server.
 fn file_name(url: &str) -> String {
-    let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    let name = url.trim_end_matches('/').chars().map(|c| if kept(c) { c } else { '_' });
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name = url.trim_end_matches('/').chars().map(|c| if is_kept(c) { c } else { '_' });
     name.chain(".json".chars()).collect()
 }
 
-/// Puts a file in the place of another one in one step, readable by its owner only, and makes its folder where it is
-/// missing: whoever reads it meanwhile, or after a crash, finds the one or the other whole.
-pub(crate) fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Replaces a file atomically: a concurrent reader, or one after a crash, sees the old or the new content whole.
+/// The file is readable by its owner only; missing folders are created.
+pub(crate) fn write_atomically(path: &Path, text: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         let mut new = fs::DirBuilder::new();
         #[cfg(unix)]
@@ -101,7 +101,7 @@ pub(crate) fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
+fn settings_error(path: &Path, source: io::Error) -> Error {
     Error::Settings { path: path.to_owned(), source }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_server_is_remembered() {
+    fn the_last_server_is_stored() {
         let root = tempfile::tempdir().unwrap();
         let folders = folders(root.path());
         assert_eq!(folders.url().unwrap(), None);

@@ -1,17 +1,16 @@
-//! Text of others on this terminal: made harmless, measured, wrapped.
+//! Sanitizes, measures and wraps text for the terminal.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// `text` without what would steer the terminal or turn the writing around: control characters, and the
-/// bidirectional overrides by which a line can be made to look as another (CVE-2021-42574).
+/// Removes what could control the terminal or reorder its text: control characters, and the bidirectional overrides
+/// that make one line look like another (CVE-2021-42574). A tab becomes a space.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| is_harmless(*c)).collect()
 }
 
-/// What was typed or pasted, as [`printable`] but with its tabs; its lines, which terminals send with CR, Windows ends
-/// with CR LF, and all others with LF, end with LF.
-pub(crate) fn pasted(text: &str) -> String {
+/// Sanitizes input like [`printable`], but keeps tabs. CR (terminals) and CR LF (Windows) become LF.
+pub(crate) fn sanitize_input(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     lines.chars().filter(|c| *c == '\t' || is_harmless(*c)).collect()
 }
@@ -24,17 +23,17 @@ fn is_harmless(c: char) -> bool {
     }
 }
 
-/// As [`printable`], on one line.
+/// Like [`printable`], on one line.
 pub(crate) fn one_line(text: &str) -> String {
     printable(text).replace('\n', " ")
 }
 
-/// How many columns `text` takes.
+/// The width of `text` in columns.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Breaks `text` into lines of at most `columns`: at spaces, and within a word that is longer than a line.
+/// Breaks `text` into lines of at most `columns`, at spaces or inside a word that is longer than a line.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
@@ -59,8 +58,8 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Cuts `text` to `columns`, with an ellipsis where something is missing.
-pub(crate) fn cut(text: &str, columns: usize) -> String {
+/// Truncates `text` to `columns` and marks the cut with an ellipsis.
+pub(crate) fn truncate(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_characters_are_removed() {
         assert_eq!(printable("a\u{1b}[31mb\u{7}\r\u{202e}c\nd\u{9b}e"), "a[31mbc\nde");
         assert_eq!(one_line("a\nb"), "a b");
     }
@@ -100,7 +99,7 @@ mod tests {
     #[test]
     fn wide_characters_count_twice() {
         assert_eq!(wrap("日本語日本語", 6), ["日本語", "日本語"]);
-        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(truncate("日本語", 5), "日本…");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Says a line and shows the room's last ones, without an async runtime in the program.
+//! Sends a line and prints the room's last messages, without an async runtime in the program.
 //!
 //! `CHAT_PASSWORD=… cargo run --example blocking --features blocking -- http://localhost:8080 walker1 aB3xYz "good morning"`
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: blocking URL USER ROOM TEXT, with the password in CHAT_PASSWORD".into());
     };
 
-    // It owns a runtime with one thread, which ends with the last handle.
+    // The client owns a runtime with one thread, which ends with its last handle.
     let client = Client::new_at(url)?;
     client.login(user_name, &env::var("CHAT_PASSWORD")?)?;
     let room = client.join(short_code, "")?;

@@ -1,6 +1,6 @@
-//! Repeats what others say in a room, each message once, and goes on where it stopped.
+//! Repeats what others write in a room, each message once, and continues where it stopped.
 //!
-//! `CHAT_PASSWORD=… cargo run --example echo_bot -- http://localhost:8080 echobot1 aB3xYz place.json`
+//! `CHAT_PASSWORD=… cargo run --example echo_bot -- http://localhost:8080 echobot1 aB3xYz position.json`
 
 use std::{
     env,
@@ -14,30 +14,31 @@ use grpcchatter_client::{Client, Event, Message, Start};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [url, user_name, short_code, place] = arguments.as_slice() else {
+    let [url, user_name, short_code, position_file] = arguments.as_slice() else {
         return Err("usage: echo_bot URL USER ROOM FILE, with the password in CHAT_PASSWORD".into());
     };
-    let place = PathBuf::from(place);
+    let position_file = PathBuf::from(position_file);
 
-    let client = Client::builder(url).session_file(place.with_extension("session")).build()?;
+    let client = Client::builder(url).session_file(position_file.with_extension("session")).build()?;
     client.login_if_needed(user_name, &env::var("CHAT_PASSWORD")?).await?;
     let room = client.join(short_code, "").await?;
 
-    let mut events = room.events_from(start(&place)?);
+    let mut events = room.events_from(read_position(&position_file)?);
     while let Some(event) = events.recv().await {
         match event {
             Event::Message(message) => {
-                // An old client may say nothing at all, which cannot be repeated: a message with an id is not empty.
+                // An old client may send an empty message. It cannot be repeated: a message with an id must not be
+                // empty.
                 if !message.is_own && !message.body.is_empty() {
-                    // Named after what it answers: where the program ends before it has kept its place, the next run
-                    // sends it under the same id, and the log holds it once.
+                    // The id derives from the answered message. If the program ends before it has stored its
+                    // position, the next run sends the same id, and the log holds the echo once.
                     let id = format!("echo-{}", message.message_id);
                     room.send_with_id(&id, &message.body).await?;
                 }
-                keep(&place, &message)?;
+                save_position(&position_file, &message)?;
             }
-            // The log is another one, so the place is none in it. The events go on from now.
-            Event::Reset { .. } => forget(&place)?,
+            // The stored position is not in the new log. The events continue from now.
+            Event::Reset { .. } => delete_position(&position_file)?,
             Event::Closed(why) => return Err(why.to_string().into()),
             _ => {}
         }
@@ -45,25 +46,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// After the last message that was seen to; on the first run, with what comes next.
-fn start(place: &Path) -> Result<Start, Box<dyn Error>> {
-    match fs::read(place) {
-        Ok(kept) => Ok(Start::After(serde_json::from_slice(&kept)?)),
+/// Starts after the last handled message; on the first run, with new messages.
+fn read_position(position_file: &Path) -> Result<Start, Box<dyn Error>> {
+    match fs::read(position_file) {
+        Ok(json) => Ok(Start::After(serde_json::from_slice(&json)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Start::Now),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Puts the new place where the old one was: a crash leaves the one or the other.
-fn keep(place: &Path, message: &Message) -> Result<(), Box<dyn Error>> {
-    let new = place.with_extension("new");
+/// Replaces the stored position: a crash leaves the old or the new one.
+fn save_position(position_file: &Path, message: &Message) -> Result<(), Box<dyn Error>> {
+    let new = position_file.with_extension("new");
     fs::write(&new, serde_json::to_vec(&message.resume_point())?)?;
-    Ok(fs::rename(new, place)?)
+    Ok(fs::rename(new, position_file)?)
 }
 
-/// Drops the place, if there is one.
-fn forget(place: &Path) -> io::Result<()> {
-    match fs::remove_file(place) {
+/// Deletes the stored position, if there is one.
+fn delete_position(position_file: &Path) -> io::Result<()> {
+    match fs::remove_file(position_file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -1,22 +1,22 @@
-//! Where the server is, and how to talk to it. Nothing here opens a connection.
+//! The builder of a [`Client`]: URL, timeouts, session file, certificate authorities.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
 use tonic::transport::Endpoint;
 
-use crate::{Client, Error, session::Sessions, session_file::SessionFile, transport::Transport};
+use crate::{Client, Error, session::ClientSession, session_file::SessionFile, transport::Transport};
 
-/// Longer than the server's own deadline for a call, which is five seconds.
+/// Longer than the server's own deadline for a call, 5 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A restart of the server takes seconds, a failover of its database some more.
+/// Covers a restart of the server (seconds) and a failover of its database (longer).
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// Finds a peer that is gone while a stream is open; the watchdog of the events finds one that is frozen.
+/// Detects a peer that is gone while a stream is open. A frozen server is detected by missing heartbeats.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes a [`Client`].
+/// Builds a [`Client`]. Does not connect.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct ClientBuilder {
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBuilder").field("url", &without_user(&self.url)).finish_non_exhaustive()
+        f.debug_struct("ClientBuilder").field("url", &redact_credentials(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -60,7 +60,7 @@ impl ClientBuilder {
         }
     }
 
-    /// Bounds one attempt at one call; 10 s by default.
+    /// Sets the timeout of one attempt of a call; 10 s by default.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -74,7 +74,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds the making of a connection; 5 s by default.
+    /// Sets the timeout for opening a connection; 5 s by default.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -88,8 +88,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds all attempts at sending one message, and at any other call that is tried again by itself, with the
-    /// waits between and before them; 60 s by default.
+    /// Sets the total time for sending a message, or for any other call that is retried, including all attempts and
+    /// the delays between them; 60 s by default.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -103,10 +103,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Keeps the session in a file, made with mode 0600, and takes it from there.
+    /// Stores the session in a file with mode 0600, and loads it from there.
     ///
-    /// Programs that share the file share the session: each renewal of its tokens is seen by the others. A
-    /// session for another URL is left alone until the next log in.
+    /// Programs that share the file share the session and see each other's renewed tokens. A session for another
+    /// URL is kept until the next login.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), grpcchatter_client::Error> {
@@ -121,7 +121,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Trusts a certificate authority of your own, in PEM, besides the public ones.
+    /// Trusts a certificate authority of your own (PEM) in addition to the public ones.
     ///
     /// ```no_run
     /// let authority = std::fs::read("authority.pem")?;
@@ -137,10 +137,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes the client. It connects when the first call is made.
+    /// Builds the client. It connects at the first call.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`] where the URL is not `http://host[:port]` or `https://host[:port]`;
+    /// [`Error::InvalidUrl`] if the URL is not `http://host[:port]` or `https://host[:port]`;
     /// [`Error::InvalidAuthority`].
     ///
     /// ```
@@ -152,24 +152,24 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let uri = parse(&self.url)?;
         let https = uri.scheme() == Some(&Scheme::HTTPS);
-        // There is nothing in it but the scheme, the host and the port, of which none has a case.
+        // The URI is only scheme, host and port here, and all three are case-insensitive.
         let url = uri.to_string().trim_end_matches('/').to_ascii_lowercase();
         let endpoint = Endpoint::from(uri)
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .tcp_nodelay(true);
-        let endpoint = if https { self.secured(endpoint)? } else { endpoint };
+        let endpoint = if https { self.with_tls(endpoint)? } else { endpoint };
         let transport = Arc::new(Transport::new(endpoint, self.call_timeout));
         let file = self.session_file.map(SessionFile::new);
-        let sessions = Arc::new(Sessions::new(Arc::clone(&transport), url.clone(), file));
-        Ok(Client::new(transport, sessions, url, self.send_timeout))
+        let session = Arc::new(ClientSession::new(Arc::clone(&transport), url.clone(), file));
+        Ok(Client::new(transport, session, url, self.send_timeout))
     }
 
-    /// Makes a client for a program without an async runtime.
+    /// Builds a client for a program without an async runtime.
     ///
     /// # Errors
-    /// As [`ClientBuilder::build`]; [`Error::Unreachable`] where its thread cannot be started.
+    /// Those of [`ClientBuilder::build`]; [`Error::Unreachable`] if the thread cannot be started.
     ///
     /// ```
     /// use std::time::Duration;
@@ -186,22 +186,22 @@ impl ClientBuilder {
     }
 
     #[cfg(feature = "tls")]
-    fn secured(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
-        crate::tls::secured(endpoint, &self.authorities)
+    fn with_tls(&self, endpoint: Endpoint) -> Result<Endpoint, Error> {
+        crate::tls::with_tls(endpoint, &self.authorities)
     }
 
     #[cfg(not(feature = "tls"))]
-    fn secured(&self, _: Endpoint) -> Result<Endpoint, Error> {
-        Err(refused(&self.url, "this program was built without TLS"))
+    fn with_tls(&self, _: Endpoint) -> Result<Endpoint, Error> {
+        Err(invalid_url(&self.url, "this program was built without TLS"))
     }
 }
 
-fn refused(url: &str, why: &str) -> Error {
-    Error::InvalidUrl { url: without_user(url), why: why.to_owned() }
+fn invalid_url(url: &str, why: &str) -> Error {
+    Error::InvalidUrl { url: redact_credentials(url), why: why.to_owned() }
 }
 
-/// The URL as it may be shown: what stands before an `@` may be a password.
-fn without_user(url: &str) -> String {
+/// The URL for error messages: anything before an `@` may be a password.
+fn redact_credentials(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((before, host)) => {
             let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
@@ -212,15 +212,15 @@ fn without_user(url: &str) -> String {
 }
 
 fn parse(url: &str) -> Result<Uri, Error> {
-    let uri: Uri = url.parse().map_err(|_| refused(url, "it is not a URL"))?;
+    let uri: Uri = url.parse().map_err(|_| invalid_url(url, "it is not a URL"))?;
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     match uri.scheme_str() {
-        Some("http" | "https") if authority.contains('@') => Err(refused(url, "it names a user")),
+        Some("http" | "https") if authority.contains('@') => Err(invalid_url(url, "it names a user")),
         Some("http" | "https") if !matches!(uri.path(), "" | "/") || uri.query().is_some() => {
-            Err(refused(url, "it has a path: the server answers at the root of its host"))
+            Err(invalid_url(url, "it has a path: the server answers at the root of its host"))
         }
         Some("http" | "https") => Ok(uri),
-        _ => Err(refused(url, "it does not begin with http:// or https://")),
+        _ => Err(invalid_url(url, "it does not begin with http:// or https://")),
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_origin_is_refused() {
+    fn a_url_that_is_not_an_origin_is_rejected() {
         for url in
             ["", "localhost:8080", "ftp://a", "http://a/chat", "http://a/?b", "http://u:p@a", "http://"]
         {

@@ -1,4 +1,4 @@
-//! The client: its server, its session, its account.
+//! The client: server, session and account.
 
 use std::{
     fmt,
@@ -10,9 +10,11 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{Account, ClientBuilder, Error, patience::end_after, session::Sessions, transport::Transport};
+use crate::{
+    Account, ClientBuilder, Error, retry::deadline_after, session::ClientSession, transport::Transport,
+};
 
-/// A person's way to one server. Clones share the connection and the session.
+/// A user's connection to one server. Clones share the connection and the session.
 ///
 /// ```no_run
 /// use grpcchatter_client::Client;
@@ -29,9 +31,9 @@ use crate::{Account, ClientBuilder, Error, patience::end_after, session::Session
 /// # }
 /// ```
 ///
-/// Calls that only read, and joining, are tried again by themselves where that is safe and may help
-/// ([`Error::is_retryable`]), within [`ClientBuilder::send_timeout`]. Those that make or end something are
-/// tried once: [`Error::is_retryable`] then leaves the decision to the caller.
+/// Joining and calls that only read are retried within [`ClientBuilder::send_timeout`] while that may help
+/// ([`Error::is_retryable`]). Calls that create or end something are tried once; [`Error::is_retryable`] leaves the
+/// decision to the caller.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -39,11 +41,11 @@ pub struct Client {
 
 pub(crate) struct Inner {
     pub(crate) transport: Arc<Transport>,
-    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) session: Arc<ClientSession>,
     pub(crate) url: String,
-    pub(crate) patience: Duration,
-    /// When everything is given up, for a handle that has one end for all of its calls.
-    pub(crate) last: Option<Instant>,
+    pub(crate) send_timeout: Duration,
+    /// The end of all calls of this handle, if it has one.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl fmt::Debug for Client {
@@ -65,35 +67,39 @@ struct PasswordChange<'a> {
 }
 
 #[derive(Serialize)]
-struct Farewell<'a> {
+struct AccountDeletion<'a> {
     password: &'a str,
 }
 
 #[derive(Deserialize)]
-struct AccountAnswer {
+struct AccountResponse {
     id: i64,
     #[serde(with = "time::serde::rfc3339")]
     created_at: time::OffsetDateTime,
     user_name: String,
 }
 
-impl From<AccountAnswer> for Account {
-    fn from(answer: AccountAnswer) -> Self {
-        Self { id: answer.id, user_name: answer.user_name, created_at: SystemTime::from(answer.created_at) }
+impl From<AccountResponse> for Account {
+    fn from(response: AccountResponse) -> Self {
+        Self {
+            id: response.id,
+            user_name: response.user_name,
+            created_at: SystemTime::from(response.created_at),
+        }
     }
 }
 
 impl Client {
     pub(crate) fn new(
         transport: Arc<Transport>,
-        sessions: Arc<Sessions>,
+        session: Arc<ClientSession>,
         url: String,
-        patience: Duration,
+        send_timeout: Duration,
     ) -> Self {
-        Self { inner: Arc::new(Inner { transport, sessions, url, patience, last: None }) }
+        Self { inner: Arc::new(Inner { transport, session, url, send_timeout, deadline: None }) }
     }
 
-    /// A client of the server at `url`, with the defaults of [`ClientBuilder`]. Nothing is sent yet.
+    /// A client for the server at `url`, with the defaults of [`ClientBuilder`]. Sends nothing yet.
     ///
     /// # Errors
     /// [`Error::InvalidUrl`].
@@ -129,9 +135,9 @@ impl Client {
         &self.inner.url
     }
 
-    /// The same client with one end for all that is done by this handle and the rooms that it joins, instead of
-    /// [`ClientBuilder::send_timeout`] for each call: `time` from now. For programs that make several calls and have
-    /// to end in time.
+    /// Returns a handle with one deadline, `timeout` from now, for all its calls and for the rooms that it joins.
+    /// It replaces the [`ClientBuilder::send_timeout`] of each call. Use it in a program that makes several calls
+    /// and must finish in time.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -142,14 +148,22 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
-    pub fn within(&self, time: Duration) -> Self {
-        let Inner { transport, sessions, url, patience, .. } = &*self.inner;
-        let (transport, sessions) = (Arc::clone(transport), Arc::clone(sessions));
-        let last = Some(end_after(time));
-        Self { inner: Arc::new(Inner { transport, sessions, url: url.clone(), patience: *patience, last }) }
+    pub fn within(&self, timeout: Duration) -> Self {
+        let Inner { transport, session, url, send_timeout, .. } = &*self.inner;
+        let (transport, session) = (Arc::clone(transport), Arc::clone(session));
+        let deadline = Some(deadline_after(timeout));
+        Self {
+            inner: Arc::new(Inner {
+                transport,
+                session,
+                url: url.clone(),
+                send_timeout: *send_timeout,
+                deadline,
+            }),
+        }
     }
 
-    /// Makes an account. Log in next.
+    /// Creates an account. Log in next.
     ///
     /// # Errors
     /// A refusal with [`Reason::InvalidUserName`](crate::Reason::InvalidUserName),
@@ -165,12 +179,12 @@ impl Client {
     /// ```
     pub async fn register(&self, user_name: &str, password: &str) -> Result<Account, Error> {
         let body = Registration { user_name, password };
-        let answer: AccountAnswer =
+        let response: AccountResponse =
             self.inner.transport.rest(Method::POST, "/register", None, Some(&body)).await?;
-        Ok(answer.into())
+        Ok(response.into())
     }
 
-    /// Begins a session, which renews itself from then on.
+    /// Starts a session. Its tokens are renewed automatically.
     ///
     /// # Errors
     /// A refusal with [`Reason::InvalidCredentials`](crate::Reason::InvalidCredentials).
@@ -182,16 +196,16 @@ impl Client {
     /// # }
     /// ```
     pub async fn login(&self, user_name: &str, password: &str) -> Result<(), Error> {
-        self.inner.sessions.login(user_name, password).await
+        self.inner.session.login(user_name, password).await
     }
 
-    /// Goes on with the session of this user where there is one, from [`ClientBuilder::session_file`] as well, and begins
-    /// one where there is none or it has ended. For programs that run without anybody beside them.
+    /// Continues the user's session if there is one, also from [`ClientBuilder::session_file`], and logs in if
+    /// there is none or it has ended. For programs that run unattended.
     ///
-    /// It asks the server once, and is tried again by itself like the calls that only read.
+    /// It asks the server once, and is retried like the calls that only read.
     ///
     /// # Errors
-    /// As [`Client::login`].
+    /// Those of [`Client::login`].
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), grpcchatter_client::Error> {
@@ -203,8 +217,8 @@ impl Client {
     /// # }
     /// ```
     pub async fn login_if_needed(&self, user_name: &str, password: &str) -> Result<(), Error> {
-        let sessions = &self.inner.sessions;
-        let ended = match sessions.current().await {
+        let session = &self.inner.session;
+        let ended = match session.current().await {
             Ok(session) if session.is_of(user_name) => self.account().await.err(),
             Ok(_) => Some(Error::NotLoggedIn),
             Err(error) => Some(error),
@@ -212,18 +226,18 @@ impl Client {
         match ended {
             None => Ok(()),
             Some(Error::NotLoggedIn) => {
-                self.inner.patiently(self.inner.end(), || sessions.login(user_name, password)).await
+                self.inner.retry_until(self.inner.deadline(), || session.login(user_name, password)).await
             }
             Some(error) => Err(error),
         }
     }
 
-    /// Ends the session: its tokens and its open streams, here and on the server. One that has ended there already
-    /// is forgotten here.
+    /// Ends the session, its tokens and its open streams, here and on the server. If the server has ended it
+    /// already, it is only forgotten here.
     ///
     /// # Errors
-    /// [`Error::NotLoggedIn`] where there is none; another where the server could not be told: the session is then
-    /// kept, so that it can be ended later.
+    /// [`Error::NotLoggedIn`] if there is no session. After any other error the session is kept and can
+    /// be ended later.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -232,10 +246,10 @@ impl Client {
     /// # }
     /// ```
     pub async fn logout(&self) -> Result<(), Error> {
-        self.inner.sessions.logout().await
+        self.inner.session.logout().await
     }
 
-    /// Who is logged in; asks no server, so the session may have ended there.
+    /// The user name of the session. Does not ask the server, so the session may have ended there.
     ///
     /// # Errors
     /// [`Error::NotLoggedIn`].
@@ -247,10 +261,10 @@ impl Client {
     /// # }
     /// ```
     pub async fn user_name(&self) -> Result<String, Error> {
-        Ok(self.inner.sessions.current().await?.user_name)
+        Ok(self.inner.session.current().await?.user_name)
     }
 
-    /// The account of whoever is logged in.
+    /// The account of the logged-in user.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -263,12 +277,12 @@ impl Client {
     /// ```
     pub async fn account(&self) -> Result<Account, Error> {
         let inner = &self.inner;
-        let answer: AccountAnswer = inner
-            .patiently(inner.end(), || async {
-                inner.transport.rest_as(&inner.sessions, Method::GET, "/account", None::<&()>).await
+        let response: AccountResponse = inner
+            .retry_until(inner.deadline(), || async {
+                inner.transport.rest_with_token(&inner.session, Method::GET, "/account", None::<&()>).await
             })
             .await?;
-        Ok(answer.into())
+        Ok(response.into())
     }
 
     /// Changes the password, which ends every other session of the account.
@@ -285,13 +299,13 @@ impl Client {
     pub async fn change_password(&self, password: &str, new_password: &str) -> Result<(), Error> {
         let body = PasswordChange { password, new_password };
         let inner = &self.inner;
-        inner.transport.rest_as(&inner.sessions, Method::PUT, "/account/password", Some(&body)).await
+        inner.transport.rest_with_token(&inner.session, Method::PUT, "/account/password", Some(&body)).await
     }
 
     /// Deletes the account. Its messages stay, without its name.
     ///
     /// # Errors
-    /// A refusal with [`Reason::OwnsRooms`](crate::Reason::OwnsRooms) while it owns rooms.
+    /// A refusal with [`Reason::OwnsRooms`](crate::Reason::OwnsRooms) while the account owns rooms.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -301,13 +315,16 @@ impl Client {
     /// ```
     pub async fn delete_account(&self, password: &str) -> Result<(), Error> {
         let inner = &self.inner;
-        let body = Farewell { password };
-        inner.transport.rest_as::<()>(&inner.sessions, Method::DELETE, "/account", Some(&body)).await?;
-        inner.sessions.forget().await
+        let body = AccountDeletion { password };
+        inner
+            .transport
+            .rest_with_token::<()>(&inner.session, Method::DELETE, "/account", Some(&body))
+            .await?;
+        inner.session.forget().await
     }
 
-    /// Ends every call, stream and room of this client and of its clones at once, and closes the connection.
-    /// The session goes on: another client may use it.
+    /// Ends every call, stream and room of this client and its clones at once, and closes the connection. The
+    /// session stays valid: another client can use it.
     ///
     /// ```
     /// # let client = grpcchatter_client::Client::new_at("http://localhost:8080")?;

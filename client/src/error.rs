@@ -1,4 +1,4 @@
-//! What can go wrong, and whether trying again helps.
+//! The errors of all calls, and whether a retry may help.
 
 use std::{error::Error as StdError, fmt, io, iter, sync::Arc, time::Duration};
 
@@ -24,65 +24,64 @@ pub enum Error {
     /// The URL is not `http://host[:port]` or `https://host[:port]`.
     #[error("{url:?} cannot be the server's URL: {why}")]
     InvalidUrl {
-        /// What was given.
+        /// The given URL.
         url: String,
         /// The rule that it breaks.
         why: String,
     },
-    /// A value holds what the protocol cannot carry, as a zero byte in a token.
+    /// A value that the protocol cannot carry, such as a zero byte in a token.
     #[error("{0} cannot be sent as it is")]
     InvalidValue(&'static str),
-    /// The server answered, and said no; or something in between did in its place, which gives no reason.
+    /// The server refused the call, or an intermediary did in its place and gave no reason.
     #[error("{0}")]
     Refused(Refusal),
-    /// No server answers, or the connection broke.
+    /// The server does not respond, or the connection broke.
     #[error("the server cannot be reached")]
     Unreachable(#[source] Arc<dyn StdError + Send + Sync>),
-    /// The server's certificate is of an unknown authority, for another name, or not valid now. An authority
-    /// of one's own is named by `ClientBuilder::ca_certificate`.
+    /// The server's certificate comes from an unknown authority, is for another name, or is not valid now. Add an
+    /// authority of your own with `ClientBuilder::ca_certificate`.
     #[error("the server's certificate is not trusted: {0}")]
     Untrusted(String),
-    /// What was given to `ClientBuilder::ca_certificate` is not a certificate in PEM.
+    /// The value given to `ClientBuilder::ca_certificate` is not a PEM certificate.
     #[error("the certificate authority cannot be used: {0}")]
     InvalidAuthority(String),
-    /// The server did not answer within [`ClientBuilder::call_timeout`](crate::ClientBuilder::call_timeout).
+    /// The server did not respond within [`ClientBuilder::call_timeout`](crate::ClientBuilder::call_timeout).
     #[error("the server did not answer in time")]
     TimedOut,
-    /// What answered does not speak as a GRPCChatter server does.
+    /// The response is not from a GRPCChatter server.
     #[error("the answer is not that of a chat server: {0}")]
     Malformed(String),
     /// The call needs [`Client::login`](crate::Client::login) first, or the session has ended.
     #[error("nobody is logged in")]
     NotLoggedIn,
-    /// `disconnect` was called. What was under way then may have been done or not.
+    /// `disconnect` was called. Calls in flight at that time may have taken effect.
     #[error("this client has disconnected")]
     Disconnected,
-    /// Nothing more comes from the room.
+    /// The room's stream has ended.
     #[error("{0}")]
     Closed(Box<CloseReason>),
-    /// The room's log cannot be continued from where it was read last: read it again.
+    /// The room's log cannot be continued from the last position: read it again.
     #[error("the room's log was reset")]
     LogReset,
-    /// The message was not acknowledged: it may be in the room's log or not, since an answer was lost or time ran
-    /// out. Sending it again with the same id by [`Room::send_with_id`](crate::Room::send_with_id) is safe.
+    /// The message was not acknowledged and may be in the room's log: a response was lost, or the time ran out. It
+    /// is safe to send it again under the same id with [`Room::send_with_id`](crate::Room::send_with_id).
     #[error(
         "the message was not acknowledged and may be stored; sent again under its id {client_message_id}, it is stored once"
     )]
     Unacknowledged {
-        /// What the message was sent as.
+        /// The id of the message.
         client_message_id: String,
-        /// What the last attempt met, which may be a refusal: of that attempt alone.
+        /// The error of the last attempt. If it is a refusal, it refused that attempt only.
         source: Box<Error>,
     },
-    /// The file that keeps the session cannot be read or written.
+    /// The session file cannot be read or written.
     #[error("the session file cannot be used")]
     SessionFile(#[source] Arc<io::Error>),
 }
 
 impl Error {
-    /// Whether the same call may succeed later, without anything being changed first: where nobody answered, where the
-    /// server asks to come again, and where something in between answered in the place of a server that may be back with
-    /// the next call.
+    /// Whether the same call may succeed later without any change: the server did not respond, it asked to come
+    /// back later, or an intermediary failed in its place.
     ///
     /// ```
     /// use grpcchatter_client::Error;
@@ -107,7 +106,7 @@ impl Error {
         }
     }
 
-    /// The server's reason, where the server gave one.
+    /// The server's reason, if it gave one.
     ///
     /// ```
     /// use grpcchatter_client::{CloseReason, Error, Reason};
@@ -125,7 +124,7 @@ impl Error {
         }
     }
 
-    /// The class of the server's refusal, if this is one.
+    /// The class of the refusal, if this is one.
     ///
     /// ```
     /// use grpcchatter_client::{CloseReason, Error, Kind};
@@ -166,14 +165,15 @@ impl Error {
     pub(crate) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
         #[cfg(feature = "tls")]
-        if let Some(why) = crate::tls::distrust(cause.as_ref()) {
+        if let Some(why) = crate::tls::certificate_error(cause.as_ref()) {
             return Self::Untrusted(why);
         }
         Self::Unreachable(Arc::new(Cause(cause)))
     }
 }
 
-/// What broke a connection. Its `Debug` says what its causes say, and shows nothing of the packages that noticed it.
+/// The cause of a broken connection. `Debug` shows the messages of its sources, not the internals of other
+/// packages.
 struct Cause(Box<dyn StdError + Send + Sync>);
 
 impl fmt::Display for Cause {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_time_can_heal_is_retryable() {
+    fn only_temporary_failures_are_retryable() {
         assert!(refused(Code::Unavailable, "OVERLOADED", None).is_retryable());
         assert!(refused(Code::Aborted, "LOG_RESET", None).is_retryable());
         assert!(!refused(Code::ResourceExhausted, "STORAGE_FULL", None).is_retryable());
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_closed_a_room_has_the_servers_reason_and_kind() {
+    fn a_close_reason_maps_to_the_servers_reason_and_kind() {
         for (why, kind, reason) in [
             (CloseReason::Removed, Some(Kind::PermissionDenied), Some(&Reason::NotAMember)),
             (CloseReason::Banned, Some(Kind::PermissionDenied), Some(&Reason::Banned)),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_acknowledged_is_as_retryable_as_its_cause() {
+    fn an_unacknowledged_message_is_as_retryable_as_its_cause() {
         for (cause, retryable) in
             [(Error::TimedOut, true), (refused(Code::PermissionDenied, "BANNED", None), false)]
         {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_shown_by_its_words() {
+    fn a_cause_shows_its_message_only() {
         let broken = io::Error::other(Status::internal("h2 protocol error"));
         let error = Error::unreachable(broken);
         assert!(!format!("{error:?}").contains("MetadataMap"), "{error:?}");

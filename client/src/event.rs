@@ -1,4 +1,4 @@
-//! What a room tells its readers.
+//! The events of a room.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use futures_util::{Stream, stream::BoxStream};
 
 use crate::{Error, Kind, Message, Reason, RoomInfo, User};
 
-/// Something that happened in a room, or to the connection to it.
+/// An event in a room, or of the connection to it.
 ///
 /// ```
 /// use grpcchatter_client::Event;
@@ -30,49 +30,50 @@ use crate::{Error, Kind, Message, Reason, RoomInfo, User};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// Something was said.
+    /// A message was sent.
     Message(Message),
-    /// All that had been said before the stream opened has been told; what follows is live.
+    /// All messages from before the stream opened were delivered; what follows is live.
     CaughtUp {
-        /// The place of the newest message then.
+        /// The seq of the newest message at that time.
         last_seq: i64,
     },
-    /// Who is present, in place of all that was told before.
+    /// The users who are present. Replaces everything known before.
     Present {
-        /// Everybody, the caller included; at most 200.
+        /// All users including the caller; at most 200.
         users: Vec<User>,
-        /// How many are present, which may be more.
+        /// The number of users present, which may be larger.
         count: usize,
     },
-    /// Somebody came.
+    /// A user came online in the room.
     Came(User),
-    /// Somebody left.
+    /// A user went offline or left the room.
     Left(String),
-    /// How many are present now, after [`Event::Came`] and [`Event::Left`], or alone where more than 200 are.
+    /// The number of users present. Follows [`Event::Came`] and [`Event::Left`]; comes alone if more than 200 are
+    /// present.
     PresentCount(usize),
-    /// The room has another name.
+    /// The room was renamed.
     RoomUpdated(RoomInfo),
-    /// The connection is lost; the next attempt follows by itself.
+    /// The connection is lost. The stream reconnects by itself.
     Reconnecting {
-        /// When.
+        /// The delay before the next attempt.
         delay: Duration,
-        /// Why it was lost, or why the last attempt failed.
+        /// Why the connection was lost, or why the last attempt failed.
         cause: Error,
     },
     /// The connection is back, and nothing was missed.
     Resumed,
-    /// The log cannot be continued from where this stream was, as after the restore of a backup. What was
-    /// read is void: read it again with [`Room::newest_messages`](crate::Room::newest_messages). This stream
-    /// goes on after `last_seq`.
+    /// The log cannot be continued from the last position, for example after a backup was restored. Discard what
+    /// was read, and read it again with [`Room::newest_messages`](crate::Room::newest_messages). The stream
+    /// continues after `last_seq`.
     Reset {
-        /// The place of the newest message of the log as it is now.
+        /// The seq of the newest message in the new log.
         last_seq: i64,
     },
-    /// The stream has ended; nothing follows.
+    /// The stream has ended. This is the last event.
     Closed(CloseReason),
 }
 
-/// Why a stream of events has ended for good.
+/// Why a stream of events has ended.
 ///
 /// ```
 /// use grpcchatter_client::CloseReason;
@@ -88,22 +89,22 @@ pub enum Event {
 pub enum CloseReason {
     /// `disconnect` or [`Room::leave`](crate::Room::leave) was called.
     Disconnected,
-    /// The user left on another device, or was put out of the room.
+    /// The user left on another device, or was removed from the room.
     Removed,
     /// The user was banned from the room.
     Banned,
     /// The room was deleted.
     RoomDeleted,
-    /// The room has another password: join again with it.
+    /// The room has a new password: join again with it.
     PasswordChanged,
     /// The session has ended: log in again.
     LoggedOut,
-    /// Anything else that does not heal by itself.
+    /// Any other failure that a retry does not fix.
     Failed(Error),
 }
 
 impl CloseReason {
-    /// The reason of the refusal that it came from.
+    /// The reason of the refusal behind it.
     pub(crate) fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Removed => Some(&Reason::NotAMember),
@@ -115,7 +116,7 @@ impl CloseReason {
         }
     }
 
-    /// The class of the refusal that it came from.
+    /// The class of the refusal behind it.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
             Self::Removed | Self::Banned | Self::PasswordChanged => Some(Kind::PermissionDenied),
@@ -155,11 +156,10 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The events of a room, from [`Room::events`](crate::Room::events): a [`Stream`] that connects, resumes and
-/// waits by itself while it is polled.
+/// The events of a room, from [`Room::events`](crate::Room::events): a [`Stream`] that connects, resumes and waits
+/// while it is polled.
 ///
-/// There is no task and no queue behind it. A reader that is slow is served from the room's log when it comes
-/// back, and dropping the stream ends everything.
+/// It has no task and no queue. A slow reader is served from the room's log, and dropping the stream ends it.
 ///
 /// ```no_run
 /// use futures_util::StreamExt as _;
@@ -179,7 +179,7 @@ impl fmt::Display for CloseReason {
 /// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Events {
-    pub(crate) feed: BoxStream<'static, Event>,
+    pub(crate) stream: BoxStream<'static, Event>,
 }
 
 impl fmt::Debug for Events {
@@ -189,9 +189,9 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// The next event, or `None` after [`Event::Closed`]. For programs that do without `StreamExt`.
+    /// The next event, or `None` after [`Event::Closed`]. Works without `StreamExt`.
     ///
-    /// Cancel safe: an event is never lost by dropping the future.
+    /// Cancel safe: dropping the future loses no event.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) {
@@ -202,7 +202,7 @@ impl Events {
     /// # }
     /// ```
     pub async fn recv(&mut self) -> Option<Event> {
-        std::future::poll_fn(|context| self.feed.as_mut().poll_next(context)).await
+        std::future::poll_fn(|context| self.stream.as_mut().poll_next(context)).await
     }
 }
 
@@ -210,6 +210,6 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.feed.as_mut().poll_next(context)
+        self.stream.as_mut().poll_next(context)
     }
 }

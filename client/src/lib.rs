@@ -1,7 +1,7 @@
 //! The client of GRPCChatter, a chat server on one port.
 //!
-//! [`Client`] knows a server by its URL and a person by their session. Joining a room gives a [`Room`], which
-//! sends, reads the log, and tells what happens as a stream of [`Event`]s.
+//! [`Client`] connects a user to a server by its URL. Joining a room returns a [`Room`], which sends messages,
+//! reads the log, and delivers [`Event`]s as a stream.
 //!
 //! ```no_run
 //! use grpcchatter_client::{Client, Event};
@@ -22,35 +22,35 @@
 //! # }
 //! ```
 //!
-//! # What it takes care of
+//! # What it does for you
 //!
-//! - **One URL, one connection.** gRPC and REST share an HTTP/2 connection, which is made with the first call
-//!   and again whenever it broke.
-//! - **Sending.** [`Room::send`] returns once the message is durably stored. It is tried again under the same
-//!   id until then, so a lost answer or a restart of the server never doubles it; the messages of a room are
-//!   stored in the order in which they were sent. It waits for one acknowledgement at a time: use several
-//!   rooms' handles, or the `Chat` call of the .proto, to store thousands of messages a second.
-//! - **Reading.** [`Room::events`] resumes after the last message that it passed on. It notices a server that
-//!   ends the stream, a connection that breaks, and one that says nothing for two and a half heartbeats.
-//!   Attempts follow each other by back-off with full jitter. A log that cannot be continued is told as
-//!   [`Event::Reset`], never passed over.
-//! - **Tokens.** The session's and the room's are renewed when the server says that they are over. No password
-//!   is kept. `Debug` shows no token and no password.
-//! - **What stands in between.** A server names its [`Reason`] in every refusal. What names none came from something
-//!   before it, as a proxy whose server is restarting, and is tried again where another answer may come.
-//! - **Ending.** [`Room::disconnect`] and [`Client::disconnect`] end everything at once. There are no
-//!   background tasks but the connection, so dropping is enough as well.
+//! - **One URL, one connection.** gRPC and REST share an HTTP/2 connection, opened at the first call and again
+//!   after it broke.
+//! - **Sending.** [`Room::send`] returns once the message is durably stored. It is retried under the same id until
+//!   then, so a lost response or a restart of the server never duplicates it. The messages of a room are stored in
+//!   the order in which they were sent. It waits for one acknowledgement at a time: to store thousands of messages
+//!   a second, use handles of several rooms, or the `Chat` call of the .proto.
+//! - **Reading.** [`Room::events`] resumes after the last delivered message. It detects a stream that the server
+//!   ends, a broken connection, and a silence of two and a half heartbeats. Attempts use backoff with full jitter.
+//!   If the log cannot be continued, [`Event::Reset`] says so.
+//! - **Tokens.** The session's and the room's tokens are renewed when the server says that they have expired. No
+//!   password is stored. `Debug` shows no token and no password.
+//! - **Proxies.** A server names its [`Reason`] in every refusal. A failure without a reason comes from an
+//!   intermediary, such as a proxy whose server is restarting, and is retried if the next call may succeed.
+//! - **Ending.** [`Room::disconnect`] and [`Client::disconnect`] end everything at once. The connection is the only
+//!   background task, so dropping the handles is enough too.
 //!
-//! # Giving up a call
+//! # Cancelling a call
 //!
-//! Every future may be dropped at any time, and belongs in a task of a tokio runtime with its time and its input and
-//! output enabled. What is dropped before it has ended was done at the server or not: a message may be stored
-//! ([`Room::send_with_id`] with the same id settles it), a session begun, a room made. Nothing is lost by dropping
-//! [`Events::recv`] and [`Room::receive`]. A token that is being renewed is renewed all the same.
+//! Every future may be dropped at any time. It must run on a tokio runtime with time and IO enabled. A call that is
+//! dropped before it ends may or may not have taken effect on the server: a message may be stored
+//! ([`Room::send_with_id`] with the same id settles it), a session started, a room created. Dropping
+//! [`Events::recv`] or [`Room::receive`] loses nothing. The renewal of a token always completes.
 //!
 //! # Names
 //!
-//! The calls of the original client go by its names as well, as [`Client::join_chat_room`] for [`Client::join`].
+//! The calls of the original client also have their original names, such as [`Client::join_chat_room`] for
+//! [`Client::join`].
 //!
 //! # Features
 //!
@@ -58,7 +58,6 @@
 //! - `blocking`: the module `blocking`, the same calls for programs without an async runtime.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod answer;
 mod backoff;
 #[cfg(feature = "blocking")]
 #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
@@ -67,23 +66,24 @@ mod builder;
 mod client;
 mod error;
 mod event;
-mod feed;
 mod membership;
 mod model;
 mod original;
-mod patience;
 mod reason;
 mod refusal;
+mod response;
+mod retry;
 mod room;
 mod rooms;
-mod sending;
+mod send_queue;
 mod session;
 mod session_file;
+mod subscription;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 
-/// The program in the README compiles.
+/// Compiles the program in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

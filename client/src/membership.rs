@@ -1,4 +1,4 @@
-//! What a room's handle and its streams share: the chat token, and whether they are still wanted.
+//! What a room's handle and its streams share: the chat token, the room's info, and whether they were closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,23 +9,32 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Error, Message, Page, ResumePoint, RoomInfo,
-    answer::Stub,
     client::Inner,
-    transport::{Credential, Secret, fresh},
+    response::Stub,
+    transport::{Credential, Secret, renewed_token},
 };
+
+/// A position in a room's log.
+#[derive(Debug, Clone)]
+pub(crate) enum LogPosition {
+    /// After this message.
+    Message(ResumePoint),
+    /// After this seq, whose message is not kept or was not looked up.
+    Seq(i64),
+}
 
 /// One user in one room, on this client.
 pub(crate) struct Membership {
     client: Arc<Inner>,
-    /// Whose membership it is: the client's session may be another's by the time that it is to be renewed.
+    /// The member's user name: by the time of a renewal, the client's session may be another user's.
     user_name: String,
     short_code: String,
     info: Mutex<RoomInfo>,
     token: Mutex<Secret>,
-    /// Held over a renewal, so that calls which are refused together enter the room again once.
-    renewing: tokio::sync::Mutex<()>,
-    /// The end of the log when the room was joined; its place alone where that message is not kept.
-    joined_at: Result<ResumePoint, i64>,
+    /// Held during a renewal, so that calls that are refused together join the room again once.
+    renewal_lock: tokio::sync::Mutex<()>,
+    /// The end of the log when the room was joined.
+    joined_at: LogPosition,
     closed: CancellationToken,
 }
 
@@ -34,38 +43,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Membership {
-    /// Joins a room, and notes where its log ends, so that streams can start there whenever they are opened.
+    /// Joins a room and records where its log ends, so that streams can start there whenever they are opened.
     pub(crate) async fn join(client: Arc<Inner>, request: v1::JoinChatRoomRequest) -> Result<Self, Error> {
-        let end = client.end();
-        let mut membership = Self::enter(client, request, end).await?;
-        // The end as the answer told it: by now something may stand behind it, which is for the streams to tell.
+        let deadline = client.deadline();
+        let mut membership = Self::join_without_log_end(client, request, deadline).await?;
+        // The end as of the join: the streams deliver what came since.
         let last_seq = membership.info().last_seq;
-        membership.joined_at = membership.point_at(last_seq, end).await?;
+        membership.joined_at = membership.position_after(last_seq, deadline).await?;
         Ok(membership)
     }
 
-    /// Joins a room in one call, for whoever reads nothing there: of the end of its log, only the number is noted.
-    pub(crate) async fn enter(
+    /// Joins a room in one call, for callers that do not read it: of the end of its log, only the seq is recorded.
+    pub(crate) async fn join_without_log_end(
         client: Arc<Inner>,
         request: v1::JoinChatRoomRequest,
-        end: Instant,
+        deadline: Instant,
     ) -> Result<Self, Error> {
-        let user_name = client.sessions.current().await?.user_name;
-        let answer = client
-            .patiently(end, || async {
+        let user_name = client.session.current().await?.user_name;
+        let response = client
+            .retry_until(deadline, || async {
                 let join = |mut stub: Stub, it| async move { stub.join_chat_room(it).await };
-                client.transport.call(&client.sessions, request.clone(), join).await
+                client.transport.call(&client.session, request.clone(), join).await
             })
             .await?;
-        let info = RoomInfo::try_from(answer.room)?;
+        let info = RoomInfo::try_from(response.room)?;
         Ok(Self {
-            closed: client.transport.child(),
+            closed: client.transport.child_token(),
             client,
             user_name,
             short_code: info.short_code.clone(),
-            joined_at: Err(info.last_seq),
-            token: Mutex::new(Secret(answer.token)),
-            renewing: tokio::sync::Mutex::new(()),
+            joined_at: LogPosition::Seq(info.last_seq),
+            token: Mutex::new(Secret(response.token)),
+            renewal_lock: tokio::sync::Mutex::new(()),
             info: Mutex::new(info),
         })
     }
@@ -78,7 +87,7 @@ impl Membership {
         *lock(&self.info) = info;
     }
 
-    pub(crate) fn joined_at(&self) -> Result<ResumePoint, i64> {
+    pub(crate) fn joined_at(&self) -> LogPosition {
         self.joined_at.clone()
     }
 
@@ -91,8 +100,11 @@ impl Membership {
         self.closed.is_cancelled()
     }
 
-    /// Runs `work` for as long as the room is wanted.
-    pub(crate) async fn open<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    /// Runs `work` until the room is closed.
+    pub(crate) async fn until_closed<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Error::Disconnected),
@@ -100,15 +112,15 @@ impl Membership {
         }
     }
 
-    /// When what begins now is given up.
-    pub(crate) fn end(&self) -> Instant {
-        self.client.end()
+    /// The deadline of a call that starts now.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.client.deadline()
     }
 
-    /// Makes a call that may be repeated, until it is answered, or until `end`.
+    /// Makes an idempotent call, retried until `deadline`.
     pub(crate) async fn call<Q: Clone, A, Fut>(
         &self,
-        end: Instant,
+        deadline: Instant,
         message: Q,
         rpc: impl Fn(Stub, Request<Q>) -> Fut,
     ) -> Result<A, Error>
@@ -116,55 +128,60 @@ impl Membership {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let client = &self.client;
-        self.open(client.patiently(end, || client.transport.call(self, message.clone(), &rpc))).await
+        self.until_closed(client.retry_until(deadline, || client.transport.call(self, message.clone(), &rpc)))
+            .await
     }
 
     /// A page of the log.
-    pub(crate) async fn page(&self, end: Instant, request: v1::ListMessagesRequest) -> Result<Page, Error> {
+    pub(crate) async fn page(
+        &self,
+        deadline: Instant,
+        request: v1::ListMessagesRequest,
+    ) -> Result<Page, Error> {
         let rpc = |mut stub: Stub, it| async move { stub.list_messages(it).await };
-        let mut page = Page::try_from(self.call(end, request, rpc).await?)?;
-        page.messages = page.messages.into_iter().map(|message| self.read(message)).collect();
+        let mut page = Page::try_from(self.call(deadline, request, rpc).await?)?;
+        page.messages = page.messages.into_iter().map(|message| self.mark_own(message)).collect();
         Ok(page)
     }
 
-    /// The message as this user reads it.
-    pub(crate) fn read(&self, message: Message) -> Message {
-        message.read_by(&self.user_name)
+    /// Marks the user's own messages.
+    pub(crate) fn mark_own(&self, message: Message) -> Message {
+        message.seen_by(&self.user_name)
     }
 
-    /// The point after the message at `seq`; its place where it is not kept.
-    pub(crate) async fn point_at(&self, seq: i64, end: Instant) -> Result<Result<ResumePoint, i64>, Error> {
+    /// The position after the message `seq`.
+    pub(crate) async fn position_after(&self, seq: i64, deadline: Instant) -> Result<LogPosition, Error> {
         if seq == 0 {
-            return Ok(Ok(ResumePoint::default()));
+            return Ok(LogPosition::Message(ResumePoint::default()));
         }
         let request = v1::ListMessagesRequest { page_size: 1, before_seq: 0, after_seq: Some(seq - 1) };
-        let page = self.page(end, request).await?;
+        let page = self.page(deadline, request).await?;
         let found = page.messages.first().filter(|message| message.seq == seq);
-        Ok(found.map(Message::resume_point).ok_or(seq))
+        Ok(found.map_or(LogPosition::Seq(seq), |message| LogPosition::Message(message.resume_point())))
     }
 
-    /// The newest message; where none is kept, the log's length.
-    pub(crate) async fn end_of_log(&self) -> Result<Result<ResumePoint, i64>, Error> {
+    /// The position after the newest message.
+    pub(crate) async fn end_of_log(&self) -> Result<LogPosition, Error> {
         let request = v1::ListMessagesRequest { page_size: 1, before_seq: 0, after_seq: None };
-        let page = self.page(self.end(), request).await?;
+        let page = self.page(self.deadline(), request).await?;
         Ok(match page.messages.last() {
-            Some(message) => Ok(message.resume_point()),
-            None if page.last_seq == 0 => Ok(ResumePoint::default()),
-            None => Err(page.last_seq),
+            Some(message) => LogPosition::Message(message.resume_point()),
+            None if page.last_seq == 0 => LogPosition::Message(ResumePoint::default()),
+            None => LogPosition::Seq(page.last_seq),
         })
     }
 
-    /// Opens a stream, with a fresh token where the known one is refused, and tells with which.
+    /// Opens a stream, with a renewed token if the current one is refused. Also returns the token that was used.
     pub(crate) async fn subscribe(
         &self,
         request: v1::SubscribeRequest,
     ) -> Result<(Streaming<v1::SubscribeResponse>, Secret), Error> {
         let token = self.token().await?;
         let rpc = |mut stub: Stub, it| async move { stub.subscribe(it).await };
-        match self.client.transport.open(&token, request.clone(), rpc).await {
+        match self.client.transport.call_once(&token, request.clone(), rpc).await {
             Err(error) => {
-                let token = fresh(self, &token, error).await?;
-                Ok((self.client.transport.open(&token, request, rpc).await?, token))
+                let token = renewed_token(self, &token, error).await?;
+                Ok((self.client.transport.call_once(&token, request, rpc).await?, token))
             }
             Ok(stream) => Ok((stream, token)),
         }
@@ -176,19 +193,19 @@ impl Credential for Membership {
         Ok(lock(&self.token).clone())
     }
 
-    /// A member enters again by the short code alone, so no password is kept for it.
+    /// A member joins again by the short code alone, so no password is stored.
     async fn renew(&self, refused: &Secret) -> Result<(), Error> {
-        let _one = self.renewing.lock().await;
+        let _one = self.renewal_lock.lock().await;
         if *lock(&self.token) != *refused {
             return Ok(());
         }
-        if self.client.sessions.current().await?.user_name != self.user_name {
+        if self.client.session.current().await?.user_name != self.user_name {
             return Err(Error::NotLoggedIn);
         }
         let request = v1::JoinChatRoomRequest { short_code: self.short_code.clone(), ..Default::default() };
         let join = |mut stub: Stub, it| async move { stub.join_chat_room(it).await };
-        let answer = self.client.transport.call(&self.client.sessions, request, join).await?;
-        *lock(&self.token) = Secret(answer.token);
+        let response = self.client.transport.call(&self.client.session, request, join).await?;
+        *lock(&self.token) = Secret(response.token);
         Ok(())
     }
 }

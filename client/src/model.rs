@@ -1,4 +1,4 @@
-//! What the calls answer.
+//! The values that the calls return.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,15 +19,15 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
-    /// The server's number for it.
+    /// The server's id of the account.
     pub id: i64,
-    /// What its owner is called everywhere.
+    /// The user name.
     pub user_name: String,
     /// When it was registered.
     pub created_at: SystemTime,
 }
 
-/// A room as it stands in a list or an answer.
+/// A room's properties.
 ///
 /// ```no_run
 /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -40,15 +40,15 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoomInfo {
-    /// What people type to find it.
+    /// What users type to find the room.
     pub short_code: String,
-    /// Its name.
+    /// The name of the room.
     pub name: String,
-    /// Who may rename and delete it and put people out.
+    /// The owner, who may rename and delete the room and remove users.
     pub owner_name: String,
-    /// When it was made.
+    /// When it was created.
     pub create_time: SystemTime,
-    /// The place of its newest message; 0 while there is none.
+    /// The seq of its newest message; 0 if there is none.
     pub last_seq: i64,
 }
 
@@ -65,30 +65,30 @@ pub struct RoomInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
-    /// Its place in the log: 1, 2, 3 … without a gap, the same for everybody.
+    /// Its position in the log: 1, 2, 3 … without a gap, the same for all users.
     pub seq: i64,
-    /// The server's id for it.
+    /// The server's id of the message.
     pub message_id: String,
-    /// Who said it; empty once the account was deleted.
+    /// The author's user name; empty after the account was deleted.
     pub user_name: String,
-    /// What was said.
+    /// The text.
     pub body: String,
     /// When the server stored it.
     pub create_time: SystemTime,
-    /// What its author called it, if anything.
+    /// The author's id of the message, if they gave one.
     pub client_message_id: Option<String>,
-    /// Whether the user of this client wrote it, here or on another device. A program that answers messages leaves
-    /// these out, or it answers itself without end.
+    /// Whether the user of this client wrote it, here or on another device. A program that answers messages must
+    /// skip these, or it answers itself endlessly.
     pub is_own: bool,
 }
 
 impl Message {
-    /// The message as `user_name` reads it.
-    pub(crate) fn read_by(self, user_name: &str) -> Self {
+    /// The message as `user_name` sees it.
+    pub(crate) fn seen_by(self, user_name: &str) -> Self {
         Self { is_own: self.user_name == user_name, ..self }
     }
 
-    /// The point right after this message, from which a later run of the program can continue.
+    /// The position right after this message, from which a later run of the program can continue.
     ///
     /// ```
     /// # fn keep(message: &grpcchatter_client::Message) {
@@ -104,8 +104,8 @@ impl Message {
     }
 }
 
-/// The last message that a reader has. Both values are checked by the server, so that a log restored from a
-/// backup is noticed.
+/// The last message that a reader has. The server checks both values, so that a log that was restored from a backup
+/// is noticed.
 ///
 /// ```
 /// use grpcchatter_client::ResumePoint;
@@ -123,18 +123,18 @@ pub struct ResumePoint {
 
 /// Where to start reading a room's events.
 ///
-/// | a program that | starts |
+/// | a program that | starts with |
 /// |---|---|
-/// | joins and misses nothing from then on | [`Start::Joined`] |
-/// | reacts to what comes, and to nothing older | [`Start::Now`] |
+/// | joins, and misses nothing from then on | [`Start::Joined`] |
+/// | reacts to new messages only | [`Start::Now`] |
 /// | shows a conversation | [`Start::Last`] |
-/// | keeps its place on disk, as a bot that answers everything once | [`Start::After`] |
+/// | stores its position on disk, such as a bot that answers every message once | [`Start::After`] |
 /// | copies the whole log | [`Start::Beginning`] |
 ///
 /// ```
 /// use grpcchatter_client::{ResumePoint, Start};
 ///
-/// // A program that keeps its place: with what comes next on its first run.
+/// // A program that stores its position starts with new messages on its first run.
 /// fn start(kept: Option<ResumePoint>) -> Start {
 ///     kept.map_or(Start::Now, Start::After)
 /// }
@@ -143,26 +143,25 @@ pub struct ResumePoint {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// With what was said since the room was joined by this [`Room`](crate::Room), however much later the stream is
-    /// opened.
+    /// With the messages since this [`Room`](crate::Room) was joined, however much later the stream is opened.
     #[default]
     Joined,
-    /// With what is said once the stream has opened, which it does when it is first polled. Where it breaks before
-    /// [`Event::CaughtUp`](crate::Event::CaughtUp) and something is said meanwhile,
-    /// [`Event::Reset`](crate::Event::Reset) says so.
+    /// With the messages after the stream has opened, which happens when it is first polled. If it breaks before
+    /// [`Event::CaughtUp`](crate::Event::CaughtUp) and messages are sent meanwhile,
+    /// [`Event::Reset`](crate::Event::Reset) reports that.
     Now,
     /// With this many of the newest messages, at most 200.
     Last(u16),
-    /// After a message that is known already, from [`Message::resume_point`]. Where the log cannot be continued from
-    /// there, [`Event::Reset`](crate::Event::Reset) says so.
+    /// After a known message, from [`Message::resume_point`]. If the log cannot be continued from there,
+    /// [`Event::Reset`](crate::Event::Reset) reports that.
     After(ResumePoint),
-    /// With the first message of the log. Where the server has removed old ones,
-    /// [`Event::Reset`](crate::Event::Reset) says so: read what is left by
+    /// With the first message of the log. If the server has removed old messages,
+    /// [`Event::Reset`](crate::Event::Reset) reports that; read the remaining ones with
     /// [`Room::messages_after`](crate::Room::messages_after).
     Beginning,
 }
 
-/// Somebody who is in a room at the moment.
+/// A user who is present in a room.
 ///
 /// ```no_run
 /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -176,9 +175,9 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct User {
-    /// What they are called.
+    /// The user name.
     pub name: String,
-    /// Since when they are here.
+    /// Since when the user is present.
     pub online_since: SystemTime,
 }
 
@@ -197,17 +196,17 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
-    /// By rising [`Message::seq`].
+    /// In ascending order of [`Message::seq`].
     pub messages: Vec<Message>,
-    /// Whether there are others in the direction that was asked for.
+    /// Whether there are more messages in the requested direction.
     pub more: bool,
-    /// The place of the oldest message that is kept; 0 while there is none.
+    /// The seq of the oldest message kept; 0 if there is none.
     pub first_seq: i64,
-    /// The place of the newest message; 0 while there is none.
+    /// The seq of the newest message; 0 if there is none.
     pub last_seq: i64,
 }
 
-/// A token that lets anybody who shows it join one room, until it expires or the room's password changes.
+/// A token that lets anyone who has it join one room, until it expires or the room's password changes.
 ///
 /// ```no_run
 /// # async fn run(owner: grpcchatter_client::Client, guest: grpcchatter_client::Client)
@@ -222,9 +221,9 @@ pub struct Page {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Invitation {
-    /// What the guest gives to [`Client::join_by_invitation`](crate::Client::join_by_invitation).
+    /// The token for [`Client::join_by_invitation`](crate::Client::join_by_invitation).
     pub token: String,
-    /// When it ends.
+    /// When it expires.
     pub expire_time: SystemTime,
 }
 
@@ -234,7 +233,7 @@ impl std::fmt::Debug for Invitation {
     }
 }
 
-/// Makes an id for a message: a version 7 UUID, which the server stores far more cheaply than a random one.
+/// Creates an id for a message: a version 7 UUID, which the server stores far more cheaply than a random one.
 ///
 /// ```
 /// let id = grpcchatter_client::new_message_id();
@@ -256,7 +255,7 @@ pub(crate) fn duration_of(value: Option<prost_types::Duration>) -> Option<Durati
     value.and_then(|value| Duration::try_from(value).ok())
 }
 
-// What comes from the protocol is hidden: the version of that package is no promise of this one.
+// Hidden: the version of the protocol package is not part of this crate's API.
 #[doc(hidden)]
 impl TryFrom<Option<v1::ChatRoom>> for RoomInfo {
     type Error = Error;

@@ -1,4 +1,4 @@
-//! The names of the original client's calls, and of their kind: its programs read on as they did.
+//! The names of the original client's calls, and names formed like them, so that its programs need no renaming.
 
 use crate::{Client, Error, Room, RoomInfo, User};
 
@@ -50,7 +50,7 @@ impl Client {
         self.join(short_code, password).await
     }
 
-    /// [`Client::rooms`], in the original's manner.
+    /// [`Client::rooms`], named like the original's calls.
     ///
     /// # Errors
     /// The same.
@@ -65,7 +65,7 @@ impl Client {
         self.rooms().await
     }
 
-    /// [`Client::rename_room`], in the original's manner.
+    /// [`Client::rename_room`], named like the original's calls.
     ///
     /// # Errors
     /// The same.

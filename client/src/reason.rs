@@ -1,11 +1,11 @@
-//! The reasons that a server gives.
+//! The server's reasons for a refusal.
 
 use std::fmt;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
-        /// Why a server refused, as [`Refusal::reason`](crate::Refusal::reason) and
-        /// [`Error::reason`](crate::Error::reason) tell it.
+        /// Why a server refused a call, from [`Refusal::reason`](crate::Refusal::reason) and
+        /// [`Error::reason`](crate::Error::reason).
         ///
         /// ```
         /// use grpcchatter_client::{Error, Reason};
@@ -19,8 +19,8 @@ macro_rules! reasons {
         #[non_exhaustive]
         pub enum Reason {
             $($(#[$doc])* $name,)+
-            /// One of a newer server's, which this version does not know. Compare it by [`Reason::as_str`]: that goes on
-            /// to work with a later version that knows it.
+            /// A reason of a newer server, unknown to this version. Compare it by [`Reason::as_str`]: that keeps
+            /// working when a later version knows it.
             #[non_exhaustive]
             Other(String),
         }
@@ -41,8 +41,8 @@ macro_rules! reasons {
                 }
             }
 
-            /// What the server wrote; nothing where it gave no reason.
-            pub(crate) fn read(text: &str) -> Option<Self> {
+            /// Parses the server's text; `None` if it is empty.
+            pub(crate) fn parse(text: &str) -> Option<Self> {
                 match text {
                     "" => None,
                     $($text => Some(Self::$name),)+
@@ -66,35 +66,35 @@ reasons! {
     InvalidPassword = "INVALID_PASSWORD",
     /// The room's name breaks a rule.
     InvalidRoomName = "INVALID_ROOM_NAME",
-    /// No short code can look like this.
+    /// The short code is malformed.
     InvalidShortCode = "INVALID_SHORT_CODE",
-    /// The body of a message holds what no message may, as a zero byte.
+    /// The text of a message contains a forbidden character, such as a zero byte.
     InvalidMessage = "INVALID_MESSAGE",
-    /// The body of a message is longer than the server takes.
+    /// The text of a message is longer than the server accepts.
     MessageTooLong = "MESSAGE_TOO_LONG",
-    /// The id that the caller gave to a message breaks a rule.
+    /// The caller's id of a message breaks a rule.
     InvalidClientMessageId = "INVALID_CLIENT_MESSAGE_ID",
-    /// The body of a REST call is not the JSON that it takes.
+    /// The body of a REST call is not the expected JSON.
     InvalidJson = "INVALID_JSON",
     /// Another value of the call breaks a rule.
     InvalidField = "INVALID_FIELD",
 
     /// The call needs a token.
     TokenMissing = "TOKEN_MISSING",
-    /// The token is none of this server's.
+    /// The token was not issued by this server.
     TokenInvalid = "TOKEN_INVALID",
     /// The token has expired.
     TokenExpired = "TOKEN_EXPIRED",
-    /// The token was ended: by a log out, a new password, a new room password.
+    /// The token was revoked: by a logout, a new password, or a new room password.
     TokenRevoked = "TOKEN_REVOKED",
     /// The call takes a token of another kind.
     TokenWrongKind = "TOKEN_WRONG_KIND",
     /// The call carried two different tokens.
     TwoTokens = "TWO_TOKENS",
-    /// Name and password do not belong together.
+    /// The user name and the password do not match.
     InvalidCredentials = "INVALID_CREDENTIALS",
 
-    /// The room asks for a password, and this is not it.
+    /// The room has a password, and none or a wrong one was given.
     WrongRoomPassword = "WRONG_ROOM_PASSWORD",
     /// Only the owner of the room may do this.
     NotRoomOwner = "NOT_ROOM_OWNER",
@@ -102,19 +102,19 @@ reasons! {
     NotAMember = "NOT_A_MEMBER",
     /// The caller was banned from the room.
     Banned = "BANNED",
-    /// The call came from a page of another site, which the server's `CORS_ORIGINS` does not name.
+    /// The call came from a page of another site that the server's `CORS_ORIGINS` does not allow.
     ForeignOrigin = "FOREIGN_ORIGIN",
 
     /// No room has this short code.
     RoomNotFound = "ROOM_NOT_FOUND",
     /// No user has this name.
     UserNotFound = "USER_NOT_FOUND",
-    /// Nothing is at this path: the URL may be that of another server.
+    /// Nothing is at this path: the URL may belong to another server.
     PathNotFound = "PATH_NOT_FOUND",
-    /// The server has no service of the name whose health was asked for.
+    /// The server does not have the service whose health was requested.
     ServiceNotFound = "SERVICE_NOT_FOUND",
 
-    /// The id of this message was used before, with another body.
+    /// The id of this message was used before, with another text.
     ClientMessageIdReused = "CLIENT_MESSAGE_ID_REUSED",
     /// Another account has this name.
     UserNameTaken = "USER_NAME_TAKEN",
@@ -129,33 +129,33 @@ reasons! {
     TooManyMemberships = "TOO_MANY_MEMBERSHIPS",
     /// The user has as many open streams as the server allows.
     TooManyStreams = "TOO_MANY_STREAMS",
-    /// As many messages of one `Chat` stream as may wait for their answer do so.
+    /// The `Chat` stream has the maximum number of unanswered messages.
     TooManyUnanswered = "TOO_MANY_UNANSWERED",
-    /// The request is larger than the server takes.
+    /// The request is larger than the server accepts.
     TooLarge = "TOO_LARGE",
-    /// The server has no room for more.
+    /// The server has no space left.
     StorageFull = "STORAGE_FULL",
 
-    /// The server has too much to do.
+    /// The server is overloaded.
     Overloaded = "OVERLOADED",
-    /// The server's database does not answer.
+    /// The server's database does not respond.
     DatabaseUnavailable = "DATABASE_UNAVAILABLE",
-    /// The server is going away; another call is answered by the next one.
+    /// The server is shutting down; its successor answers the next call.
     Draining = "DRAINING",
-    /// The stream has fallen too far behind, and is to be resumed.
+    /// The stream has fallen too far behind and must be resumed.
     StreamBehind = "STREAM_BEHIND",
-    /// The server was not done in time.
+    /// The server did not finish in time.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
 
     /// The server does not know the call.
     UnknownMethod = "UNKNOWN_METHOD",
-    /// The request is compressed in a way that the server does not read.
+    /// The request is compressed in an encoding that the server does not support.
     UnsupportedEncoding = "UNSUPPORTED_ENCODING",
-    /// `Chat` was called where HTTP/2 is not spoken from end to end.
+    /// `Chat` was called over a connection that is not HTTP/2 from end to end.
     BidiNeedsHttp2 = "BIDI_NEEDS_HTTP2",
-    /// The room's log was replaced, as by the restore of a backup.
+    /// The room's log was replaced, for example by restoring a backup.
     LogReset = "LOG_RESET",
-    /// The server failed, and has the cause in its log.
+    /// The server failed; its log has the cause.
     Internal = "INTERNAL",
 }
 
@@ -164,11 +164,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_has_a_name_and_the_rest_is_kept_as_text() {
-        assert_eq!(Reason::read("BANNED"), Some(Reason::Banned));
-        assert_eq!(Reason::read("BIDI_NEEDS_HTTP2"), Some(Reason::BidiNeedsHttp2));
-        assert_eq!(Reason::read(""), None);
-        let newer = Reason::read("ON_FIRE").unwrap();
+    fn known_reasons_have_names_and_others_keep_their_text() {
+        assert_eq!(Reason::parse("BANNED"), Some(Reason::Banned));
+        assert_eq!(Reason::parse("BIDI_NEEDS_HTTP2"), Some(Reason::BidiNeedsHttp2));
+        assert_eq!(Reason::parse(""), None);
+        let newer = Reason::parse("ON_FIRE").unwrap();
         assert_eq!((newer.as_str(), newer.to_string().as_str()), ("ON_FIRE", "ON_FIRE"));
     }
 }

@@ -1,4 +1,4 @@
-//! A server's no, and its class.
+//! A refusal by the server, and its class.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::Reason;
 
-/// A refusal: its kind, the server's reason, and words.
+/// A refusal: its class, the server's reason, and a sentence.
 ///
 /// ```no_run
 /// use grpcchatter_client::{Error, Kind};
@@ -23,12 +23,12 @@ use crate::Reason;
 pub struct Refusal {
     /// The class of the failure.
     pub kind: Kind,
-    /// The server's reason; `None` where something between here and the server answered in its place, as a proxy
-    /// does whose server is restarting.
+    /// The server's reason; `None` if an intermediary failed in its place, such as a proxy whose server is
+    /// restarting.
     pub reason: Option<Reason>,
     /// A sentence for people.
     pub message: String,
-    /// How long to wait before the next attempt, where the server said so.
+    /// How long to wait before the next attempt, if the server said so.
     pub retry_after: Option<Duration>,
 }
 
@@ -51,21 +51,21 @@ pub struct Refusal {
 pub enum Kind {
     /// A value breaks a rule.
     InvalidArgument,
-    /// The token is missing, wrong or over.
+    /// The token is missing, invalid or expired.
     Unauthenticated,
     /// The caller may not do this.
     PermissionDenied,
-    /// What was named does not exist.
+    /// The named thing does not exist.
     NotFound,
-    /// What was to be made exists.
+    /// The thing to create exists already.
     AlreadyExists,
-    /// The state of things forbids it for now.
+    /// The current state does not allow it.
     FailedPrecondition,
     /// A limit was reached.
     ResourceExhausted,
     /// The server cannot answer now.
     Unavailable,
-    /// The log was reset under the call.
+    /// The log was reset during the call.
     Aborted,
     /// The server does not know the call.
     Unimplemented,

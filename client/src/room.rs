@@ -1,18 +1,18 @@
-//! A room that was joined: sending, reading, leaving.
+//! A joined room: sending, reading, leaving.
 
 use std::{fmt, sync::Arc};
 
 use grpcchatter_proto::v1;
 
 use crate::{
-    CloseReason, Error, Event, Events, Message, Page, RoomInfo, Start, User, answer::Stub, client::Inner,
-    feed, membership::Membership, model::new_message_id, sending::Sending,
+    CloseReason, Error, Event, Events, Message, Page, RoomInfo, Start, User, client::Inner,
+    membership::Membership, model::new_message_id, response::Stub, send_queue::SendQueue, subscription,
 };
 
-/// A room that this client has joined. Clones are handles of the same room.
+/// A room that this client has joined. Clones are handles to the same room.
 ///
-/// Everything about its tokens, lost connections and restarts of the server is taken care of: what
-/// [`Room::send`] has answered is in the log once, and what [`Room::events`] tells has no gap.
+/// It handles tokens, lost connections and restarts of the server: a message that [`Room::send`] has acknowledged
+/// is in the log exactly once, and the events of [`Room::events`] have no gap.
 ///
 /// ```no_run
 /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -33,12 +33,12 @@ pub struct Room {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a [`Room`] share, and its streams do not: a stream that held this would hold itself.
+/// Shared by the clones of a [`Room`], but not by its streams: a stream that held it would hold itself.
 #[derive(Default)]
 struct Shared {
-    sending: Sending,
-    /// What [`Room::receive`] reads.
-    receiving: tokio::sync::Mutex<Option<Events>>,
+    send_queue: SendQueue,
+    /// The stream of [`Room::receive`].
+    receiver: tokio::sync::Mutex<Option<Events>>,
 }
 
 impl fmt::Debug for Room {
@@ -53,20 +53,20 @@ impl Room {
         Ok(Self { membership, shared: Arc::default() })
     }
 
-    /// Joins and sends, for whoever does nothing else there.
-    pub(crate) async fn send_only(
+    /// Joins a room and sends one message, without reading.
+    pub(crate) async fn join_and_send(
         client: Arc<Inner>,
         code: &str,
         client_message_id: &str,
         body: &str,
     ) -> Result<Message, Error> {
         let request = v1::JoinChatRoomRequest { short_code: code.to_owned(), ..Default::default() };
-        let end = client.end();
-        let membership = Membership::enter(client, request, end).await?;
-        Sending::default().send(&membership, end, client_message_id, body).await
+        let deadline = client.deadline();
+        let membership = Membership::join_without_log_end(client, request, deadline).await?;
+        SendQueue::default().send(&membership, deadline, client_message_id, body).await
     }
 
-    /// The room as it was told of last.
+    /// The room's properties, as last reported by the server.
     ///
     /// ```no_run
     /// # fn run(room: grpcchatter_client::Room) {
@@ -78,18 +78,16 @@ impl Room {
         self.membership.info()
     }
 
-    /// Says something, and returns it as it stands in the log.
+    /// Sends a message and returns it as stored in the log.
     ///
-    /// It is tried again with the same id, through lost connections and restarts of the server, within
-    /// [`ClientBuilder::send_timeout`](crate::ClientBuilder::send_timeout). Concurrent calls are answered one
-    /// by one, in the order of their first poll. Dropping the future leaves open whether the message was
-    /// stored.
+    /// It is retried under the same id, through lost connections and restarts of the server, within
+    /// [`ClientBuilder::send_timeout`](crate::ClientBuilder::send_timeout). Concurrent calls are sent one by one,
+    /// in the order of their first poll. If the future is dropped, the message may or may not be stored.
     ///
     /// # Errors
-    /// [`Error::Unacknowledged`] where time ran out, or where the message was refused after an answer had been
-    /// lost: it may be stored then. A refusal, as with
-    /// [`Reason::MessageTooLong`](crate::Reason::MessageTooLong), where it is not.
-    /// [`Error::Disconnected`] where `disconnect` was called meanwhile, which leaves open whether it is.
+    /// [`Error::Unacknowledged`] if time ran out, or if the message was refused after a response was lost: it may
+    /// be stored. A refusal, such as [`Reason::MessageTooLong`](crate::Reason::MessageTooLong): it is not stored.
+    /// [`Error::Disconnected`] if `disconnect` was called meanwhile: it may be stored.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -102,13 +100,13 @@ impl Room {
         self.send_with_id(&new_message_id(), body).await
     }
 
-    /// Says something under an id of the caller's own, so that it can be sent again by another run of the
-    /// program: the log holds it once.
+    /// Sends a message under an id of your own, so that another run of the program can send it again: the log holds
+    /// it once.
     ///
     /// # Errors
-    /// As [`Room::send`]; and a refusal with
-    /// [`Reason::ClientMessageIdReused`](crate::Reason::ClientMessageIdReused) where another body was
-    /// sent under this id.
+    /// Those of [`Room::send`]; and a refusal with
+    /// [`Reason::ClientMessageIdReused`](crate::Reason::ClientMessageIdReused) if another text was sent under this
+    /// id.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -121,12 +119,12 @@ impl Room {
     /// ```
     pub async fn send_with_id(&self, client_message_id: &str, body: &str) -> Result<Message, Error> {
         let membership = &self.membership;
-        self.shared.sending.send(membership, membership.end(), client_message_id, body).await
+        self.shared.send_queue.send(membership, membership.deadline(), client_message_id, body).await
     }
 
-    /// What happens in the room, with what was said since it was joined first.
+    /// The events of the room, starting with the messages since it was joined.
     ///
-    /// Each call makes a stream of its own.
+    /// Each call returns a stream of its own.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) {
@@ -140,7 +138,7 @@ impl Room {
         self.events_from(Start::Joined)
     }
 
-    /// What happens in the room, from another point on.
+    /// The events of the room from another position on.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) {
@@ -151,15 +149,15 @@ impl Room {
     /// # }
     /// ```
     pub fn events_from(&self, start: Start) -> Events {
-        feed::events(Arc::clone(&self.membership), start)
+        subscription::events(Arc::clone(&self.membership), start)
     }
 
-    /// Waits for the next message. All handles of the room share this one row of messages, which starts
-    /// when the room is joined; a message goes to one of them. Cancel safe.
+    /// Waits for the next message. All handles of the room share one stream of messages, which starts where the
+    /// room was joined; each message goes to one of them. Cancel safe.
     ///
     /// # Errors
-    /// [`Error::Disconnected`] or a refusal once nothing follows; [`Error::LogReset`] where
-    /// [`Event::Reset`] would be told, after which messages follow again.
+    /// [`Error::Disconnected`] or a refusal once the stream has ended; [`Error::LogReset`] for an [`Event::Reset`],
+    /// after which messages follow again.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -169,8 +167,9 @@ impl Room {
     /// # }
     /// ```
     pub async fn receive(&self) -> Result<Message, Error> {
-        let mut receiving = self.membership.open(async { Ok(self.shared.receiving.lock().await) }).await?;
-        let events = receiving.get_or_insert_with(|| self.events());
+        let mut receiver =
+            self.membership.until_closed(async { Ok(self.shared.receiver.lock().await) }).await?;
+        let events = receiver.get_or_insert_with(|| self.events());
         loop {
             match events.recv().await {
                 Some(Event::Message(message)) => return Ok(message),
@@ -199,7 +198,7 @@ impl Room {
         self.messages_before(0, count).await
     }
 
-    /// The messages right before a place in the log, at most 200; 0 is its end.
+    /// The messages right before `seq`, at most 200; 0 is the end of the log.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -217,10 +216,10 @@ impl Room {
     pub async fn messages_before(&self, seq: i64, count: u16) -> Result<Page, Error> {
         let page_size = count.into();
         let request = v1::ListMessagesRequest { page_size, before_seq: seq, after_seq: None };
-        self.membership.page(self.membership.end(), request).await
+        self.membership.page(self.membership.deadline(), request).await
     }
 
-    /// The messages right after a place in the log, at most 200; 0 is its beginning.
+    /// The messages right after `seq`, at most 200; 0 is the beginning of the log.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -244,10 +243,10 @@ impl Room {
     pub async fn messages_after(&self, seq: i64, count: u16) -> Result<Page, Error> {
         let request =
             v1::ListMessagesRequest { page_size: count.into(), before_seq: 0, after_seq: Some(seq) };
-        self.membership.page(self.membership.end(), request).await
+        self.membership.page(self.membership.deadline(), request).await
     }
 
-    /// Everybody who is present, each once.
+    /// The users who are present, each once.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -264,7 +263,7 @@ impl Room {
         let request = v1::ListChatRoomUsersRequest {};
         let rpc = |mut stub: Stub, it| async move { stub.list_chat_room_users(it).await };
         self.membership
-            .call(self.membership.end(), request, rpc)
+            .call(self.membership.deadline(), request, rpc)
             .await?
             .users
             .into_iter()
@@ -272,10 +271,10 @@ impl Room {
             .collect()
     }
 
-    /// Gives up the membership: on every device of the user, until they join again.
+    /// Gives up the membership on all devices of the user, until they join again.
     ///
     /// # Errors
-    /// Any [`Error`]; the membership then stands.
+    /// Any [`Error`]; the membership is then unchanged.
     ///
     /// ```no_run
     /// # async fn run(room: grpcchatter_client::Room) -> Result<(), grpcchatter_client::Error> {
@@ -285,13 +284,13 @@ impl Room {
     /// ```
     pub async fn leave(&self) -> Result<(), Error> {
         let rpc = |mut stub: Stub, it| async move { stub.leave_chat_room(it).await };
-        self.membership.call(self.membership.end(), v1::LeaveChatRoomRequest {}, rpc).await?;
+        self.membership.call(self.membership.deadline(), v1::LeaveChatRoomRequest {}, rpc).await?;
         self.disconnect();
         Ok(())
     }
 
-    /// Ends every call and stream of this room at once, also where nothing is being said. The membership
-    /// stands; the client and its other rooms go on.
+    /// Ends every call and stream of this room at once, even in a quiet room. The membership, the client and its
+    /// other rooms are unaffected.
     ///
     /// ```no_run
     /// # fn run(room: grpcchatter_client::Room) {
@@ -304,7 +303,7 @@ impl Room {
 }
 
 impl From<CloseReason> for Error {
-    /// For a caller that wants messages only: why there are no more.
+    /// Why there are no more messages.
     fn from(why: CloseReason) -> Self {
         match why {
             CloseReason::Disconnected => Self::Disconnected,

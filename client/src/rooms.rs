@@ -1,17 +1,24 @@
-//! What a client can do about rooms: make, list, change, end them, and join one.
+//! The client's calls about rooms: create, list, change, delete, invite, join.
 
 use std::{sync::Arc, time::Duration};
 
 use grpcchatter_proto::v1;
 use tonic::{Request, Response, Status};
 
-use crate::{Client, Error, Invitation, Room, RoomInfo, answer::Stub, model::time_of, new_message_id};
+use crate::{Client, Error, Invitation, Room, RoomInfo, model::time_of, new_message_id, response::Stub};
 
-/// As many rooms as the server puts on one page.
-const PAGE: i32 = 200;
+/// The server's largest page.
+const PAGE_SIZE: i32 = 200;
+
+/// Whether a removed user may join again.
+#[derive(PartialEq, Eq)]
+enum Removal {
+    Once,
+    Ban,
+}
 
 impl Client {
-    /// Makes a room that the caller owns. With an empty password its short code is enough to join.
+    /// Creates a room that the caller owns. If the password is empty, the short code is enough to join.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -26,16 +33,16 @@ impl Client {
     pub async fn create_room(&self, name: &str, password: &str) -> Result<RoomInfo, Error> {
         let request =
             v1::CreateChatRoomRequest { room_name: name.to_owned(), room_password: password.to_owned() };
-        let answer =
+        let response =
             self.call(request, |mut stub: Stub, it| async move { stub.create_chat_room(it).await }).await?;
-        answer.room.try_into()
+        response.room.try_into()
     }
 
-    /// Renames a room of the caller's.
+    /// Renames a room that the caller owns.
     ///
     /// # Errors
-    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
-    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or with
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound) if the caller is not in the room.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -47,11 +54,11 @@ impl Client {
         self.update(short_code, Some(name), None).await
     }
 
-    /// Gives a room of the caller's another password, which puts out everybody else until they join again.
+    /// Changes the password of a room that the caller owns. All other users must join again.
     ///
     /// # Errors
-    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
-    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or with
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound) if the caller is not in the room.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -74,12 +81,12 @@ impl Client {
             room_name: name.map(str::to_owned),
             room_password: password.map(str::to_owned),
         };
-        let answer =
+        let response =
             self.call(request, |mut stub: Stub, it| async move { stub.update_chat_room(it).await }).await?;
-        answer.room.try_into()
+        response.room.try_into()
     }
 
-    /// Deletes a room of the caller's with its messages, and ends its streams.
+    /// Deletes a room that the caller owns, with its messages, and ends its streams.
     ///
     /// # Errors
     /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner) or
@@ -97,7 +104,7 @@ impl Client {
         Ok(())
     }
 
-    /// The rooms that the caller owns or has joined, the latest active first.
+    /// The rooms that the caller owns or has joined, the most recently active first.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -111,14 +118,14 @@ impl Client {
     /// # }
     /// ```
     pub async fn rooms(&self) -> Result<Vec<RoomInfo>, Error> {
-        let end = self.inner.end();
+        let deadline = self.inner.deadline();
         let mut rooms = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = v1::ListChatRoomsRequest { page_size: PAGE, page_token };
+            let request = v1::ListChatRoomsRequest { page_size: PAGE_SIZE, page_token };
             let page =
                 self.inner
-                    .patiently(end, || async {
+                    .retry_until(deadline, || async {
                         self.call(request.clone(), |mut stub: Stub, it| async move {
                             stub.list_chat_rooms(it).await
                         })
@@ -135,11 +142,12 @@ impl Client {
         }
     }
 
-    /// Makes an invitation to a room of the caller's; for 24 hours where no time is given, at most 30 days.
+    /// Creates an invitation to a room that the caller owns. It is valid for 24 hours unless `ttl` is given, at
+    /// most 30 days.
     ///
     /// # Errors
-    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or, for whoever is not in the room,
-    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound).
+    /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner), or with
+    /// [`Reason::RoomNotFound`](crate::Reason::RoomNotFound) if the caller is not in the room.
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -154,12 +162,12 @@ impl Client {
             other => other.and_then(Result::ok),
         };
         let request = v1::CreateRoomTokenRequest { short_code: short_code.to_owned(), ttl };
-        let answer =
+        let response =
             self.call(request, |mut stub: Stub, it| async move { stub.create_room_token(it).await }).await?;
-        Ok(Invitation { token: answer.room_token, expire_time: time_of(answer.expire_time)? })
+        Ok(Invitation { token: response.room_token, expire_time: time_of(response.expire_time)? })
     }
 
-    /// Puts a user out of a room of the caller's. They may join again.
+    /// Removes a user from a room that the caller owns. They may join again.
     ///
     /// # Errors
     /// A refusal with [`Reason::NotRoomOwner`](crate::Reason::NotRoomOwner) or
@@ -172,14 +180,14 @@ impl Client {
     /// # }
     /// ```
     pub async fn remove_user(&self, short_code: &str, user_name: &str) -> Result<(), Error> {
-        self.put_out(short_code, user_name, false).await
+        self.remove(short_code, user_name, Removal::Once).await
     }
 
-    /// Puts a user out of a room of the caller's until [`Client::unban_user`]. They need not be in it, and a name that
-    /// nobody has is no error: the server does not tell which names are taken.
+    /// Bans a user from a room that the caller owns, until [`Client::unban_user`]. The user need not be a member.
+    /// An unknown name is no error: the server does not reveal which names are taken.
     ///
     /// # Errors
-    /// As [`Client::rename_room`].
+    /// Those of [`Client::rename_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -188,23 +196,23 @@ impl Client {
     /// # }
     /// ```
     pub async fn ban_user(&self, short_code: &str, user_name: &str) -> Result<(), Error> {
-        self.put_out(short_code, user_name, true).await
+        self.remove(short_code, user_name, Removal::Ban).await
     }
 
-    async fn put_out(&self, short_code: &str, user_name: &str, ban: bool) -> Result<(), Error> {
+    async fn remove(&self, short_code: &str, user_name: &str, removal: Removal) -> Result<(), Error> {
         let request = v1::RemoveChatRoomUserRequest {
             short_code: short_code.to_owned(),
             user_name: user_name.to_owned(),
-            ban,
+            ban: removal == Removal::Ban,
         };
         self.call(request, |mut stub: Stub, it| async move { stub.remove_chat_room_user(it).await }).await?;
         Ok(())
     }
 
-    /// Lets a banned user join again. As with the ban, a name that nobody has is no error.
+    /// Lifts a ban. As with the ban, an unknown name is no error.
     ///
     /// # Errors
-    /// As [`Client::rename_room`].
+    /// Those of [`Client::rename_room`].
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -221,13 +229,13 @@ impl Client {
         Ok(())
     }
 
-    /// Joins a room that the user is in, or that has no password, and sends one message there: for programs that say
-    /// something and end. It is two calls, where [`join`](Client::join) also looks up where in the log reading would
-    /// begin. It returns once the message is durably stored. Both
-    /// calls together take no longer than [`ClientBuilder::send_timeout`](crate::ClientBuilder::send_timeout).
+    /// Joins a room and sends one message, for programs that do nothing else there. The user must be a member, or
+    /// the room must have no password. It makes two calls, where [`join`](Client::join) also looks up the end of
+    /// the log. It returns once the message is durably stored; both calls together are bounded by
+    /// [`ClientBuilder::send_timeout`](crate::ClientBuilder::send_timeout).
     ///
     /// # Errors
-    /// As those of [`join`](Client::join) and [`Room::send`](crate::Room::send).
+    /// Those of [`join`](Client::join) and [`Room::send`](crate::Room::send).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -240,11 +248,11 @@ impl Client {
         self.join_and_send_with_id(short_code, &new_message_id(), body).await
     }
 
-    /// As [`join_and_send`](Client::join_and_send), under an id of the caller's own, so that the message can be sent
-    /// again by another run of the program: the log holds it once.
+    /// Like [`join_and_send`](Client::join_and_send), under an id of your own, so that another run of the program
+    /// can send the message again: the log holds it once.
     ///
     /// # Errors
-    /// As those of [`join`](Client::join) and [`Room::send_with_id`](crate::Room::send_with_id).
+    /// Those of [`join`](Client::join) and [`Room::send_with_id`](crate::Room::send_with_id).
     ///
     /// ```no_run
     /// # async fn run(client: grpcchatter_client::Client) -> Result<(), grpcchatter_client::Error> {
@@ -260,10 +268,10 @@ impl Client {
         client_message_id: &str,
         body: &str,
     ) -> Result<crate::Message, Error> {
-        Room::send_only(Arc::clone(&self.inner), short_code, client_message_id, body).await
+        Room::join_and_send(Arc::clone(&self.inner), short_code, client_message_id, body).await
     }
 
-    /// Joins a room by its short code and password. A member enters again with an empty password.
+    /// Joins a room by its short code and password. A member joins again with an empty password.
     ///
     /// # Errors
     /// A refusal with [`Reason::RoomNotFound`](crate::Reason::RoomNotFound),
@@ -278,7 +286,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn join(&self, short_code: &str, password: &str) -> Result<Room, Error> {
-        self.enter(v1::JoinChatRoomRequest {
+        self.join_request(v1::JoinChatRoomRequest {
             short_code: short_code.to_owned(),
             room_password: password.to_owned(),
             room_token: String::new(),
@@ -286,7 +294,7 @@ impl Client {
         .await
     }
 
-    /// Joins the room that an invitation is for.
+    /// Joins the room of an invitation.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -299,10 +307,11 @@ impl Client {
     /// # }
     /// ```
     pub async fn join_by_invitation(&self, token: &str) -> Result<Room, Error> {
-        self.enter(v1::JoinChatRoomRequest { room_token: token.to_owned(), ..Default::default() }).await
+        self.join_request(v1::JoinChatRoomRequest { room_token: token.to_owned(), ..Default::default() })
+            .await
     }
 
-    async fn enter(&self, request: v1::JoinChatRoomRequest) -> Result<Room, Error> {
+    async fn join_request(&self, request: v1::JoinChatRoomRequest) -> Result<Room, Error> {
         Room::join(Arc::clone(&self.inner), request).await
     }
 
@@ -315,6 +324,6 @@ impl Client {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let inner = &self.inner;
-        inner.transport.call(&inner.sessions, message, rpc).await
+        inner.transport.call(&inner.session, message, rpc).await
     }
 }

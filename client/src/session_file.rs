@@ -1,7 +1,7 @@
-//! A session kept on disk, so that the programs of one person need to log in once.
+//! A session file, so that a user's programs log in once.
 //!
-//! A refresh token is good for one refresh. Programs that share a file therefore take turns: whoever wants to
-//! refresh locks the file beside it, and looks first whether another program has done it meanwhile.
+//! A refresh token is good for one refresh. So a program that wants to refresh locks a file beside the session
+//! file, and first checks whether another program has refreshed meanwhile.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -16,16 +16,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Error, transport::Secret};
 
-/// Between two looks at the lock: short beside a refresh.
-const POLL: Duration = Duration::from_millis(50);
+/// The interval between attempts to take the lock; short compared to a refresh.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who is logged in, where, and with what.
+/// A user's session with a server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) url: String,
     /// As the server writes it.
     pub(crate) user_name: String,
-    /// As it was typed, where that is another spelling; files of earlier versions have none.
+    /// As the user typed it, if that differs. Files of earlier versions lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) typed_name: Option<String>,
     pub(crate) token: Secret,
@@ -33,7 +33,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Whether it is the session of the user whom this names, in either spelling.
+    /// Whether this is the session of the named user, in either spelling.
     pub(crate) fn is_of(&self, user_name: &str) -> bool {
         self.user_name == user_name || self.typed_name.as_deref() == Some(user_name)
     }
@@ -45,9 +45,9 @@ pub(crate) struct SessionFile {
     path: Arc<Path>,
 }
 
-/// Whoever holds it may refresh; dropping it lets the next one in.
+/// The lock on the session file, released on drop.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct SessionFileLock {
     _lock: File,
 }
 
@@ -56,10 +56,10 @@ impl SessionFile {
         Self { path: path.into() }
     }
 
-    /// Waits until no other program is changing the session, or until `end`.
+    /// Waits until no other program is changing the session, or until `deadline`.
     ///
-    /// It asks again and again: a wait in the system's own queue could not be given up.
-    pub(crate) async fn turn(&self, end: Instant) -> Result<Turn, Error> {
+    /// It polls, since a blocking lock could not be cancelled.
+    pub(crate) async fn lock(&self, deadline: Instant) -> Result<SessionFileLock, Error> {
         let path = self.path.with_added_extension("lock");
         let lock = blocking(move || {
             create_parent(&path)?;
@@ -68,14 +68,16 @@ impl SessionFile {
         .await?;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Turn { _lock: lock }),
-                Err(TryLockError::WouldBlock) if Instant::now() + POLL < end => sleep(POLL).await,
+                Ok(()) => return Ok(SessionFileLock { _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() + POLL_INTERVAL < deadline => {
+                    sleep(POLL_INTERVAL).await;
+                }
                 Err(error) => return Err(Error::SessionFile(Arc::new(error.into()))),
             }
         }
     }
 
-    /// The session that is kept; `None` where there is none.
+    /// The stored session, if there is one.
     pub(crate) async fn load(&self) -> Result<Option<Session>, Error> {
         let path = Arc::clone(&self.path);
         blocking(move || match fs::read(path) {
@@ -86,8 +88,8 @@ impl SessionFile {
         .await
     }
 
-    /// Puts `session` in the place of what was there, readable by its owner only. A crash leaves the old file
-    /// or the new one, never half of one.
+    /// Replaces the stored session atomically, readable by its owner only. A crash leaves the old or the new file,
+    /// never a partial one.
     pub(crate) async fn save(&self, session: Session) -> Result<(), Error> {
         let path = Arc::clone(&self.path);
         blocking(move || {
@@ -101,7 +103,7 @@ impl SessionFile {
         .await
     }
 
-    /// Forgets the session.
+    /// Deletes the session.
     pub(crate) async fn remove(&self) -> Result<(), Error> {
         let path = Arc::clone(&self.path);
         blocking(move || match fs::remove_file(path) {
@@ -112,7 +114,7 @@ impl SessionFile {
     }
 }
 
-/// Makes the folders above `path` that are missing, for their owner only.
+/// Creates the missing folders above `path`, for their owner only.
 fn create_parent(path: &Path) -> io::Result<()> {
     let mut folder = DirBuilder::new();
     #[cfg(unix)]
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_saved_is_loaded_and_removed() {
+    async fn a_saved_session_is_loaded_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let file = SessionFile::new(folder.path().join("made/session.json"));
         assert!(file.load().await.unwrap().is_none());
@@ -177,13 +179,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_program_at_a_time_has_the_turn() {
+    async fn one_program_at_a_time_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let file = SessionFile::new(folder.path().join("session.json"));
-        let first = file.turn(Instant::now()).await.unwrap();
-        let waited = file.turn(Instant::now()).await;
+        let first = file.lock(Instant::now()).await.unwrap();
+        let waited = file.lock(Instant::now()).await;
         assert!(matches!(waited, Err(Error::SessionFile(_))), "the wait has an end");
-        let (second, ()) = tokio::join!(file.turn(Instant::now() + Duration::from_secs(60)), async {
+        let (second, ()) = tokio::join!(file.lock(Instant::now() + Duration::from_secs(60)), async {
             drop(first);
         });
         second.unwrap();

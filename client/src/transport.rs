@@ -1,8 +1,7 @@
-//! One HTTP/2 connection for gRPC and REST alike.
+//! One HTTP/2 connection for gRPC and REST.
 //!
-//! The server tells the two apart by each request's content type, so a second HTTP client with its own
-//! connections, pool and TLS would add nothing. tonic's channel connects when the first call is made, and
-//! again after it broke.
+//! The server distinguishes them by each request's content type, so a second HTTP client with its own connections,
+//! pool and TLS would add nothing. tonic's channel connects at the first call, and again after a broken connection.
 
 use std::{
     fmt,
@@ -25,13 +24,13 @@ use tower::ServiceExt;
 
 use crate::{
     Error, Kind, Reason,
-    answer::{self, Stub},
+    response::{self, Stub},
 };
 
-/// No answer of the REST calls comes near it; what is longer is not the chat server's.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// Far above every REST response; a longer one is not a chat server's.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// What must not be seen in a log: a token.
+/// A token, hidden from `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(pub(crate) String);
@@ -51,19 +50,19 @@ impl Secret {
     }
 }
 
-/// A token that can be replaced by a fresh one: a session's, or a room's.
+/// A token that can be renewed: a session's or a room's.
 pub(crate) trait Credential {
-    /// The token as it is known now.
+    /// The current token.
     fn token(&self) -> impl Future<Output = Result<Secret, Error>> + Send;
-    /// Replaces `refused`; where another call has done so already, nothing happens.
+    /// Renews the token, unless another call has replaced `refused` already.
     fn renew(&self, refused: &Secret) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// The way to the server, shared by everything of one client.
+/// The connection to the server, shared by all handles of a client.
 pub(crate) struct Transport {
     endpoint: Endpoint,
     call_timeout: Duration,
-    /// Made by the first call, since making it needs a runtime; taken by [`Transport::close`].
+    /// Created by the first call, since it needs a runtime; taken by [`Transport::close`].
     channel: Mutex<Option<Channel>>,
     closed: CancellationToken,
 }
@@ -73,19 +72,19 @@ impl Transport {
         Self { endpoint, call_timeout, channel: Mutex::new(None), closed: CancellationToken::new() }
     }
 
-    /// Ends every call and the connection; whatever is asked later is [`Error::Disconnected`].
+    /// Ends every call and the connection. Later calls fail with [`Error::Disconnected`].
     pub(crate) fn close(&self) {
         self.closed.cancel();
         self.lock().take();
     }
 
-    /// Returns once [`Transport::close`] was called.
+    /// Returns after [`Transport::close`].
     pub(crate) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
-    /// A token that is cancelled by [`Transport::close`] at the latest.
-    pub(crate) fn child(&self) -> CancellationToken {
+    /// A token that is cancelled at [`Transport::close`] at the latest.
+    pub(crate) fn child_token(&self) -> CancellationToken {
         self.closed.child_token()
     }
 
@@ -93,7 +92,7 @@ impl Transport {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> Result<Channel, Error> {
+    fn current_channel(&self) -> Result<Channel, Error> {
         let mut channel = self.lock();
         if self.closed.is_cancelled() {
             return Err(Error::Disconnected);
@@ -101,27 +100,27 @@ impl Transport {
         Ok(channel.get_or_insert_with(|| self.endpoint.connect_lazy()).clone())
     }
 
-    /// The channel, which takes a request as soon as it has room for one, connected or not.
+    /// The channel, ready to queue a request whether it is connected or not.
     async fn channel(&self) -> Result<Channel, Error> {
-        let mut channel = self.known()?;
+        let mut channel = self.current_channel()?;
         if ServiceExt::<http::Request<Body>>::ready(&mut channel).await.is_err() {
-            // Its task has ended with the runtime that it was made on.
+            // Its task ended with the runtime that created it.
             self.lock().take();
-            channel = self.known()?;
+            channel = self.current_channel()?;
         }
         Ok(channel)
     }
 
-    /// Bounds one call: by its time, and by `disconnect`.
+    /// Bounds a call by the call timeout and by `disconnect`.
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Error::Disconnected),
-            answer = tokio::time::timeout(self.call_timeout, call) => answer.unwrap_or(Err(Error::TimedOut)),
+            response = tokio::time::timeout(self.call_timeout, call) => response.unwrap_or(Err(Error::TimedOut)),
         }
     }
 
-    /// Makes a gRPC call, and once more with a fresh token where the first was refused.
+    /// Makes a gRPC call, and repeats it once with a renewed token if the token was refused.
     pub(crate) async fn call<Q: Clone, A, Fut>(
         &self,
         credential: &impl Credential,
@@ -132,14 +131,16 @@ impl Transport {
         Fut: Future<Output = Result<Response<A>, Status>>,
     {
         let token = credential.token().await?;
-        match self.open(&token, message.clone(), &rpc).await {
-            Err(error) => self.open(&fresh(credential, &token, error).await?, message, rpc).await,
-            answer => answer,
+        match self.call_once(&token, message.clone(), &rpc).await {
+            Err(error) => {
+                self.call_once(&renewed_token(credential, &token, error).await?, message, rpc).await
+            }
+            response => response,
         }
     }
 
-    /// Makes a REST call for the holder of a session.
-    pub(crate) async fn rest_as<A: DeserializeOwned>(
+    /// Makes a REST call with a token, and repeats it once with a renewed token if the token was refused.
+    pub(crate) async fn rest_with_token<A: DeserializeOwned>(
         &self,
         credential: &impl Credential,
         method: Method,
@@ -149,14 +150,14 @@ impl Transport {
         let token = credential.token().await?;
         match self.rest(method.clone(), path, Some(&token), body).await {
             Err(error) => {
-                let token = fresh(credential, &token, error).await?;
+                let token = renewed_token(credential, &token, error).await?;
                 self.rest(method, path, Some(&token), body).await
             }
-            answer => answer,
+            response => response,
         }
     }
 
-    /// Makes a REST call; an empty answer reads as JSON's `null`.
+    /// Makes a REST call once. An empty body is parsed as JSON `null`.
     pub(crate) async fn rest<A: DeserializeOwned>(
         &self,
         method: Method,
@@ -181,12 +182,15 @@ impl Transport {
         let request =
             request.body(Body::new(Full::new(payload))).map_err(|_| Error::InvalidValue("the request"))?;
         self.bounded(Box::pin(async {
-            let answer = self.channel().await?.oneshot(request).await.map_err(Error::unreachable)?;
-            let (head, body) = answer.into_parts();
-            let body =
-                Limited::new(body, LONGEST_ANSWER).collect().await.map_err(Error::unreachable)?.to_bytes();
+            let response = self.channel().await?.oneshot(request).await.map_err(Error::unreachable)?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE_BYTES)
+                .collect()
+                .await
+                .map_err(Error::unreachable)?
+                .to_bytes();
             if !head.status.is_success() {
-                return Err(answer::refusal(head.status, &head.headers, &body));
+                return Err(response::refusal(head.status, &head.headers, &body));
             }
             let text: &[u8] = if body.is_empty() { b"null" } else { &body };
             serde_json::from_slice(text).map_err(|error| Error::Malformed(error.to_string()))
@@ -194,8 +198,8 @@ impl Transport {
         .await
     }
 
-    /// Makes a gRPC call with a token, once; of a stream, only the opening is bounded in time.
-    pub(crate) async fn open<Q, A, Fut>(
+    /// Makes a gRPC call once. For a stream, the timeout covers only the opening.
+    pub(crate) async fn call_once<Q, A, Fut>(
         &self,
         token: &Secret,
         message: Q,
@@ -206,17 +210,17 @@ impl Transport {
     {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", token.bearer()?);
-        // Boxed: tonic's future is some kilobytes, and callers hold it several times over.
+        // Boxed: tonic's future has several KiB, and callers hold it several times over.
         self.bounded(Box::pin(async {
-            let stub = answer::stub(self.channel().await?);
+            let stub = response::stub(self.channel().await?);
             Ok(rpc(stub, request).await.map_err(Error::of)?.into_inner())
         }))
         .await
     }
 }
 
-/// A token in place of the one that was refused with `error`; where it was not the token, that error.
-pub(crate) async fn fresh(
+/// A renewed token if `error` refused the current one; otherwise the error.
+pub(crate) async fn renewed_token(
     credential: &impl Credential,
     refused: &Secret,
     error: Error,
@@ -228,7 +232,7 @@ pub(crate) async fn fresh(
     credential.token().await
 }
 
-/// Whether a fresh token may help: where it was the server that refused this one.
+/// Whether a new token may help: only if the server itself refused this one.
 pub(crate) fn is_token_refused(error: &Error) -> bool {
     let reason = error.reason();
     error.kind() == Some(Kind::Unauthenticated) && reason.is_some_and(|it| *it != Reason::InvalidCredentials)

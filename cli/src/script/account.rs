@@ -1,4 +1,4 @@
-//! The commands about an account, and where its password comes from.
+//! The account commands.
 
 use std::io;
 
@@ -6,18 +6,22 @@ use grpcchatter_client::Client;
 use tokio::task::spawn_blocking;
 
 use super::read_input;
-use crate::{args::Account, connect::Servers, exit::Error, text};
+use crate::{args::Account, client_factory::ClientFactory, exit::Error, text};
 
-pub(super) async fn register(servers: &Servers, client: &Client, account: &Account) -> Result<(), Error> {
+pub(super) async fn register(
+    factory: &ClientFactory,
+    client: &Client,
+    account: &Account,
+) -> Result<(), Error> {
     let password = password(account).await?;
     client.register(&account.user, &password).await?;
     client.login(&account.user, &password).await?;
-    servers.folders.set_url(client.url())
+    factory.folders.set_url(client.url())
 }
 
-pub(super) async fn login(servers: &Servers, client: &Client, account: &Account) -> Result<(), Error> {
+pub(super) async fn login(factory: &ClientFactory, client: &Client, account: &Account) -> Result<(), Error> {
     client.login(&account.user, &password(account).await?).await?;
-    servers.folders.set_url(client.url())
+    factory.folders.set_url(client.url())
 }
 
 async fn password(account: &Account) -> Result<String, Error> {
@@ -27,6 +31,6 @@ async fn password(account: &Account) -> Result<String, Error> {
     let question = format!("Password of {}: ", text::one_line(&account.user));
     let asked =
         spawn_blocking(move || rpassword::prompt_password(question)).await.map_err(io::Error::other)?;
-    // It asks at the terminal itself, whatever the input is: without one there is nothing to open.
+    // rpassword opens the terminal itself, whatever standard input is. Without a terminal, that fails.
     asked.map_err(|_| Error::NoPrompt)
 }

@@ -1,4 +1,4 @@
-//! The commands that print a room's log: as it grows, and as it is.
+//! The commands that print a room's log: `tail` and `export`.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -16,35 +16,35 @@ use crate::{
     pipe, text,
 };
 
-/// As many messages as the server puts on one page.
-const PAGE: u16 = 200;
+/// The server's largest page.
+const PAGE_SIZE: u16 = 200;
 
-/// Where a tail begins.
-pub(super) enum Begin {
-    /// With so many of the newest messages.
+/// Where a tail starts.
+pub(super) enum TailStart {
+    /// With this many of the newest messages.
     Last(u16),
     /// After the message with this number.
     After(i64),
 }
 
-pub(super) async fn tail(room: &Room, begin: Begin, json: bool) -> Result<(), Error> {
+pub(super) async fn tail(room: &Room, start: TailStart, format: Format) -> Result<(), Error> {
     let zone = TimeZone::system();
     let print = |message: &Message| -> Result<(), Error> {
         let mut out = io::stdout().lock();
-        match json {
-            true => Record::from(message).write(&mut out)?,
-            false => output::write_text(&mut out, message, &zone)?,
+        match format {
+            Format::Json => Record::from(message).write(&mut out)?,
+            Format::Text => output::write_text(&mut out, message, &zone)?,
         }
         Ok(out.flush()?)
     };
-    let reset = |last_seq| match json {
-        true => Ok(Record::Reset { last_seq }.write(&mut io::stdout().lock())?),
-        false => note("the room's log was reset"),
+    let reset = |last_seq| match format {
+        Format::Json => Ok(Record::Reset { last_seq }.write(&mut io::stdout().lock())?),
+        Format::Text => note("the room's log was reset"),
     };
-    let start = match begin {
-        Begin::Last(0) => Start::Joined,
-        Begin::Last(lines) => Start::Last(lines),
-        Begin::After(seq) => catch_up(room, seq, &print, &reset).await?,
+    let start = match start {
+        TailStart::Last(0) => Start::Joined,
+        TailStart::Last(lines) => Start::Last(lines),
+        TailStart::After(seq) => catch_up(room, seq, &print, &reset).await?,
     };
     let mut events = room.events_from(start);
     let mut reader = pin!(pipe::reader_gone());
@@ -64,10 +64,10 @@ pub(super) async fn tail(room: &Room, begin: Begin, json: bool) -> Result<(), Er
     }
 }
 
-/// Prints what stands in the log after `seq`, and tells where the stream takes over.
+/// Prints the log after `seq`, and returns where the stream takes over.
 ///
-/// A stream begins after a message's number and its id, of which the caller has the first: the page that begins with that
-/// message has the second.
+/// A stream resumes after a message's number and id. The caller knows only the number, so the first page starts
+/// with that message to learn its id.
 async fn catch_up(
     room: &Room,
     seq: i64,
@@ -78,9 +78,9 @@ async fn catch_up(
     let mut begun = false;
     let mut point = (seq == 0).then(grpcchatter_client::ResumePoint::default);
     loop {
-        let page = room.messages_after(after, PAGE).await?;
+        let page = room.messages_after(after, PAGE_SIZE).await?;
         if page.last_seq < seq {
-            // As after the restore of a backup: the script has read what is not there any more.
+            // The log ends before `seq`, for example after a backup was restored.
             reset(page.last_seq)?;
             return Ok(Start::Joined);
         }
@@ -88,7 +88,7 @@ async fn catch_up(
             && seq > 0
             && first.seq > seq + 1
         {
-            note(&format!("the messages {} to {} are not kept any more", seq + 1, first.seq - 1))?;
+            note(&format!("the messages {} to {} were removed by retention", seq + 1, first.seq - 1))?;
         }
         for message in &page.messages {
             if message.seq > seq {
@@ -103,7 +103,7 @@ async fn catch_up(
     }
 }
 
-/// Tells something that is not part of the output.
+/// Prints a note to standard error.
 fn note(text: &str) -> Result<(), Error> {
     Ok(writeln!(io::stderr(), "chatter: {}", text::one_line(text))?)
 }
@@ -113,7 +113,7 @@ pub(super) async fn export(room: &Room, format: Format) -> Result<(), Error> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut seq = 0;
     loop {
-        let page = room.messages_after(seq, PAGE).await?;
+        let page = room.messages_after(seq, PAGE_SIZE).await?;
         for message in &page.messages {
             match format {
                 Format::Json => Record::from(message).write(&mut out)?,

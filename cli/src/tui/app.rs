@@ -1,35 +1,35 @@
-//! What the screen knows, and how news change it. No IO: what is to be done comes out as [`Effect`]s.
+//! The state of the screen, and how updates change it. Does no IO: work to be done is returned as [`Effect`]s.
 
 use std::collections::HashMap;
 
-use grpcchatter_client::RoomInfo;
+use grpcchatter_client::{Event, RoomInfo};
 
 use super::{
     clipboard::Multiplexer,
     completion::Completion,
+    effect::{Effect, Remedy, Update},
     input::Input,
-    news::{Cure, Effect, News},
     question::Question,
-    room::{Link, Older, RoomView},
+    room::{Older, RoomView, StreamState, Visibility},
 };
 
-/// So many rooms are entered at the start, of the 16 streams that a server allows; the others when looked at.
+/// Rooms joined at start, out of the 16 streams that a server allows per user. Others are joined when shown.
 const LIVE_ROOMS: usize = 8;
 
 /// A sentence above the input line, until the next key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    Told(String),
-    Failed(String),
+    Info(String),
+    Error(String),
 }
 
-/// Why the rooms are not shown any more.
+/// Why the rooms were closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Quit,
-    /// To log in, again or as somebody else.
+    /// To the login form, for the same or another user.
     LogIn,
-    /// The server knows the session no more, and nothing was shown yet.
+    /// The server has ended the session before anything was shown.
     SessionOver,
 }
 
@@ -41,22 +41,22 @@ pub(crate) struct App {
     pub(crate) current: usize,
     pub(crate) input: Input,
     pub(crate) question: Option<Question>,
-    /// Whether the answer that was given looks like a command, and is taken when it is given again.
-    pub(crate) doubted: bool,
-    /// The words that Tab goes through.
+    /// Whether the last answer looked like a command: it is accepted when submitted again.
+    pub(crate) command_warned: bool,
+    /// The candidates that Tab cycles through.
     pub(crate) completion: Option<Completion>,
     pub(crate) notice: Option<Notice>,
     pub(crate) help: bool,
     pub(crate) end: Option<End>,
-    /// Whether somebody sits before the screen, as far as the terminal tells.
-    pub(crate) watched: bool,
+    /// Whether the terminal has the focus, as far as it reports that.
+    pub(crate) focused: bool,
     pub(crate) multiplexer: Multiplexer,
-    /// Whether the list of rooms has come.
+    /// Whether the list of rooms has arrived.
     pub(crate) loaded: bool,
-    /// How many lines of the log the screen shows; told by the view.
+    /// The number of log lines on the screen, set by the view.
     pub(crate) log_height: usize,
-    /// How far rooms were read when this program ran last, by short code.
-    pub(crate) remembered: HashMap<String, i64>,
+    /// Read positions from the last run, by short code.
+    pub(crate) read_positions: HashMap<String, i64>,
 }
 
 impl App {
@@ -68,16 +68,16 @@ impl App {
             current: 0,
             input: Input::default(),
             question: None,
-            doubted: false,
+            command_warned: false,
             completion: None,
             notice: None,
             help: false,
             end: None,
-            watched: true,
+            focused: true,
             multiplexer: Multiplexer::None,
             loaded: false,
             log_height: 1,
-            remembered: HashMap::new(),
+            read_positions: HashMap::new(),
         }
     }
 
@@ -85,7 +85,7 @@ impl App {
         self.rooms.get(self.current)
     }
 
-    pub(super) fn place(&self, code: &str) -> Option<usize> {
+    pub(super) fn index_of(&self, code: &str) -> Option<usize> {
         self.rooms.iter().position(|room| room.info.short_code == code)
     }
 
@@ -93,121 +93,130 @@ impl App {
         self.rooms.iter_mut().find(|room| room.info.short_code == code)
     }
 
-    /// Takes what the worker tells.
-    pub(crate) fn news(&mut self, news: News) -> Vec<Effect> {
-        match news {
-            News::Rooms(rooms) => return self.listed(rooms),
-            News::Entered { info, entry } => self.entered(info, entry),
-            News::NotEntered { code, why, cure } => return self.not_entered(code, why, cure),
-            News::Happened { code, entry, event } => {
-                let current = self.watched.then_some(self.current);
-                if let Some(place) = self.place(&code)
-                    && self.rooms[place].entry == entry
-                {
-                    self.rooms[place].apply(event, Some(place) == current);
-                }
-            }
-            News::Sent { code, id, seq } => {
+    /// The room, unless it was joined again since.
+    fn find_joined(&mut self, code: &str, generation: u64) -> Option<&mut RoomView> {
+        self.find(code).filter(|room| room.generation == generation)
+    }
+
+    /// Applies an update from the worker.
+    pub(crate) fn update(&mut self, update: Update) -> Vec<Effect> {
+        match update {
+            Update::Rooms(rooms) => return self.rooms_loaded(rooms),
+            Update::Joined { info, generation } => self.joined(info, generation),
+            Update::JoinFailed { code, why, remedy } => return self.join_failed(code, why, remedy),
+            Update::RoomEvent { code, generation, event } => self.room_event(&code, generation, event),
+            Update::Sent { code, id, seq } => {
                 if let Some(room) = self.find(&code) {
                     room.stored(&id, seq);
                 }
             }
-            News::NotSent { code, id, why } => {
+            Update::SendFailed { code, id, why } => {
                 if let Some(room) = self.find(&code)
                     && let Some(pending) = room.pending.iter_mut().find(|pending| pending.id == id)
                 {
                     pending.failed = Some(why);
                 }
             }
-            News::Older { code, entry, page } => {
-                if let Some(room) = self.find(&code).filter(|room| room.entry == entry) {
+            Update::Older { code, generation, page } => {
+                if let Some(room) = self.find_joined(&code, generation) {
                     room.prepend(page);
                 }
             }
-            News::NotOlder { code, why } => {
+            Update::OlderFailed { code, why } => {
                 if let Some(room) = self.find(&code) {
                     room.older = Older::Failed;
                 }
-                return self.refuse(why);
+                return self.show_error(why);
             }
-            News::Invitation { code, link, end } => {
-                let advice = self.multiplexer.advice();
-                if let Some(room) = self.find(&code) {
-                    room.note(format!(
-                        "an invitation until {end}; {advice}; else: chatter invite {code} --link"
-                    ));
-                    room.note(link.clone());
-                    return vec![Effect::Copy { text: link }];
+            Update::Invitation { code, link, end } => return self.invitation(&code, link, &end),
+            Update::PresenceSettled { code, generation } => {
+                if let Some(room) = self.find_joined(&code, generation) {
+                    room.presence_settled();
                 }
             }
-            News::Settled { code, entry } => {
-                if let Some(room) = self.find(&code).filter(|room| room.entry == entry) {
-                    room.settled();
-                }
+            // The typed and unsent text is still here, so the user decides when to leave.
+            Update::LoggedOut if self.loaded => {
+                self.notice = Some(Notice::Error("the session has ended: /login".to_owned()));
             }
-            // What was typed or not sent is still here, so that they go when they want to.
-            News::LoggedOut if self.loaded => {
-                self.notice = Some(Notice::Failed("the session has ended: /login".to_owned()));
-            }
-            News::LoggedOut => self.end = Some(End::SessionOver),
-            News::Gone { code } => self.gone(&code),
-            News::Told(text) => self.notice = Some(Notice::Told(text)),
-            News::Failed(text) => self.notice = Some(Notice::Failed(text)),
+            Update::LoggedOut => self.end = Some(End::SessionOver),
+            Update::RoomGone { code } => self.remove_room(&code),
+            Update::Info(text) => self.notice = Some(Notice::Info(text)),
+            Update::Error(text) => self.notice = Some(Notice::Error(text)),
         }
         Vec::new()
     }
 
-    /// Adds the rooms that are not known yet: some may have been entered while the list was on its way.
-    fn listed(&mut self, rooms: Vec<RoomInfo>) -> Vec<Effect> {
-        self.loaded = true;
-        for info in rooms {
-            if self.place(&info.short_code).is_none() {
-                self.add(info);
-            }
+    fn room_event(&mut self, code: &str, generation: u64, event: Event) {
+        let current = self.focused.then_some(self.current);
+        if let Some(index) = self.index_of(code)
+            && self.rooms[index].generation == generation
+        {
+            let seen = if Some(index) == current { Visibility::Seen } else { Visibility::Unseen };
+            self.rooms[index].apply(event, seen);
         }
-        self.look();
-        (0..self.rooms.len().min(LIVE_ROOMS)).filter_map(|place| self.enter(place)).collect()
     }
 
-    fn entered(&mut self, info: RoomInfo, entry: u64) {
-        let place = self.place(&info.short_code).unwrap_or_else(|| {
-            self.add(info.clone());
+    fn invitation(&mut self, code: &str, link: String, end: &str) -> Vec<Effect> {
+        let advice = self.multiplexer.advice();
+        let Some(room) = self.find(code) else { return Vec::new() };
+        room.note(format!(
+            "an invitation until {end}, {advice}; otherwise run: chatter invite {code} --link"
+        ));
+        room.note(link.clone());
+        vec![Effect::Copy { text: link }]
+    }
+
+    /// Adds the rooms that are not known yet: some may have been joined before the list arrived.
+    fn rooms_loaded(&mut self, rooms: Vec<RoomInfo>) -> Vec<Effect> {
+        self.loaded = true;
+        for info in rooms {
+            if self.index_of(&info.short_code).is_none() {
+                self.add_room(info);
+            }
+        }
+        self.mark_current_read();
+        (0..self.rooms.len().min(LIVE_ROOMS)).filter_map(|index| self.join_room(index)).collect()
+    }
+
+    fn joined(&mut self, info: RoomInfo, generation: u64) {
+        let index = self.index_of(&info.short_code).unwrap_or_else(|| {
+            self.add_room(info.clone());
             self.select(self.rooms.len() - 1);
             self.rooms.len() - 1
         });
-        self.rooms[place].entered(info, entry);
+        self.rooms[index].joined(info, generation);
     }
 
-    fn add(&mut self, info: RoomInfo) {
-        let read = self.remembered.get(&info.short_code).copied();
+    fn add_room(&mut self, info: RoomInfo) {
+        let read = self.read_positions.get(&info.short_code).copied();
         let mut room = RoomView::new(info);
         if let Some(read) = read {
-            room.remember(read);
+            room.restore_read_position(read);
         }
         self.rooms.push(room);
     }
 
-    /// How far each room was read.
-    pub(crate) fn read(&self) -> impl Iterator<Item = (String, i64)> {
+    /// The read position of each room.
+    pub(crate) fn read_positions(&self) -> impl Iterator<Item = (String, i64)> {
         self.rooms.iter().filter_map(|room| Some((room.info.short_code.clone(), room.read?)))
     }
 
-    /// A password is asked for where somebody waits for the room, and never in the middle of a line, which would
-    /// then be sent as a password.
-    fn not_entered(&mut self, code: String, why: String, cure: Cure) -> Vec<Effect> {
-        let place = self.place(&code);
-        if let Some(place) = place {
-            self.rooms[place].link = Link::Closed { why: Some(why.clone()), cure };
+    /// Asks for the password if the user is waiting for this room, and never in the middle of a line: the line
+    /// would be sent as the password.
+    fn join_failed(&mut self, code: String, why: String, remedy: Remedy) -> Vec<Effect> {
+        let index = self.index_of(&code);
+        if let Some(index) = index {
+            self.rooms[index].stream = StreamState::Closed { why: Some(why.clone()), remedy };
         }
-        let wanted = place.is_none_or(|place| place == self.current);
-        match cure {
-            Cure::Password { .. } if !wanted => Vec::new(),
-            Cure::Password { wrong } if self.may_ask() => self.ask(Question::Password { code, wrong }),
-            Cure::Password { wrong: true } => {
-                self.refuse(format!("that was not the password of {code}: /join {code}"))
+        let wanted = index.is_none_or(|index| index == self.current);
+        match remedy {
+            Remedy::Password { .. } if !wanted => Vec::new(),
+            Remedy::Password { wrong } if self.may_ask() => self.ask(Question::Password { code, wrong }),
+            Remedy::Password { wrong: true } => {
+                self.show_error(format!("that was not the password of {code}: /join {code}"))
             }
-            Cure::Password { .. } => self.refuse(format!("{code} asks for its password: /join {code}")),
-            Cure::Look | Cure::Join => self.refuse(why),
+            Remedy::Password { .. } => self.show_error(format!("{code} asks for its password: /join {code}")),
+            Remedy::Show | Remedy::Rejoin => self.show_error(why),
         }
     }
 
@@ -217,90 +226,94 @@ impl App {
 
     pub(super) fn ask(&mut self, question: Question) -> Vec<Effect> {
         self.question = Some(question);
-        self.doubted = false;
+        self.command_warned = false;
         Vec::new()
     }
 
-    pub(super) fn gone(&mut self, code: &str) {
-        if let Some(place) = self.place(code) {
-            self.rooms.remove(place);
-            if self.current > place || self.current == self.rooms.len() {
+    pub(super) fn remove_room(&mut self, code: &str) {
+        if let Some(index) = self.index_of(code) {
+            self.rooms.remove(index);
+            if self.current > index || self.current == self.rooms.len() {
                 self.select(self.current.saturating_sub(1));
             }
         }
     }
 
-    /// Enters a room that is not entered, where nothing but that is needed.
-    fn enter(&mut self, place: usize) -> Option<Effect> {
-        let room = self.rooms.get_mut(place)?;
-        if !matches!(room.link, Link::Closed { cure: Cure::Look, .. }) {
+    /// Joins a room that needs nothing but being shown.
+    fn join_room(&mut self, index: usize) -> Option<Effect> {
+        let room = self.rooms.get_mut(index)?;
+        if !matches!(room.stream, StreamState::Closed { remedy: Remedy::Show, .. }) {
             return None;
         }
-        room.link = Link::Connecting;
-        Some(Effect::Enter { code: room.info.short_code.clone(), password: String::new() })
+        room.stream = StreamState::Connecting;
+        Some(Effect::Join { code: room.info.short_code.clone(), password: String::new() })
     }
 
-    fn select(&mut self, place: usize) {
-        if place != self.current
+    fn select(&mut self, index: usize) {
+        if index != self.current
             && let Some(room) = self.rooms.get_mut(self.current)
         {
             room.look_away();
         }
-        self.current = place;
-        self.look();
+        self.current = index;
+        self.mark_current_read();
     }
 
-    /// Whoever watches has the current room before their eyes.
-    fn look(&mut self) {
-        if self.watched
+    /// A focused terminal means that the user reads the current room.
+    fn mark_current_read(&mut self) {
+        if self.focused
             && let Some(room) = self.rooms.get_mut(self.current)
         {
-            room.look();
+            room.mark_read();
         }
     }
 
-    /// Somebody came before the screen, or went.
-    pub(crate) fn watch(&mut self, watched: bool) {
-        if !watched
-            && self.watched
+    pub(crate) fn focus_gained(&mut self) {
+        self.focused = true;
+        self.mark_current_read();
+    }
+
+    pub(crate) fn focus_lost(&mut self) {
+        if self.focused
             && let Some(room) = self.rooms.get_mut(self.current)
         {
             room.look_away();
         }
-        self.watched = watched;
-        self.look();
+        self.focused = false;
     }
 
-    /// Looks at a room.
-    pub(super) fn go(&mut self, place: usize) -> Vec<Effect> {
-        self.select(place);
-        if let Some(room) = self.rooms.get(place)
-            && let Link::Closed { cure: Cure::Password { wrong }, .. } = room.link
+    /// Shows a room.
+    pub(super) fn show_room(&mut self, index: usize) -> Vec<Effect> {
+        self.select(index);
+        if let Some(room) = self.rooms.get(index)
+            && let StreamState::Closed { remedy: Remedy::Password { wrong }, .. } = room.stream
             && self.may_ask()
         {
             let code = room.info.short_code.clone();
             self.ask(Question::Password { code, wrong });
         }
-        self.enter(place).into_iter().collect()
+        self.join_room(index).into_iter().collect()
     }
 
-    /// The view has shown the top of what is known: asks for what is above.
+    /// The view has shown the oldest known message: requests older ones.
     pub(crate) fn top_seen(&mut self) -> Vec<Effect> {
         let Some(room) = self.rooms.get_mut(self.current) else { return Vec::new() };
-        if room.older != Older::Unasked || matches!(room.link, Link::Connecting | Link::Closed { .. }) {
+        if room.older != Older::NotRequested
+            || matches!(room.stream, StreamState::Connecting | StreamState::Closed { .. })
+        {
             return Vec::new();
         }
         let before = room.oldest().unwrap_or(0);
         if before == 1 {
-            room.older = Older::None;
+            room.older = Older::Exhausted;
             return Vec::new();
         }
-        room.older = Older::Asked;
-        vec![Effect::Older { code: room.info.short_code.clone(), before }]
+        room.older = Older::Requested;
+        vec![Effect::LoadOlder { code: room.info.short_code.clone(), before }]
     }
 
-    pub(super) fn refuse(&mut self, why: impl Into<String>) -> Vec<Effect> {
-        self.notice = Some(Notice::Failed(why.into()));
+    pub(super) fn show_error(&mut self, why: impl Into<String>) -> Vec<Effect> {
+        self.notice = Some(Notice::Error(why.into()));
         Vec::new()
     }
 }

@@ -1,10 +1,10 @@
-//! Copying, by the terminal: OSC 52, which reaches the clipboard of the machine in front of the person, also over ssh.
+//! Copies to the clipboard through the terminal by OSC 52, which works over ssh too.
 
 use std::env;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-/// What stands between this program and the terminal.
+/// A terminal multiplexer between this program and the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Multiplexer {
     None,
@@ -16,22 +16,22 @@ impl Multiplexer {
         if env::var_os("TMUX").is_some_and(|it| !it.is_empty()) { Self::Tmux } else { Self::None }
     }
 
-    /// What to do where nothing was copied: no terminal tells.
+    /// When copying works. No terminal reports whether it did.
     pub(crate) fn advice(self) -> &'static str {
         match self {
-            Self::None => "copied, if the terminal allows it",
-            Self::Tmux => "copied, if tmux has set-clipboard on, or allow-passthrough on",
+            Self::None => "copied if the terminal allows it",
+            Self::Tmux => "copied if tmux has set-clipboard or allow-passthrough on",
         }
     }
 }
 
-/// The sequence that copies `text`.
+/// The escape sequence that copies `text`.
 pub(crate) fn sequence(text: &str, multiplexer: Multiplexer) -> String {
     let copy = format!("\u{1b}]52;c;{}\u{7}", STANDARD.encode(text));
     match multiplexer {
         Multiplexer::None => copy,
-        // tmux takes it itself with set-clipboard on, and hands on what is wrapped with allow-passthrough on; with
-        // both, the same is copied twice.
+        // tmux handles the plain sequence with set-clipboard on, and passes on the wrapped one with
+        // allow-passthrough on. With both, the text is copied twice.
         Multiplexer::Tmux => {
             let wrapped = copy.replace('\u{1b}', "\u{1b}\u{1b}");
             format!("{copy}\u{1b}Ptmux;{wrapped}\u{1b}\\")

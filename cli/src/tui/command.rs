@@ -1,8 +1,8 @@
-//! What is typed after a slash.
+//! The slash commands: help and parser.
 
 use std::time::Duration;
 
-/// A command of the input line.
+/// A parsed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Create { name: String },
@@ -24,13 +24,13 @@ pub(crate) enum Command {
 /// A line of the help.
 #[derive(Debug)]
 pub(crate) struct Help {
-    /// The command and what it takes, or keys.
+    /// The command with its arguments, or keys.
     pub(crate) usage: &'static str,
     pub(crate) does: &'static str,
 }
 
 impl Help {
-    /// The command alone.
+    /// The command without its arguments.
     pub(crate) fn word(&self) -> &'static str {
         self.usage.split(' ').next().unwrap_or(self.usage)
     }
@@ -42,48 +42,48 @@ const fn help(usage: &'static str, does: &'static str) -> Help {
 
 /// The commands.
 pub(crate) const HELP: &[Help] = &[
-    help("/create NAME", "make a room; its password is asked for"),
-    help("/join CODE", "enter a room by its code, an invitation or a link"),
-    help("/invite [1h]", "make a link by which others come into this room"),
+    help("/create NAME", "create a room; asks for its password"),
+    help("/join CODE", "join a room by its code, an invitation or a link"),
+    help("/invite [1h]", "create an invitation link to this room"),
     help("/users", "who is here"),
-    help("/retry", "send again what could not be sent"),
-    help("/rename NAME", "give this room another name"),
-    help("/remove USER", "put somebody out"),
-    help("/ban USER", "put somebody out for good"),
-    help("/unban USER", "let somebody come back"),
-    help("/leave", "give up this room"),
-    help("/delete", "delete this room and all that was said"),
-    help("/login", "log in again, or as somebody else"),
-    help("/help", "these lines; F1 and ? too"),
+    help("/retry", "send failed messages again"),
+    help("/rename NAME", "rename this room"),
+    help("/remove USER", "remove a user"),
+    help("/ban USER", "ban a user"),
+    help("/unban USER", "lift a ban"),
+    help("/leave", "leave this room"),
+    help("/delete", "delete this room and its messages"),
+    help("/login", "log in again, or as another user"),
+    help("/help", "this help; also F1 and ?"),
     help("/quit", "or Ctrl-C"),
 ];
 
 /// The keys.
 pub(crate) const KEYS: &[Help] = &[
-    help("Tab", "complete a word; in an empty line: the next room with news"),
-    help("Alt-Enter", "a new line in what you type; so does Ctrl-J"),
+    help("Tab", "complete a word; in an empty line: the next unread room"),
+    help("Alt-Enter", "new line; so does Ctrl-J"),
     help("Alt-↑ Alt-↓", "the room above, the room below"),
     help("PgUp PgDn", "scroll; Esc: to the newest"),
     help("↑ ↓", "what you typed before"),
 ];
 
-/// The help of the commands that begin as what was typed, at most all.
+/// The help for commands that start with `typed`.
 pub(crate) fn help_for(typed: &str) -> impl Iterator<Item = &'static Help> {
     let word = typed.split_whitespace().next().unwrap_or_default().to_owned();
     let whole = typed.contains(char::is_whitespace);
     HELP.iter().filter(move |it| if whole { it.word() == word } else { it.word().starts_with(&word) })
 }
 
-/// Whether this begins as a command does that there is.
+/// Whether the line starts with an existing command.
 pub(crate) fn is_command(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or_default();
     HELP.iter().any(|it| it.word() == word)
 }
 
-/// Reads a line that begins with a slash.
+/// Parses a line that starts with a slash.
 ///
 /// # Errors
-/// A sentence for the person who typed it.
+/// A sentence for the user.
 pub(crate) fn parse(line: &str) -> Result<Command, String> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let rest = rest.trim();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_argument_is_named() {
         assert_eq!(parse("/join").unwrap_err(), "/join needs a short code or an invitation");
         assert_eq!(parse("/dance").unwrap_err(), "/dance is unknown; /help lists the commands");
     }

@@ -1,48 +1,48 @@
-//! What was typed before.
+//! The input history.
 
-/// As many lines as are kept to go back to.
-const KEPT: usize = 200;
+/// The number of lines kept.
+const MAX_LINES: usize = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct History {
     lines: Vec<String>,
-    /// The place in `lines` that is shown; beyond its end is what is being typed.
+    /// The index in `lines` that is shown; past the end it is the draft.
     shown: usize,
     draft: String,
 }
 
 impl History {
-    /// Keeps a line, and stands behind the newest.
+    /// Appends a line and moves past the end.
     pub(super) fn push(&mut self, line: &str) {
         if !line.trim().is_empty() && self.lines.last().is_none_or(|last| last != line) {
             self.lines.push(line.to_owned());
-            if self.lines.len() > KEPT {
+            if self.lines.len() > MAX_LINES {
                 self.lines.remove(0);
             }
         }
-        self.rest();
+        self.reset();
     }
 
-    /// Stands behind the newest.
-    pub(super) fn rest(&mut self) {
+    /// Moves past the end.
+    pub(super) fn reset(&mut self) {
         self.shown = self.lines.len();
     }
 
-    /// The line before the one that is shown, or `typed` again where there is none.
+    /// The line before the one shown, or `typed` if there is none.
     pub(super) fn older(&mut self, typed: String) -> String {
         self.show(self.shown.saturating_sub(1), typed)
     }
 
-    /// The line after the one that is shown, at last the one being typed.
+    /// The line after the one shown, and the draft after the last.
     pub(super) fn newer(&mut self, typed: String) -> String {
         self.show(self.shown + 1, typed)
     }
 
-    fn show(&mut self, place: usize, typed: String) -> String {
+    fn show(&mut self, index: usize, typed: String) -> String {
         if self.shown >= self.lines.len() {
             self.draft = typed;
         }
-        self.shown = place.min(self.lines.len());
+        self.shown = index.min(self.lines.len());
         self.lines.get(self.shown).unwrap_or(&self.draft).clone()
     }
 }

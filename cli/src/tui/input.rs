@@ -1,4 +1,4 @@
-//! The text at the bottom: editing over several lines, and what was typed before.
+//! The multi-line text input.
 
 use std::mem;
 
@@ -10,7 +10,7 @@ use crate::text;
 
 const NEW_LINE: &str = "\n";
 
-/// A text being typed.
+/// The text being typed.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     graphemes: Vec<String>,
@@ -18,7 +18,14 @@ pub(crate) struct Input {
     history: History,
 }
 
-/// A text as rows of the screen.
+/// Whether the text is shown as typed, or hidden as a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    Visible,
+    Hidden,
+}
+
+/// The text as rows of the screen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) rows: Vec<String>,
@@ -35,51 +42,55 @@ impl Input {
         self.graphemes.is_empty()
     }
 
-    /// What stands before the cursor, and what behind it.
-    pub(crate) fn halves(&self) -> (String, String) {
-        let (before, behind) = self.graphemes.split_at(self.cursor);
-        (before.concat(), behind.concat())
+    /// The text before and after the cursor.
+    pub(crate) fn split_at_cursor(&self) -> (String, String) {
+        let (before, after) = self.graphemes.split_at(self.cursor);
+        (before.concat(), after.concat())
     }
 
-    /// Takes the text, and keeps it to go back to unless it is a secret.
-    pub(crate) fn take(&mut self, keep: bool) -> String {
+    /// Takes the text and appends it to the history.
+    pub(crate) fn take(&mut self) -> String {
+        let line = self.take_secret();
+        self.history.push(&line);
+        line
+    }
+
+    /// Takes the text without a trace in the history.
+    pub(crate) fn take_secret(&mut self) -> String {
         let line = self.text();
         self.set("");
-        if keep {
-            self.history.push(&line);
-        }
-        self.history.rest();
+        self.history.reset();
         line
     }
 
     pub(crate) fn set(&mut self, line: &str) {
-        self.put(line, "");
+        self.set_around_cursor(line, "");
     }
 
-    /// Puts another text, with the cursor between its halves.
-    pub(crate) fn put(&mut self, before: &str, behind: &str) {
-        let line = before.to_owned() + behind;
+    /// Replaces the text and puts the cursor between the halves.
+    pub(crate) fn set_around_cursor(&mut self, before: &str, after: &str) {
+        let line = before.to_owned() + after;
         self.graphemes = line.graphemes(true).map(str::to_owned).collect();
         self.cursor = before.graphemes(true).count().min(self.graphemes.len());
     }
 
-    /// Inserts what was typed or pasted, line by line as it is.
+    /// Inserts typed or pasted text with its line breaks.
     pub(crate) fn insert(&mut self, inserted: &str) {
-        let (before, behind) = self.halves();
-        self.put(&(before + &text::pasted(inserted)), &behind);
+        let (before, after) = self.split_at_cursor();
+        self.set_around_cursor(&(before + &text::sanitize_input(inserted)), &after);
     }
 
-    /// Edits by a key; false where the key means nothing here.
+    /// Edits by a key; `false` if the key has no meaning here.
     pub(crate) fn key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let other = key.modifiers.contains(KeyModifiers::ALT);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
         match key.code {
             KeyCode::Char('a') if control => self.cursor = self.start_of_line(),
             KeyCode::Char('e') if control => self.cursor = self.end_of_line(),
             KeyCode::Char('u') if control => self.erase(self.start_of_line(), self.cursor),
             KeyCode::Char('k') if control => self.erase(self.cursor, self.end_of_line()),
             KeyCode::Char('w') if control => self.erase_word(),
-            KeyCode::Char(c) if !control && !other => self.insert(c.encode_utf8(&mut [0; 4])),
+            KeyCode::Char(c) if !control && !alt => self.insert(c.encode_utf8(&mut [0; 4])),
             KeyCode::Backspace if self.cursor > 0 => self.erase(self.cursor - 1, self.cursor),
             KeyCode::Delete if self.cursor < self.graphemes.len() => {
                 self.erase(self.cursor, self.cursor + 1);
@@ -88,8 +99,8 @@ impl Input {
             KeyCode::Right => self.cursor = (self.cursor + 1).min(self.graphemes.len()),
             KeyCode::Home => self.cursor = self.start_of_line(),
             KeyCode::End => self.cursor = self.end_of_line(),
-            KeyCode::Up if !other => self.up(),
-            KeyCode::Down if !other => self.down(),
+            KeyCode::Up if !alt => self.move_up(),
+            KeyCode::Down if !alt => self.move_down(),
             _ => return false,
         }
         true
@@ -97,12 +108,12 @@ impl Input {
 
     fn start_of_line(&self) -> usize {
         let before = self.graphemes[..self.cursor].iter().rposition(|it| it == NEW_LINE);
-        before.map_or(0, |place| place + 1)
+        before.map_or(0, |index| index + 1)
     }
 
     fn end_of_line(&self) -> usize {
-        let behind = self.graphemes[self.cursor..].iter().position(|it| it == NEW_LINE);
-        behind.map_or(self.graphemes.len(), |step| self.cursor + step)
+        let after = self.graphemes[self.cursor..].iter().position(|it| it == NEW_LINE);
+        after.map_or(self.graphemes.len(), |step| self.cursor + step)
     }
 
     fn erase(&mut self, from: usize, to: usize) {
@@ -117,8 +128,8 @@ impl Input {
         self.erase(kept, self.cursor);
     }
 
-    /// To the line above, or to what was typed before.
-    fn up(&mut self) {
+    /// Moves to the line above, or to the previous history entry.
+    fn move_up(&mut self) {
         let start = self.start_of_line();
         if start == 0 {
             let line = self.history.older(self.text());
@@ -129,8 +140,8 @@ impl Input {
         self.cursor = (self.start_of_line() + column).min(start - 1);
     }
 
-    /// To the line below, or to what was typed after.
-    fn down(&mut self) {
+    /// Moves to the line below, or to the next history entry.
+    fn move_down(&mut self) {
         let end = self.end_of_line();
         if end == self.graphemes.len() {
             let line = self.history.newer(self.text());
@@ -141,24 +152,24 @@ impl Input {
         self.cursor = (self.cursor + column).min(self.end_of_line());
     }
 
-    /// Lays the text out in rows of `columns`; the cursor needs a column too.
-    pub(crate) fn rows(&self, columns: usize, hidden: bool) -> Rows {
+    /// Breaks the text into rows of `columns`. The cursor needs a column too.
+    pub(crate) fn rows(&self, columns: usize, echo: Echo) -> Rows {
         let mut rows = Vec::new();
         let mut row = String::new();
         let mut cursor = (0, 0);
-        for (place, grapheme) in self.graphemes.iter().enumerate() {
+        for (index, grapheme) in self.graphemes.iter().enumerate() {
             let shown = match grapheme.as_str() {
-                _ if hidden => "•",
+                _ if echo == Echo::Hidden => "•",
                 "\t" | NEW_LINE => " ",
                 shown => shown,
             };
             if text::width(&row) + text::width(shown) > columns && !row.is_empty() {
                 rows.push(mem::take(&mut row));
             }
-            if place == self.cursor {
+            if index == self.cursor {
                 cursor = (rows.len(), text::width(&row));
             }
-            if grapheme == NEW_LINE && !hidden {
+            if grapheme == NEW_LINE && echo == Echo::Visible {
                 rows.push(mem::take(&mut row));
             } else {
                 row.push_str(shown);
@@ -222,7 +233,7 @@ mod tests {
         let mut input = Input::default();
         for line in ["first", "second"] {
             input.insert(line);
-            input.take(true);
+            input.take();
         }
         input.insert("draft");
         press(&mut input, KeyCode::Up);
@@ -237,16 +248,16 @@ mod tests {
     #[test]
     fn a_secret_is_neither_kept_nor_shown() {
         let mut input = typed("Secret-1!");
-        assert_eq!(input.rows(20, true).rows, ["•••••••••"]);
-        input.take(false);
+        assert_eq!(input.rows(20, Echo::Hidden).rows, ["•••••••••"]);
+        input.take_secret();
         press(&mut input, KeyCode::Up);
         assert!(input.is_empty());
     }
 
     #[test]
-    fn pasted_lines_are_kept_whatever_ends_them() {
-        for pasted in ["one\rtwo\rthree", "one\r\ntwo\r\nthree", "one\ntwo\nthree"] {
-            assert_eq!(typed(pasted).text(), "one\ntwo\nthree");
+    fn all_line_endings_become_lf() {
+        for sanitize_input in ["one\rtwo\rthree", "one\r\ntwo\r\nthree", "one\ntwo\nthree"] {
+            assert_eq!(typed(sanitize_input).text(), "one\ntwo\nthree");
         }
         assert_eq!(typed("a\tb\u{1b}[2J\u{202e}").text(), "a\tb[2J");
     }
@@ -269,7 +280,7 @@ mod tests {
     #[test]
     fn rows_break_at_lines_and_at_the_edge() {
         let mut input = typed("abcdef\ngh");
-        let rows = |input: &Input| input.rows(4, false);
+        let rows = |input: &Input| input.rows(4, Echo::Visible);
         let shown = ["abcd", "ef", "gh"].map(str::to_owned).to_vec();
         assert_eq!(rows(&input), Rows { rows: shown.clone(), cursor: (2, 2) });
         press(&mut input, KeyCode::Up);
@@ -281,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_screen_is_no_trap() {
+    fn layout_terminates_on_the_narrowest_screen() {
         for columns in 0..3 {
-            assert!(!typed("日本 a\n👩‍👩‍👧").rows(columns, false).rows.is_empty());
+            assert!(!typed("日本 a\n👩‍👩‍👧").rows(columns, Echo::Visible).rows.is_empty());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What keys and lines do to the screen.
+//! Handles keys, pasted text and submitted lines.
 
 use std::mem;
 
@@ -8,20 +8,20 @@ use grpcchatter_client::new_message_id;
 use super::{
     app::{App, End, Notice},
     command::{self, Command},
-    completion::Completion,
-    news::{Cure, Effect},
+    completion::{Completion, Direction},
+    effect::{Effect, Remedy},
     question::Question,
-    room::{Link, Older, Pending, RoomView},
+    room::{Older, Pending, RoomView, StreamState},
 };
 use crate::invitation;
 
 const NO_ROOM: &str = "there is no room yet: /create or /join one";
 
 impl App {
-    /// Takes what was pasted: its lines are kept, but for an answer, which is one line and often copied with its end.
+    /// Handles a paste. A message keeps its lines; an answer is one line and often copied with its line break.
     pub(crate) fn paste(&mut self, text: &str) {
         self.completion = None;
-        self.forget_the_question_mark();
+        self.drop_help_question();
         if self.question.is_none() {
             return self.input.insert(text);
         }
@@ -29,20 +29,21 @@ impl App {
         self.input.insert(&line);
     }
 
-    /// Takes a key.
+    /// Handles a key.
     pub(crate) fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
-        self.watch(true);
+        self.focus_gained();
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let other = key.modifiers.contains(KeyModifiers::ALT);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
         let shift = key.modifiers.contains(KeyModifiers::SHIFT);
         let page = (self.log_height / 2).max(1);
         if let KeyCode::Tab | KeyCode::BackTab = key.code {
-            return self.tab_pressed(key.code == KeyCode::Tab);
+            let direction = if key.code == KeyCode::Tab { Direction::Forward } else { Direction::Backward };
+            return self.tab_pressed(direction);
         }
         self.completion = None;
-        if key.code != KeyCode::Enter || other || shift {
-            self.forget_the_question_mark();
+        if key.code != KeyCode::Enter || alt || shift {
+            self.drop_help_question();
         }
         match key.code {
             KeyCode::Char('c' | 'q') if control => self.end = Some(End::Quit),
@@ -54,14 +55,14 @@ impl App {
                 }
                 self.scroll(|_| 0);
             }
-            // Ctrl-J is what a terminal sends for the end of a line that is no Enter.
+            // Terminals send Ctrl-J as a line break that differs from Enter.
             KeyCode::Char('j') if control && self.question.is_none() => self.input.insert("\n"),
-            KeyCode::Enter if (other || shift) && self.question.is_none() => self.input.insert("\n"),
+            KeyCode::Enter if (alt || shift) && self.question.is_none() => self.input.insert("\n"),
             KeyCode::PageUp => self.scroll(|lines| lines + page),
             KeyCode::PageDown => self.scroll(|lines| lines.saturating_sub(page)),
-            KeyCode::Up if other => return self.go(self.current.saturating_sub(1)),
-            KeyCode::Down if other && self.current + 1 < self.rooms.len() => {
-                return self.go(self.current + 1);
+            KeyCode::Up if alt => return self.show_room(self.current.saturating_sub(1)),
+            KeyCode::Down if alt && self.current + 1 < self.rooms.len() => {
+                return self.show_room(self.current + 1);
             }
             KeyCode::Enter => return self.enter_pressed(),
             _ => {
@@ -71,40 +72,41 @@ impl App {
         Vec::new()
     }
 
-    /// Takes the question mark that was answered by help off the line: what comes now is not said behind it.
-    fn forget_the_question_mark(&mut self) {
+    /// Removes the `?` that opened the help: the text that follows is not sent after it.
+    fn drop_help_question(&mut self) {
         if self.help && self.question.is_none() && self.input.text() == "?" {
             self.input.set("");
         }
     }
 
-    /// Completes the word before the cursor, by another one each time; in an empty line, looks at the next room with
-    /// news.
-    fn tab_pressed(&mut self, forward: bool) -> Vec<Effect> {
+    /// Completes the word before the cursor, with the next candidate each time. In an empty line, shows the next
+    /// room with unread messages.
+    fn tab_pressed(&mut self, direction: Direction) -> Vec<Effect> {
         if self.question.is_some() {
             return Vec::new();
         }
         if self.input.is_empty() {
-            let news = (1..=self.rooms.len()).map(|step| (self.current + step) % self.rooms.len());
-            let next = news.clone().find(|place| self.rooms[*place].unread > 0);
-            return next.or_else(|| news.clone().next()).map_or_else(Vec::new, |place| self.go(place));
+            let others = (1..=self.rooms.len()).map(|step| (self.current + step) % self.rooms.len());
+            let next = others.clone().find(|index| self.rooms[*index].unread > 0);
+            return next
+                .or_else(|| others.clone().next())
+                .map_or_else(Vec::new, |index| self.show_room(index));
         }
         match &mut self.completion {
-            Some(completion) if forward => completion.next(),
-            Some(completion) => completion.previous(),
+            Some(completion) => completion.step(direction),
             None => {
-                let halves = self.input.halves();
+                let halves = self.input.split_at_cursor();
                 self.completion = Completion::find(halves, &self.rooms, self.current, &self.me);
             }
         }
         let Some(completion) = &self.completion else { return Vec::new() };
-        let (before, behind) = completion.halves();
-        // There is no other word to go to.
+        let (before, after) = completion.text_around_cursor();
+        // The only candidate: nothing to cycle through.
         if completion.words().0.len() == 1 {
-            self.input.put(&format!("{before} "), behind);
+            self.input.set_around_cursor(&format!("{before} "), after);
             self.completion = None;
         } else {
-            self.input.put(&before, behind);
+            self.input.set_around_cursor(&before, after);
         }
         Vec::new()
     }
@@ -112,71 +114,71 @@ impl App {
     fn scroll(&mut self, to: impl FnOnce(usize) -> usize) {
         if let Some(room) = self.rooms.get_mut(self.current) {
             room.scroll = to(room.scroll);
-            // Whoever goes on scrolling asks once more.
+            // Scrolling on retries a failed page.
             if room.older == Older::Failed {
-                room.older = Older::Unasked;
+                room.older = Older::NotRequested;
             }
         }
     }
 
     fn enter_pressed(&mut self) -> Vec<Effect> {
-        let helped = mem::take(&mut self.help);
+        let help_shown = mem::take(&mut self.help);
         if let Some(question) = self.question.take() {
-            let answer = self.input.take(false);
+            let answer = self.input.take_secret();
             return self.answered(question, answer);
         }
-        let line = self.input.take(true);
+        let line = self.input.take();
         match line.trim() {
             "" => Vec::new(),
-            // Whoever is new here asks; whoever means it says it again.
-            "?" if !helped => {
+            // A new user asks for help; sending `?` takes a second Enter.
+            "?" if !help_shown => {
                 self.input.set("?");
                 self.help = true;
-                self.notice = Some(Notice::Told("Enter again says ?".to_owned()));
+                self.notice = Some(Notice::Info("Enter again sends ?".to_owned()));
                 Vec::new()
             }
-            spoken if !spoken.starts_with('/') => self.say(spoken_lines(&line)),
-            // Two slashes say one.
-            spoken if spoken.starts_with("//") => self.say(spoken[1..].to_owned()),
+            text if !text.starts_with('/') => self.send(lines_to_send(&line)),
+            // A doubled slash sends a single one.
+            text if text.starts_with("//") => self.send(text[1..].to_owned()),
             typed => match command::parse(typed) {
                 Ok(command) => self.command(command),
                 Err(why) => {
                     self.input.set(&line);
-                    self.refuse(why)
+                    self.show_error(why)
                 }
             },
         }
     }
 
     fn answered(&mut self, question: Question, answer: String) -> Vec<Effect> {
-        // A command that was meant for the line below must not end up as somebody's password.
-        if question.is_secret() && command::is_command(&answer) && !self.doubted {
+        // A mistyped command must not become a password.
+        if question.is_secret() && command::is_command(&answer) && !self.command_warned {
             self.input.set(&answer);
             self.question = Some(question);
-            self.doubted = true;
+            self.command_warned = true;
             return Vec::new();
         }
         match question {
             Question::NewPassword { name } => vec![Effect::Create { name, password: answer }],
-            // A room that asks for a password has one.
+            // The room is known to have a password, so an empty one is no answer.
             Question::Password { .. } if answer.is_empty() => self.ask(question),
-            Question::Password { code, .. } => vec![Effect::Enter { code, password: answer }],
+            Question::Password { code, .. } => vec![Effect::Join { code, password: answer }],
             Question::ReallyDelete { code } if answer.trim() == code => vec![Effect::Delete { code }],
             Question::ReallyDelete { .. } => {
-                self.notice = Some(Notice::Told("nothing was deleted".to_owned()));
+                self.notice = Some(Notice::Info("nothing was deleted".to_owned()));
                 Vec::new()
             }
         }
     }
 
-    fn say(&mut self, body: String) -> Vec<Effect> {
-        let Some(room) = self.rooms.get_mut(self.current) else { return self.refuse(NO_ROOM) };
-        if let Link::Closed { .. } = room.link {
+    fn send(&mut self, body: String) -> Vec<Effect> {
+        let Some(room) = self.rooms.get_mut(self.current) else { return self.show_error(NO_ROOM) };
+        if let StreamState::Closed { .. } = room.stream {
             self.input.set(&body);
-            return self.refuse("you are not in this room: /join it again");
+            return self.show_error("you are not in this room: /join it again");
         }
         room.scroll = 0;
-        // Whoever answers has read what was new.
+        // An answer implies that the new messages were read.
         room.new_after = None;
         let id = new_message_id();
         room.pending.push(Pending { id: id.clone(), body: body.clone(), failed: None, stored: None });
@@ -190,29 +192,31 @@ impl App {
             Command::LogIn => self.end = Some(End::LogIn),
             Command::Create { name } => return self.ask(Question::NewPassword { name }),
             Command::Join { key } => return self.join(key),
-            inside => return self.command_inside(inside),
+            other => return self.room_command(other),
         }
         Vec::new()
     }
 
     fn join(&mut self, key: String) -> Vec<Effect> {
         match invitation::token(&key, &self.url) {
-            Some(Ok(token)) => vec![Effect::EnterByInvitation { token: token.to_owned() }],
-            Some(Err(error)) => self.refuse(error.to_string()),
-            None => match self.place(&key) {
-                Some(place) if !matches!(self.rooms[place].link, Link::Closed { .. }) => self.go(place),
-                _ => vec![Effect::Enter { code: key, password: String::new() }],
+            Some(Ok(token)) => vec![Effect::JoinByInvitation { token: token.to_owned() }],
+            Some(Err(error)) => self.show_error(error.to_string()),
+            None => match self.index_of(&key) {
+                Some(index) if !matches!(self.rooms[index].stream, StreamState::Closed { .. }) => {
+                    self.show_room(index)
+                }
+                _ => vec![Effect::Join { code: key, password: String::new() }],
             },
         }
     }
 
-    /// A command about the room that is looked at.
-    fn command_inside(&mut self, command: Command) -> Vec<Effect> {
-        let Some(room) = self.rooms.get_mut(self.current) else { return self.refuse(NO_ROOM) };
+    /// Runs a command about the current room.
+    fn room_command(&mut self, command: Command) -> Vec<Effect> {
+        let Some(room) = self.rooms.get_mut(self.current) else { return self.show_error(NO_ROOM) };
         let code = room.info.short_code.clone();
         let effect = match command {
             Command::Users => {
-                let names = room.people.names().join(", ");
+                let names = room.presence.names().join(", ");
                 room.note(format!("here: {names}"));
                 return Vec::new();
             }
@@ -220,38 +224,38 @@ impl App {
             Command::Delete => return self.ask(Question::ReallyDelete { code }),
             Command::Invite { ttl } => Effect::Invite { code, ttl },
             Command::Rename { name } => Effect::Rename { code, name },
-            Command::Remove { user } => Effect::Remove { code, user, ban: false },
-            Command::Ban { user } => Effect::Remove { code, user, ban: true },
+            Command::Remove { user } => Effect::Remove { code, user },
+            Command::Ban { user } => Effect::Ban { code, user },
             Command::Unban { user } => Effect::Unban { code, user },
-            _ => match room.link {
-                // There is nothing left to give up: the room is taken off the screen.
-                Link::Closed { cure: Cure::Join, .. } => {
-                    self.gone(&code);
+            _ => match room.stream {
+                // There is no membership to give up: only remove the room from the screen.
+                StreamState::Closed { remedy: Remedy::Rejoin, .. } => {
+                    self.remove_room(&code);
                     return Vec::new();
                 }
-                Link::Closed { .. } | Link::Connecting => {
-                    return self.refuse("this room is not entered yet, so it cannot be left");
+                StreamState::Closed { .. } | StreamState::Connecting => {
+                    return self.show_error("this room is not joined yet, so it cannot be left");
                 }
-                Link::Live | Link::Reconnecting => Effect::Leave { code },
+                StreamState::Live | StreamState::Reconnecting => Effect::Leave { code },
             },
         };
         vec![effect]
     }
 }
 
-/// The lines that are said: as they were typed, without empty ones around them. A single line has no space around it
-/// either; of several, the first may be indented.
-fn spoken_lines(typed: &str) -> String {
-    let said = typed.trim();
-    if !said.contains('\n') {
-        return said.to_owned();
+/// The lines to send, as typed, without leading and trailing empty lines. A single line is trimmed; of several, the
+/// first may be indented.
+fn lines_to_send(typed: &str) -> String {
+    let trimmed = typed.trim();
+    if !trimmed.contains('\n') {
+        return trimmed.to_owned();
     }
     let first = typed.find(|c: char| !c.is_whitespace()).unwrap_or_default();
     let start = typed[..first].rfind('\n').map_or(0, |end| end + 1);
     typed[start..].trim_end().to_owned()
 }
 
-/// Sends again what was given up, each under its first id.
+/// Sends all failed messages again, each under its first id.
 fn retry(room: &mut RoomView) -> Vec<Effect> {
     let code = &room.info.short_code;
     let failed = room.pending.iter_mut().filter(|pending| pending.failed.is_some());

@@ -1,4 +1,4 @@
-//! A room's log as lines of the screen.
+//! Lays out a room's log as lines of the screen.
 
 use std::mem;
 
@@ -11,34 +11,34 @@ use ratatui::{
 
 use super::{
     colour,
-    room::{Entry, RoomView},
+    room::{LogEntry, RoomView},
 };
 use crate::{
-    output::stamp,
-    text::{cut, one_line, printable, width, wrap},
+    output::timestamp,
+    text::{one_line, printable, truncate, width, wrap},
 };
 
 /// `14:03` and a space.
-const TIME: usize = 6;
+const TIME_WIDTH: usize = 6;
 
-/// How a log is laid out.
-pub(crate) struct Log<'a> {
+/// The layout of a log.
+pub(crate) struct LogLayout<'a> {
     pub(crate) columns: usize,
     pub(crate) zone: &'a TimeZone,
-    /// Who is here: what is on its way is theirs.
+    /// The user, who is the author of the pending messages.
     pub(crate) me: &'a str,
 }
 
-impl Log<'_> {
-    /// The newest lines, as many as `wanted` at least if there are, the oldest first.
+impl LogLayout<'_> {
+    /// The newest lines in order, at least `wanted` of them if there are that many.
     pub(crate) fn lines(&self, room: &RoomView, wanted: usize) -> Vec<Line<'static>> {
-        // Made from the newest entry up, each entry's lines from its last up, and turned around at the end.
+        // Built upwards from the newest entry, then reversed.
         let mut upward: Vec<_> = self.pending(room).into_iter().rev().collect();
         let mut day: Option<Date> = None;
-        // Whether somebody else's message stands below that was not read.
+        // Whether an unread message by another user is below.
         let mut new = false;
         for entry in room.entries.iter().rev() {
-            if let Entry::Message(message) = entry {
+            if let LogEntry::Message(message) = entry {
                 let read = room.new_after.is_none_or(|read| message.seq <= read);
                 let first_new = read && mem::take(&mut new);
                 new |= !read && !message.is_own;
@@ -64,23 +64,24 @@ impl Log<'_> {
         upward
     }
 
-    /// Keeps what is shown where it is while something is added below it.
-    pub(crate) fn anchor(&self, room: &mut RoomView) {
+    /// Keeps the visible lines in place while others are added below.
+    pub(crate) fn keep_position(&self, room: &mut RoomView) {
         let pending = self.pending(room).len();
-        let fresh: usize = room.entries.iter().rev().take(room.fresh).map(|it| self.entry(it).len()).sum();
+        let undrawn: usize =
+            room.entries.iter().rev().take(room.undrawn).map(|it| self.entry(it).len()).sum();
         if room.scroll > 0 {
-            room.scroll = (room.scroll + fresh + pending).saturating_sub(room.pending_lines).max(1);
+            room.scroll = (room.scroll + undrawn + pending).saturating_sub(room.pending_lines).max(1);
         }
-        room.fresh = 0;
+        room.undrawn = 0;
         room.pending_lines = pending;
     }
 
-    /// What is on its way, below the log.
+    /// The unacknowledged messages, below the log.
     fn pending(&self, room: &RoomView) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         for pending in &room.pending {
-            let said = message_lines("     ", self.me, &pending.body, self.columns);
-            lines.extend(said.into_iter().map(|line| line.dim()));
+            let text_lines = message_lines("     ", self.me, &pending.body, self.columns);
+            lines.extend(text_lines.into_iter().map(|line| line.dim()));
             if let Some(why) = &pending.failed {
                 let mark = format!("not sent: {}; /retry", one_line(why));
                 lines.extend(wrap(&mark, self.columns).into_iter().map(|line| Line::from(line).red()));
@@ -89,15 +90,15 @@ impl Log<'_> {
         lines
     }
 
-    fn entry(&self, entry: &Entry) -> Vec<Line<'static>> {
+    fn entry(&self, entry: &LogEntry) -> Vec<Line<'static>> {
         match entry {
-            Entry::Note(note) => {
-                let lines = wrap(&one_line(note), self.columns.saturating_sub(TIME));
+            LogEntry::Note(note) => {
+                let lines = wrap(&one_line(note), self.columns.saturating_sub(TIME_WIDTH));
                 lines.into_iter().map(|line| Line::from(format!("      {line}")).dim()).collect()
             }
-            Entry::Message(message) => {
+            LogEntry::Message(message) => {
                 let clock = self.local(message).strftime("%H:%M").to_string();
-                let name = if message.user_name.is_empty() { "somebody" } else { &message.user_name };
+                let name = if message.user_name.is_empty() { "deleted user" } else { &message.user_name };
                 message_lines(&clock, name, &message.body, self.columns)
             }
         }
@@ -114,15 +115,15 @@ impl Log<'_> {
     }
 
     fn local(&self, message: &Message) -> Zoned {
-        stamp(message.create_time).to_zoned(self.zone.clone())
+        timestamp(message.create_time).to_zoned(self.zone.clone())
     }
 }
 
-/// A message: the name on the first line, what follows indented under the text.
+/// A message: the name on the first line, the following lines indented below the text.
 fn message_lines(clock: &str, name: &str, body: &str, columns: usize) -> Vec<Line<'static>> {
-    let shown = cut(&one_line(name), (columns / 3).max(8));
-    let indent = TIME + 2;
-    let first = columns.saturating_sub(TIME + width(&shown) + 2).max(1);
+    let shown = truncate(&one_line(name), (columns / 3).max(8));
+    let indent = TIME_WIDTH + 2;
+    let first = columns.saturating_sub(TIME_WIDTH + width(&shown) + 2).max(1);
     let body = printable(body);
     let (head, rest) = split_first(&body, first);
     let mut lines = vec![Line::from(vec![
@@ -138,7 +139,7 @@ fn message_lines(clock: &str, name: &str, body: &str, columns: usize) -> Vec<Lin
     lines
 }
 
-/// What stands beside the name, and what goes below it.
+/// The part beside the name, and the rest.
 fn split_first(body: &str, columns: usize) -> (String, Option<String>) {
     let lines = wrap(body, columns);
     let first = lines.first().cloned().unwrap_or_default();

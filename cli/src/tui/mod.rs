@@ -1,31 +1,25 @@
-//! The full screen: keys and news in, the screen and effects out.
+//! The full screen: runs the terminal, feeds keys and updates to [`App`], and executes its effects.
 
 mod app;
-#[cfg(test)]
-mod behaviour;
 mod clipboard;
 mod colour;
 mod command;
 mod completion;
-mod entrance;
-mod form;
-mod form_view;
+mod effect;
 mod hint;
 mod history;
 mod input;
 mod keys;
 mod log;
-mod news;
+mod login;
+mod login_form;
+mod login_form_view;
 mod panels;
-mod people;
+mod presence;
 mod question;
 mod room;
 #[cfg(test)]
-mod scene;
-#[cfg(test)]
-mod snapshots;
-#[cfg(test)]
-mod typing;
+mod tests;
 mod view;
 mod worker;
 
@@ -52,63 +46,63 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use self::{
     app::{App, End},
     clipboard::Multiplexer,
-    form::Form,
-    news::Effect,
+    effect::Effect,
+    login_form::LoginForm,
     worker::{Report, Worker},
 };
-use crate::{connect::Servers, exit::Error, memory::Memory};
+use crate::{client_factory::ClientFactory, exit::Error, room_cache::RoomCache};
 
-/// How often it is kept what was read: so much is forgotten where the terminal is closed.
-const KEEP: Duration = Duration::from_secs(10);
+/// How often read positions are saved: at most this much is lost when the terminal is closed.
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows the form where nobody is logged in, and the rooms of whoever is, until they quit.
-pub(crate) async fn run(servers: &Servers, url: Option<String>) -> Result<(), Error> {
-    let client = url.as_deref().map(|url| servers.client(url)).transpose()?;
+/// Shows the login form if nobody is logged in, then the rooms, until the user quits.
+pub(crate) async fn run(factory: &ClientFactory, url: Option<String>) -> Result<(), Error> {
+    let client = url.as_deref().map(|url| factory.client(url)).transpose()?;
     if !io::stdout().is_terminal() {
         return Err(Error::NoScreen);
     }
     let mut terminal = ratatui::try_init().map_err(|_| Error::NoScreen)?;
-    // A terminal that does not know bracketed paste takes what is pasted as typed; one that does not tell whether it is
-    // looked at is looked at.
+    // Terminals without bracketed paste deliver pasted text as typed. Terminals that do not report focus count as
+    // focused.
     let _ = execute!(io::stdout(), EnableBracketedPaste, EnableFocusChange);
-    let done = visit(&mut terminal, servers, client).await;
+    let done = run_sessions(&mut terminal, factory, client).await;
     let _ = execute!(io::stdout(), DisableFocusChange, DisableBracketedPaste);
     ratatui::try_restore()?;
     done
 }
 
-/// From the door to the rooms, and back for whoever wants to log in again.
-async fn visit(
+/// Alternates between the login form and the rooms.
+async fn run_sessions(
     terminal: &mut DefaultTerminal,
-    servers: &Servers,
+    factory: &ClientFactory,
     mut client: Option<Client>,
 ) -> Result<(), Error> {
     let mut keys = EventStream::new();
-    let mut form = Form::new(client.as_ref().map(Client::url), None, None);
+    let mut form = LoginForm::new(client.as_ref().map(Client::url), None, None);
     loop {
-        let known = match &client {
+        let user_name = match &client {
             Some(client) => client.user_name().await.map(Some).or_else(none_logged_in)?,
             None => None,
         };
-        let (inside, me) = match (client.take(), known) {
-            (Some(inside), Some(me)) => (inside, me),
-            _ => match entrance::run(terminal, &mut keys, servers, form).await? {
-                Some(inside) => {
-                    let me = inside.user_name().await?;
-                    (inside, me)
-                }
-                None => return Ok(()),
-            },
+        let (client, user_name) = match (client.take(), user_name) {
+            (Some(client), Some(user_name)) => (client, user_name),
+            _ => {
+                let Some(client) = login::run(terminal, &mut keys, factory, form).await? else {
+                    return Ok(());
+                };
+                let user_name = client.user_name().await?;
+                (client, user_name)
+            }
         };
-        let memory = servers.memory(&inside).await?;
-        let end = talk(terminal, &mut keys, inside.clone(), memory).await;
-        inside.disconnect();
+        let room_cache = factory.room_cache(&client).await?;
+        let end = run_rooms(terminal, &mut keys, client.clone(), room_cache).await;
+        client.disconnect();
         let why = match end? {
             End::Quit => return Ok(()),
             End::LogIn => None,
             End::SessionOver => Some("the session has ended: log in again"),
         };
-        form = Form::new(Some(inside.url()), Some(&me), why);
+        form = LoginForm::new(Some(client.url()), Some(&user_name), why);
     }
 }
 
@@ -119,18 +113,18 @@ fn none_logged_in(error: ClientError) -> Result<Option<String>, ClientError> {
     }
 }
 
-async fn talk(
+async fn run_rooms(
     terminal: &mut DefaultTerminal,
     keys: &mut EventStream,
     client: Client,
-    mut memory: Memory,
+    mut room_cache: RoomCache,
 ) -> Result<End, Error> {
     let mut app = App::new(client.user_name().await?, client.url().to_owned());
     app.multiplexer = Multiplexer::find();
-    app.remembered = memory.read().map(|(code, seq)| (code.to_owned(), seq)).collect();
+    app.read_positions = room_cache.read_positions().map(|(code, seq)| (code.to_owned(), seq)).collect();
     let zone = TimeZone::system();
-    let mut keep = tokio::time::interval(KEEP);
-    keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut save_interval = tokio::time::interval(SAVE_INTERVAL);
+    save_interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut worker, mut reports) = Worker::new(client);
     worker.start();
     let end = loop {
@@ -143,12 +137,12 @@ async fn talk(
         if effects.is_empty() {
             effects = tokio::select! {
                 key = keys.next() => match key {
-                    Some(event) => typed(&mut app, keys, event?).await?,
+                    Some(event) => drain_events(&mut app, keys, event?).await?,
                     None => break End::Quit,
                 },
-                Some(report) = reports.recv() => reported(&mut app, &mut worker, &mut reports, report),
-                _ = keep.tick() => {
-                    remember(&app, &mut memory);
+                Some(report) = reports.recv() => drain_reports(&mut app, &mut worker, &mut reports, report),
+                _ = save_interval.tick() => {
+                    save_read_positions(&app, &mut room_cache);
                     Vec::new()
                 }
             };
@@ -162,29 +156,29 @@ async fn talk(
             }
         }
     };
-    remember(&app, &mut memory);
+    save_read_positions(&app, &mut room_cache);
     Ok(end)
 }
 
-/// Keeps what was read, if anything was.
-fn remember(app: &App, memory: &mut Memory) {
-    // Without it, the line for what is new stands elsewhere the next time; that is no reason to end.
-    let _ = memory.set_read(app.read());
+/// Saves the read positions that have changed.
+fn save_read_positions(app: &App, room_cache: &mut RoomCache) {
+    // If this fails, the "new" line is in another place next time. That is no reason to exit.
+    let _ = room_cache.set_read_positions(app.read_positions());
 }
 
-/// Takes every key that was pressed meanwhile, so that fast typing over a slow line is drawn once.
-async fn typed(app: &mut App, keys: &mut EventStream, first: Event) -> io::Result<Vec<Effect>> {
+/// Drains all pending terminal events, so that fast typing over a slow connection is drawn once.
+async fn drain_events(app: &mut App, keys: &mut EventStream, first: Event) -> io::Result<Vec<Effect>> {
     let mut effects = Vec::new();
     let mut next = Some(first);
     while let Some(event) = next {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => effects.extend(app.key(key)),
             Event::Paste(text) => app.paste(&text),
-            Event::FocusLost => app.watch(false),
-            Event::FocusGained => app.watch(true),
+            Event::FocusLost => app.focus_lost(),
+            Event::FocusGained => app.focus_gained(),
             _ => {}
         }
-        // Polled with this task's waker: the stream keeps the one that it was polled with first.
+        // Polled with this task's waker: the stream keeps the first waker that it sees.
         let more = std::future::poll_fn(|context| Poll::Ready(keys.poll_next_unpin(context))).await;
         next = match more {
             Poll::Ready(Some(event)) => Some(event?),
@@ -194,8 +188,8 @@ async fn typed(app: &mut App, keys: &mut EventStream, first: Event) -> io::Resul
     Ok(effects)
 }
 
-/// Takes everything that has come meanwhile, so that a burst of messages is drawn once.
-fn reported(
+/// Drains all pending reports, so that a burst of messages is drawn once.
+fn drain_reports(
     app: &mut App,
     worker: &mut Worker,
     reports: &mut mpsc::Receiver<Report>,
@@ -204,11 +198,11 @@ fn reported(
     let mut effects = Vec::new();
     let mut next = Some(first);
     while let Some(report) = next {
-        let news = match report {
-            Report::News(news) => news,
-            Report::Entered(room) => worker.entered(room),
+        let update = match report {
+            Report::Update(update) => update,
+            Report::Joined(room) => worker.joined(room),
         };
-        effects.extend(app.news(news));
+        effects.extend(app.update(update));
         next = reports.try_recv().ok();
     }
     effects

@@ -1,4 +1,8 @@
-//! What the program asks, so that the next line is an answer and no message.
+//! The questions that the program asks. The next line is the answer, not a message.
+
+/// Shown instead of a question for a password whose answer looks like a command.
+pub(crate) const COMMAND_WARNING: &str =
+    "that looks like a command; Enter again to use it as the password; Esc cancels";
 
 /// What the next line answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,7 +12,7 @@ pub(crate) enum Question {
     },
     Password {
         code: String,
-        /// Whether one was given already, and was not it.
+        /// Whether a password was given before and not accepted.
         wrong: bool,
     },
     ReallyDelete {
@@ -17,17 +21,14 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// The sentence above the line; `command` tells that the answer looks like a command and was not taken yet.
-    pub(crate) fn text(&self, command: bool) -> String {
+    /// The question, shown above the input.
+    pub(crate) fn text(&self) -> String {
         match self {
-            Self::NewPassword { .. } | Self::Password { .. } if command => {
-                "that looks like a command; Enter again: it is the password; Esc gives up".to_owned()
-            }
-            Self::NewPassword { .. } => "password of the new room, or none; Esc gives up".to_owned(),
-            Self::Password { code, wrong: false } => format!("password of {code}; Esc gives up"),
-            Self::Password { code, wrong: true } => format!("wrong password of {code}; Esc gives up"),
+            Self::NewPassword { .. } => "password of the new room, empty for none; Esc cancels".to_owned(),
+            Self::Password { code, wrong: false } => format!("password of {code}; Esc cancels"),
+            Self::Password { code, wrong: true } => format!("wrong password of {code}; Esc cancels"),
             Self::ReallyDelete { code } => {
-                format!("type {code} to delete this room for everybody; Esc gives up")
+                format!("type {code} to delete this room for everybody; Esc cancels")
             }
         }
     }

@@ -1,74 +1,81 @@
-//! A room as the screen shows it: its log as far as it is known, its people, what is on its way.
+//! A room as the screen shows it: the known part of its log, its people, and unacknowledged messages.
 
 use grpcchatter_client::{CloseReason, Event, Message, Page, RoomInfo};
 
-use super::{news::Cure, people::People};
+use super::{effect::Remedy, presence::Presence};
 
-/// How far a room is from being live.
+/// The state of a room's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// Not entered by this program, or not any more.
+pub(crate) enum StreamState {
+    /// Not joined by this program, or no longer.
     Closed {
         why: Option<String>,
-        cure: Cure,
+        remedy: Remedy,
     },
     Connecting,
     Live,
-    /// Lost; the next attempt follows by itself.
+    /// Lost; the client reconnects by itself.
     Reconnecting,
 }
 
-/// A line of the log.
+/// An entry of the shown log.
 #[derive(Debug, Clone)]
-pub(crate) enum Entry {
+pub(crate) enum LogEntry {
     Message(Message),
-    /// What the program has to say.
+    /// A line by this program.
     Note(String),
 }
 
-/// A message that was not acknowledged yet.
+/// A message that is not in the shown log yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) id: String,
     pub(crate) body: String,
-    /// Why it was given up; it is sent again by /retry.
+    /// Why sending failed; /retry sends it again.
     pub(crate) failed: Option<String>,
-    /// Its place in the log: it is shown here until the stream has told it there.
+    /// Its seq: it is shown as pending until the stream has delivered it.
     pub(crate) stored: Option<i64>,
 }
 
-/// Whether there is something above what is known of the log.
+/// Whether the log has messages older than the known ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Older {
-    Unasked,
-    Asked,
-    /// It is asked for again by scrolling.
+    NotRequested,
+    Requested,
+    /// Scrolling requests it again.
     Failed,
-    None,
+    Exhausted,
+}
+
+/// Whether the user is looking at a room when an event arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    Seen,
+    Unseen,
 }
 
 #[derive(Debug)]
 pub(crate) struct RoomView {
     pub(crate) info: RoomInfo,
-    pub(crate) link: Link,
-    /// Which of the entries into rooms this one is: what another one tells is of the past.
-    pub(crate) entry: u64,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) stream: StreamState,
+    /// Which join this view belongs to: updates of an earlier one are stale.
+    pub(crate) generation: u64,
+    pub(crate) entries: Vec<LogEntry>,
     pub(crate) pending: Vec<Pending>,
-    pub(crate) people: People,
+    pub(crate) presence: Presence,
     pub(crate) unread: usize,
-    /// The place of the last message that somebody has looked at, as far as it is known.
+    /// The seq of the last message that the user has seen.
     pub(crate) read: Option<i64>,
-    /// Where a line shows what is new: behind the last message that was read when somebody looked last.
+    /// The "new" line is below this seq: the last message read when the user last looked away.
     pub(crate) new_after: Option<i64>,
-    /// How many lines the view stands above the newest.
+    /// How many lines the view is scrolled up.
     pub(crate) scroll: usize,
     pub(crate) older: Older,
-    /// How many entries were added since the room was drawn.
-    pub(crate) fresh: usize,
-    /// How many lines of what is pending were drawn then.
+    /// Entries added since the room was drawn.
+    pub(crate) undrawn: usize,
+    /// Lines of pending messages that were drawn then.
     pub(crate) pending_lines: usize,
-    /// The place of the newest message that was told.
+    /// The seq of the newest message delivered.
     newest: i64,
 }
 
@@ -76,46 +83,46 @@ impl RoomView {
     pub(crate) fn new(info: RoomInfo) -> Self {
         Self {
             info,
-            link: Link::Closed { why: None, cure: Cure::Look },
-            entry: 0,
+            stream: StreamState::Closed { why: None, remedy: Remedy::Show },
+            generation: 0,
             entries: Vec::new(),
             pending: Vec::new(),
-            people: People::default(),
+            presence: Presence::default(),
             unread: 0,
             read: None,
             new_after: None,
             scroll: 0,
-            older: Older::Unasked,
-            fresh: 0,
+            older: Older::NotRequested,
+            undrawn: 0,
             pending_lines: 0,
             newest: 0,
         }
     }
 
-    /// The room was entered, and is told anew.
-    pub(crate) fn entered(&mut self, info: RoomInfo, entry: u64) {
+    /// The room was joined: its stream starts afresh.
+    pub(crate) fn joined(&mut self, info: RoomInfo, generation: u64) {
         self.info = info;
-        self.entry = entry;
-        self.link = Link::Connecting;
-        self.people = People::default();
+        self.generation = generation;
+        self.stream = StreamState::Connecting;
+        self.presence = Presence::default();
         self.unread = 0;
-        self.forget();
+        self.clear_log();
     }
 
-    /// It was read up to there when this program ran last.
-    pub(crate) fn remember(&mut self, read: i64) {
+    /// Restores the read position of the last run.
+    pub(crate) fn restore_read_position(&mut self, read: i64) {
         self.read = Some(read);
         self.new_after = Some(read);
         self.unread = usize::try_from(self.info.last_seq.saturating_sub(read)).unwrap_or_default();
     }
 
-    /// Somebody looks at it.
-    pub(crate) fn look(&mut self) {
+    /// The user looks at the room.
+    pub(crate) fn mark_read(&mut self) {
         self.unread = 0;
         self.read_to(self.newest);
     }
 
-    /// Nobody looks at it any more: what comes from now on is new.
+    /// The user looks away: messages from now on are new.
     pub(crate) fn look_away(&mut self) {
         self.new_after = self.read;
     }
@@ -126,17 +133,17 @@ impl RoomView {
         }
     }
 
-    /// Drops what is known of the log.
-    fn forget(&mut self) {
+    /// Drops the known part of the log.
+    fn clear_log(&mut self) {
         self.entries.clear();
         self.newest = 0;
-        self.fresh = 0;
+        self.undrawn = 0;
         self.scroll = 0;
-        self.older = Older::Unasked;
+        self.older = Older::NotRequested;
     }
 
     pub(crate) fn note(&mut self, text: impl Into<String>) {
-        self.add(Entry::Note(text.into()));
+        self.add(LogEntry::Note(text.into()));
     }
 
     fn note_people(&mut self, names: impl IntoIterator<Item = String>, did: &str) {
@@ -145,130 +152,131 @@ impl RoomView {
         }
     }
 
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: LogEntry) {
         self.entries.push(entry);
-        self.fresh += 1;
+        self.undrawn += 1;
     }
 
-    /// The place of the oldest message that is known.
+    /// The seq of the oldest known message.
     pub(crate) fn oldest(&self) -> Option<i64> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::Message(message) => Some(message.seq),
-            Entry::Note(_) => None,
+            LogEntry::Message(message) => Some(message.seq),
+            LogEntry::Note(_) => None,
         })
     }
 
-    /// Who has said what is known of the log.
-    pub(crate) fn speakers(&self) -> impl Iterator<Item = &str> {
+    /// The authors of the known messages.
+    pub(crate) fn authors(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Message(message) => Some(message.user_name.as_str()),
-            Entry::Note(_) => None,
+            LogEntry::Message(message) => Some(message.user_name.as_str()),
+            LogEntry::Note(_) => None,
         })
     }
 
-    /// Takes what happened; `seen` tells whether somebody is looking.
-    pub(crate) fn apply(&mut self, event: Event, seen: bool) {
+    pub(crate) fn apply(&mut self, event: Event, visibility: Visibility) {
         match event {
-            Event::Message(message) => {
-                self.acknowledge(message.client_message_id.as_deref());
-                if message.seq <= self.newest {
-                    return;
-                }
-                self.newest = message.seq;
-                self.settle();
-                // What was said before this program came is news to whoever read the room before.
-                let news = self.link == Link::Live || self.read.is_some_and(|read| message.seq > read);
-                if seen {
-                    self.read_to(message.seq);
-                } else if news && !message.is_own {
-                    self.unread += 1;
-                }
-                self.add(Entry::Message(message));
-            }
-            Event::CaughtUp { .. } => self.link = Link::Live,
+            Event::Message(message) => self.message(message, visibility),
+            Event::CaughtUp { .. } => self.stream = StreamState::Live,
             Event::Present { users, count } => {
                 let names = users.into_iter().map(|user| user.name).collect();
-                let came = self.people.present(names, count);
+                let came = self.presence.set_list(names, count);
                 self.note_people(came, "came");
             }
             Event::Came(user) => {
-                let news = self.people.came(&user.name);
-                self.note_people(news.then_some(user.name), "came");
+                let is_new = self.presence.came(&user.name);
+                self.note_people(is_new.then_some(user.name), "came");
             }
             Event::Left(name) => {
-                let news = self.people.left(&name);
-                self.note_people(news.then_some(name), "left");
+                let is_new = self.presence.left(&name);
+                self.note_people(is_new.then_some(name), "left");
             }
-            Event::PresentCount(count) => self.people.set_count(count),
+            Event::PresentCount(count) => self.presence.set_count(count),
             Event::RoomUpdated(info) => {
-                self.note(format!("this room is called {} now", info.name));
+                self.note(format!("this room was renamed to {}", info.name));
                 self.info = info;
             }
             Event::Reconnecting { .. } => {
-                self.link = Link::Reconnecting;
-                self.people.lost();
+                self.stream = StreamState::Reconnecting;
+                self.presence.connection_lost();
             }
-            Event::Resumed => self.link = Link::Live,
+            Event::Resumed => self.stream = StreamState::Live,
             Event::Reset { last_seq } => {
-                self.forget();
+                self.clear_log();
                 self.newest = last_seq;
                 (self.read, self.new_after) = (None, None);
-                self.settle();
+                self.drop_delivered();
                 self.note("the log of this room was reset; scroll up to read it again");
             }
             Event::Closed(why) => {
-                self.people = People::default();
+                self.presence = Presence::default();
                 self.pending.retain(|pending| pending.stored.is_none());
                 self.note(why.to_string());
-                self.link = Link::Closed { why: Some(why.to_string()), cure: cure(&why) };
+                self.stream = StreamState::Closed { why: Some(why.to_string()), remedy: remedy(&why) };
             }
             _ => {}
         }
     }
 
-    /// The others have had the time to come back after this program did.
-    pub(crate) fn settled(&mut self) {
-        let left = self.people.settled();
+    fn message(&mut self, message: Message, visibility: Visibility) {
+        self.acknowledge(message.client_message_id.as_deref());
+        if message.seq <= self.newest {
+            return;
+        }
+        self.newest = message.seq;
+        self.drop_delivered();
+        // Messages from before the join count as unread only if the room was read before.
+        let is_new = self.stream == StreamState::Live || self.read.is_some_and(|read| message.seq > read);
+        match visibility {
+            Visibility::Seen => self.read_to(message.seq),
+            Visibility::Unseen if is_new && !message.is_own => self.unread += 1,
+            Visibility::Unseen => {}
+        }
+        self.add(LogEntry::Message(message));
+    }
+
+    /// The other users have had time to reconnect.
+    pub(crate) fn presence_settled(&mut self) {
+        let left = self.presence.settle();
         self.note_people(left, "left");
     }
 
-    /// Puts older messages above what is known.
+    /// Prepends a page of older messages.
     pub(crate) fn prepend(&mut self, page: Page) {
-        self.older = if page.more { Older::Unasked } else { Older::None };
+        self.older = if page.more { Older::NotRequested } else { Older::Exhausted };
         for message in &page.messages {
             self.acknowledge(message.client_message_id.as_deref());
         }
         let known = self.oldest().unwrap_or(i64::MAX);
-        let older = page.messages.into_iter().filter(|message| message.seq < known).map(Entry::Message);
+        let older = page.messages.into_iter().filter(|message| message.seq < known).map(LogEntry::Message);
         self.entries.splice(0..0, older);
     }
 
-    /// A message of this program stands in the log at `seq`.
+    /// A message of this program is in the log at `seq`.
     pub(crate) fn stored(&mut self, id: &str, seq: i64) {
         if let Some(pending) = self.pending.iter_mut().find(|pending| pending.id == id) {
             pending.failed = None;
             pending.stored = Some(seq);
         }
-        self.settle();
+        self.drop_delivered();
     }
 
-    /// Drops what is stored at a place that the stream has passed.
-    fn settle(&mut self) {
+    /// Drops pending messages that the stream has passed.
+    fn drop_delivered(&mut self) {
         let newest = self.newest;
         self.pending.retain(|pending| pending.stored.is_none_or(|seq| seq > newest));
     }
 
-    /// A message of this program was told as part of the log.
+    /// A message of this program was delivered as part of the log.
     fn acknowledge(&mut self, id: Option<&str>) {
         self.pending.retain(|pending| Some(pending.id.as_str()) != id);
     }
 }
 
-/// What helps after the room has closed.
-fn cure(why: &CloseReason) -> Cure {
+/// How to get back after the room has closed.
+fn remedy(why: &CloseReason) -> Remedy {
     match why {
-        CloseReason::PasswordChanged => Cure::Password { wrong: false },
-        CloseReason::Failed(error) if error.is_retryable() => Cure::Look,
-        _ => Cure::Join,
+        CloseReason::PasswordChanged => Remedy::Password { wrong: false },
+        CloseReason::Failed(error) if error.is_retryable() => Remedy::Show,
+        _ => Remedy::Rejoin,
     }
 }

@@ -1,4 +1,4 @@
-//! How the screen looks: rooms, the log, people, and a line to type in.
+//! Draws the screen: rooms, log, people and input line.
 
 use jiff::tz::TimeZone;
 use ratatui::{
@@ -12,21 +12,23 @@ use ratatui::{
 use super::{
     app::App,
     hint,
-    input::Rows,
-    log::Log,
+    input::{Echo, Rows},
+    log::LogLayout,
     panels::{draw_help, draw_people, draw_rooms, widths},
-    room::{Link, RoomView},
+    question::Question,
+    room::{RoomView, StreamState},
 };
-use crate::text::{cut, one_line, width};
+use crate::text::{one_line, truncate, width};
 
-/// What is typed takes a third of the screen at most, and no more rows than this.
+/// The input takes a third of the screen at most, and never more rows than this.
 const INPUT_ROWS: u16 = 8;
 
-/// Draws everything; tells whether the top of what is known of the log is on the screen.
+/// Draws the screen. Returns whether the oldest known message is visible.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App, zone: &TimeZone) -> bool {
     let whole = frame.area();
-    let hidden = app.question.as_ref().is_some_and(super::question::Question::is_secret);
-    let typed = app.input.rows(usize::from(whole.width.saturating_sub(2)), hidden);
+    let secret = app.question.as_ref().is_some_and(Question::is_secret);
+    let echo = if secret { Echo::Hidden } else { Echo::Visible };
+    let typed = app.input.rows(usize::from(whole.width.saturating_sub(2)), echo);
     let most = (whole.height / 3).clamp(1, INPUT_ROWS);
     let rows = u16::try_from(typed.rows.len()).unwrap_or(u16::MAX).min(most);
     let [title, body, above, input] = Layout::vertical([
@@ -59,16 +61,16 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &mut App, zone: &TimeZone) -> boo
 fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let host = app.url.split_once("://").map_or(app.url.as_str(), |(_, host)| host);
     let left = format!(" chatter · {} at {host}", one_line(&app.me));
-    let right = app.room().map_or_else(String::new, |room| match &room.link {
-        Link::Live => "live ".to_owned(),
-        Link::Connecting => "connecting … ".to_owned(),
-        Link::Reconnecting => "connecting again … ".to_owned(),
-        Link::Closed { .. } => "not in this room ".to_owned(),
+    let right = app.room().map_or_else(String::new, |room| match &room.stream {
+        StreamState::Live => "live ".to_owned(),
+        StreamState::Connecting => "connecting … ".to_owned(),
+        StreamState::Reconnecting => "connecting again … ".to_owned(),
+        StreamState::Closed { .. } => "not in this room ".to_owned(),
     });
     let room = usize::from(area.width).saturating_sub(width(&right));
-    let left = cut(&left, room);
+    let left = truncate(&left, room);
     let gap = " ".repeat(room.saturating_sub(width(&left)));
-    let alarm = app.room().is_some_and(|room| room.link == Link::Reconnecting);
+    let alarm = app.room().is_some_and(|room| room.stream == StreamState::Reconnecting);
     let right = if alarm { right.yellow().bold() } else { right.into() };
     let line = Line::from(vec![left.bold(), gap.into(), right]);
     frame.render_widget(Paragraph::new(line).style(Style::new().add_modifier(Modifier::REVERSED)), area);
@@ -80,26 +82,27 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -
     app.log_height = usize::from(area.height);
     let Some(room) = app.rooms.get_mut(app.current) else {
         let text = if app.loaded {
-            "You are in no room yet.\n\n/create NAME makes one\n/join CODE enters one, by its code or a link"
+            "You are in no room yet.\n\n/create NAME creates one\n/join CODE joins one, by its code or a link"
         } else {
             "Loading your rooms …"
         };
         frame.render_widget(Paragraph::new(text).centered(), area);
         return false;
     };
-    draw_head(frame, head, room, widths(screen).1 == 0);
+    let count = (widths(screen).1 == 0).then(|| room.presence.count());
+    draw_head(frame, head, room, count);
     let columns = usize::from(area.width).saturating_sub(2);
     let height = usize::from(area.height);
-    // One line more than is shown tells whether there is something above it.
-    let log = Log { columns, zone, me: &app.me };
-    log.anchor(room);
+    // One extra line shows whether there is something above.
+    let log = LogLayout { columns, zone, me: &app.me };
+    log.keep_position(room);
     let lines = log.lines(room, room.scroll + height + 1);
     room.scroll = room.scroll.min(lines.len().saturating_sub(height));
     let end = lines.len() - room.scroll;
     let start = end.saturating_sub(height);
     let top_seen = start == 0;
     let shown: Vec<_> = lines[start..end].to_vec();
-    // What was said last stands next to where one types.
+    // The newest line is next to the input.
     let free = area.height.saturating_sub(u16::try_from(shown.len()).unwrap_or(u16::MAX));
     let area = Rect {
         x: area.x + 1,
@@ -111,14 +114,14 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, app: &mut App, zone: &TimeZone) -
     top_seen
 }
 
-/// The room's name and code, and how many are here where no panel says it.
-fn draw_head(frame: &mut Frame<'_>, area: Rect, room: &RoomView, counted: bool) {
+/// The room's name and code, and the number of people unless a panel shows them.
+fn draw_head(frame: &mut Frame<'_>, area: Rect, room: &RoomView, count: Option<usize>) {
     let columns = usize::from(area.width);
     let code = format!(" · {}", room.info.short_code);
     let below = if room.scroll > 0 { " · Esc: newest".to_owned() } else { String::new() };
-    let here = if counted { format!(" {} here ", room.people.count()) } else { String::new() };
+    let here = count.map_or_else(String::new, |count| format!(" {count} here "));
     let taken = width(&code) + width(&below) + width(&here) + 2;
-    let name = cut(&one_line(&room.info.name), columns.saturating_sub(taken));
+    let name = truncate(&one_line(&room.info.name), columns.saturating_sub(taken));
     let gap = " ".repeat((columns + 1).saturating_sub(taken + width(&name)));
     let parts = vec![" ".into(), name.bold(), code.dim(), below.yellow(), gap.into(), here.dim()];
     frame.render_widget(Paragraph::new(Line::from(parts)), area);
@@ -129,9 +132,9 @@ fn draw_input(frame: &mut Frame<'_>, area: Rect, app: &App, typed: &Rows) {
     let (row, column) = typed.cursor;
     let first = (row + 1).saturating_sub(height);
     let hint = app.input.is_empty() && app.question.is_none();
-    let lines = typed.rows.iter().enumerate().skip(first).take(height).map(|(place, text)| {
+    let lines = typed.rows.iter().enumerate().skip(first).take(height).map(|(index, text)| {
         let text = if hint { "say something, or /help".dim() } else { text.clone().into() };
-        Line::from(vec![if place == 0 { "> ".bold() } else { "  ".into() }, text])
+        Line::from(vec![if index == 0 { "> ".bold() } else { "  ".into() }, text])
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
     let narrow = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);

@@ -1,4 +1,4 @@
-//! Does what the screen wants done, each thing in a task of its own, and tells the outcome as news.
+//! Executes the screen's effects, each in its own task, and reports the results.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,193 +6,210 @@ use grpcchatter_client::{Client, CloseReason, Error, Event, Room, Start};
 use jiff::tz::TimeZone;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::news::{Cure, Effect, News};
-use crate::{invitation, output, refused};
+use super::effect::{Effect, Remedy, Update};
+use crate::{invitation, output, reasons};
 
-/// As many of the newest messages are shown on entering.
-const FIRST: u16 = 100;
-/// As many are added when the top is reached.
-const MORE: u16 = 100;
-/// Before the rooms are asked for again, where the server did not say when to come.
-const PAUSE: Duration = Duration::from_secs(5);
-/// By then, whoever was cut off with this program has come back, or tries less often than any client of ours.
-const SETTLED: Duration = Duration::from_secs(60);
+/// Messages loaded when a room is joined, and with each older page.
+const PAGE_SIZE: u16 = 100;
+/// Pause before the list of rooms is requested again, if the server named none.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// By then, users who lost their connection with this program have reconnected, or retry less often than any client
+/// of ours.
+const SETTLE_TIME: Duration = Duration::from_secs(60);
 
 pub(crate) struct Worker {
     client: Client,
-    /// The rooms that are entered, each with the number of its entry.
+    /// The joined rooms, each with its generation.
     rooms: HashMap<String, (u64, Room)>,
-    entries: u64,
-    news: mpsc::Sender<Report>,
+    generations: u64,
+    reports: mpsc::Sender<Report>,
 }
 
-/// What a task sends: news, and the room that it has entered.
+/// What a task reports: an update, or a joined room.
 pub(crate) enum Report {
-    News(News),
-    Entered(Room),
+    Update(Update),
+    Joined(Room),
 }
 
 impl Worker {
-    /// A worker, and what its tasks report.
+    /// A worker and the receiver of its reports.
     pub(crate) fn new(client: Client) -> (Self, mpsc::Receiver<Report>) {
-        // Full, it makes the tasks wait: the rooms' logs keep what was not read.
-        let (news, reports) = mpsc::channel(256);
-        (Self { client, rooms: HashMap::new(), entries: 0, news }, reports)
+        // When the channel is full the tasks wait; unread messages stay in the rooms' logs.
+        let (reports, receiver) = mpsc::channel(256);
+        (Self { client, rooms: HashMap::new(), generations: 0, reports }, receiver)
     }
 
     /// Loads the list of rooms.
     pub(crate) fn start(&self) {
-        let (client, news) = (self.client.clone(), self.news.clone());
-        self.task(async move {
+        let (client, reports) = (self.client.clone(), self.reports.clone());
+        self.spawn(async move {
             loop {
                 let error = match client.rooms().await {
-                    // It has tried for as long as a call may; without rooms there is nothing else to do.
+                    // The client has given up, but without the list there is nothing else to do.
                     Err(error) if error.is_retryable() => error,
-                    answer => return Ok(News::Rooms(answer?)),
+                    answer => return Ok(Update::Rooms(answer?)),
                 };
-                let pause = error.retry_after().unwrap_or(PAUSE);
-                let _ = news.send(Report::News(failed(&error))).await;
+                let delay = error.retry_after().unwrap_or(RETRY_DELAY);
+                let _ = reports.send(Report::Update(update_of(&error))).await;
                 tokio::select! {
-                    () = news.closed() => return Err(error),
-                    () = tokio::time::sleep(pause) => {}
+                    () = reports.closed() => return Err(error),
+                    () = tokio::time::sleep(delay) => {}
                 }
             }
         });
     }
 
-    /// Takes over a room that was entered, and follows it. A room that is entered again replaces the old one.
-    pub(crate) fn entered(&mut self, room: Room) -> News {
-        self.entries += 1;
-        let (info, entry) = (room.info(), self.entries);
+    /// Takes over a joined room and follows it. A second join replaces the first.
+    pub(crate) fn joined(&mut self, room: Room) -> Update {
+        self.generations += 1;
+        let (info, generation) = (room.info(), self.generations);
         let code = info.short_code.clone();
-        if let Some((_, old)) = self.rooms.insert(code.clone(), (entry, room.clone())) {
+        if let Some((_, old)) = self.rooms.insert(code.clone(), (generation, room.clone())) {
             old.disconnect();
         }
-        tokio::spawn(follow(room, code, entry, self.news.clone()));
-        News::Entered { info, entry }
+        tokio::spawn(follow(room, code, generation, self.reports.clone()));
+        Update::Joined { info, generation }
     }
 
-    pub(crate) fn run(&mut self, effect: Effect) {
+    pub(crate) fn run(&self, effect: Effect) {
         let client = self.client.clone();
         match effect {
-            Effect::Enter { code, password } => self.enter(async move {
-                client.join(&code, &password).await.map_err(|error| News::NotEntered {
-                    code,
-                    why: why(&error),
-                    cure: cure(&error, !password.is_empty()),
-                })
+            Effect::Join { code, password } => self.join(code, password),
+            Effect::JoinByInvitation { token } => self.spawn_join(async move {
+                client.join_by_invitation(&token).await.map_err(|error| update_of(&error))
             }),
-            Effect::EnterByInvitation { token } => {
-                self.enter(async move { client.join_by_invitation(&token).await.map_err(|it| failed(&it)) });
-            }
-            Effect::Create { name, password } => self.enter(async move {
-                let made = async {
-                    let room = client.create_room(&name, &password).await?;
-                    client.join(&room.short_code, &password).await
-                };
-                made.await.map_err(|error| failed(&error))
-            }),
+            Effect::Create { name, password } => self.create(name, password),
             Effect::Send { code, id, body } => self.send(code, id, body),
-            Effect::Older { code, before } => {
-                let Some((entry, room)) = self.rooms.get(&code).cloned() else { return };
-                self.task(async move {
-                    Ok(match room.messages_before(before, MORE).await {
-                        Ok(page) => News::Older { code, entry, page },
-                        Err(error) => News::NotOlder { code, why: why(&error) },
-                    })
-                });
-            }
-            Effect::Invite { code, ttl } => self.task(async move {
+            Effect::LoadOlder { code, before } => self.load_older(code, before),
+            Effect::Invite { code, ttl } => self.spawn(async move {
                 let invitation = client.invite(&code, ttl).await?;
-                let end = output::minute(invitation.expire_time, &TimeZone::system());
-                Ok(News::Invitation { code, link: invitation::link(client.url(), &invitation.token), end })
+                let end = output::format_time(invitation.expire_time, &TimeZone::system());
+                Ok(Update::Invitation { code, link: invitation::link(client.url(), &invitation.token), end })
             }),
-            Effect::Rename { code, name } => self.task(async move {
+            Effect::Rename { code, name } => self.spawn(async move {
                 client.rename_room(&code, &name).await?;
-                Ok(News::Told("the room has its new name".to_owned()))
+                Ok(Update::Info("the room was renamed".to_owned()))
             }),
-            Effect::Remove { code, user, ban } => self.task(async move {
-                if ban {
-                    client.ban_user(&code, &user).await?;
-                    return Ok(News::Told(format!("{user} is out, and may not come back")));
-                }
+            Effect::Remove { code, user } => self.spawn(async move {
                 client.remove_user(&code, &user).await?;
-                Ok(News::Told(format!("{user} is out")))
+                Ok(Update::Info(format!("{user} was removed")))
             }),
-            Effect::Unban { code, user } => self.task(async move {
+            Effect::Ban { code, user } => self.spawn(async move {
+                client.ban_user(&code, &user).await?;
+                Ok(Update::Info(format!("{user} was banned")))
+            }),
+            Effect::Unban { code, user } => self.spawn(async move {
                 client.unban_user(&code, &user).await?;
-                Ok(News::Told(format!("{user} may come back")))
+                Ok(Update::Info(format!("{user} may join again")))
             }),
             Effect::Leave { code } => {
                 let Some((_, room)) = self.rooms.get(&code).cloned() else { return };
-                self.task(async move {
+                self.spawn(async move {
                     room.leave().await?;
-                    Ok(News::Gone { code })
+                    Ok(Update::RoomGone { code })
                 });
             }
-            Effect::Delete { code } => self.task(async move {
+            Effect::Delete { code } => self.spawn(async move {
                 client.delete_room(&code).await?;
-                Ok(News::Gone { code })
+                Ok(Update::RoomGone { code })
             }),
-            // It is the screen's, not the server's.
+            // Done by the screen itself.
             Effect::Copy { .. } => {}
         }
+    }
+
+    fn join(&self, code: String, password: String) {
+        let client = self.client.clone();
+        self.spawn_join(async move {
+            client.join(&code, &password).await.map_err(|error| Update::JoinFailed {
+                code,
+                why: text_of(&error),
+                remedy: match error {
+                    _ if reasons::is_wrong_room_password(&error) => {
+                        Remedy::Password { wrong: !password.is_empty() }
+                    }
+                    _ if error.is_retryable() => Remedy::Show,
+                    _ => Remedy::Rejoin,
+                },
+            })
+        });
+    }
+
+    fn create(&self, name: String, password: String) {
+        let client = self.client.clone();
+        self.spawn_join(async move {
+            let joined = async {
+                let room = client.create_room(&name, &password).await?;
+                client.join(&room.short_code, &password).await
+            };
+            joined.await.map_err(|error| update_of(&error))
+        });
     }
 
     fn send(&self, code: String, id: String, body: String) {
         let Some((_, room)) = self.rooms.get(&code).cloned() else {
             let why = "the room is not connected yet".to_owned();
-            return self.task(async move { Ok(News::NotSent { code, id, why }) });
+            return self.spawn(async move { Ok(Update::SendFailed { code, id, why }) });
         };
-        self.task(async move {
+        self.spawn(async move {
             Ok(match room.send_with_id(&id, &body).await {
-                Ok(message) => News::Sent { code, id, seq: message.seq },
-                Err(error) => News::NotSent { code, id, why: why(&error) },
+                Ok(message) => Update::Sent { code, id, seq: message.seq },
+                Err(error) => Update::SendFailed { code, id, why: text_of(&error) },
             })
         });
     }
 
-    fn enter(&self, work: impl Future<Output = Result<Room, News>> + Send + 'static) {
-        let news = self.news.clone();
-        tokio::spawn(async move {
-            let report = work.await.map_or_else(Report::News, Report::Entered);
-            let _ = news.send(report).await;
+    fn load_older(&self, code: String, before: i64) {
+        let Some((generation, room)) = self.rooms.get(&code).cloned() else { return };
+        self.spawn(async move {
+            Ok(match room.messages_before(before, PAGE_SIZE).await {
+                Ok(page) => Update::Older { code, generation, page },
+                Err(error) => Update::OlderFailed { code, why: text_of(&error) },
+            })
         });
     }
 
-    fn task(&self, work: impl Future<Output = Result<News, Error>> + Send + 'static) {
-        let news = self.news.clone();
+    fn spawn_join(&self, work: impl Future<Output = Result<Room, Update>> + Send + 'static) {
+        let reports = self.reports.clone();
         tokio::spawn(async move {
-            let told = work.await.unwrap_or_else(|error| failed(&error));
-            let _ = news.send(Report::News(told)).await;
+            let report = work.await.map_or_else(Report::Update, Report::Joined);
+            let _ = reports.send(report).await;
+        });
+    }
+
+    fn spawn(&self, work: impl Future<Output = Result<Update, Error>> + Send + 'static) {
+        let reports = self.reports.clone();
+        tokio::spawn(async move {
+            let update = work.await.unwrap_or_else(|error| update_of(&error));
+            let _ = reports.send(Report::Update(update)).await;
         });
     }
 }
 
-/// Tells what happens in a room, and when the others have had the time to come back after a lost connection.
-async fn follow(room: Room, code: String, entry: u64, news: mpsc::Sender<Report>) {
-    let mut events = room.events_from(Start::Last(FIRST));
-    let mut settled: Option<Instant> = None;
+/// Reports a room's events, and when other users have had time to reconnect after a lost connection.
+async fn follow(room: Room, code: String, generation: u64, reports: mpsc::Sender<Report>) {
+    let mut events = room.events_from(Start::Last(PAGE_SIZE));
+    let mut settle_at: Option<Instant> = None;
     loop {
-        let told = tokio::select! {
+        let update = tokio::select! {
             event = events.recv() => {
                 let Some(event) = event else { return };
                 match &event {
-                    Event::Resumed => settled = Some(Instant::now() + SETTLED),
-                    Event::Reconnecting { .. } => settled = None,
+                    Event::Resumed => settle_at = Some(Instant::now() + SETTLE_TIME),
+                    Event::Reconnecting { .. } => settle_at = None,
                     Event::Closed(CloseReason::LoggedOut) => {
-                        let _ = news.send(Report::News(News::LoggedOut)).await;
+                        let _ = reports.send(Report::Update(Update::LoggedOut)).await;
                     }
                     _ => {}
                 }
-                News::Happened { code: code.clone(), entry, event }
+                Update::RoomEvent { code: code.clone(), generation, event }
             }
-            () = until(settled), if settled.is_some() => {
-                settled = None;
-                News::Settled { code: code.clone(), entry }
+            () = until(settle_at), if settle_at.is_some() => {
+                settle_at = None;
+                Update::PresenceSettled { code: code.clone(), generation }
             }
         };
-        if news.send(Report::News(told)).await.is_err() {
+        if reports.send(Report::Update(update)).await.is_err() {
             return;
         }
     }
@@ -204,28 +221,19 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// What helps where a room could not be entered, with or without a password.
-fn cure(error: &Error, with_password: bool) -> Cure {
-    match error {
-        _ if refused::asks_for_room_password(error) => Cure::Password { wrong: with_password },
-        _ if error.is_retryable() => Cure::Look,
-        _ => Cure::Join,
-    }
-}
-
-/// What to tell of something that failed.
-fn why(error: &Error) -> String {
+/// The sentence for a failure.
+fn text_of(error: &Error) -> String {
     match error {
         Error::NotLoggedIn => "the session has ended: /login".to_owned(),
-        // The line's /retry sends it under its id, which is nothing to read there.
+        // /retry reuses the id, so the user need not see it.
         Error::Unacknowledged { .. } => "the message was not acknowledged".to_owned(),
         error => error.to_string(),
     }
 }
 
-fn failed(error: &Error) -> News {
+fn update_of(error: &Error) -> Update {
     match error {
-        Error::NotLoggedIn => News::LoggedOut,
-        error => News::Failed(error.to_string()),
+        Error::NotLoggedIn => Update::LoggedOut,
+        error => Update::Error(error.to_string()),
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    home::{Home, LONG, NOWHERE, anna, finish, json},
+    home::{Home, TIMEOUT, UNREACHABLE_URL, anna, json, output_of},
     process::PASSWORD,
 };
 
@@ -28,15 +28,15 @@ fn files(folder: &Path) -> Vec<(String, u32)> {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_exported_and_shown() {
+async fn sent_messages_are_exported() {
     let Some((_server, home, _client, code)) = anna().await else { return };
     assert_eq!(home.run(&["send", &code, "one"]).await.ok(), "");
     assert_eq!(home.run(&["send", "High mountains", "two"]).await.ok(), "");
-    assert_eq!(home.fed("three\nof two lines\n", &["send", &code, "-"]).await.ok(), "");
+    assert_eq!(home.run_with_input("three\nof two lines\n", &["send", &code, "-"]).await.ok(), "");
     assert_eq!(home.run(&["send", &code, "-5"]).await.ok(), "");
     assert_eq!(home.run(&["send", &code, "--timeout", "9s", "--not a flag"]).await.ok(), "");
 
-    // Under one id it is one message, whichever run sends it, and however the room is named.
+    // One id is one message, whichever run sends it and however the room is named.
     for room in [&code, "High mountains"] {
         assert_eq!(home.run(&["send", "--id", "ci-4711", room, "the build is green"]).await.ok(), "");
     }
@@ -45,9 +45,9 @@ async fn what_is_sent_is_exported_and_shown() {
 
     let exported = home.run(&["export", &code]).await.ok();
     let records: Vec<_> = exported.lines().map(json).collect();
-    let told: Vec<_> = records.iter().map(|it| (it["seq"].as_i64(), it["body"].as_str())).collect();
+    let printed: Vec<_> = records.iter().map(|it| (it["seq"].as_i64(), it["body"].as_str())).collect();
     assert_eq!(
-        told,
+        printed,
         [
             (Some(1), Some("one")),
             (Some(2), Some("two")),
@@ -69,7 +69,7 @@ async fn what_is_sent_is_exported_and_shown() {
 }
 
 #[tokio::test]
-async fn a_tail_follows_through_kills_and_ends_with_its_reader() {
+async fn a_tail_survives_crashes_and_ends_with_its_reader() {
     let Some((mut server, home, _client, code)) = anna().await else { return };
     for body in ["one", "two", "three"] {
         home.run(&["send", &code, body]).await.ok();
@@ -80,24 +80,24 @@ async fn a_tail_follows_through_kills_and_ends_with_its_reader() {
         match expected {
             "four" => drop(home.run(&["send", &code, "four"]).await.ok()),
             "five" => {
-                server.crash();
+                server.crash().await;
                 home.run(&["send", &code, "five"]).await.ok();
             }
             "six" => {
-                server.restart();
+                server.restart().await;
                 home.run(&["send", &code, "six"]).await.ok();
             }
             _ => {}
         }
-        let line = timeout(LONG, lines.next_line()).await.expect("it comes").unwrap().unwrap();
+        let line = timeout(TIMEOUT, lines.next_line()).await.expect("it comes").unwrap().unwrap();
         assert_eq!(json(&line)["body"], expected);
     }
-    // Nothing more is said: that its reader has gone is all that it can notice.
+    // No more messages: only the closed pipe can end it.
     drop(lines);
-    let mut told = String::new();
-    tail.stderr.take().unwrap().read_to_string(&mut told).await.unwrap();
-    assert!(told.contains("connecting again") && !told.contains("pipe"), "{told}");
-    assert_eq!(finish(tail).await.code, 0);
+    let mut printed = String::new();
+    tail.stderr.take().unwrap().read_to_string(&mut printed).await.unwrap();
+    assert!(printed.contains("connecting again") && !printed.contains("pipe"), "{printed}");
+    assert_eq!(output_of(tail).await.code, 0);
 }
 
 #[tokio::test]
@@ -108,9 +108,12 @@ async fn a_guest_joins_by_an_invitation_or_the_password() {
     let guest = Home::new();
     guest.log_in(&server.url, "ben001").await;
     guest.run(&["join", &code]).await.failed(77, "");
-    guest.fed("wrong", &["join", &code, "--password-stdin"]).await.failed(77, "");
+    guest.run_with_input("wrong", &["join", &code, "--password-stdin"]).await.failed(77, "");
     guest.run(&["invite", &code]).await.failed(77, "");
-    assert_eq!(guest.fed("edelweiss\n", &["join", &code, "--password-stdin"]).await.ok().trim(), code);
+    assert_eq!(
+        guest.run_with_input("edelweiss\n", &["join", &code, "--password-stdin"]).await.ok().trim(),
+        code
+    );
     guest.run(&["send", "Locked", "hello"]).await.ok();
 
     home.run(&["join", &code]).await.ok();
@@ -123,9 +126,9 @@ async fn a_guest_joins_by_an_invitation_or_the_password() {
 }
 
 #[tokio::test]
-async fn each_failure_says_why_and_has_its_code() {
+async fn each_failure_has_its_message_and_exit_code() {
     let Some((server, home, client, code)) = anna().await else { return };
-    let wrong = home.fed("Wrong-1!", &["login", &server.url, "anna01", "--password-stdin"]).await;
+    let wrong = home.run_with_input("Wrong-1!", &["login", &server.url, "anna01", "--password-stdin"]).await;
     wrong.failed(77, "");
     home.run(&["send", "nosuch", "hello"]).await.failed(66, "");
     home.run(&["tail", "no such room"]).await.failed(66, "no such room");
@@ -139,11 +142,12 @@ async fn each_failure_says_why_and_has_its_code() {
     let unknown = home.run(&["dance"]).await;
     assert_eq!((unknown.code, unknown.out.as_str()), (64, ""));
 
-    let empty = home.fed("\n", &["login", &server.url, "anna01", "--password-stdin"]).await;
+    let empty = home.run_with_input("\n", &["login", &server.url, "anna01", "--password-stdin"]).await;
     empty.failed(64, "no password in the input");
     home.run(&[]).await.failed(64, "needs a terminal");
 
-    let refused = home.fed(PASSWORD, &["login", NOWHERE, "anna01", "--password-stdin"]).await;
+    let refused =
+        home.run_with_input(PASSWORD, &["login", UNREACHABLE_URL, "anna01", "--password-stdin"]).await;
     refused.failed(69, "cannot be reached: Connection refused");
     home.run(&["logout"]).await.ok();
     home.run(&["rooms"]).await.failed(77, "chatter login http://127.0.0.1:");
@@ -154,36 +158,38 @@ async fn each_failure_says_why_and_has_its_code() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_a_terminal_nobody_is_asked_for_a_password() {
+async fn without_a_terminal_login_requires_password_stdin() {
     let Some((server, home, _client, _code)) = anna().await else { return };
     let login = [env!("CARGO_BIN_EXE_chatter"), "login", &server.url, "anna01"];
-    // A session of its own has no terminal to open.
+    // A new session has no controlling terminal.
     let mut alone = tokio::process::Command::new("setsid");
     alone.arg("--wait").args(login).env_clear().env("HOME", home.0.path());
     alone.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(alone) = alone.spawn() else { return };
-    finish(alone).await.failed(64, "use --password-stdin");
+    output_of(alone).await.failed(64, "use --password-stdin");
 }
 
 #[tokio::test]
-async fn the_server_is_the_flags_then_the_environments_then_the_last() {
+async fn the_url_comes_from_the_flag_then_the_environment_then_the_last_login() {
     let Some((server, home, _client, _code)) = anna().await else { return };
     home.run(&["rooms"]).await.ok();
-    let elsewhere = finish(home.command(&["rooms"]).env("GRPCCHATTER_URL", NOWHERE).spawn().unwrap()).await;
-    elsewhere.failed(77, NOWHERE);
-    let named = home.command(&["rooms", "--url", &server.url]).env("GRPCCHATTER_URL", NOWHERE).spawn();
-    finish(named.unwrap()).await.ok();
+    let elsewhere =
+        output_of(home.command(&["rooms"]).env("GRPCCHATTER_URL", UNREACHABLE_URL).spawn().unwrap()).await;
+    elsewhere.failed(77, UNREACHABLE_URL);
+    let named =
+        home.command(&["rooms", "--url", &server.url]).env("GRPCCHATTER_URL", UNREACHABLE_URL).spawn();
+    output_of(named.unwrap()).await.ok();
     // One server has one session, however its URL is typed.
     let typed = format!("{}/", server.url.replace("http", "HTTP"));
     home.run(&["rooms", "--url", &typed]).await.ok();
     let empty = home.command(&["rooms"]).env("GRPCCHATTER_URL", "").spawn();
-    finish(empty.unwrap()).await.ok();
+    output_of(empty.unwrap()).await.ok();
     home.run(&["rooms", "--url", "chat.example"]).await.failed(64, "http://");
     Home::new().run(&["rooms"]).await.failed(78, "no server is known");
 }
 
 #[tokio::test]
-async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
+async fn files_are_private_and_in_the_xdg_folders() {
     let Some((server, home, _client, _code)) = anna().await else { return };
     home.run(&["rooms"]).await.ok();
     let folders = [
@@ -207,12 +213,12 @@ async fn what_is_kept_is_in_the_xdg_folders_and_ones_own() {
     login.env("XDG_CONFIG_HOME", folder("config")).env("XDG_STATE_HOME", folder("state"));
     let mut login = login.stdin(Stdio::piped()).spawn().unwrap();
     login.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).await.unwrap();
-    finish(login).await.ok();
+    output_of(login).await.ok();
     let paths: Vec<_> = files(moved.0.path()).into_iter().map(|(path, _)| path).collect();
     assert!(paths.iter().any(|path| path.ends_with("/config/chatter/settings.json")), "{paths:?}");
     assert!(paths.iter().any(|path| path.contains("/state/chatter/sessions/")), "{paths:?}");
     let homeless = home.command(&["rooms"]).env_remove("HOME").spawn().unwrap();
-    finish(homeless).await.failed(78, "HOME");
+    output_of(homeless).await.failed(78, "HOME");
 }
 
 #[tokio::test]

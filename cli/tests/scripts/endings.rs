@@ -1,4 +1,4 @@
-//! How a tail ends where the room does, and what a script is told of it.
+//! How a tail ends when its user or its room is removed.
 
 use std::fs::OpenOptions;
 
@@ -9,26 +9,26 @@ use tokio::{
     time::timeout,
 };
 
-use crate::home::{Home, LONG, anna, finish};
+use crate::home::{Home, TIMEOUT, anna, output_of};
 
-/// A tail of Ben's that has shown a message, so that it reads what happens next.
+/// Starts a tail of Ben's and waits until it follows the room.
 async fn tail(home: &Home, code: &str) -> Child {
     let mut tail = home.command(&["tail", code, "-n", "1"]).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
-    let line = timeout(LONG, lines.next_line()).await.expect("it comes").unwrap().unwrap();
+    let line = timeout(TIMEOUT, lines.next_line()).await.expect("it comes").unwrap().unwrap();
     assert!(line.ends_with(" anna01: hello"), "{line}");
-    // The output stays open: that nobody reads it would end the tail as well.
+    // The output stays open: a closed one would end the tail too.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     tail
 }
 
 async fn ends(tail: Child, code: i32, words: &str) {
-    let done = finish(tail).await;
+    let done = output_of(tail).await;
     assert_eq!(done.code, code, "{}", done.err);
     assert!(done.err.contains(words), "{}", done.err);
 }
 
-/// Anna, who owns a room, and Ben at home.
+/// Anna with a room, and Ben, who has joined it.
 async fn anna_and_ben() -> Option<(crate::process::Server, Client, Home, String)> {
     let (server, _, anna, code) = anna().await?;
     anna.join_chat_room(&code, "").await.unwrap().send("hello").await.unwrap();
@@ -39,7 +39,7 @@ async fn anna_and_ben() -> Option<(crate::process::Server, Client, Home, String)
 }
 
 #[tokio::test]
-async fn whoever_is_put_out_ends_with_77_and_whose_room_is_deleted_with_66() {
+async fn a_tail_ends_with_77_after_a_removal_and_66_after_a_deletion() {
     let Some((_server, anna, ben, code)) = anna_and_ben().await else { return };
     let reading = tail(&ben, &code).await;
     anna.remove_user(&code, "ben001").await.unwrap();
@@ -51,7 +51,7 @@ async fn whoever_is_put_out_ends_with_77_and_whose_room_is_deleted_with_66() {
 }
 
 #[tokio::test]
-async fn whoever_is_banned_ends_with_77_and_may_not_come_back() {
+async fn a_tail_ends_with_77_after_a_ban() {
     let Some((_server, anna, ben, code)) = anna_and_ben().await else { return };
     let reading = tail(&ben, &code).await;
     anna.ban_user(&code, "ben001").await.unwrap();
@@ -60,14 +60,14 @@ async fn whoever_is_banned_ends_with_77_and_may_not_come_back() {
 }
 
 #[tokio::test]
-async fn an_output_that_nobody_reads_ends_quietly_and_one_that_cannot_be_written_does_not() {
+async fn a_closed_pipe_is_success_and_a_full_disk_is_a_failure() {
     let home = Home::new();
     for args in [&["--help"][..], &["--version"], &["completions", "bash"], &["man"]] {
         let (reader, unread) = std::io::pipe().unwrap();
         drop(reader);
-        let done = finish(home.command(args).stdout(unread).spawn().unwrap()).await;
+        let done = output_of(home.command(args).stdout(unread).spawn().unwrap()).await;
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{args:?}");
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        finish(home.command(args).stdout(full).spawn().unwrap()).await.failed(1, "No space left");
+        output_of(home.command(args).stdout(full).spawn().unwrap()).await.failed(1, "No space left");
     }
 }

@@ -1,4 +1,4 @@
-//! People's homes, the program run in them, and what it leaves.
+//! A user's home folder, the program run in it, and its results.
 
 use std::{process::Stdio, time::Duration};
 
@@ -12,30 +12,31 @@ use tokio::{
 
 use crate::process::{PASSWORD, Server};
 
-/// For what happens at once on an idle machine.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
-/// Where nobody listens: the port of tcpmux.
-pub(crate) const NOWHERE: &str = "http://127.0.0.1:1";
+/// The timeout for what is immediate on an idle machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+/// An address without a listener: the port of tcpmux.
+pub(crate) const UNREACHABLE_URL: &str = "http://127.0.0.1:1";
 
-/// A person's home, with nothing in it at first.
+/// A home folder, empty at first.
 pub(crate) struct Home(pub(crate) TempDir);
 
-/// What a command has left.
+/// The result of a command.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct Output {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Done {
-    /// What was printed by a command that did what it should, without a word beside it.
+impl Output {
+    /// The output of a command that succeeded without a word on standard error.
     pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
         self.out
     }
 
-    /// Holds that it failed with this code, in one line that has these words, and printed nothing.
+    /// Asserts that the command failed with this code, printed nothing, and wrote one line with these words to
+    /// standard error.
     pub(crate) fn failed(self, code: i32, words: &str) {
         assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
         assert!(self.err.starts_with("chatter: ") && self.err.lines().count() == 1, "{}", self.err);
@@ -56,32 +57,33 @@ impl Home {
         command
     }
 
-    pub(crate) async fn run(&self, args: &[&str]) -> Done {
-        finish(self.command(args).spawn().unwrap()).await
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
+        output_of(self.command(args).spawn().unwrap()).await
     }
 
-    /// Runs a command that reads its input.
-    pub(crate) async fn fed(&self, input: &str, args: &[&str]) -> Done {
+    /// Runs a command with this standard input.
+    pub(crate) async fn run_with_input(&self, input: &str, args: &[&str]) -> Output {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-        finish(child).await
+        output_of(child).await
     }
 
     pub(crate) async fn log_in(&self, url: &str, name: &str) {
-        let login = self.fed(&format!("{PASSWORD}\n"), &["login", url, name, "--password-stdin"]).await;
+        let login =
+            self.run_with_input(&format!("{PASSWORD}\n"), &["login", url, name, "--password-stdin"]).await;
         assert_eq!(login.ok(), "");
     }
 }
 
-pub(crate) async fn finish(child: Child) -> Done {
-    let output = timeout(LONG, child.wait_with_output()).await.expect("the command ends").unwrap();
+pub(crate) async fn output_of(child: Child) -> Output {
+    let output = timeout(TIMEOUT, child.wait_with_output()).await.expect("the command ends").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    Output { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A server with a room of Anna's, and Anna at home, logged in.
+/// A server with a room of Anna's, and her home folder, logged in.
 pub(crate) async fn anna() -> Option<(Server, Home, Client, String)> {
-    let server = Server::start(&[])?;
+    let server = Server::start(&[]).await?;
     let client = server.user("anna01").await;
     let code = client.create_chat_room("High mountains", "").await.unwrap().short_code;
     client.join_chat_room(&code, "").await.unwrap();

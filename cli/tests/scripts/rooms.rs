@@ -1,4 +1,4 @@
-//! The commands about rooms: making, leaving, who is in one, going on where a script stopped.
+//! The commands about rooms: creating, leaving, listing users, resuming a tail.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,16 +11,16 @@ use tokio::{
     time::timeout,
 };
 
-use crate::home::{Home, LONG, anna, finish, json};
+use crate::home::{Home, TIMEOUT, anna, json, output_of};
 
 #[tokio::test]
-async fn a_room_is_made_looked_into_and_left() {
+async fn a_room_is_created_listed_and_left() {
     let Some((server, home, _client, _code)) = anna().await else { return };
     let made = home.run(&["create", "Tea at five", "--json"]).await.ok();
     let made = json(&made);
     assert_eq!((&made["type"], &made["name"]), (&"room".into(), &"Tea at five".into()));
     assert_eq!(made["owner_name"], "anna01");
-    let locked = home.fed("edelweiss\n", &["create", "Locked", "--password-stdin"]).await.ok();
+    let locked = home.run_with_input("edelweiss\n", &["create", "Locked", "--password-stdin"]).await.ok();
     let locked = locked.trim();
     home.run(&["create", ""]).await.failed(64, "a room needs a name");
 
@@ -28,7 +28,7 @@ async fn a_room_is_made_looked_into_and_left() {
     let guest = Home::new();
     guest.log_in(&server.url, "ben001").await;
     guest.run(&["join", locked]).await.failed(77, "");
-    guest.fed("edelweiss", &["join", locked, "--password-stdin"]).await.ok();
+    guest.run_with_input("edelweiss", &["join", locked, "--password-stdin"]).await.ok();
     guest.run(&["send", "Locked", "hello"]).await.ok();
 
     let users = guest.run(&["users", locked, "--json"]).await.ok();
@@ -46,7 +46,7 @@ async fn a_room_is_made_looked_into_and_left() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_a_link_too() {
+async fn an_invitation_link_joins_its_room() {
     let Some((server, home, _client, code)) = anna().await else { return };
     let link = home.run(&["invite", &code, "--link"]).await.ok();
     assert!(link.starts_with(&format!("{}/#join=", server.url)), "{link}");
@@ -59,11 +59,11 @@ async fn an_invitation_is_a_link_too() {
 }
 
 #[tokio::test]
-async fn nothing_to_say_is_not_said() {
+async fn an_empty_message_is_not_sent() {
     let Some((_server, home, _client, code)) = anna().await else { return };
     home.run(&["send", &code, ""]).await.failed(64, "an empty message cannot be sent");
     for input in ["", "\n", " \t\n\n"] {
-        home.fed(input, &["send", &code, "-"]).await.failed(64, "an empty message cannot be sent");
+        home.run_with_input(input, &["send", &code, "-"]).await.failed(64, "an empty message cannot be sent");
     }
     assert_eq!(home.run(&["export", &code]).await.ok(), "");
 }
@@ -72,14 +72,14 @@ async fn nothing_to_say_is_not_said() {
 async fn bodies(lines: &mut Lines<BufReader<ChildStdout>>, count: usize) -> Vec<String> {
     let mut bodies = Vec::new();
     for _ in 0..count {
-        let line = timeout(LONG, lines.next_line()).await.expect("it comes").unwrap().unwrap();
+        let line = timeout(TIMEOUT, lines.next_line()).await.expect("it comes").unwrap().unwrap();
         bodies.push(json(&line)["body"].as_str().unwrap_or("reset").to_owned());
     }
     bodies
 }
 
 #[tokio::test]
-async fn a_tail_goes_on_after_a_number() {
+async fn a_tail_resumes_after_a_seq() {
     let Some((_server, home, client, code)) = anna().await else { return };
     let room = client.join_chat_room(&code, "").await.unwrap();
     let from = |after: &'static str| {
@@ -97,23 +97,23 @@ async fn a_tail_goes_on_after_a_number() {
     let (_later, mut rest) = from("2");
     assert_eq!(bodies(&mut rest, 203).await, (3..=205).map(number).collect::<Vec<_>>());
     let (_end, mut end) = from("205");
-    // It has read nothing when this is said, or it has: the message comes once in both cases.
+    // Whether or not the tail has started by now, the message arrives once.
     room.send("after all").await.unwrap();
     for lines in [&mut whole, &mut rest, &mut end] {
         assert_eq!(bodies(lines, 1).await, ["after all"]);
     }
-    // What was read is not in the log, as after the restore of a backup.
+    // The log ends before that number, as after a restored backup.
     let (_lost, mut lost) = from("500");
     assert_eq!(bodies(&mut lost, 1).await, ["reset"]);
     room.send("a new beginning").await.unwrap();
     let negative = home.command(&["tail", &code, "--after", "-1"]).spawn().unwrap();
-    assert_eq!(finish(negative).await.code, 64);
+    assert_eq!(output_of(negative).await.code, 64);
     let both = home.command(&["tail", &code, "--after", "1", "-n", "2"]).spawn().unwrap();
-    assert_eq!(finish(both).await.code, 64);
+    assert_eq!(output_of(both).await.code, 64);
 }
 
-/// How many calls the server has begun to answer, by its own count.
-fn calls(url: &str) -> u64 {
+/// The number of gRPC calls that the server has started, by its own count.
+fn started_calls(url: &str) -> u64 {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
@@ -123,26 +123,26 @@ fn calls(url: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_message_to_a_room_that_is_known_takes_two_calls() {
+async fn a_send_to_a_cached_room_takes_two_calls() {
     let Some((server, home, _client, code)) = anna().await else { return };
     home.run(&["send", &code, "one"]).await.ok();
-    let before = calls(&server.url);
+    let before = started_calls(&server.url);
     home.run(&["send", &code, "two"]).await.ok();
-    assert_eq!(calls(&server.url) - before, 2);
+    assert_eq!(started_calls(&server.url) - before, 2);
     let exported = home.run(&["export", &code]).await.ok();
     assert_eq!(exported.lines().count(), 2, "{exported}");
 }
 
 #[tokio::test]
-async fn a_name_of_ones_own_goes_before_a_strangers_code() {
+async fn a_name_of_an_own_room_takes_precedence_over_another_rooms_code() {
     let Some((server, home, client, code)) = anna().await else { return };
-    // A room of Anna's is called as the code of a stranger's.
+    // Anna's room has another room's short code as its name.
     let stranger = server.user("ben001").await;
     let theirs = stranger.create_chat_room("Theirs", "").await.unwrap().short_code;
     let mine = client.create_chat_room(&theirs, "").await.unwrap().short_code;
     home.run(&["send", &theirs, "hello"]).await.ok();
     assert!(home.run(&["export", &mine]).await.ok().contains("hello"));
-    // A code that is remembered, of a room that is gone, is looked for again.
+    // A cached short code of a deleted room is looked up again.
     home.run(&["send", &code, "hello"]).await.ok();
     client.delete_chat_room(&code).await.unwrap();
     home.run(&["send", &code, "hello"]).await.failed(66, "");

@@ -1,4 +1,4 @@
-//! A menu and a chat on the terminal, on top of the client library.
+//! The original's menu and chat in the terminal, on top of the client library.
 //!
 //! `cargo run -p client_cli -- http://localhost:8080`
 
@@ -74,20 +74,20 @@ async fn join(client: &Client, keyboard: &mut Keyboard) -> Result<()> {
     let names: Vec<_> = users.iter().map(|user| printable(&user.name)).collect();
     let (name, names) = (printable(&room.info().name), names.join(", "));
     show(format_args!("{name}: {names}\nSay something; an empty line leaves.\n"))?;
-    let mut reader = tokio::spawn(read(room.clone(), client.user_name().await?));
-    let spoken = tokio::select! {
-        spoken = speak(&room, keyboard) => spoken,
-        // The chat is over: the menu takes what is typed next.
-        read = &mut reader => return read?,
+    let mut reader = tokio::spawn(print_events(room.clone(), client.user_name().await?));
+    let sent = tokio::select! {
+        sent = send_lines(&room, keyboard) => sent,
+        // The room was closed: the next line is for the menu.
+        done = &mut reader => return done?,
     };
-    // The reader ends at once, also where nobody says anything.
+    // Ends the reader at once, even in a quiet room.
     room.disconnect();
     reader.await??;
-    spoken
+    sent
 }
 
 /// Sends line by line until one is empty.
-async fn speak(room: &Room, keyboard: &mut Keyboard) -> Result<()> {
+async fn send_lines(room: &Room, keyboard: &mut Keyboard) -> Result<()> {
     loop {
         let line = keyboard.line().await?;
         if line.is_empty() {
@@ -99,8 +99,8 @@ async fn speak(room: &Room, keyboard: &mut Keyboard) -> Result<()> {
     }
 }
 
-/// Shows what happens in the room until it is over.
-async fn read(room: Room, me: String) -> Result<()> {
+/// Prints the events of the room until it is closed.
+async fn print_events(room: Room, me: String) -> Result<()> {
     let mut events = room.events();
     while let Some(event) = events.recv().await {
         match event {
@@ -123,7 +123,7 @@ async fn read(room: Room, me: String) -> Result<()> {
     Ok(())
 }
 
-/// What others wrote must not steer this terminal, nor turn its lines around.
+/// Text of other users must not control the terminal or reorder its lines.
 fn printable(text: &str) -> String {
     let steers = |c: &char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|c| !steers(c)).collect()
@@ -139,8 +139,8 @@ async fn ask_hidden(question: &'static str) -> Result<String> {
     Ok(spawn_blocking(move || rpassword::prompt_password(format!("{question}: "))).await??)
 }
 
-/// Reads lines in threads made for it, so that the room goes on meanwhile. A read cannot be taken back: one that
-/// was given up is what the next question waits for.
+/// Reads lines in blocking threads, so that the room's events are shown meanwhile. A blocking read cannot be
+/// cancelled: an abandoned one serves the next question.
 #[derive(Default)]
 struct Keyboard {
     reading: Option<JoinHandle<Result<String>>>,

@@ -1,7 +1,8 @@
 //! The same calls for programs without an async runtime.
 //!
-//! A [`Client`] of this module owns a runtime with one thread, which keeps the connection alive between the
-//! calls. It must not be used inside an async runtime: a call would block it.
+//! A [`Client`] of this module owns a runtime with one thread, which keeps the connection alive between calls. Do
+//! not use it inside an async runtime, which its calls would block. Every method does what its async counterpart of
+//! the same name does, and has the same errors.
 //!
 //! ```no_run
 //! use grpcchatter_client::{Event, blocking::Client};
@@ -30,7 +31,7 @@ mod client;
 mod original;
 mod room;
 
-/// The thread that the calls run on.
+/// The runtime thread of a client.
 struct Thread {
     runtime: Option<Runtime>,
 }
@@ -52,7 +53,7 @@ impl Thread {
 }
 
 impl Drop for Thread {
-    /// Without waiting: what still runs is a connection that nobody needs.
+    /// Does not wait: only a connection that nobody uses is left.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -60,7 +61,7 @@ impl Drop for Thread {
     }
 }
 
-/// As [`crate::Client`].
+/// The blocking [`crate::Client`].
 ///
 /// ```no_run
 /// use grpcchatter_client::blocking::Client;
@@ -77,7 +78,7 @@ pub struct Client {
     client: crate::Client,
 }
 
-/// As [`crate::Room`].
+/// The blocking [`crate::Room`].
 ///
 /// ```no_run
 /// # fn run(client: grpcchatter_client::blocking::Client) -> Result<(), grpcchatter_client::Error> {
@@ -92,7 +93,7 @@ pub struct Room {
     room: crate::Room,
 }
 
-/// As [`crate::Events`]: an iterator that waits for the next event, and ends after [`Event::Closed`].
+/// The blocking [`crate::Events`]: an iterator that waits for the next event, and ends after [`Event::Closed`].
 ///
 /// ```no_run
 /// # fn run(room: grpcchatter_client::blocking::Room) {
@@ -107,7 +108,7 @@ pub struct Events {
     events: crate::Events,
 }
 
-// As what they wrap, without the thread.
+// These show the wrapped value, without the thread.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.client.fmt(f)

@@ -1,4 +1,4 @@
-//! Somebody in two rooms, and what tests do to them.
+//! A user in two rooms, and helpers to drive the screen.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,19 +8,19 @@ use grpcchatter_proto::v1;
 use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::TestBackend};
 
-use super::{
+use crate::tui::{
     app::App,
-    news::{Cure, Effect, News},
+    effect::{Effect, Remedy, Update},
     view,
 };
 
 /// 22 November 2026, 20:40 UTC.
 const EVENING: u64 = 1_795_380_000;
 
-/// Who sits before the screen.
+/// The user of the screen.
 pub(crate) const ME: &str = "walker1";
 
-/// The first room.
+/// The short code of the first room.
 pub(crate) const MOUNTAINS: &str = "aB3xYz";
 
 pub(crate) fn mountains() -> String {
@@ -42,7 +42,7 @@ pub(crate) fn room(code: &str, name: &str) -> RoomInfo {
     RoomInfo::try_from(Some(room)).unwrap()
 }
 
-pub(crate) fn raw(seq: i64, name: &str, body: &str) -> v1::Message {
+pub(crate) fn wire_message(seq: i64, name: &str, body: &str) -> v1::Message {
     v1::Message {
         user_name: name.to_owned(),
         body: body.to_owned(),
@@ -53,26 +53,26 @@ pub(crate) fn raw(seq: i64, name: &str, body: &str) -> v1::Message {
     }
 }
 
-pub(crate) fn said(seq: i64, name: &str, body: &str) -> Event {
-    let mut message = Message::try_from(raw(seq, name, body)).unwrap();
+pub(crate) fn message_event(seq: i64, name: &str, body: &str) -> Event {
+    let mut message = Message::try_from(wire_message(seq, name, body)).unwrap();
     message.is_own = name == ME;
     Event::Message(message)
 }
 
-pub(crate) fn came(name: &str) -> Event {
+pub(crate) fn came_event(name: &str) -> Event {
     let user = v1::User { user_name: name.to_owned(), online_since: Some(time(0).into()) };
     Event::Came(User::try_from(user).unwrap())
 }
 
-pub(crate) fn people(names: &[&str]) -> Event {
+pub(crate) fn present(names: &[&str]) -> Event {
     let user = |name: &&str| v1::User { user_name: (*name).to_owned(), online_since: Some(time(0).into()) };
     let users = names.iter().map(|name| User::try_from(user(name)).unwrap()).collect();
     Event::Present { users, count: names.len() }
 }
 
-pub(crate) fn happen(app: &mut App, code: &str, event: Event) {
-    let entry = app.rooms.iter().find(|room| room.info.short_code == code).unwrap().entry;
-    app.news(News::Happened { code: code.to_owned(), entry, event });
+pub(crate) fn deliver(app: &mut App, code: &str, event: Event) {
+    let generation = app.rooms.iter().find(|room| room.info.short_code == code).unwrap().generation;
+    app.update(Update::RoomEvent { code: code.to_owned(), generation, event });
 }
 
 pub(crate) fn press(app: &mut App, code: KeyCode) -> Vec<Effect> {
@@ -86,42 +86,43 @@ pub(crate) fn type_in(app: &mut App, text: &str) -> Vec<Effect> {
 
 /// The screen as text.
 pub(crate) fn screen(app: &mut App, columns: u16, rows: u16) -> String {
-    look(app, columns, rows).0
+    draw(app, columns, rows).0
 }
 
-/// The screen as text, and what is to be done for having been drawn.
-pub(crate) fn look(app: &mut App, columns: u16, rows: u16) -> (String, Vec<Effect>) {
+/// The screen as text, and the effects of drawing it.
+pub(crate) fn draw(app: &mut App, columns: u16, rows: u16) -> (String, Vec<Effect>) {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
     let mut top_seen = false;
     terminal.draw(|frame| top_seen = view::draw(frame, app, &TimeZone::UTC)).unwrap();
     (terminal.backend().to_string(), if top_seen { app.top_seen() } else { Vec::new() })
 }
 
-/// Somebody in two rooms, in the first of which people talk.
-pub(crate) fn talking() -> App {
+/// A user in two rooms, with a conversation in the first.
+pub(crate) fn two_rooms() -> App {
     let mut app = App::new(ME.to_owned(), "http://localhost:8080".to_owned());
-    app.news(News::Rooms(vec![room("aB3xYz", "Mountains"), room("Qq7rS2", "Kitchen")]));
-    for (info, entry) in [(room("aB3xYz", "Mountains"), 1), (room("Qq7rS2", "Kitchen"), 2)] {
-        app.news(News::Entered { info, entry });
+    app.update(Update::Rooms(vec![room("aB3xYz", "Mountains"), room("Qq7rS2", "Kitchen")]));
+    for (info, generation) in [(room("aB3xYz", "Mountains"), 1), (room("Qq7rS2", "Kitchen"), 2)] {
+        app.update(Update::Joined { info, generation });
     }
     for code in ["aB3xYz", "Qq7rS2"] {
-        happen(&mut app, code, Event::CaughtUp { last_seq: 0 });
+        deliver(&mut app, code, Event::CaughtUp { last_seq: 0 });
     }
-    happen(&mut app, "aB3xYz", people(&["maria22", "walker1"]));
-    happen(&mut app, "aB3xYz", said(1, "maria22", "Is anybody up for the ridge on Saturday?"));
+    deliver(&mut app, "aB3xYz", present(&["maria22", "walker1"]));
+    deliver(&mut app, "aB3xYz", message_event(1, "maria22", "Is anybody up for the ridge on Saturday?"));
     let long = "I am. Sun until four, then thunderstorms, so let us be on the summit before noon.";
-    happen(&mut app, "aB3xYz", said(2, "walker1", long));
-    happen(&mut app, "aB3xYz", said(40, "maria22", "日本語 and\ntwo lines\u{1b}[2J"));
-    happen(&mut app, "Qq7rS2", said(1, "maria22", "Soup is ready"));
+    deliver(&mut app, "aB3xYz", message_event(2, "walker1", long));
+    deliver(&mut app, "aB3xYz", message_event(40, "maria22", "日本語 and\ntwo lines\u{1b}[2J"));
+    deliver(&mut app, "Qq7rS2", message_event(1, "maria22", "Soup is ready"));
     app
 }
 
-/// A page of somebody else's messages with these places.
+/// A page of another user's messages with these seqs.
 pub(crate) fn page(seqs: impl IntoIterator<Item = i64>, more: bool) -> Page {
-    let messages = seqs.into_iter().map(|seq| raw(seq, "maria22", &format!("number {seq}"))).collect();
+    let messages =
+        seqs.into_iter().map(|seq| wire_message(seq, "maria22", &format!("number {seq}"))).collect();
     Page::try_from(v1::ListMessagesResponse { messages, more, first_seq: 1, last_seq: 99 }).unwrap()
 }
 
-pub(crate) fn not_entered(app: &mut App, code: &str, cure: Cure) -> Vec<Effect> {
-    app.news(News::NotEntered { code: code.to_owned(), why: "it was refused".to_owned(), cure })
+pub(crate) fn join_failed(app: &mut App, code: &str, remedy: Remedy) -> Vec<Effect> {
+    app.update(Update::JoinFailed { code: code.to_owned(), why: "it was refused".to_owned(), remedy })
 }

@@ -1,50 +1,52 @@
-//! What is made of what is typed and pasted.
+//! Tests of typed and pasted text.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{
+use super::fixture::{
+    MOUNTAINS, deliver, join_failed, message_event, mountains, press, screen, two_rooms, type_in,
+};
+use crate::tui::{
     app::Notice,
-    news::{Cure, Effect, News},
-    scene::{MOUNTAINS, happen, mountains, not_entered, press, said, screen, talking, type_in},
+    effect::{Effect, Remedy, Update},
 };
 
 #[test]
-fn a_wrong_password_says_so_and_takes_no_command_for_one() {
-    let mut app = talking();
+fn a_command_is_not_taken_as_a_password() {
+    let mut app = two_rooms();
     let cellar = "Zz9zZ9".to_owned();
     assert_eq!(
         type_in(&mut app, "/join Zz9zZ9"),
-        [Effect::Enter { code: cellar.clone(), password: String::new() }]
+        [Effect::Join { code: cellar.clone(), password: String::new() }]
     );
-    not_entered(&mut app, &cellar, Cure::Password { wrong: false });
-    assert!(screen(&mut app, 80, 12).contains("password of Zz9zZ9; Esc gives up"));
-    let tried = |password: &str| [Effect::Enter { code: cellar.clone(), password: password.to_owned() }];
+    join_failed(&mut app, &cellar, Remedy::Password { wrong: false });
+    assert!(screen(&mut app, 80, 12).contains("password of Zz9zZ9; Esc cancels"));
+    let tried = |password: &str| [Effect::Join { code: cellar.clone(), password: password.to_owned() }];
     assert_eq!(type_in(&mut app, "wrong"), tried("wrong"));
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
-    assert!(screen(&mut app, 80, 12).contains("wrong password of Zz9zZ9; Esc gives up"));
+    join_failed(&mut app, &cellar, Remedy::Password { wrong: true });
+    assert!(screen(&mut app, 80, 12).contains("wrong password of Zz9zZ9; Esc cancels"));
 
-    assert_eq!(type_in(&mut app, "/users"), [], "it is no password");
+    assert_eq!(type_in(&mut app, "/users"), [], "a command is not a password");
     assert!(screen(&mut app, 80, 12).contains("looks like a command"));
     press(&mut app, KeyCode::Esc);
     assert_eq!((&app.question, app.input.is_empty()), (&None, true));
     type_in(&mut app, "/users");
     assert!(screen(&mut app, 80, 24).contains("here: maria22, walker1"));
 
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
+    join_failed(&mut app, &cellar, Remedy::Password { wrong: true });
     assert_eq!(type_in(&mut app, ""), []);
-    assert!(app.question.is_some(), "an empty one is none");
+    assert!(app.question.is_some(), "an empty password is no answer");
     type_in(&mut app, "/users");
-    assert_eq!(press(&mut app, KeyCode::Enter), tried("/users"), "whoever means it says it again");
+    assert_eq!(press(&mut app, KeyCode::Enter), tried("/users"), "a second Enter accepts it");
     app.paste("half a sen");
-    not_entered(&mut app, &cellar, Cure::Password { wrong: true });
+    join_failed(&mut app, &cellar, Remedy::Password { wrong: true });
     assert_eq!(
         app.notice,
-        Some(Notice::Failed("that was not the password of Zz9zZ9: /join Zz9zZ9".to_owned()))
+        Some(Notice::Error("that was not the password of Zz9zZ9: /join Zz9zZ9".to_owned()))
     );
 }
 
-fn said_lines(typed: &str) -> Option<String> {
-    let mut app = talking();
+fn sent_lines(typed: &str) -> Option<String> {
+    let mut app = two_rooms();
     match type_in(&mut app, typed).pop() {
         Some(Effect::Send { body, .. }) => Some(body),
         _ => None,
@@ -52,18 +54,18 @@ fn said_lines(typed: &str) -> Option<String> {
 }
 
 #[test]
-fn pasted_lines_are_said_as_they_are() {
+fn pasted_lines_are_sent_unchanged() {
     for typed in ["one\rtwo\rthree\r", "one\r\ntwo\r\nthree", "\n\none\ntwo\nthree\n\n"] {
-        assert_eq!(said_lines(typed).as_deref(), Some("one\ntwo\nthree"), "{typed:?}");
+        assert_eq!(sent_lines(typed).as_deref(), Some("one\ntwo\nthree"), "{typed:?}");
     }
-    assert_eq!(said_lines("  if a {\n\tb\n  }").as_deref(), Some("  if a {\n\tb\n  }"));
-    assert_eq!(said_lines("  one  ").as_deref(), Some("one"));
-    assert_eq!(said_lines(" \n\t "), None);
+    assert_eq!(sent_lines("  if a {\n\tb\n  }").as_deref(), Some("  if a {\n\tb\n  }"));
+    assert_eq!(sent_lines("  one  ").as_deref(), Some("one"));
+    assert_eq!(sent_lines(" \n\t "), None);
 }
 
 #[test]
 fn an_answer_is_one_line() {
-    let mut app = talking();
+    let mut app = two_rooms();
     type_in(&mut app, "/create Cellar");
     app.paste("Secret-1!\r\n");
     let made = Effect::Create { name: "Cellar".to_owned(), password: "Secret-1!".to_owned() };
@@ -71,8 +73,8 @@ fn an_answer_is_one_line() {
 }
 
 #[test]
-fn a_line_is_broken_where_one_wants_to() {
-    let mut app = talking();
+fn alt_enter_and_ctrl_j_start_a_new_line() {
+    let mut app = two_rooms();
     for (text, code, modifier) in
         [("one", KeyCode::Enter, KeyModifiers::ALT), ("two", KeyCode::Char('j'), KeyModifiers::CONTROL)]
     {
@@ -85,14 +87,14 @@ fn a_line_is_broken_where_one_wants_to() {
 }
 
 #[test]
-fn a_question_mark_helps_and_is_said_by_whoever_means_it() {
-    let mut app = talking();
+fn a_question_mark_opens_the_help_and_is_sent_by_a_second_enter() {
+    let mut app = two_rooms();
     assert_eq!(type_in(&mut app, "?"), []);
     assert!(app.help);
     let effects = press(&mut app, KeyCode::Enter);
     assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "?"), "{effects:?}");
-    assert_eq!(said_lines("why?").as_deref(), Some("why?"));
-    // Whoever goes on to a command has been helped, and says nothing.
+    assert_eq!(sent_lines("why?").as_deref(), Some("why?"));
+    // A user who continues with a command has seen the help and sends nothing.
     for close in [KeyCode::Esc, KeyCode::F(1), KeyCode::PageUp] {
         assert_eq!(type_in(&mut app, "?"), []);
         press(&mut app, close);
@@ -106,8 +108,8 @@ fn a_question_mark_helps_and_is_said_by_whoever_means_it() {
 
 #[test]
 fn tab_completes_commands_codes_and_names() {
-    let mut app = talking();
-    happen(&mut app, MOUNTAINS, said(41, "marko", "here too"));
+    let mut app = two_rooms();
+    deliver(&mut app, MOUNTAINS, message_event(41, "marko", "here too"));
     let mut typed = |text: &str, tabs: usize| {
         app.input.set("");
         app.paste(text);
@@ -129,19 +131,19 @@ fn tab_completes_commands_codes_and_names() {
 }
 
 #[test]
-fn a_command_that_is_none_stays_in_the_line() {
-    let mut app = talking();
+fn an_unknown_command_stays_in_the_input() {
+    let mut app = two_rooms();
     assert_eq!(type_in(&mut app, "/usr/bin/env\nsays"), []);
     assert_eq!(app.input.text(), "/usr/bin/env\nsays");
 }
 
 #[test]
 fn an_invitation_is_a_link_that_is_copied() {
-    let mut app = talking();
+    let mut app = two_rooms();
     let link = "http://localhost:8080/#join=aaa.bbb.ccc".to_owned();
-    let told = News::Invitation { code: mountains(), link: link.clone(), end: "tomorrow".to_owned() };
-    assert_eq!(app.news(told), [Effect::Copy { text: link.clone() }]);
-    let joined = [Effect::EnterByInvitation { token: "aaa.bbb.ccc".to_owned() }];
+    let invitation = Update::Invitation { code: mountains(), link: link.clone(), end: "tomorrow".to_owned() };
+    assert_eq!(app.update(invitation), [Effect::Copy { text: link.clone() }]);
+    let joined = [Effect::JoinByInvitation { token: "aaa.bbb.ccc".to_owned() }];
     assert_eq!(type_in(&mut app, &format!("/join {link}")), joined);
     assert_eq!(type_in(&mut app, "/join https://elsewhere.example/#join=aaa.bbb.ccc"), []);
 }

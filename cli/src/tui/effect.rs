@@ -1,17 +1,17 @@
-//! What goes between the screen and the worker: effects out, news in.
+//! What passes between the screen and the worker: effects out, updates in.
 
 use std::time::Duration;
 
 use grpcchatter_client::{Event, Page, RoomInfo};
 
-/// Something for the worker to do.
+/// Work for the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    Enter {
+    Join {
         code: String,
         password: String,
     },
-    EnterByInvitation {
+    JoinByInvitation {
         token: String,
     },
     Create {
@@ -23,7 +23,7 @@ pub(crate) enum Effect {
         id: String,
         body: String,
     },
-    Older {
+    LoadOlder {
         code: String,
         before: i64,
     },
@@ -38,7 +38,10 @@ pub(crate) enum Effect {
     Remove {
         code: String,
         user: String,
-        ban: bool,
+    },
+    Ban {
+        code: String,
+        user: String,
     },
     Unban {
         code: String,
@@ -50,29 +53,29 @@ pub(crate) enum Effect {
     Delete {
         code: String,
     },
-    /// Puts a text into the clipboard of whoever sits before the terminal.
+    /// Copies a text to the user's clipboard.
     Copy {
         text: String,
     },
 }
 
-/// What the worker has to tell. An `entry` counts how often rooms were entered: what was under way when a room is
-/// entered again belongs to the entry before, and is not believed.
+/// A result or event from the worker. A `generation` counts joins: what was in flight when a room is joined again
+/// carries the old generation and is dropped.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum Update {
     Rooms(Vec<RoomInfo>),
-    Entered {
+    Joined {
         info: RoomInfo,
-        entry: u64,
+        generation: u64,
     },
-    NotEntered {
+    JoinFailed {
         code: String,
         why: String,
-        cure: Cure,
+        remedy: Remedy,
     },
-    Happened {
+    RoomEvent {
         code: String,
-        entry: u64,
+        generation: u64,
         event: Event,
     },
     /// A message is in the room's log.
@@ -81,22 +84,22 @@ pub(crate) enum News {
         id: String,
         seq: i64,
     },
-    NotSent {
+    SendFailed {
         code: String,
         id: String,
         why: String,
     },
     Older {
         code: String,
-        entry: u64,
+        generation: u64,
         page: Page,
     },
-    NotOlder {
+    OlderFailed {
         code: String,
         why: String,
     },
-    /// The room is not the person's any more.
-    Gone {
+    /// The user has left the room, or it was deleted.
+    RoomGone {
         code: String,
     },
     Invitation {
@@ -104,24 +107,24 @@ pub(crate) enum News {
         link: String,
         end: String,
     },
-    /// The connection of a room has been back for so long that the others had the time to come back too.
-    Settled {
+    /// The connection has been back long enough for other users to have reconnected too.
+    PresenceSettled {
         code: String,
-        entry: u64,
+        generation: u64,
     },
     /// The session has ended.
     LoggedOut,
-    Told(String),
-    Failed(String),
+    Info(String),
+    Error(String),
 }
 
-/// What helps a person into a room that they are not in.
+/// How the user can get back into a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cure {
-    /// Looking at it: it was not tried yet, or could not be entered for the moment.
-    Look,
-    /// Its password; whether one was given, and was not it.
+pub(crate) enum Remedy {
+    /// Show the room: it was not joined yet, or the attempt may succeed later.
+    Show,
+    /// Enter its password; `wrong` if the one given was not accepted.
     Password { wrong: bool },
-    /// Nothing that this program may do unasked: they left, or were put out.
-    Join,
+    /// Join again by command: the user left or was removed, so the program does not do it unasked.
+    Rejoin,
 }

@@ -1,4 +1,4 @@
-//! The door: shows the form until somebody is logged in.
+//! Runs the login form until a user is logged in.
 
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
@@ -6,30 +6,30 @@ use grpcchatter_client::Client;
 use ratatui::DefaultTerminal;
 
 use super::{
-    form::{Attempt, Form},
-    form_view,
+    login_form::{LoginAttempt, LoginForm, Mode},
+    login_form_view,
 };
-use crate::{connect::Servers, exit::Error, scheme};
+use crate::{client_factory::ClientFactory, exit::Error, scheme};
 
-/// What has come of an attempt so far.
-struct Failed {
+/// A failed attempt.
+struct AttemptError {
     error: Error,
-    /// Whether the account was made all the same.
+    /// Whether the account was created before the failure.
     registered: bool,
 }
 
-/// Runs the form; `None` where they quit.
+/// Runs the form; `None` if the user quits.
 pub(super) async fn run(
     terminal: &mut DefaultTerminal,
     keys: &mut EventStream,
-    servers: &Servers,
-    mut form: Form,
+    factory: &ClientFactory,
+    mut form: LoginForm,
 ) -> Result<Option<Client>, Error> {
     while !form.quit {
-        terminal.draw(|frame| form_view::draw(frame, &form))?;
+        terminal.draw(|frame| login_form_view::draw(frame, &form))?;
         let Some(attempt) = next(&mut form, keys).await? else { continue };
-        terminal.draw(|frame| form_view::draw(frame, &form))?;
-        let mut done = Box::pin(enter(servers, attempt));
+        terminal.draw(|frame| login_form_view::draw(frame, &form))?;
+        let mut done = Box::pin(log_in(factory, attempt));
         let answer = loop {
             tokio::select! {
                 answer = &mut done => break Some(answer),
@@ -38,14 +38,14 @@ pub(super) async fn run(
         };
         match answer {
             Some(Ok(client)) => {
-                servers.folders.set_url(client.url())?;
+                factory.folders.set_url(client.url())?;
                 return Ok(Some(client));
             }
-            Some(Err(failed)) => {
-                if failed.registered {
+            Some(Err(attempt_error)) => {
+                if attempt_error.registered {
                     form.registered();
                 }
-                form.failed(&failed.error);
+                form.failed(&attempt_error.error);
             }
             None => {}
         }
@@ -53,8 +53,8 @@ pub(super) async fn run(
     Ok(None)
 }
 
-/// Takes the next event.
-async fn next(form: &mut Form, keys: &mut EventStream) -> Result<Option<Attempt>, Error> {
+/// Handles the next terminal event.
+async fn next(form: &mut LoginForm, keys: &mut EventStream) -> Result<Option<LoginAttempt>, Error> {
     match keys.next().await {
         Some(event) => match event? {
             Event::Key(key) if key.kind != KeyEventKind::Release => return Ok(form.key(key)),
@@ -66,12 +66,13 @@ async fn next(form: &mut Form, keys: &mut EventStream) -> Result<Option<Attempt>
     Ok(None)
 }
 
-async fn enter(servers: &Servers, attempt: Attempt) -> Result<Client, Failed> {
-    let Attempt { url, name, password, registers } = attempt;
-    let client = servers.client(&url).map_err(|error| Failed { error: error.into(), registered: false })?;
+async fn log_in(factory: &ClientFactory, attempt: LoginAttempt) -> Result<Client, AttemptError> {
+    let LoginAttempt { url, name, password, mode } = attempt;
+    let client =
+        factory.client(&url).map_err(|error| AttemptError { error: error.into(), registered: false })?;
     let mut registered = false;
     let done = async {
-        if registers {
+        if mode == Mode::Register {
             client.register(&name, &password).await?;
             registered = true;
         }
@@ -79,6 +80,6 @@ async fn enter(servers: &Servers, attempt: Attempt) -> Result<Client, Failed> {
     };
     match done.await {
         Ok(()) => Ok(client),
-        Err(error) => Err(Failed { error: scheme::explain(client.url(), error).await, registered }),
+        Err(error) => Err(AttemptError { error: scheme::explain(client.url(), error).await, registered }),
     }
 }

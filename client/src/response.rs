@@ -1,9 +1,9 @@
-//! What a call was answered, and by whom.
+//! Turns responses into errors, and distinguishes the server's responses from a proxy's.
 //!
-//! A GRPCChatter server names its reason in every refusal: in `ErrorInfo` where gRPC is spoken, in JSON over REST. What
-//! names none came from something in between, as a proxy whose server is restarting: a page with 502, a status of its
-//! own, a stream that ends without one. That says nothing about the call, so it is tried again where a server that cannot
-//! be reached would be.
+//! A GRPCChatter server names a reason in every refusal: in `ErrorInfo` over gRPC, in JSON over REST. A failure
+//! without a reason comes from an intermediary, such as a proxy whose server is restarting: a 502 page, a status of
+//! its own, or a stream that ends without a status. It says nothing about the call, so the call is retried wherever
+//! it would be retried for an unreachable server.
 
 use std::{error::Error as _, time::Duration};
 
@@ -23,47 +23,47 @@ use crate::{Error, Kind, Reason, Refusal};
 /// The domain of the `ErrorInfo` that a GRPCChatter server attaches.
 const DOMAIN: &str = "grpcchatter";
 
-type Answer<E> = Result<Response<Body>, E>;
+type HttpResult<E> = Result<Response<Body>, E>;
 
-/// The stub, which passes on what is gRPC's alone: tonic would read the first bytes of a proxy's page as a message.
+/// The stub passes on gRPC responses only: tonic would parse the first bytes of a proxy's page as a message.
 pub(crate) type Stub =
-    ChatServiceClient<MapResult<Channel, fn(Answer<transport::Error>) -> Answer<NoAnswer>>>;
+    ChatServiceClient<MapResult<Channel, fn(HttpResult<transport::Error>) -> HttpResult<NotGrpc>>>;
 
-/// Why there is nothing that tonic could read.
+/// Why there is no gRPC response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub(crate) enum NotGrpc {
     #[error(transparent)]
     Broken(#[from] transport::Error),
     #[error("{0}")]
-    Foreign(Error),
+    NotFromServer(Error),
 }
 
 pub(crate) fn stub(channel: Channel) -> Stub {
-    Stub::new(channel.map_result(checked as fn(_) -> _))
+    Stub::new(channel.map_result(require_grpc as fn(_) -> _))
 }
 
-fn checked(answer: Answer<transport::Error>) -> Answer<NoAnswer> {
-    let answer = answer?;
-    let headers = answer.headers();
+fn require_grpc(response: HttpResult<transport::Error>) -> HttpResult<NotGrpc> {
+    let response = response?;
+    let headers = response.headers();
     let media = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     if media.starts_with(b"application/grpc") || headers.contains_key(Status::GRPC_STATUS) {
-        return Ok(answer);
+        return Ok(response);
     }
-    Err(NoAnswer::Foreign(foreign(answer.status(), headers)))
+    Err(NotGrpc::NotFromServer(not_from_server(response.status(), headers)))
 }
 
-/// The reason that a server of ours gave.
+/// The reason that a GRPCChatter server gave.
 pub(crate) fn reason_of(status: &Status) -> Option<Reason> {
     let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
-    Reason::read(&info.reason)
+    Reason::parse(&info.reason)
 }
 
 impl Error {
     pub(crate) fn of(status: Status) -> Self {
-        // A status with a source was made on this side, of what came in a call's place; a server's has none.
+        // A status with a source was made on this side, in place of a response. A server's status has none.
         if let Some(source) = status.source() {
             return match source.downcast_ref() {
-                Some(NoAnswer::Foreign(error)) => error.clone(),
+                Some(NotGrpc::NotFromServer(error)) => error.clone(),
                 _ => Self::unreachable(status),
             };
         }
@@ -77,7 +77,7 @@ impl Error {
                 let message = status.message().to_owned();
                 Self::Refused(Refusal { kind, reason: Some(reason), message, retry_after })
             }
-            None => in_between(kind, status.message(), retry_after),
+            None => intermediary_failure(kind, status.message(), retry_after),
         }
     }
 }
@@ -88,11 +88,11 @@ struct Problem {
     reason: String,
 }
 
-/// What an answer to a REST call says that is no success.
+/// The error of an unsuccessful REST response.
 pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let problem = serde_json::from_slice(body).ok();
-    let told = problem.and_then(|Problem { error, reason }| Some((error, Reason::read(&reason)?)));
-    let Some((message, reason)) = told else { return foreign(status, headers) };
+    let refusal = problem.and_then(|Problem { error, reason }| Some((error, Reason::parse(&reason)?)));
+    let Some((message, reason)) = refusal else { return not_from_server(status, headers) };
     let kind = match status.as_u16() {
         409 if reason == Reason::OwnsRooms => Kind::FailedPrecondition,
         _ => kind_of(status),
@@ -100,10 +100,10 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> E
     Error::Refused(Refusal { kind, reason: Some(reason), message, retry_after: retry_after(headers) })
 }
 
-/// An answer that no chat server gives.
-fn foreign(status: StatusCode, headers: &HeaderMap) -> Error {
+/// The error for a response that did not come from a chat server.
+fn not_from_server(status: StatusCode, headers: &HeaderMap) -> Error {
     if status.is_client_error() || status.is_server_error() {
-        return in_between(kind_of(status), &status.to_string(), retry_after(headers));
+        return intermediary_failure(kind_of(status), &status.to_string(), retry_after(headers));
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     Error::Malformed(match (text(header::LOCATION), text(header::CONTENT_TYPE)) {
@@ -113,10 +113,10 @@ fn foreign(status: StatusCode, headers: &HeaderMap) -> Error {
     })
 }
 
-/// What failed in between may be whole with the next call.
-fn in_between(kind: Kind, what: &str, retry_after: Option<Duration>) -> Error {
+/// The error for a failure at an intermediary. An internal failure there may be gone with the next call.
+fn intermediary_failure(kind: Kind, description: &str, retry_after: Option<Duration>) -> Error {
     let kind = if kind == Kind::Internal { Kind::Unavailable } else { kind };
-    let message = format!("no answer of the server's came through: {what}");
+    let message = format!("no response from the server came through: {description}");
     Error::Refused(Refusal { kind, reason: None, message, retry_after })
 }
 
@@ -128,7 +128,7 @@ fn kind_of(status: StatusCode) -> Kind {
         409 => Kind::AlreadyExists,
         429 | 507 => Kind::ResourceExhausted,
         501 => Kind::Unimplemented,
-        // 408: a proxy gave up waiting.
+        // 408: a proxy stopped waiting for the server.
         408 | 502..=504 => Kind::Unavailable,
         400..=499 => Kind::InvalidArgument,
         _ => Kind::Internal,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_page_is_tried_again() {
+    fn an_error_page_of_a_proxy_is_retryable() {
         for status in [408, 429, 500, 502, 503, 504, 520].map(|code| StatusCode::from_u16(code).unwrap()) {
             let error = refusal(status, &HeaderMap::new(), b"<html>");
             assert!(error.is_retryable() && error.reason().is_none(), "{error:?}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_no_refusal_is_not_a_chat_servers() {
+    fn a_redirect_is_malformed() {
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_static("https://chat.example/"));
         let error = refusal(StatusCode::MOVED_PERMANENTLY, &headers, b"");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_of_ours_said_is_tried_again_where_another_answer_may_come() {
+    fn a_status_without_a_reason_is_retryable_if_the_next_may_differ() {
         for code in [Code::Internal, Code::Unknown, Code::Unavailable, Code::DeadlineExceeded] {
             let error = Error::of(Status::new(code, "upstream connect error"));
             assert!(error.is_retryable() && error.reason().is_none(), "{error:?}");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_of_another_domain_is_not_ours() {
+    fn a_reason_of_another_domain_is_ignored() {
         let details = ErrorDetails::with_error_info("BANNED", "proxy.example", HashMap::new());
         let error = Error::of(Status::with_error_details(Code::PermissionDenied, "no", details));
         assert_eq!(error.reason(), None);

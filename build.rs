@@ -54,7 +54,7 @@ fn entry(table: &mut String, out: &Path, file: &Path) -> Result<(), Box<dyn Erro
     let brotli = kept(&out.join(format!("{name}.br")), brotli(&bytes)?, bytes.len())?;
     writeln!(
         table,
-        "Document {{ path: \"/{path}\", content_type: \"{content_type}\", etag: \"{etag}\", \
+        "StaticFile {{ path: \"/{path}\", content_type: \"{content_type}\", etag: \"{etag}\", \
          plain: include_bytes!({file:?}), gzip: {gzip}, brotli: {brotli} }},"
     )?;
     Ok(())

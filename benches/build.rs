@@ -1,5 +1,5 @@
-//! Generates the server stub of the plain peer: two methods of the chat service, under the same path, so that
-//! one load client speaks to both.
+//! Generates the server stub of the broadcast baseline: two methods of the chat service with the original paths, so that one
+//! load client works with both servers.
 
 use tonic_prost_build::manual::{Builder, Method, Service};
 

@@ -1,8 +1,8 @@
-//! What an operator may have to know of people and their accounts: one line each, at INFO, of the target `audit`.
+//! Audit lines about users and their accounts: one line for each event, at INFO, with the target `audit`.
 //!
-//! fail2ban and the like read these lines (configs/fail2ban), so their form is kept: the peer stands before everything that
-//! people have chosen, and the log escapes that. A name is told only where an account has it, since people type passwords
-//! where a name is asked for.
+//! fail2ban and similar programs parse these lines (configs/fail2ban), so their format is stable: the peer comes before
+//! any text that users have chosen, and the log escapes such text. A name is logged only if an account has it, since
+//! users sometimes type a password into the field for the name.
 
 use std::{
     collections::HashSet,
@@ -15,12 +15,12 @@ use parking_lot::Mutex;
 
 use crate::model::{Payer, RoomId};
 
-/// The target of every line, for directives as `warn,audit=info`.
+/// The target of every line, for directives like `warn,audit=info`.
 pub const TARGET: &str = "audit";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each one's sentence says what it means")]
+#[expect(missing_docs, reason = "`Event::words` describes each of them")]
 pub enum Event {
     Registered,
     LoggedIn,
@@ -46,7 +46,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns the name that programs compare, and a sentence.
+    /// Returns the name for programs, and a sentence.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Registered => ("registered", "an account was made"),
@@ -78,60 +78,60 @@ impl Event {
     }
 }
 
-/// Who did it, to whom, and why it was refused. What is not known is left out of the line.
+/// Who did it, to whom, and why it was refused. Unknown fields are left out of the line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entry<'a> {
-    /// The client's address, as trusted proxies tell it.
+    /// The client's address, as reported by trusted proxies.
     pub peer: Option<IpAddr>,
-    /// The reason that the caller was told.
+    /// The reason of the refusal.
     pub reason: Option<&'static str>,
     /// The room.
     pub room: Option<RoomId>,
-    /// Who ran an operator's command, as the system numbers users.
+    /// The system's user id of the operator who ran a command.
     pub uid: Option<u32>,
     /// The account's name.
     pub user: Option<&'a str>,
-    /// Whom the user removed, banned or let in again.
+    /// The user who was removed, banned or unbanned.
     pub member: Option<&'a str>,
-    /// How many lines like this were left out since the last.
+    /// How many such lines were left out since the last.
     pub more: Option<u64>,
 }
 
 impl Entry<'_> {
-    /// Returns an entry of this peer's.
+    /// Returns an entry with this peer.
     pub fn at(peer: IpAddr) -> Self {
         Self { peer: Some(peer), ..Self::default() }
     }
 
     /// Writes the line.
-    pub fn tell(self, event: Event) {
+    pub fn emit(self, event: Event) {
         let (event, sentence) = event.words();
         let peer = self.peer.map(tracing::field::display);
         let room = self.room.map(|room| room.0);
         let Self { reason, uid, user, member, more, .. } = self;
-        // The order is the form's: nothing that people have chosen stands before the peer.
+        // The order is part of the format: no text that users have chosen comes before the peer.
         tracing::info!(target: TARGET, event, peer, reason, room, uid, more, user, member, "{sentence}");
     }
 }
 
-/// One caller is told of once in this time for each reason.
+/// In this time, one line is written for each caller and reason.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// So many lines are written in this time for all callers together: a flood must not fill the disk.
-const MOST: usize = 100;
+/// How many lines are written in this time for all callers, so that a flood cannot fill the disk.
+const MAX_LINES: usize = 100;
 
-/// Writes that a caller has reached a limit, unless it was written a moment ago.
+/// Writes that a caller has reached a limit, unless that was written within the last minute.
 pub fn limit_hit(payer: Payer, peer: Option<IpAddr>, user: Option<&str>, reason: &'static str) {
-    static TOLD: LazyLock<Mutex<Told>> = LazyLock::new(Mutex::default);
-    let told = TOLD.lock().tell((customer(payer), reason), Instant::now());
-    if let Some(left_out) = told {
+    static WRITTEN: LazyLock<Mutex<Written>> = LazyLock::new(Mutex::default);
+    let left_out = WRITTEN.lock().admit((customer(payer), reason), Instant::now());
+    if let Some(left_out) = left_out {
         let more = (left_out > 0).then_some(left_out);
-        Entry { peer, reason: Some(reason), user, more, ..Entry::default() }.tell(Event::LimitHit);
+        Entry { peer, reason: Some(reason), user, more, ..Entry::default() }.emit(Event::LimitHit);
     }
 }
 
-/// Returns who counts as one caller. A customer of a provider may hold thousands of networks: their lines would leave none to
-/// anybody else.
+/// Returns who counts as one caller. One customer of a provider may hold thousands of networks, whose lines would use
+/// up the bound.
 fn customer(payer: Payer) -> Payer {
     match payer {
         Payer::User(_) => payer,
@@ -139,22 +139,22 @@ fn customer(payer: Payer) -> Payer {
     }
 }
 
-/// What was written in this window.
+/// The lines that were written in the current window.
 #[derive(Debug, Default)]
-struct Told {
-    began: Option<Instant>,
+struct Written {
+    start: Option<Instant>,
     callers: HashSet<(Payer, &'static str)>,
     left_out: u64,
 }
 
-impl Told {
-    /// Says whether to write a line now, and how many were left out since the last.
-    fn tell(&mut self, caller: (Payer, &'static str), now: Instant) -> Option<u64> {
-        if self.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
-            self.began = Some(now);
+impl Written {
+    /// Returns how many lines were left out since the last one if a line may be written now.
+    fn admit(&mut self, caller: (Payer, &'static str), now: Instant) -> Option<u64> {
+        if self.start.is_none_or(|start| now.duration_since(start) >= WINDOW) {
+            self.start = Some(now);
             self.callers.clear();
         }
-        if self.callers.len() >= MOST || !self.callers.insert(caller) {
+        if self.callers.len() >= MAX_LINES || !self.callers.insert(caller) {
             self.left_out += 1;
             return None;
         }
@@ -169,30 +169,30 @@ mod tests {
 
     #[test]
     fn a_flood_writes_few_lines_and_says_how_many_it_left_out() {
-        let (mut told, begin) = (Told::default(), Instant::now());
+        let (mut written, begin) = (Written::default(), Instant::now());
         let caller = |user| (Payer::User(UserId(user)), "RATE_LIMITED");
-        assert_eq!(told.tell(caller(0), begin), Some(0));
-        assert_eq!(told.tell((caller(0).0, "TOO_MANY_ROOMS"), begin), Some(0), "another limit");
+        assert_eq!(written.admit(caller(0), begin), Some(0));
+        assert_eq!(written.admit((caller(0).0, "TOO_MANY_ROOMS"), begin), Some(0), "another limit");
         for _ in 0..1_000 {
-            assert_eq!(told.tell(caller(0), begin), None, "the same again");
+            assert_eq!(written.admit(caller(0), begin), None, "the same again");
         }
-        let many = (1..10_000).filter(|user| told.tell(caller(*user), begin).is_some()).count();
-        assert_eq!(many, MOST - 2);
+        let many = (1..10_000).filter(|user| written.admit(caller(*user), begin).is_some()).count();
+        assert_eq!(many, MAX_LINES - 2);
         let later = begin + WINDOW;
-        let left_out = 9_999 - (MOST as u64 - 2);
-        assert_eq!(told.tell(caller(0), later), Some(left_out));
-        assert_eq!(told.tell(caller(1), later), Some(0), "they were told of");
+        let left_out = 9_999 - (MAX_LINES as u64 - 2);
+        assert_eq!(written.admit(caller(0), later), Some(left_out));
+        assert_eq!(written.admit(caller(1), later), Some(0), "the count starts again");
     }
 
     #[test]
     fn one_customer_with_many_networks_leaves_lines_to_others() {
-        let (mut told, now) = (Told::default(), Instant::now());
-        let mut tell = |address: String| {
+        let (mut written, now) = (Written::default(), Instant::now());
+        let mut is_written = |address: String| {
             let payer = Payer::at(address.parse().unwrap());
-            told.tell((customer(payer), "RATE_LIMITED"), now).is_some()
+            written.admit((customer(payer), "RATE_LIMITED"), now).is_some()
         };
-        let written = (0..1_000).filter(|nth| tell(format!("2001:db8:1:{nth:x}::1"))).count();
-        assert_eq!(written, 1);
-        assert!(tell("2001:db8:2::1".to_owned()) && tell("192.0.2.7".to_owned()));
+        let lines = (0..1_000).filter(|nth| is_written(format!("2001:db8:1:{nth:x}::1"))).count();
+        assert_eq!(lines, 1);
+        assert!(is_written("2001:db8:2::1".to_owned()) && is_written("192.0.2.7".to_owned()));
     }
 }

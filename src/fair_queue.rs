@@ -1,8 +1,8 @@
-//! A bounded queue that is fair between those who pay for its work.
+//! A bounded queue that is fair between those who are charged for its jobs.
 //!
-//! Each payer has a line of its own, and the lines are served in turn: who queues many delays another by one job at a
-//! time. A place is taken before there is a job for it, so that whoever finds none is refused before it costs anything.
-//! Where all places are taken, the longest line gives its newest one to a newcomer of a shorter line.
+//! Each payer has its own line, and the lines are served in turn, so a payer with many jobs delays another by one job at a
+//! time. A place is taken before there is a job for it, so that a caller without a place is refused before any work is
+//! done. When all places are taken, the longest line gives up its newest place to a payer with a shorter line.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -13,14 +13,14 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
-/// See the module. Jobs are anything: what is queued is up to whoever takes it.
+/// A bounded queue that is fair between payers. Jobs can be of any type.
 #[derive(Debug)]
 pub(crate) struct FairQueue<P, J> {
     places: usize,
     taken: usize,
     next: Ticket,
     lines: HashMap<P, Line<J>>,
-    /// Who has a job that is ready, each once, in the order in which they are served.
+    /// The payers with a job that is ready, each once, in the order in which they are served.
     turns: VecDeque<P>,
 }
 
@@ -41,10 +41,10 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         self.taken
     }
 
-    /// Takes a place for `payer`, who may have `share` of them at once. Where another had to give up its place for it,
-    /// that place's job is returned as well, if it had one: it will not be done.
+    /// Takes a place for `payer`, which may have `share` of them at once. If another payer had to give up its place, that
+    /// place's job is returned as well, if it had one: it will not run.
     ///
-    /// Returns none where there is no place.
+    /// Returns `None` if there is no place.
     pub(crate) fn admit(&mut self, payer: P, share: usize) -> Option<(Ticket, Option<J>)> {
         let length = self.lines.get(&payer).map_or(0, |line| line.places.len());
         if length >= share {
@@ -53,7 +53,7 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         let mut displaced = None;
         if self.taken >= self.places {
             let (longest, newest) = self.longest()?;
-            // Not where the lines would only change places: two payers would throw each other's jobs out for ever.
+            // Not if the lines would only swap lengths: two payers would displace each other's jobs for ever.
             if length + 1 >= self.lines[&longest].places.len() {
                 return None;
             }
@@ -67,7 +67,7 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         Some((ticket, displaced))
     }
 
-    /// Puts a job on its place. Gives it back where the place is another's by now.
+    /// Puts a job on its place. Gives the job back if the place was given up to another payer.
     pub(crate) fn submit(&mut self, payer: P, ticket: Ticket, job: J) -> Result<(), J> {
         let Some(line) = self.lines.get_mut(&payer) else { return Err(job) };
         match line.places.get_mut(&ticket) {
@@ -81,7 +81,7 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         Ok(())
     }
 
-    /// Takes the next job, which is in nobody's way any more.
+    /// Takes the next job, and frees its place.
     pub(crate) fn take(&mut self) -> Option<J> {
         let payer = self.turns.pop_front()?;
         let line = self.lines.get_mut(&payer)?;
@@ -98,7 +98,7 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         job
     }
 
-    /// Frees a place, and returns the job that was on it. Does nothing where the job was taken, or the place is another's.
+    /// Frees a place, and returns the job that was on it. Does nothing if the job was taken, or the place was given up.
     pub(crate) fn leave(&mut self, payer: P, ticket: Ticket) -> Option<J> {
         let line = self.lines.get_mut(&payer)?;
         let job = line.places.remove(&ticket)?;
@@ -115,7 +115,7 @@ impl<P: Copy + Eq + Hash, J> FairQueue<P, J> {
         job
     }
 
-    /// Returns whose line is the longest, and its newest place.
+    /// Returns the payer with the longest line, and its newest place.
     fn longest(&self) -> Option<(P, Ticket)> {
         let lines = self.lines.iter().filter_map(|(payer, line)| {
             line.places.last_key_value().map(|(newest, _)| (line.places.len(), *newest, *payer))
@@ -146,7 +146,7 @@ mod tests {
         std::iter::from_fn(|| queue.take()).collect()
     }
 
-    /// Checks that nothing is left behind by what has come and gone.
+    /// Checks that no place, line or turn is left.
     #[track_caller]
     fn assert_empty(queue: &FairQueue<char, u32>) {
         assert_eq!((queue.taken, queue.lines.len(), queue.turns.len()), (0, 0, 0), "{queue:?}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_queues_many_delays_a_newcomer_by_one() {
+    fn a_payer_with_many_jobs_delays_another_by_one() {
         let mut queue = queue(16);
         for job in 10..18 {
             add(&mut queue, 'a', job);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_a_job_is_in_nobodys_way() {
+    fn a_place_without_a_job_delays_nobody() {
         let mut queue = queue(16);
         let (slow, _) = queue.admit('a', SHARE).unwrap();
         assert_eq!(queue.take(), None);
@@ -197,25 +197,25 @@ mod tests {
         for job in 0..8 {
             add(&mut queue, 'a', job);
         }
-        assert_eq!(queue.admit('a', SHARE), None, "though there are places");
+        assert_eq!(queue.admit('a', SHARE), None, "although there are places");
         assert_eq!(queue.admit('a', SHARE + 1).map(|(_, displaced)| displaced), Some(None));
         add(&mut queue, 'b', 20);
     }
 
     #[test]
-    fn a_full_queue_refuses_whoever_has_as_many_as_the_others() {
+    fn a_full_queue_refuses_a_payer_with_as_many_places_as_the_others() {
         let mut queue = queue(4);
         for payer in ['a', 'b', 'c', 'd'] {
             add(&mut queue, payer, 0);
         }
         assert_eq!(queue.admit('a', SHARE), None);
-        assert_eq!(queue.admit('e', SHARE), None, "nobody has more than the one that is asked for");
+        assert_eq!(queue.admit('e', SHARE), None, "nobody has more than one place");
         queue.take().unwrap();
         assert!(queue.admit('e', SHARE).is_some());
     }
 
     #[test]
-    fn a_newcomer_takes_the_newest_place_of_the_longest_line() {
+    fn a_payer_takes_the_newest_place_of_the_longest_line() {
         let mut queue = queue(6);
         for job in 10..14 {
             add(&mut queue, 'a', job);
@@ -226,13 +226,13 @@ mod tests {
         assert_eq!(displaced, Some(13));
         queue.submit('c', ticket, 30).unwrap();
         assert_eq!(queue.admit('a', SHARE), None, "it has the longest line itself");
-        assert_eq!(queue.admit('b', SHARE), None, "they would only change places");
+        assert_eq!(queue.admit('b', SHARE), None, "the lines would only swap lengths");
         assert_eq!(rest(&mut queue), [10, 20, 30, 11, 21, 12]);
         assert_empty(&queue);
     }
 
     #[test]
-    fn a_place_that_is_lost_before_its_job_comes_takes_none() {
+    fn a_place_that_was_given_up_accepts_no_job() {
         let mut queue = queue(3);
         add(&mut queue, 'a', 10);
         add(&mut queue, 'a', 11);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_finds_a_place_whoever_fills_the_queue() {
+    fn a_new_payer_finds_a_place_in_a_full_queue() {
         let mut queue = queue(66);
         while let Some((ticket, displaced)) = queue.admit('a', 60) {
             assert_eq!(displaced, None);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_away_leaves_no_trace() {
+    fn a_payer_that_leaves_takes_no_memory() {
         let mut queue = queue(4);
         let first = add(&mut queue, 'a', 10);
         let second = add(&mut queue, 'a', 11);
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(queue.leave('a', first), Some(10));
         assert_eq!(queue.leave('a', first), None);
         assert_eq!(queue.take(), Some(11));
-        assert_eq!(queue.leave('a', second), None, "it is being done");
+        assert_eq!(queue.leave('a', second), None, "it runs already");
         assert_eq!(queue.leave('b', other), Some(20));
         assert_empty(&queue);
         for _ in 0..100 {

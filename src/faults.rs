@@ -1,63 +1,64 @@
-//! Faults on purpose, so that the checker of the promise (`nemesis/`) can be seen to catch them.
+//! Deliberate faults, which prove that the checker of the promise (`nemesis/`) catches a server that breaks it.
 //!
-//! Each is one line at the place that it concerns, and at most one is on: the one that the variable names. Without
-//! the feature `deliberate-faults` the answer is a constant no, and neither the lines nor the names are in the program.
+//! Each fault is one line where the code that it breaks is. `GRPCCHATTER_FAULT` names the one that is on. Without the
+//! feature `deliberate-faults` the functions below are constant, and the program contains neither the faults nor their
+//! names.
 
 use std::time::Duration;
 
-/// How much later something is done that comes too late.
-const LATER: Duration = Duration::from_millis(50);
+/// The delay of work that a fault does too late.
+const DELAY: Duration = Duration::from_millis(50);
 
-/// Where the promise is broken.
+/// A way to break the promise.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A message is acknowledged before its commit.
     AckBeforeCommit,
-    /// A message is told to the streams before its commit, and acknowledged after it.
+    /// A message is published before its commit, and acknowledged after it.
     PublishBeforeCommit,
-    /// A message that comes again is stored again.
+    /// A message that is sent again is stored again.
     NoDeduplication,
-    /// Ids are looked up as of the moment at which the room was locked.
+    /// Ids are looked up in the snapshot of the moment at which the room is locked.
     DeduplicationUnderLock,
-    /// Ids are forgotten when the server starts.
+    /// A start of the server forgets the ids of all messages.
     IdsForgotten,
-    /// A row is left out of its batch.
+    /// A message of a batch is not stored.
     RowNotStored,
     /// A message is stored with the body of another.
     BodyMixedUp,
-    /// The first message after a start leaves a place free before it.
+    /// The first message after a start leaves a seq unused.
     GapAfterRestart,
-    /// What queued is stored in another order.
+    /// The messages of a batch are stored in reverse order.
     BatchReversed,
-    /// A repeated id is answered with a place of its own.
-    RetryAnsweredAnew,
+    /// A repeated id is answered with another seq than the first time.
+    RetryGivesNewSeq,
     /// Chunks are left out of streams.
     DeliveryDropped,
-    /// Chunks are sent on a stream twice.
+    /// Chunks are delivered twice.
     DeliveredTwice,
-    /// Two messages are told in the wrong order.
+    /// Two messages are published in the wrong order.
     TwoSwapped,
-    /// What is missing between two tellings is passed over.
+    /// A gap between two published batches is not filled from the log.
     GapFillSkipped,
-    /// What is missing at the end of the log is never looked for.
+    /// Messages at the end of the log that were not published are never looked for.
     TailForgotten,
-    /// A stream that comes back misses a message.
+    /// A stream that resumes misses a message.
     ResumeSkipsOne,
-    /// A stream that comes back is told its last message again.
+    /// A stream that resumes receives its last message again.
     ResumeRepeatsOne,
-    /// A stream that comes back begins with what is said from then on.
+    /// A stream that resumes begins with the next new message.
     CatchUpSkipped,
-    /// The message that a stream says it has is not compared with the log.
+    /// The message id in a resume point is not compared with the log.
     ResumePointTrusted,
-    /// Pages of the log are kept though the log has grown.
+    /// Cached pages of the log are used although the log has grown.
     StalePage,
-    /// Messages are told without what their authors call them.
+    /// Messages are delivered without their authors' ids.
     EchoWithoutId,
-    /// What comes next is told whatever was told before it.
-    SeamUnchecked,
-    /// What was committed by others is acknowledged as soon as it is seen, on whichever server it is.
-    DoubtRolledBack,
-    /// Places come from a counter that a rollback does not turn back, as a database's sequence does.
+    /// Streams continue although the log has forked.
+    ForkUndetected,
+    /// A message that is visible but perhaps on no standby is acknowledged, without a commit that waits for the standby.
+    InDoubtRolledBack,
+    /// Seqs come from a counter that a rollback does not reset, as in a database sequence.
     SeqFromASequence,
 }
 
@@ -67,27 +68,27 @@ pub const fn is(_: Fault) -> bool {
     false
 }
 
-/// Says whether a fault is on, at every `nth` asking.
+/// Says whether a fault is on, for every `nth` call.
 #[cfg(not(feature = "deliberate-faults"))]
 pub const fn is_nth(_: Fault, _: usize) -> bool {
     false
 }
 
-/// Does something later than it should be done.
+/// Does something too late.
 pub async fn later<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::sleep(LATER).await;
+    tokio::time::sleep(DELAY).await;
     work.await
 }
 
-/// Says whether a fault is on, at the first asking.
+/// Says whether a fault is on, for the first call only.
 #[cfg(not(feature = "deliberate-faults"))]
 pub const fn is_first(_: Fault) -> bool {
     false
 }
 
-/// Returns the place that a room's sequence gives, where that fault is on, and `seq` otherwise.
+/// Returns the next seq of the room's counter if [`Fault::SeqFromASequence`] is on, and else `seq`.
 #[cfg(not(feature = "deliberate-faults"))]
-pub const fn sequence(_room: i64, seq: i64) -> i64 {
+pub const fn sequence(_room: i64, seq: crate::model::Seq) -> crate::model::Seq {
     seq
 }
 
@@ -107,8 +108,9 @@ mod chosen {
     use parking_lot::Mutex;
 
     use super::Fault;
+    use crate::model::Seq;
 
-    /// The variable that names the fault.
+    /// The environment variable that names the fault.
     const VARIABLE: &str = "GRPCCHATTER_FAULT";
 
     const NAMES: &[(&str, Fault)] = &[
@@ -121,7 +123,7 @@ mod chosen {
         ("body-mixed-up", Fault::BodyMixedUp),
         ("gap-after-restart", Fault::GapAfterRestart),
         ("batch-reversed", Fault::BatchReversed),
-        ("retry-answered-anew", Fault::RetryAnsweredAnew),
+        ("retry-gives-new-seq", Fault::RetryGivesNewSeq),
         ("delivery-dropped", Fault::DeliveryDropped),
         ("delivered-twice", Fault::DeliveredTwice),
         ("two-swapped", Fault::TwoSwapped),
@@ -133,15 +135,15 @@ mod chosen {
         ("resume-point-trusted", Fault::ResumePointTrusted),
         ("stale-page", Fault::StalePage),
         ("echo-without-id", Fault::EchoWithoutId),
-        ("seam-unchecked", Fault::SeamUnchecked),
-        ("doubt-rolled-back", Fault::DoubtRolledBack),
+        ("fork-undetected", Fault::ForkUndetected),
+        ("in-doubt-rolled-back", Fault::InDoubtRolledBack),
         ("seq-from-a-sequence", Fault::SeqFromASequence),
     ];
 
     /// Says whether a fault is on.
     ///
     /// # Panics
-    /// Where the variable holds a name that no fault has: what is not broken would not be caught either.
+    /// If the variable names no fault: a mutant without a fault would pass as not caught.
     pub fn is(fault: Fault) -> bool {
         static CHOSEN: OnceLock<Option<Fault>> = OnceLock::new();
         let chosen = CHOSEN.get_or_init(|| {
@@ -152,28 +154,28 @@ mod chosen {
         *chosen == Some(fault)
     }
 
-    /// How often a fault was asked for that is on.
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    /// The number of calls of [`is_nth`] and [`is_first`] with the fault that is on.
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
 
-    /// Says whether a fault is on, at every `nth` asking.
+    /// Says whether a fault is on, for every `nth` call.
     pub fn is_nth(fault: Fault, nth: usize) -> bool {
-        is(fault) && (ASKED.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth)
+        is(fault) && (CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth)
     }
 
-    /// Says whether a fault is on, at the first asking.
+    /// Says whether a fault is on, for the first call only.
     pub fn is_first(fault: Fault) -> bool {
-        is(fault) && ASKED.fetch_add(1, Ordering::Relaxed) == 0
+        is(fault) && CALLS.fetch_add(1, Ordering::Relaxed) == 0
     }
 
-    /// Returns the place that a room's sequence gives, where that fault is on, and `seq` otherwise.
-    pub fn sequence(room: i64, seq: i64) -> i64 {
-        static LAST: Mutex<BTreeMap<i64, i64>> = Mutex::new(BTreeMap::new());
+    /// Returns the next seq of the room's counter if [`Fault::SeqFromASequence`] is on, and else `seq`.
+    pub fn sequence(room: i64, seq: Seq) -> Seq {
+        static LAST: Mutex<BTreeMap<i64, Seq>> = Mutex::new(BTreeMap::new());
         if !is(Fault::SeqFromASequence) {
             return seq;
         }
         let mut all = LAST.lock();
-        let last = all.entry(room).or_insert(seq - 1);
-        *last += 1;
+        let last = all.entry(room).or_insert(seq.previous());
+        *last = last.next();
         *last
     }
 }

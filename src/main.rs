@@ -1,4 +1,4 @@
-//! The program. What it does is in [`commands`].
+//! The program `grpcchatter`, which runs one of its [`commands`].
 
 mod commands;
 

@@ -1,13 +1,13 @@
-//! The signals that end the program, and the one that has it read its certificate again.
+//! The signals that end the server, and the one that reloads its certificate.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The exit code of a process that did not finish its drain: what a shell shows for one killed by SIGINT.
-const EXIT_AT_ONCE: i32 = 130;
+/// The exit code of a process that did not finish its drain: the code of one killed by SIGINT.
+const INTERRUPTED: i32 = 130;
 
-/// SIGTERM, SIGINT and SIGHUP, heard from the moment this is made: before, the system would end the process.
+/// Handles SIGTERM, SIGINT and SIGHUP from the moment it is created. Before, each of them ends the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -16,7 +16,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to hear the signals. To be called on a runtime.
+    /// Installs the handlers. Must be called on a runtime.
     ///
     /// # Errors
     /// Where the system does not allow it.
@@ -27,8 +27,9 @@ impl Signals {
         Ok(Self { terminate, interrupt, hang_up })
     }
 
-    /// Waits for the first signal to end, which asks for a drain; from then on a second one ends the process at once.
-    /// That loses nothing which was acknowledged: it is in the database. Until then each SIGHUP calls `reload`.
+    /// Waits for the first SIGTERM or SIGINT, which requests a drain. Until then each SIGHUP calls `reload`. A second
+    /// SIGTERM or SIGINT ends the process at once, without losing an acknowledged message, since those are in the
+    /// database.
     pub async fn requested(mut self, reload: impl Fn()) {
         let name = loop {
             tokio::select! {
@@ -40,7 +41,7 @@ impl Signals {
         tokio::spawn(async move {
             let name = next(&mut self.terminate, &mut self.interrupt).await;
             tracing::warn!("{name} received again: ending at once");
-            std::process::exit(EXIT_AT_ONCE);
+            std::process::exit(INTERRUPTED);
         });
     }
 }

@@ -1,43 +1,44 @@
-//! Lines of the log that come as often as strangers or a database that is away cause them: of each kind one in a while is
-//! written, with how many were left out.
+//! Limits log lines that strangers or an unavailable database can cause without bound: of each kind, one line is
+//! written per interval, with the number of lines left out since the last.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// When a line of one kind was last said.
+/// Limits the log lines of one kind.
 #[derive(Debug)]
 pub(crate) struct SparseLog {
-    silence: Duration,
+    interval: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    said: Option<Instant>,
+    last: Option<Instant>,
     left_out: u64,
 }
 
 impl SparseLog {
-    /// Of lines of a kind that was not said yet, one a minute.
+    /// Allows one line a minute.
     pub(crate) const fn by_the_minute() -> Self {
         Self::new(Duration::from_secs(60))
     }
 
-    /// The same, with so long a silence after each.
-    pub(crate) const fn new(silence: Duration) -> Self {
-        Self { silence, state: Mutex::new(State { said: None, left_out: 0 }) }
+    /// Allows one line per interval.
+    pub(crate) const fn new(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(State { last: None, left_out: 0 }) }
     }
 
-    /// Asks to say a line; where it may be said, returns how many were left out before it.
+    /// Returns how many lines were left out since the last one if a line may be written now; `None` if this one is left
+    /// out.
     pub(crate) fn left_out(&self) -> Option<u64> {
         let mut state = self.state.lock();
-        if state.said.is_some_and(|said| said.elapsed() < self.silence) {
+        if state.last.is_some_and(|last| last.elapsed() < self.interval) {
             state.left_out += 1;
             return None;
         }
-        state.said = Some(Instant::now());
+        state.last = Some(Instant::now());
         Some(std::mem::take(&mut state.left_out))
     }
 }
@@ -49,11 +50,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_in_a_while_is_said_with_how_many_were_not() {
-        const SILENCE: Duration = Duration::from_secs(5);
-        let log = SparseLog::new(SILENCE);
+    async fn one_line_per_interval_is_written_with_the_number_left_out() {
+        const INTERVAL: Duration = Duration::from_secs(5);
+        let log = SparseLog::new(INTERVAL);
         assert_eq!([(); 3].map(|()| log.left_out()), [Some(0), None, None]);
-        advance(SILENCE).await;
+        advance(INTERVAL).await;
         assert_eq!([(); 2].map(|()| log.left_out()), [Some(2), None]);
     }
 }

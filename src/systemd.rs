@@ -1,4 +1,4 @@
-//! What systemd is told and what it hands over: `sd_notify(3)` and socket activation. Elsewhere all of it is nothing.
+//! Notifications to systemd (`sd_notify(3)`) and sockets from it (socket activation). Without systemd both do nothing.
 
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt as _;
@@ -13,25 +13,25 @@ use listenfd::ListenFd;
 /// A change of the service's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Requests are welcome.
+    /// The server is ready.
     Ready,
-    /// The end has begun.
+    /// The server drains.
     Stopping,
 }
 
-/// Tells systemd, where it asked to be told (`Type=notify`).
+/// Notifies systemd, if it asked for it (`Type=notify`).
 pub fn notify(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return };
     let message = match state {
         State::Ready => "READY=1",
         State::Stopping => "STOPPING=1",
     };
-    let told = || -> io::Result<()> {
+    let send = || -> io::Result<()> {
         let name = socket.as_encoded_bytes();
         let address = match name.strip_prefix(b"@") {
             #[cfg(target_os = "linux")]
             Some(name) => SocketAddr::from_abstract_name(name)?,
-            // Linux alone has names that are no files.
+            // Only Linux has abstract names.
             #[cfg(not(target_os = "linux"))]
             Some(_) => return Err(io::ErrorKind::Unsupported.into()),
             None => SocketAddr::from_pathname(&socket)?,
@@ -39,15 +39,15 @@ pub fn notify(state: State) {
         UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address)?;
         Ok(())
     };
-    if let Err(error) = told() {
-        tracing::warn!(%error, "systemd could not be told {message}");
+    if let Err(error) = send() {
+        tracing::warn!(%error, "systemd could not be notified of {message}");
     }
 }
 
-/// Returns the sockets that systemd has bound for this process: they count in place of the settings' addresses.
+/// Returns the sockets that systemd has bound for this process, which replace the configured addresses.
 ///
 /// # Errors
-/// Where what was handed over is no TCP socket.
+/// Where a passed file descriptor is not a TCP socket.
 pub fn sockets() -> io::Result<Vec<TcpListener>> {
     let mut passed = ListenFd::from_env();
     let sockets = (0..passed.len()).map(|at| passed.take_tcp_listener(at));

@@ -1,127 +1,129 @@
-//! Says, after all other tests, what they have counted, and which of them had to be left out on this machine.
+//! Runs after all other tests, prints the figures that they have reported, and lists the tests that were skipped on this machine.
 //!
-//! A test that needs a missing program passes without having looked at anything. This program makes that
-//! visible, and a failure where `REQUIRE_POSTGRES=1`, `REQUIRE_CHROMIUM=1`, `REQUIRE_TMUX=1`, `REQUIRE_PROXIES=1`,
-//! `REQUIRE_CURL=1` or `REQUIRE_PROMTOOL=1` says that it must not be.
-//! With `REQUIRE_COUNTS=1` it is a failure as well where a figure is missing that a whole run has.
+//! A test whose program is missing is skipped and passes. This program reports that, and fails for it with `REQUIRE_POSTGRES=1`,
+//! `REQUIRE_CHROMIUM=1`, `REQUIRE_TMUX=1`, `REQUIRE_PROXIES=1`, `REQUIRE_CURL=1` or `REQUIRE_PROMTOOL=1`. With `REQUIRE_COUNTS=1` it
+//! also fails if a figure is missing that a whole run reports.
 
-#![expect(clippy::print_stdout, reason = "printing is what this program is for")]
+#![expect(clippy::print_stdout, reason = "this program's purpose is to print")]
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
-#[path = "api/harness/programs.rs"]
-mod programs;
+use grpcchatter_testbed::{Postgres, find_program};
+
 #[path = "api/harness/report.rs"]
-#[expect(dead_code, reason = "the acceptance tests write what is read here")]
+#[expect(dead_code, reason = "the acceptance tests write the figures that are read here")]
 mod report;
 
-/// What a whole run counts, and in which parts of it.
-const COUNTS: [(&str, &[&str]); 9] = [
+/// The figures of a whole run: their topic, and the parts of the run that report them.
+const FIGURES: [(&str, &[&str]); 9] = [
     ("acceptance matrix", BOTH),
     ("forged tokens", BOTH),
     ("canaries", &["TRACE"]),
-    ("victim", BOTH),
-    ("log-ins at once", BOTH),
+    ("bystander", BOTH),
+    ("logins at once", BOTH),
     ("slow reader", BOTH),
     ("kill -9", BOTH),
     ("SIGTERM under load", BOTH),
     ("COMMIT cut off", &["::postgres"]),
 ];
 
-/// The names of the tests end so.
+/// The ends of the names of tests that run on both databases.
 const BOTH: &[&str] = &["::sqlite", "::postgres"];
 
-struct Part {
+/// A program that some tests need.
+struct Program {
     name: &'static str,
+    /// The tests that need it.
     covers: &'static str,
+    /// The variable that makes its absence a failure.
     required_by: &'static str,
-    program: Option<PathBuf>,
+    path: Option<PathBuf>,
 }
 
-/// Prints what was counted in this run, once, and returns whether something is missing that must not be.
-fn print_counts() -> bool {
+fn is_required(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| value == "1")
+}
+
+/// Prints the figures of this run. Returns whether a required one is missing.
+fn print_figures() -> bool {
     let mut lines = Vec::new();
     for entry in fs::read_dir(report::folder()).into_iter().flatten().flatten() {
         lines.extend(fs::read_to_string(entry.path()));
-        // The next run may be of one test alone: it must not show what this one has counted.
+        // The next run may be one of a single test, and must not print these figures.
         drop(fs::remove_file(entry.path()));
     }
     lines.sort();
     for line in &lines {
         println!("counted:  {}", line.trim_end());
     }
-    let is_required = |name: &str| env::var_os(name).is_some_and(|value| value == "1");
     if !is_required("REQUIRE_COUNTS") {
         return false;
     }
     let mut missed = false;
-    for (topic, parts) in COUNTS {
+    for (topic, parts) in FIGURES {
         for part in parts {
-            let is_there = |line: &String| line.starts_with(&format!("{topic}: ")) && line.contains(part);
-            let is_left_out = *part == "::postgres" && !is_required("REQUIRE_POSTGRES");
-            if !is_left_out && !lines.iter().any(is_there) {
+            let reported = |line: &String| line.starts_with(&format!("{topic}: ")) && line.contains(part);
+            let is_skipped = *part == "::postgres" && !is_required("REQUIRE_POSTGRES");
+            if !is_skipped && !lines.iter().any(reported) {
                 missed = true;
-                println!(
-                    "MISSING:  nothing was counted of: {topic} ({part}), and REQUIRE_COUNTS=1 asks for it"
-                );
+                println!("MISSING:  no figure for {topic} ({part}), which REQUIRE_COUNTS=1 requires");
             }
         }
     }
     missed
 }
 
-fn proxy(name: &'static str) -> Part {
-    let program = programs::in_path(name.to_ascii_lowercase());
-    Part { name, covers: "calls through that proxy", required_by: "REQUIRE_PROXIES", program }
+fn proxy(name: &'static str) -> Program {
+    let path = find_program(name.to_ascii_lowercase());
+    Program { name, covers: "calls through this proxy", required_by: "REQUIRE_PROXIES", path }
 }
 
 fn main() -> ExitCode {
-    let parts = [
-        Part {
+    let programs = [
+        Program {
             name: "PostgreSQL",
             covers: "every test named …::postgres",
             required_by: "REQUIRE_POSTGRES",
-            program: programs::postgres(),
+            path: Postgres::programs(),
         },
-        Part {
+        Program {
             name: "Chromium",
             covers: "the page in a browser",
             required_by: "REQUIRE_CHROMIUM",
-            program: env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| programs::in_path("chromium")),
+            path: env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| find_program("chromium")),
         },
-        Part {
+        Program {
             name: "tmux",
             covers: "the terminal client beside the page",
             required_by: "REQUIRE_TMUX",
-            program: programs::in_path("tmux"),
+            path: find_program("tmux"),
         },
-        Part {
+        Program {
             name: "curl",
-            covers: "what curl prints of a refused body",
+            covers: "the output of curl for a refused body",
             required_by: "REQUIRE_CURL",
-            program: programs::in_path("curl"),
+            path: find_program("curl"),
         },
         proxy("nginx"),
         proxy("Caddy"),
         proxy("HAProxy"),
         proxy("Envoy"),
-        Part {
+        Program {
             name: "promtool",
             covers: "the alerts' own tests",
             required_by: "REQUIRE_PROMTOOL",
-            program: programs::in_path("promtool"),
+            path: find_program("promtool"),
         },
     ];
-    let mut missed = print_counts();
-    for Part { name, covers, required_by, program } in &parts {
-        let required = env::var_os(required_by).is_some_and(|value| value == "1");
-        match program {
-            Some(program) => println!("covered:  {name}, by {}", program.display()),
-            None if required => {
+    let mut missed = print_figures();
+    for Program { name, covers, required_by, path } in &programs {
+        match path {
+            Some(path) => println!("covered:  {name}, by {}", path.display()),
+            None if is_required(required_by) => {
                 missed = true;
-                println!("MISSING:  {name} was not found, and {required_by}=1 asks for {covers}");
+                println!("MISSING:  {name} was not found, and {required_by}=1 requires it for {covers}");
             }
-            None => println!("left out: {covers}, for {name} was not found"),
+            None => println!("skipped:  {covers}, since {name} was not found"),
         }
     }
     if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

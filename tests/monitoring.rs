@@ -1,5 +1,5 @@
-//! Holds the dashboard and the alerts to what is exported: docs/metrics.md lists that, and an acceptance test holds it to the
-//! server.
+//! Checks that the dashboard and the alerts use exported metrics. docs/metrics.md lists those, and an acceptance test compares it with
+//! the server.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,10 +15,10 @@ mod tree;
 
 use self::tree::{read, root};
 
-/// What Prometheus adds to every series that it scrapes.
+/// The labels that Prometheus adds to every series.
 const SCRAPED: [&str; 2] = ["instance", "job"];
 
-/// The series that a scrape has, with their labels: a histogram has three.
+/// The series of a scrape, with their labels. A histogram has three series.
 fn exported() -> BTreeMap<String, BTreeSet<String>> {
     let mut series = BTreeMap::from([("up".to_owned(), BTreeSet::new())]);
     for row in read("docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `")) {
@@ -39,25 +39,25 @@ fn exported() -> BTreeMap<String, BTreeSet<String>> {
     series
 }
 
-/// Returns what is wrong with an expression.
+/// Returns the mistakes in an expression.
 fn mistakes(expression: &str, exported: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let mut wrong = Vec::new();
     let group = Regex::new(r"(?:by|without) \(([a-z_, ]*)\)").unwrap();
     let matcher = Regex::new(r#"([a-z_]+)(?:=~|!~|!=|=)"[^"]*""#).unwrap();
     let texts = Regex::new(r#""[^"]*""#).unwrap();
     let mut known: BTreeSet<&str> = SCRAPED.into();
-    // What is left without groups, ranges and texts: names, of which functions have a bracket behind them.
+    // Without groups, ranges and strings only names are left. A function's name is followed by a bracket.
     let bare = group.replace_all(expression, " ");
     let bare = Regex::new(r"\[[^\]]*\]").unwrap().replace_all(&bare, " ");
     let selector = Regex::new(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})?( *\()?").unwrap();
-    for found in selector.captures_iter(&bare).filter(|found| found.get(3).is_none()) {
-        let name = &found[1];
+    for captures in selector.captures_iter(&bare).filter(|captures| captures.get(3).is_none()) {
+        let name = &captures[1];
         let Some(labels) = exported.get(name) else {
             wrong.push(format!("{name} is not exported"));
             continue;
         };
         known.extend(labels.iter().map(String::as_str));
-        let matchers = found.get(2).map_or("", |matchers| matchers.as_str());
+        let matchers = captures.get(2).map_or("", |matchers| matchers.as_str());
         for label in matcher.captures_iter(matchers) {
             if !labels.contains(&label[1]) && !SCRAPED.contains(&&label[1]) {
                 wrong.push(format!("{name} has no label {}", &label[1]));
@@ -67,27 +67,27 @@ fn mistakes(expression: &str, exported: &BTreeMap<String, BTreeSet<String>>) -> 
     }
     let grouped = group
         .captures_iter(expression)
-        .flat_map(|found| found[1].split(',').map(|label| label.trim().to_owned()).collect::<Vec<_>>());
+        .flat_map(|captures| captures[1].split(',').map(|label| label.trim().to_owned()).collect::<Vec<_>>());
     wrong.extend(
         grouped.filter(|label| !known.contains(label.as_str())).map(|label| format!("no series has {label}")),
     );
     wrong
 }
 
-/// Collects every value of a key, however deep.
-fn values_of<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+/// Collects all values of a key, at any depth.
+fn values_of<'a>(value: &'a Value, key: &str, captures: &mut Vec<&'a str>) {
     match value {
         Value::Object(fields) => {
-            found.extend(fields.get(key).and_then(Value::as_str));
-            fields.values().for_each(|below| values_of(below, key, found));
+            captures.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().for_each(|below| values_of(below, key, captures));
         }
-        Value::Array(items) => items.iter().for_each(|below| values_of(below, key, found)),
+        Value::Array(items) => items.iter().for_each(|below| values_of(below, key, captures)),
         _ => {}
     }
 }
 
 #[test]
-fn a_wrong_name_or_label_is_found() {
+fn a_wrong_metric_or_label_is_found() {
     let exported = exported();
     for wrong in [
         "sum(grpcchatter_nothing)",
@@ -102,7 +102,7 @@ fn a_wrong_name_or_label_is_found() {
 }
 
 #[test]
-fn the_dashboard_shows_what_is_exported() {
+fn the_dashboard_uses_exported_metrics_and_shows_each() {
     let (exported, dashboard) = (exported(), read("configs/grafana/grpcchatter.json"));
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     let mut expressions = Vec::new();
@@ -115,29 +115,30 @@ fn the_dashboard_shows_what_is_exported() {
     for name in exported.keys().filter(|name| name.starts_with("grpcchatter_")) {
         let base =
             ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        assert!(shown.contains(base), "{name} is shown nowhere");
+        assert!(shown.contains(base), "no panel shows {name}");
     }
 }
 
-/// Every first group of an expression in a text.
-fn found(expression: &str, text: &str) -> BTreeSet<String> {
+/// The first group of each match of an expression in a text.
+fn captures(expression: &str, text: &str) -> BTreeSet<String> {
     Regex::new(expression).unwrap().captures_iter(text).map(|found| found[1].to_owned()).collect()
 }
 
 #[test]
-fn the_document_lists_the_events_of_the_audit_lines_and_no_others() {
+fn the_document_lists_exactly_the_audit_events() {
     let (source, document) = (read("src/audit.rs"), read("docs/operate.md"));
     let words = source.split("const fn words").nth(1).unwrap().split("\n    }\n").next().unwrap();
-    let written = found(r#"\("([a-z_]+)", ""#, words);
+    let written = captures(r#"\("([a-z_]+)", ""#, words);
     assert_eq!(written.len(), words.matches("Self::").count(), "{written:?}");
-    let table = document.split("| event | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let table =
+        document.split("| event | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let first_cells: Vec<&str> = table.lines().map(|row| row.split(" | ").next().unwrap()).collect();
-    let listed = found("`([a-z_]+)`", &first_cells.join("\n"));
+    let listed = captures("`([a-z_]+)`", &first_cells.join("\n"));
     assert_eq!(listed, written);
 }
 
 #[test]
-fn the_alerts_watch_what_is_exported() {
+fn the_alerts_use_exported_metrics() {
     let (exported, alerts) = (exported(), read("configs/prometheus/alerts.yml"));
     let expressions: Vec<&str> =
         alerts.lines().filter_map(|line| line.trim_start().strip_prefix("expr: ")).collect();
@@ -148,17 +149,17 @@ fn the_alerts_watch_what_is_exported() {
 }
 
 #[test]
-fn every_alert_is_shown_to_fire() {
+fn every_alert_has_a_test_in_which_it_fires() {
     let (alerts, tests) = (read("configs/prometheus/alerts.yml"), read("configs/prometheus/alerts.test.yml"));
-    let named = found(r"- alert: ([A-Za-z]+)", &alerts);
-    assert_eq!(named.len(), alerts.matches("- alert: ").count(), "two have one name");
-    // What is expected stands below the name.
-    assert_eq!(found(r"alertname: ([A-Za-z]+)\n +exp_alerts:\n +- exp_labels", &tests), named);
-    assert_eq!(found(r"alertname: ([A-Za-z]+)", &tests), named);
+    let named = captures(r"- alert: ([A-Za-z]+)", &alerts);
+    assert_eq!(named.len(), alerts.matches("- alert: ").count(), "two alerts have one name");
+    // The expected alerts are below the name.
+    assert_eq!(captures(r"alertname: ([A-Za-z]+)\n +exp_alerts:\n +- exp_labels", &tests), named);
+    assert_eq!(captures(r"alertname: ([A-Za-z]+)", &tests), named);
 }
 
 #[test]
-fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
+fn promtool_accepts_the_alerts_and_their_tests_pass() {
     for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
         let run = Command::new("promtool").args(arguments).current_dir(root("configs/prometheus")).output();
         match run {
@@ -168,7 +169,7 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
                     std::env::var_os("REQUIRE_PROMTOOL").is_none_or(|value| value != "1"),
                     "promtool cannot be run: {error}"
                 );
-                println!("promtool is not there: the rules were not tried");
+                println!("skipped: there is no promtool in the PATH");
             }
         }
     }

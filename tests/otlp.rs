@@ -1,16 +1,17 @@
-//! The export of spans, held to a collector that keeps what it is sent. Only in a build with the feature `otlp`:
+//! The export of spans to a test collector. It needs the feature `otlp`:
 //! `cargo test -p grpcchatter --features otlp --test otlp`.
 
 #![cfg(feature = "otlp")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use grpcchatter_testbed::Server;
 use http::{HeaderMap, HeaderValue, Response};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     process::Command,
     sync::mpsc,
@@ -19,7 +20,7 @@ use tokio::{
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Takes exports by gRPC, and hands their bodies on.
+/// Starts a collector, which accepts exports over gRPC. Returns its URL, and the bodies of the exports.
 async fn collector() -> (String, mpsc::Receiver<Bytes>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -57,20 +58,16 @@ async fn collector() -> (String, mpsc::Receiver<Bytes>) {
 async fn a_call_is_a_span_of_its_callers_trace() {
     let (endpoint, mut exports) = collector().await;
     let folder = TempDir::new().unwrap();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_grpcchatter"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_grpcchatter"));
+    program
         .args(["--server-port", "0", "--data-dir"])
         .arg(folder.path())
         .env_clear()
         .envs([("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")])
-        .env("LOG_LEVEL", "warn")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
-    let line = timeout(Duration::from_secs(60), said.next_line()).await.unwrap().unwrap().unwrap();
-    let address = line.strip_prefix("open http://").unwrap().trim_end_matches('/').to_owned();
-    let mut socket = TcpStream::connect(&address).await.unwrap();
+        .env("LOG_LEVEL", "warn");
+    let server = Server::start(program).await.unwrap();
+    let address = server.address();
+    let mut socket = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /livez HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
          traceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n\r\n"
@@ -78,8 +75,8 @@ async fn a_call_is_a_span_of_its_callers_trace() {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
-    let told = answer.lines().find_map(|line| line.strip_prefix("traceresponse: ")).unwrap();
-    let own = told.strip_prefix(&format!("00-{TRACE}-")).unwrap().strip_suffix("-01").unwrap();
+    let traceresponse = answer.lines().find_map(|line| line.strip_prefix("traceresponse: ")).unwrap();
+    let own = traceresponse.strip_prefix(&format!("00-{TRACE}-")).unwrap().strip_suffix("-01").unwrap();
     let bytes = |digits: &str| u128::from_str_radix(digits, 16).unwrap().to_be_bytes();
     let holds = |body: &Bytes, part: &[u8]| body.windows(part.len()).any(|window| window == part);
     let export = timeout(Duration::from_secs(30), exports.recv()).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The program from outside: what it prints, what it refuses, and the exit codes that scripts rely on.
+//! The program from outside: its output, its errors, and its exit codes, on which scripts rely.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::{
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
-/// A folder of the test's own, which is the program's working directory; removed with it.
+/// A test's own folder, the working directory of its programs. It is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -20,14 +20,14 @@ impl Folder {
         Self(path)
     }
 
-    /// Returns the program with these arguments, in this folder, with nothing of the tests' environment.
+    /// Returns the program with these arguments, in this folder, with an empty environment.
     fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grpcchatter"));
         command.args(arguments).env_clear().current_dir(&self.0).stdin(Stdio::null());
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program. Returns its exit code and stderr.
     fn run(&self, arguments: &[&str]) -> (i32, String) {
         let Output { status, stderr, .. } = self.program(arguments).output().unwrap();
         (status.code().unwrap(), String::from_utf8(stderr).unwrap())
@@ -40,7 +40,7 @@ impl Drop for Folder {
     }
 }
 
-/// A server that has said where it is; killed with its test.
+/// A running server, after it has printed its URL. It is killed when dropped.
 struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -53,16 +53,17 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        // It is JSON where the log is.
-        let said = match serde_json::from_str::<serde_json::Value>(&line) {
+        // The line is JSON if the log is.
+        let announcement = match serde_json::from_str::<serde_json::Value>(&line) {
             Ok(event) => event["message"].as_str().unwrap_or_default().to_owned(),
             Err(_) => line,
         };
-        let url = said.trim().strip_prefix("open ").expect("the first line says what to open").to_owned();
+        let url =
+            announcement.trim().strip_prefix("open ").expect("the first line is the URL to open").to_owned();
         Self { child, stdout, url }
     }
 
-    /// Sends SIGTERM, and returns the exit code and the log.
+    /// Sends SIGTERM. Returns the exit code and the log.
     fn terminate(mut self) -> (i32, String) {
         let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success());
@@ -80,23 +81,23 @@ impl Drop for Server {
     }
 }
 
-fn is_there(folder: &Folder, file: &str) -> bool {
+fn exists(folder: &Folder, file: &str) -> bool {
     Path::new(&folder.0).join(file).exists()
 }
 
 #[test]
-fn from_an_empty_folder_it_says_what_to_open_and_ends_with_0_on_sigterm() {
+fn in_an_empty_folder_it_prints_its_url_and_exits_with_0_on_sigterm() {
     let folder = Folder::new("empty");
     let server = Server::start(folder.program(&["--server-port", "0"]));
     assert!(server.url.starts_with("http://127.0.0.1:") && server.url.ends_with('/'), "{}", server.url);
-    assert!(is_there(&folder, "data/lock"));
+    assert!(exists(&folder, "data/lock"));
     let (code, log) = server.terminate();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("SIGTERM received"), "{log}");
 }
 
 #[test]
-fn a_certificate_is_made_for_development() {
+fn a_development_certificate_is_generated() {
     let folder = Folder::new("self-signed");
     let server = Server::start(folder.program(&["--server-port=0", "--tls-self-signed"]));
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
@@ -107,14 +108,14 @@ fn a_certificate_is_made_for_development() {
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("TLS is on") && log.contains("sha256="), "{log}");
     let both = folder.run(&["--tls-self-signed", "--tls-cert=a.pem", "--tls-key=b.pem"]);
-    assert_eq!((both.0, both.1.contains("given or made")), (64, true), "{}", both.1);
+    assert_eq!((both.0, both.1.contains("both are given")), (64, true), "{}", both.1);
 }
 
 #[test]
-fn a_folder_may_take_the_pages_place() {
+fn a_folder_replaces_the_built_in_page() {
     let folder = Folder::new("web-dir");
-    let (code, told) = folder.run(&["serve", "--server-port=0", "--web-dir=."]);
-    assert_eq!((code, told.contains("holds no index.html")), (64, true), "{told}");
+    let (code, stderr) = folder.run(&["serve", "--server-port=0", "--web-dir=."]);
+    assert_eq!((code, stderr.contains("holds no index.html")), (64, true), "{stderr}");
     fs::write(folder.0.join("index.html"), "mine").unwrap();
     let server = Server::start(folder.program(&["serve", "--server-port=0", "--web-dir=."]));
     let mut socket =
@@ -127,15 +128,15 @@ fn a_folder_may_take_the_pages_place() {
 }
 
 #[test]
-fn serve_is_what_happens_without_a_subcommand() {
+fn serve_is_the_default_subcommand() {
     let folder = Folder::new("serve");
     let server = Server::start(folder.program(&["serve", "--server-port=0", "--server-address=0.0.0.0"]));
-    assert!(server.url.starts_with("http://127.0.0.1:"), "no place to go to: {}", server.url);
+    assert!(server.url.starts_with("http://127.0.0.1:"), "no URL: {}", server.url);
     assert_eq!(server.terminate().0, 0);
 }
 
 #[test]
-fn the_log_says_which_settings_file_was_read() {
+fn the_log_names_the_settings_file() {
     let folder = Folder::new("file");
     fs::create_dir(folder.0.join("configs")).unwrap();
     fs::write(folder.0.join("configs/default_config.env"), "SERVER_PORT=0\nLOG_FORMAT=json\n").unwrap();
@@ -145,22 +146,22 @@ fn the_log_says_which_settings_file_was_read() {
 }
 
 #[test]
-fn wrong_flags_and_wrong_settings_end_with_64() {
+fn wrong_flags_and_wrong_settings_exit_with_64() {
     let folder = Folder::new("wrong");
     for arguments in [&["--no-such-flag"][..], &["no-such-command"], &["--server-port"]] {
         assert_eq!(folder.run(arguments).0, 64, "{arguments:?}");
     }
-    let (code, told) = folder.run(&["--server-port=x", "--token-duration=1"]);
+    let (code, stderr) = folder.run(&["--server-port=x", "--token-duration=1"]);
     assert_eq!(code, 64);
     assert!(
-        told.contains("SERVER_PORT in the flags") && told.contains("TOKEN_DURATION in the flags"),
-        "{told}"
+        stderr.contains("SERVER_PORT in the flags") && stderr.contains("TOKEN_DURATION in the flags"),
+        "{stderr}"
     );
-    assert!(!is_there(&folder, "data"), "nothing is made before the settings are right");
+    assert!(!exists(&folder, "data"), "a folder was created before the settings were right");
 }
 
 #[test]
-fn flags_stand_before_a_command_or_after_it() {
+fn flags_are_accepted_before_and_after_a_command() {
     let folder = Folder::new("before");
     fs::write(folder.0.join("settings.env"), "SERVER_PORT=9\n").unwrap();
     for (arguments, address) in [
@@ -172,21 +173,21 @@ fn flags_stand_before_a_command_or_after_it() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!((output.status.code(), text.contains(address)), (Some(0), true), "{arguments:?}: {text}");
     }
-    let (code, told) = folder.run(&["--data-dir=elsewhere", "room", "list"]);
-    assert_eq!((code, told.contains("elsewhere/grpcchatter.db")), (69, true), "{told}");
+    let (code, stderr) = folder.run(&["--data-dir=elsewhere", "room", "list"]);
+    assert_eq!((code, stderr.contains("elsewhere/grpcchatter.db")), (69, true), "{stderr}");
     for arguments in [
         &["--server-port=8", "secret"][..],
         &["--web-dir=.", "user", "add", "walker1"],
         &["user", "add", "walker1", "--max-connections=7"],
     ] {
-        let (code, told) = folder.run(arguments);
-        assert_eq!((code, told.contains("does not count for")), (64, true), "{arguments:?}: {told}");
+        let (code, stderr) = folder.run(arguments);
+        assert_eq!((code, stderr.contains("does not apply to")), (64, true), "{arguments:?}: {stderr}");
     }
     assert_eq!(folder.run(&["user", "add", "walker1", "--no-such-flag"]).0, 64);
 }
 
 #[test]
-fn a_secret_is_not_taken_from_the_command_line_and_not_repeated() {
+fn a_secret_on_the_command_line_is_refused_and_not_printed() {
     let folder = Folder::new("flags");
     for arguments in [
         &["--secret", "cAnary"][..],
@@ -194,22 +195,23 @@ fn a_secret_is_not_taken_from_the_command_line_and_not_repeated() {
         &["check-config", "--database-url", "postgres://u:cAnary@h/d"],
         &["--metrics-token=cAnary", "serve"],
     ] {
-        let (code, told) = folder.run(arguments);
-        assert_eq!((code, told.contains("is no flag")), (64, true), "{arguments:?}: {told}");
-        assert!(!told.contains("cAnary"), "{told}");
+        let (code, stderr) = folder.run(arguments);
+        assert_eq!((code, stderr.contains("is not a flag")), (64, true), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("cAnary"), "{stderr}");
     }
     assert!(folder.run(&["--secret=x"]).1.contains("SECRET_FILE"));
 }
 
 #[test]
-fn a_name_that_is_close_to_a_setting_s_is_told() {
+fn a_misspelt_setting_is_reported() {
     let folder = Folder::new("close");
     let output =
         folder.program(&["check-config"]).env("SERVER_PROT", "1").env("SERVER_NAME", "x").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(
-        text.contains("SERVER_PROT in the environment is no setting") && text.contains("SERVER_PORT is one"),
+        text.contains("SERVER_PROT in the environment is not a setting")
+            && text.contains("did you mean SERVER_PORT"),
         "{text}"
     );
     assert!(!text.contains("SERVER_NAME"), "{text}");
@@ -217,10 +219,10 @@ fn a_name_that_is_close_to_a_setting_s_is_told() {
     served.env("DATA_DIRS", "x");
     let (code, log) = Server::start(served).terminate();
     assert_eq!((code, log.contains("WARN")), (0, true), "{log}");
-    assert!(log.contains("DATA_DIRS in the environment is no setting"), "{log}");
+    assert!(log.contains("DATA_DIRS in the environment is not a setting"), "{log}");
 }
 
-/// What prints something.
+/// Commands that print something.
 const PRINTING: [&[&str]; 8] = [
     &["--help"],
     &["--version"],
@@ -233,31 +235,31 @@ const PRINTING: [&[&str]; 8] = [
 ];
 
 #[test]
-fn an_output_that_nobody_reads_ends_quietly() {
+fn a_closed_output_ends_quietly() {
     let folder = Folder::new("unread");
     for arguments in PRINTING {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = folder.program(arguments).stdout(writer).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), told.as_str()), (Some(0), ""), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
 }
 
 #[test]
-fn an_output_that_cannot_be_written_ends_with_74() {
+fn an_output_that_cannot_be_written_exits_with_74() {
     let folder = Folder::new("full");
     for arguments in PRINTING {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = folder.program(arguments).stdout(full).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(74), "{arguments:?}: {told}");
-        assert!(told.starts_with("grpcchatter: the output cannot be written: "), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(74), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("grpcchatter: the output cannot be written: "), "{stderr}");
     }
 }
 
 #[test]
-fn help_and_version_are_no_mistakes() {
+fn help_and_version_exit_with_0() {
     let folder = Folder::new("help");
     let help = folder.program(&["--help"]).output().unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
@@ -297,14 +299,18 @@ fn every_command_has_help() {
 }
 
 #[test]
-fn the_settings_are_checked_without_serving() {
+fn check_config_checks_the_settings_without_serving() {
     let folder = Folder::new("check");
     let good = folder.program(&["check-config", "--server-port=7"]).output().unwrap();
     let text = String::from_utf8(good.stdout).unwrap();
     assert_eq!((good.status.code(), text.contains("127.0.0.1:7")), (Some(0), true), "{text}");
-    let (code, told) = folder.run(&["check-config", "--server-port=x", "--tls-cert=a"]);
-    assert_eq!((code, told.contains("SERVER_PORT"), told.contains("TLS_KEY")), (64, true, true), "{told}");
-    assert!(!is_there(&folder, "data"), "nothing is made");
+    let (code, stderr) = folder.run(&["check-config", "--server-port=x", "--tls-cert=a"]);
+    assert_eq!(
+        (code, stderr.contains("SERVER_PORT"), stderr.contains("TLS_KEY")),
+        (64, true, true),
+        "{stderr}"
+    );
+    assert!(!exists(&folder, "data"), "the check created a folder");
 }
 
 #[test]
@@ -321,41 +327,44 @@ fn secrets_completions_and_manuals_are_printed() {
     assert!(print(&["completions", "bash"]).contains("check-config"));
     assert!(print(&["man"]).contains(".TH grpcchatter"));
     print(&["man", "pages"]);
-    assert!(is_there(&folder, "pages/grpcchatter-check-config.1"));
+    assert!(exists(&folder, "pages/grpcchatter-check-config.1"));
     fs::write(folder.0.join("file"), "").unwrap();
     assert_eq!(folder.run(&["man", "file"]).0, 73);
 }
 
 #[test]
-fn a_second_process_on_the_same_data_folder_ends_with_75() {
+fn a_second_process_on_the_same_data_folder_exits_with_75() {
     let folder = Folder::new("second");
     let server = Server::start(folder.program(&["--server-port=0"]));
-    let (code, told) = folder.run(&["--server-port=0"]);
-    assert_eq!((code, told.contains("another process is using the data folder")), (75, true), "{told}");
+    let (code, stderr) = folder.run(&["--server-port=0"]);
+    assert_eq!((code, stderr.contains("another process is using the data folder")), (75, true), "{stderr}");
     assert_eq!(server.terminate().0, 0);
 }
 
 #[test]
-fn a_port_in_use_ends_with_75() {
+fn a_port_in_use_exits_with_75() {
     let folder = Folder::new("port");
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
-    let (code, told) = folder.run(&["--server-port", &port]);
-    assert_eq!((code, told.contains(&port)), (75, true), "{told}");
+    let (code, stderr) = folder.run(&["--server-port", &port]);
+    assert_eq!((code, stderr.contains(&port)), (75, true), "{stderr}");
 }
 
 #[test]
-fn an_address_that_no_interface_has_is_named_with_its_setting() {
+fn an_address_of_no_interface_is_reported_with_its_setting() {
     let folder = Folder::new("address");
-    let (code, told) = folder.run(&["--server-address=192.0.2.1", "--server-port=0"]);
-    assert_eq!((code, told.contains("SERVER_ADDRESS")), (75, true), "{told}");
-    assert!(told.contains("no interface of this machine has") && !told.contains("stop what uses"), "{told}");
+    let (code, stderr) = folder.run(&["--server-address=192.0.2.1", "--server-port=0"]);
+    assert_eq!((code, stderr.contains("SERVER_ADDRESS")), (75, true), "{stderr}");
+    assert!(
+        stderr.contains("no interface of this machine has") && !stderr.contains("stop the process that uses"),
+        "{stderr}"
+    );
 }
 
 #[test]
-fn a_data_folder_that_cannot_be_made_ends_with_73() {
+fn a_data_folder_that_cannot_be_created_exits_with_73() {
     let folder = Folder::new("folder");
     fs::write(folder.0.join("file"), "").unwrap();
-    let (code, told) = folder.run(&["--server-port=0", "--data-dir=file/data"]);
-    assert_eq!((code, told.contains("DATA_DIR")), (73, true), "{told}");
+    let (code, stderr) = folder.run(&["--server-port=0", "--data-dir=file/data"]);
+    assert_eq!((code, stderr.contains("DATA_DIR")), (73, true), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! What the figures depend on besides the code.
+//! The facts about the machine on which the figures depend.
 
 use std::{fs, path::Path, process::Command, thread};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 /// Returns a line about the machine, its kernel, the compiler and the program under test.
 ///
 /// # Errors
-/// If the system does not tell.
+/// If the system does not provide them.
 pub(crate) fn facts(program: &Path) -> Result<String> {
     let cores = thread::available_parallelism()?;
     let processors = fs::read_to_string("/proc/cpuinfo")?;

@@ -1,9 +1,8 @@
-//! The program that prints how fast and how small the gateway is: `cargo run --release -p grpcchatter-bench`.
+//! Measures the gateway's speed and size: `cargo run --release -p grpcchatter-bench`.
 //!
-//! The real server and, in the same run, a plain tonic server are started as child processes on loopback; one
-//! thread loads them; the kernel's accounting of the child says what a delivery cost. Load and server share
-//! the machine, so the ratio between the two servers says more than any single figure. The databases take turns case by
-//! case, so that both meet the same moments of the machine.
+//! The gateway and a plain tonic server run as child processes on loopback. One thread loads them, and the kernel's
+//! accounting gives the CPU time of each. Load and servers share the machine, so the ratio of the two servers means more than
+//! a single figure. Each case runs on one database after the other, so that both are measured under similar conditions.
 
 use std::time::Duration;
 
@@ -11,45 +10,44 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use crate::{
+    baseline::Baseline,
     cases::{Case, Scale},
-    peer::Peer,
     report::Report,
     server::{Database, Gateway},
 };
 
+mod baseline;
 mod cases;
-mod jail;
+mod cgroup;
+mod latencies;
 mod load;
 mod machine;
-mod peer;
-mod postgres;
 mod process;
-mod quantiles;
 mod report;
 mod server;
 
-/// Measures the gateway beside plain servers, and prints the table.
+/// Measures the gateway beside plain tonic and axum servers, and prints a table.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Short rounds: to see that all works, not to trust.
+    /// Short rounds, to check that the benchmark works; the figures are not reliable.
     #[arg(long, conflicts_with = "long")]
     quick: bool,
-    /// Long rounds, and more of them.
+    /// Longer and more rounds.
     #[arg(long)]
     long: bool,
-    /// Only these cases; all without it.
+    /// Run only these cases; without it, all of them.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Case>,
-    /// With SQLite alone; without it also with a private PostgreSQL, started by the programs that Debian installs.
+    /// Measure with SQLite only. Without it a private PostgreSQL is started too, from Debian's package.
     #[arg(long)]
     sqlite: bool,
-    /// With this empty PostgreSQL database in place of a private one.
+    /// Measure with this empty PostgreSQL database instead of a private one.
     #[arg(long, value_name = "URL", conflicts_with = "sqlite")]
     database_url: Option<String>,
-    /// Runs one of the plain servers, as the program itself does.
+    /// Run one of the plain servers, as a child process of the benchmark.
     #[arg(long, hide = true)]
-    peer: Option<Peer>,
+    baseline: Option<Baseline>,
 }
 
 impl Arguments {
@@ -62,12 +60,12 @@ impl Arguments {
         Scale { round, rounds, quick: self.quick }
     }
 
-    fn databases(&self) -> Result<Vec<Database>> {
+    async fn databases(&self) -> Result<Vec<Database>> {
         let mut databases = vec![Database::Sqlite];
         match &self.database_url {
             Some(url) => databases.push(Database::Url(url.clone())),
             None if self.sqlite => {}
-            None => databases.extend(Database::start_postgres()?),
+            None => databases.extend(Database::start_postgres().await?),
         }
         Ok(databases)
     }
@@ -75,17 +73,17 @@ impl Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(peer) = arguments.peer {
-        return peer.run();
+    if let Some(baseline) = arguments.baseline {
+        return baseline.run();
     }
-    process::raise_file_limit().context("could not raise the limit of open files")?;
+    grpcchatter_testbed::raise_file_limit().context("the limit of open files cannot be raised")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(tokio::task::LocalSet::new().run_until(measure(&arguments)))
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let program = server::program()?;
-    let databases = arguments.databases()?;
+    let databases = arguments.databases().await?;
     let names: Vec<_> = databases.iter().map(Database::name).collect();
     let mut facts = machine::facts(&program)?;
     if databases.len() == 1 && !arguments.sqlite {
@@ -99,7 +97,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let wanted = |case: &&Case| arguments.only.is_empty() || arguments.only.contains(case);
     for case in Case::ALL.iter().filter(wanted) {
         let mut measured = Vec::new();
-        for gateway in gateways.iter().take(if case.writes() { gateways.len() } else { 1 }) {
+        for gateway in gateways.iter().take(if case.depends_on_database() { gateways.len() } else { 1 }) {
             let rows = case.run(gateway, arguments.scale()).await;
             measured.push(rows.with_context(|| format!("{case:?} with {}", gateway.database()))?);
         }

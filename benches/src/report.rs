@@ -1,5 +1,4 @@
-//! The table: a figure with each database, what the plain server needs for the same, what is to be reached, and
-//! whether it is.
+//! The table: each figure with each database, the baseline's figure, the floor and the goal, and whether they are met.
 
 use std::io::{self, Write as _};
 
@@ -8,11 +7,11 @@ use std::io::{self, Write as _};
 pub(crate) struct Row {
     name: String,
     value: f64,
-    plain: Option<f64>,
+    baseline: Option<f64>,
     target: Option<Target>,
 }
 
-/// The figure that must be reached, and the one that is aimed at.
+/// The floor, which must be met, and the goal.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     AtMost(f64, f64),
@@ -20,24 +19,24 @@ enum Target {
 }
 
 impl Row {
-    /// Returns a figure that only tells.
+    /// Makes a row with a figure that is not judged.
     pub(crate) fn new(name: impl Into<String>, value: f64) -> Self {
-        Self { name: name.into(), value, plain: None, target: None }
+        Self { name: name.into(), value, baseline: None, target: None }
     }
 
-    /// Puts the figure of the plain server, or of what else the name says, beside it.
-    pub(crate) const fn beside(mut self, plain: f64) -> Self {
-        self.plain = Some(plain);
+    /// Adds the figure in brackets: the baseline's, or the one that the row's name has in brackets.
+    pub(crate) const fn beside(mut self, baseline: f64) -> Self {
+        self.baseline = Some(baseline);
         self
     }
 
-    /// Says that less is better.
+    /// Judges the figure: less is better.
     pub(crate) const fn at_most(mut self, floor: f64, goal: f64) -> Self {
         self.target = Some(Target::AtMost(floor, goal));
         self
     }
 
-    /// Says that more is better.
+    /// Judges the figure: more is better.
     pub(crate) const fn at_least(mut self, floor: f64, goal: f64) -> Self {
         self.target = Some(Target::AtLeast(floor, goal));
         self
@@ -63,32 +62,32 @@ impl Row {
         }
     }
 
-    /// Writes the figure, the plain one in brackets, and the verdict.
+    /// Formats the figure, the one in brackets, and the verdict.
     fn cell(&self) -> String {
-        let plain = self.plain.map(|plain| format!("({})", digits(plain))).unwrap_or_default();
-        format!("{:>7} {plain:<8} {:<10}", digits(self.value), self.verdict())
+        let baseline = self.baseline.map(|figure| format!("({})", digits(figure))).unwrap_or_default();
+        format!("{:>7} {baseline:<8} {:<10}", digits(self.value), self.verdict())
     }
 }
 
-/// Prints a case's lines once it was measured with every database.
+/// Prints the rows of each case once it was measured with every database.
 #[derive(Debug)]
 pub(crate) struct Report {
     databases: usize,
 }
 
 impl Report {
-    /// Begins the table, with the facts about the machine above it.
+    /// Prints the facts about the machine and the table's headings.
     pub(crate) fn start(facts: &str, databases: &[&str]) -> Self {
         print(&format!(
-            "{facts}\nIn brackets: tonic or axum as they come, without tokens and storage, in the same run; or what the \
-             line names.\n",
+            "{facts}\nIn brackets: the plain tonic or axum server in the same run, or the figure that the row names in \
+             brackets.\n",
         ));
         let names: String = databases.iter().map(|name| format!(" {name:<27}")).collect();
         print(&format!("{:<72}{names} {:>8} {:>8}", "", "floor", "goal"));
         Self { databases: databases.len() }
     }
 
-    /// Prints the lines of a case: `measured` has its rows of each database, the same ones in the same order.
+    /// Prints the rows of a case: `measured` has the same rows in the same order for each database.
     pub(crate) fn rows(&self, measured: &[Vec<Row>]) {
         for line in lines(measured, self.databases) {
             print(&line);
@@ -96,15 +95,15 @@ impl Report {
     }
 }
 
-/// Puts the rows of each database side by side. A floor that depends on what was measured before is given for each.
+/// Formats the rows with the databases side by side. Where a floor depends on the measurement, each database's is given.
 fn lines(measured: &[Vec<Row>], databases: usize) -> Vec<String> {
     let count = measured.iter().map(Vec::len).max().unwrap_or(0);
-    let line = |place: usize| {
-        let rows: Vec<_> = measured.iter().filter_map(|rows| rows.get(place)).collect();
+    let line = |index: usize| {
+        let rows: Vec<_> = measured.iter().filter_map(|rows| rows.get(index)).collect();
         let name = rows.first().map_or("", |row| row.name.as_str());
         let cells: String = (0..databases)
             .map(|database| {
-                let row = measured.get(database).and_then(|rows| rows.get(place));
+                let row = measured.get(database).and_then(|rows| rows.get(index));
                 format!(" {:<27}", row.map_or_else(|| format!("{:>7}", "-"), |row| row.cell()))
             })
             .collect();
@@ -118,7 +117,7 @@ fn lines(measured: &[Vec<Row>], databases: usize) -> Vec<String> {
     (0..count).map(line).collect()
 }
 
-/// Writes a number with three digits that say something.
+/// Formats a number with about three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -129,7 +128,7 @@ fn digits(value: f64) -> String {
 }
 
 fn print(line: &str) {
-    // A reader that has gone wants no more lines.
+    // A reader that has closed the pipe wants no more lines.
     let _ = writeln!(io::stdout(), "{}", line.trim_end());
 }
 
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_databases_stand_in_one_line_each_with_its_verdict() {
+    fn a_row_has_a_figure_and_a_verdict_for_each_database() {
         let rate = |value| vec![Row::new("messages a second", value).at_least(20e3, 50e3)];
         let [line] = &lines(&[rate(55e3), rate(19e3)], 2)[..] else { panic!("one line") };
         let words: Vec<_> = line.split_whitespace().collect();
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_database_changes_is_measured_with_the_first() {
+    fn a_figure_that_does_not_depend_on_the_database_is_measured_with_the_first() {
         let memory = vec![Row::new("KB a stream", 3.1).beside(7.0).at_most(4.0, 2.8)];
         let [line] = &lines(&[memory], 2)[..] else { panic!("one line") };
         let words: Vec<_> = line.split_whitespace().collect();
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_of_its_own_is_given_for_each_database() {
+    fn floors_that_differ_are_given_for_each_database() {
         let answer = |value, floor| vec![Row::new("p99", value).at_most(floor, 1.0)];
         let [line] = &lines(&[answer(2.0, 50.0), answer(2.0, 60.0)], 2)[..] else { panic!("one line") };
         assert!(line.contains("50.0/60.0"), "{line}");

@@ -4,38 +4,38 @@ use std::{
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use grpcchatter_proto::v1::{
     CreateChatRoomRequest, CreateChatRoomResponse, JoinChatRoomRequest, JoinChatRoomResponse,
 };
+use grpcchatter_testbed::{Postgres, UNLIMITED, built_program, command_under};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::{
     load::{grpc::Connection, rest::Rest},
-    postgres::Postgres,
-    process::{self, Process},
+    process::Process,
 };
 
-/// The limits that would stop a load client; 0 is none.
-const UNLIMITED: [&str; 13] = [
-    "ANONYMOUS_CALLS",
-    "ANONYMOUS_PER_SECOND",
-    "CALLS_PER_USER",
-    "CONNECTION_AGE",
-    "GUESSES_PER_HOUR",
-    "MAX_CONNECTIONS_PER_ADDRESS",
-    "MESSAGES_PER_SECOND",
-    "READS_PER_SECOND",
-    "REGISTRATIONS_PER_HOUR",
-    "ROOMS_PER_USER",
-    "SESSIONS_PER_USER",
-    "STREAMS_PER_USER",
-    "WRITES_PER_SECOND",
-];
+/// The accounts of the original are called so, with three digits behind it.
+pub(crate) const TAKEN_OVER: &str = "taken";
+/// The original's tables with ten accounts, to be taken over; their hash is bcrypt's at the original's cost.
+const ORIGINAL: &str = "
+    CREATE TABLE roles (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(255) UNIQUE NOT NULL);
+    INSERT INTO roles (name) VALUES ('USER'), ('ADMIN');
+    CREATE TABLE users (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        username varchar(255) UNIQUE NOT NULL,
+        password varchar(255) NOT NULL,
+        role_id bigint REFERENCES roles (id) DEFAULT 1);
+    INSERT INTO users (username, password)
+    SELECT 'taken' || to_char(number, 'FM000'), '$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
+    FROM generate_series(0, 9) AS number";
+
 /// The password of every account made here.
 pub(crate) const PASSWORD: &str = "Benchmark_1_word";
 /// A gateway on PostgreSQL does not make its own.
@@ -52,17 +52,21 @@ pub(crate) enum Database {
     /// A running one, at this URL, empty.
     Url(String),
     /// One of our own.
-    Private(Postgres),
+    Private(Box<Postgres>),
 }
 
 impl Database {
-    /// Starts a private PostgreSQL; none where it is not installed.
+    /// Starts a private PostgreSQL with the original's accounts in it; none where it is not installed.
     ///
     /// # Errors
     /// If its programs fail.
-    pub(crate) fn start_postgres() -> Result<Option<Self>> {
-        let started = Postgres::start().context("could not start a PostgreSQL")?;
-        Ok(started.map(Self::Private))
+    pub(crate) async fn start_postgres() -> Result<Option<Self>> {
+        if Postgres::programs().is_none() {
+            return Ok(None);
+        }
+        let postgres = Postgres::start(&[]).await.context("could not start a PostgreSQL")?;
+        postgres.query(ORIGINAL).await.context("the original's tables could not be made")?;
+        Ok(Some(Self::Private(Box::new(postgres))))
     }
 
     /// Returns its name.
@@ -73,11 +77,11 @@ impl Database {
         }
     }
 
-    fn url(&self) -> Option<&str> {
+    fn url(&self) -> Option<String> {
         match self {
             Self::Sqlite => None,
-            Self::Url(url) => Some(url),
-            Self::Private(postgres) => Some(postgres.url()),
+            Self::Url(url) => Some(url.clone()),
+            Self::Private(postgres) => Some(postgres.url("postgres")),
         }
     }
 }
@@ -108,11 +112,11 @@ impl Gateway {
             audience: String::new(),
             senders: Vec::new(),
         };
-        let process = gateway.start()?;
+        let process = gateway.start().await?;
         let mut tokens = join_rooms(process.address).await?.into_iter();
         gateway.audience = tokens.next().context("no room was made")?;
         gateway.senders = tokens.collect();
-        process.stop()?;
+        process.stop().await?;
         Ok(gateway)
     }
 
@@ -130,25 +134,25 @@ impl Gateway {
     ///
     /// # Errors
     /// If it does not start.
-    pub(crate) fn start(&self) -> Result<Process> {
-        Process::start(&mut self.command(&[]))
+    pub(crate) async fn start(&self) -> Result<Process> {
+        Process::start(self.command(&[])).await
     }
 
     /// Starts it with the limits that it has by default, under a tool where one is named.
     ///
     /// # Errors
     /// If it does not start.
-    pub(crate) fn start_limited(&self, tool: &[&str]) -> Result<Process> {
+    pub(crate) async fn start_limited(&self, tool: &[&str]) -> Result<Process> {
         let mut command = self.command(tool);
         for name in UNLIMITED {
             command.env_remove(name);
         }
-        Process::start(&mut command)
+        Process::start(command).await
     }
 
     /// Returns the command that starts it, under a tool where one is named.
     pub(crate) fn command(&self, tool: &[&str]) -> Command {
-        let mut command = process::under(tool, &self.program);
+        let mut command = command_under(tool, &self.program);
         command.env("DATA_DIR", self.data.path()).env("SERVER_ADDRESS", "127.0.0.1").env("SERVER_PORT", "0");
         command.envs(UNLIMITED.map(|name| (name, "0"))).env("LOG_LEVEL", "info");
         if let Some(url) = self.database.url() {
@@ -202,12 +206,11 @@ pub(crate) fn program() -> Result<PathBuf> {
     if let Some(program) = env::var_os("GRPCCHATTER_BIN") {
         return Ok(program.into());
     }
-    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut build = std::process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.args(["build", "--package", "grpcchatter", "--bin", "grpcchatter"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
     ensure!(build.status()?.success(), "the gateway could not be built");
-    let folder = env::current_exe()?;
-    Ok(folder.with_file_name("grpcchatter"))
+    built_program("grpcchatter")
 }

@@ -1,4 +1,4 @@
-//! Accounts. A row is never removed, so that its messages keep their place; a deleted account's has no name.
+//! Accounts. A row is never deleted, since messages refer to it; a deleted account's row has no name.
 
 use sea_orm::entity::prelude::*;
 use unicode_normalization::UnicodeNormalization as _;
@@ -11,16 +11,16 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Its name, case-sensitive. After the account was deleted, what no name can be.
+    /// Its name, case-sensitive. A deleted account gets a text that no name can be.
     #[sea_orm(unique)]
     pub user_name: String,
-    /// What [`Likeness::skeleton`] says of the name. None where an older account looks the same, and for deleted ones.
+    /// [`ConfusableKeys::skeleton`] of the name. NULL if an older account has it, and for a deleted account.
     #[sea_orm(unique)]
     pub name_skeleton: Option<String>,
-    /// What [`Likeness::folded`] says of the name, and none where `name_skeleton` would be.
+    /// [`ConfusableKeys::folded`] of the name. NULL as `name_skeleton` is.
     #[sea_orm(unique)]
     pub name_folded: Option<String>,
-    /// A PHC string of argon2id, or a bcrypt hash that was taken over from the original.
+    /// A PHC string of argon2id, or a bcrypt hash that was migrated from the original.
     pub password_hash: String,
     /// `USER` or `ADMIN`.
     pub role: String,
@@ -32,49 +32,49 @@ pub struct Model {
     pub deleted_at: Option<i64>,
 }
 
-/// None are declared: the store writes its joins where it needs them.
+/// Empty: the store writes its own joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// By what two names are taken for one another. Either is unique among accounts: one alone would miss some, since what is
-/// confused in capitals is not what is confused in small letters.
+/// The keys by which confusable names are found. Each is unique among accounts. One alone would miss some names, since
+/// capitals are confused with other characters than small letters are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Likeness {
-    /// The same for names that look alike: the skeleton of UTS 39, without regard to case.
+pub struct ConfusableKeys {
+    /// Equal for names that look alike: the skeleton of UTS 39, case-folded.
     pub skeleton: String,
-    /// The same for names that differ in case, or in the form of a character.
+    /// Equal for names that differ in case, or in the form of a character: NFKC, case-folded.
     pub folded: String,
 }
 
-impl Likeness {
-    /// Tells a name's.
+impl ConfusableKeys {
+    /// Computes the keys of a name.
     pub fn of(name: &str) -> Self {
         let composed: String = name.nfc().collect();
         let plain: String = name.nfkc().collect();
-        // What UTS 39 does for `rn` and `m` it leaves out for `vv` and `w`: both become the longer one.
+        // UTS 39 maps `m` to `rn`, but not `w` to `vv`.
         let skeleton = fold(&skeleton(&composed).collect::<String>()).replace('w', "vv");
         Self { skeleton, folded: fold(&plain) }
     }
 }
 
-/// Folds case. By way of the capitals, as `ß` and `SS`, `ς` and `σ` are told alike by them alone.
+/// Folds case. Through upper case, since only that makes `ß` equal to `SS` and `ς` to `σ`.
 fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Likeness;
+    use super::ConfusableKeys;
 
-    fn alike(one: &str, other: &str) -> bool {
-        let (one, other) = (Likeness::of(one), Likeness::of(other));
+    fn is_confusable(one: &str, other: &str) -> bool {
+        let (one, other) = (ConfusableKeys::of(one), ConfusableKeys::of(other));
         one.skeleton == other.skeleton || one.folded == other.folded
     }
 
     #[test]
-    fn what_looks_the_same_is_alike() {
+    fn names_that_look_the_same_are_confusable() {
         for twin in [
             "walker1",
             "Walker1",
@@ -89,7 +89,7 @@ mod tests {
             "\u{ff57}alker1",
             "walker\u{1d7cf}",
         ] {
-            assert!(alike("walker1", twin), "{twin:?}");
+            assert!(is_confusable("walker1", twin), "{twin:?}");
         }
         for (one, other) in [
             ("caf\u{e9}01", "cafe\u{301}01"),
@@ -103,12 +103,12 @@ mod tests {
             ("owvs01", "ovws01"),
             ("ΟΔΟΣ01", "οδος01"),
         ] {
-            assert!(alike(one, other), "{one} {other}");
+            assert!(is_confusable(one, other), "{one} {other}");
         }
     }
 
     #[test]
-    fn what_differs_is_not() {
+    fn names_that_differ_are_not_confusable() {
         for (one, other) in [
             ("walker1", "walker2"),
             ("alice1", "allce1"),
@@ -117,7 +117,7 @@ mod tests {
             ("été123", "ete123"),
             ("東京0001", "京都0001"),
         ] {
-            assert!(!alike(one, other), "{one} {other}");
+            assert!(!is_confusable(one, other), "{one} {other}");
         }
     }
 }

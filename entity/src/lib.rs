@@ -1,4 +1,4 @@
-//! SeaORM entities, one a table. Times are microseconds since the Unix epoch.
+//! SeaORM entities, one for each table. Times are microseconds since the Unix epoch.
 
 pub mod account;
 pub mod member;

@@ -1,4 +1,4 @@
-//! Members: one row for each user who ever entered a room, kept after they left so that epochs only rise.
+//! Members: one row for each user who ever entered a room. It is kept after the user left, so that epochs only rise.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,21 +12,21 @@ pub struct Model {
     /// The user.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: i64,
-    /// Whether they are a member now.
+    /// Whether the user is a member now.
     pub joined: bool,
-    /// Whether they may not come back.
+    /// Whether the user may not come back.
     pub banned: bool,
-    /// Rises when they leave, are removed or banned: chat tokens that say a smaller one are dead.
+    /// Rises when the user leaves, is removed or banned. Chat tokens with a smaller one are invalid.
     pub epoch: i64,
-    /// The room's epoch when they entered last: a new room password makes them show it again.
+    /// The room's epoch when the user last entered. After a new room password the user has to give that password.
     pub room_epoch: i64,
-    /// The room's last_seq when they entered last; the first Chat after it starts there and clears it.
+    /// The room's `last_seq` when the user last entered. The first Chat since then starts after it and clears it.
     pub chat_from: Option<i64>,
-    /// When they entered last.
+    /// When the user last entered.
     pub last_join: i64,
 }
 
-/// None are declared: the store writes its joins where it needs them.
+/// Empty: the store writes its own joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

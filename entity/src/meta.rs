@@ -13,7 +13,7 @@ pub struct Model {
     pub value: String,
 }
 
-/// None are declared.
+/// Empty.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Sessions: one a log-in. A row is there while the session lives, and its removal is the end of all that rests on it.
+//! Sessions: one for each log-in. Deleting the row ends the session, and with it every token that was made from it.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,21 +11,21 @@ pub struct Model {
     pub id: Uuid,
     /// The account that logged in.
     pub user_id: i64,
-    /// SHA-256 of the present refresh token.
+    /// SHA-256 of the current refresh token.
     #[sea_orm(unique)]
     pub refresh_hash: Vec<u8>,
     /// SHA-256 of the refresh token before it.
     #[sea_orm(unique)]
     pub previous_hash: Option<Vec<u8>>,
-    /// How often it was refreshed.
+    /// Number of refreshes so far.
     pub generation: i64,
-    /// When it was refreshed last, or made.
+    /// Time of the last refresh, or of the log-in.
     pub refreshed_at: i64,
-    /// When it ends unless it is refreshed before.
+    /// When it ends unless it is refreshed.
     pub expires_at: i64,
 }
 
-/// None are declared: the store writes its joins where it needs them.
+/// Empty: the store writes its own joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Schema migrations, one file a step. A released step is never edited; each runs while the version before it
+//! Schema migrations, one file for each. A released migration is never edited. Each may run while the previous version
 //! still serves.
 
 pub use sea_orm_migration::MigratorTrait;
@@ -8,7 +8,7 @@ mod m0001_initial;
 mod m0002_original_accounts;
 mod m0003_names_alike;
 
-/// The steps in their order.
+/// The migrations in their order.
 #[derive(Debug)]
 pub struct Migrator;
 

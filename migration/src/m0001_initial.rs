@@ -1,4 +1,4 @@
-//! Accounts, sessions, rooms, members, messages, meta.
+//! Creates the tables: accounts, sessions, rooms, members, messages, meta.
 
 use sea_orm_migration::{
     prelude::*,
@@ -84,9 +84,9 @@ enum Meta {
     Value,
 }
 
-/// The log has no foreign keys: accounts are never removed, and a deleted room's messages are swept up later,
-/// in small transactions, so that deleting a large room does not stop every writer. In SQLite it lives in its
-/// primary key's tree alone.
+/// No foreign keys: accounts are never deleted, and the messages of a deleted room are deleted later in small transactions,
+/// so that deleting a large room does not block every writer. In SQLite the table is stored in its primary key's tree
+/// (`WITHOUT ROWID`).
 const MESSAGES: &str = "CREATE TABLE messages (
     room_id BIGINT NOT NULL,
     seq BIGINT NOT NULL,
@@ -98,7 +98,8 @@ const MESSAGES: &str = "CREATE TABLE messages (
     PRIMARY KEY (room_id, seq)
 ){options}";
 
-/// In this order, and not partial: ids that rise with time append to one place a room.
+/// The columns stand in this order so that ids that rise with time append to one place for each room. The index is not
+/// partial.
 const MESSAGE_IDS: &str =
     "CREATE UNIQUE INDEX messages_client_message_id ON messages (room_id, client_message_id, user_id)";
 

@@ -1,7 +1,7 @@
-//! The accounts of the original, where its tables stand in the same PostgreSQL database.
+//! Copies the accounts of the original, if its tables are in the same PostgreSQL database.
 //!
-//! Its `users` and `roles` are read and left as they are, so that one can go back to it. Names keep their case, in
-//! which they differ there and here. Whoever has a name here already keeps it: it may be somebody else.
+//! The tables `users` and `roles` are only read, so that the original can be used again. Names keep their case: they are
+//! case-sensitive in both programs. An account that has a name here already keeps it, since it may be somebody else's.
 
 use sea_orm_migration::{
     prelude::*,
@@ -17,14 +17,14 @@ impl MigrationName for Migration {
     }
 }
 
-/// Counts the columns that make the two tables the original's; somebody else's may have the same names.
+/// Counts the columns by which the original's tables are recognized; other programs may have tables of the same names.
 const COLUMNS: &str = "SELECT count(*) AS found FROM pg_attribute WHERE NOT attisdropped AND (
     attrelid = to_regclass('users') AND attname IN ('id', 'created_at', 'username', 'password', 'role_id')
     OR attrelid = to_regclass('roles') AND attname IN ('id', 'name'))";
 
 const COLUMNS_OF_BOTH: i64 = 7;
 
-/// In the order in which they registered; with ids of their own, since the original's may be taken by now.
+/// In the order of registration, with new ids, since the original's may be taken.
 const TAKE_OVER: &str = "INSERT INTO accounts (user_name, password_hash, role, created_at)
     SELECT users.username, users.password, COALESCE(roles.name, 'USER'),
         (EXTRACT(EPOCH FROM users.created_at) * 1000000)::BIGINT
@@ -43,7 +43,7 @@ impl MigrationTrait for Migration {
         let found = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, COLUMNS)).await?;
         let found: i64 = found.map_or(Ok(0), |row| row.try_get("", "found"))?;
         if found == COLUMNS_OF_BOTH {
-            // The server's connections give a statement two seconds; many accounts take longer, once.
+            // The server's connections have a statement_timeout of 2 s, and copying many accounts takes longer.
             connection.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             connection.execute_unprepared(TAKE_OVER).await?;
         }
@@ -51,7 +51,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
-        // The accounts may have been used since: they stay.
+        // The accounts stay, since they may have been used.
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! What names are confused by, unique among accounts; and deleted accounts lose their names.
+//! Adds unique keys by which confusable names are found, and erases the names of deleted accounts.
 //!
-//! Where old accounts look alike the oldest has the likeness, and the others go on without. A version before this one
-//! leaves the columns empty in what it adds meanwhile.
+//! Among existing accounts whose names are confusable the oldest gets the keys, and the others go on without them. The
+//! previous version leaves the columns NULL in accounts that it adds meanwhile.
 
-use grpcchatter_entity::account::Likeness;
+use grpcchatter_entity::account::ConfusableKeys;
 use sea_orm_migration::{
     prelude::*,
     sea_orm::{DbBackend, Statement, Value},
@@ -18,8 +18,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// How many accounts one statement fills in.
-const AT_ONCE: u32 = 500;
+/// Number of accounts that one statement updates.
+const PAGE_SIZE: u32 = 500;
 
 /// The columns, each with its index.
 const COLUMNS: [(&str, &str); 2] =
@@ -30,11 +30,11 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let connection = manager.get_connection();
         if manager.get_database_backend() == DbBackend::Postgres {
-            // The server's connections give a statement two seconds; many accounts take longer, once.
+            // The server's connections have a statement_timeout of 2 s, and updating many accounts takes longer.
             connection.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         }
         for (column, _) in COLUMNS {
-            // SQLite has no transaction here: a step that was cut off is begun again.
+            // On SQLite a migration is no transaction: one that was cut off runs again from its start.
             if !manager.has_column("accounts", column).await? {
                 let add = format!("ALTER TABLE accounts ADD COLUMN {column} VARCHAR NULL");
                 connection.execute_unprepared(&add).await?;
@@ -63,11 +63,11 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Gives each account its likeness, by rising id, and each deleted one what no name can be.
+/// Sets the keys of each account, by rising id, and gives each deleted account a text that no name can be.
 async fn fill(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let (connection, backend) = (manager.get_connection(), manager.get_database_backend());
     let page =
-        format!("SELECT id, user_name, deleted_at FROM accounts WHERE id > $1 ORDER BY id LIMIT {AT_ONCE}");
+        format!("SELECT id, user_name, deleted_at FROM accounts WHERE id > $1 ORDER BY id LIMIT {PAGE_SIZE}");
     let mut after = 0_i64;
     loop {
         let statement = Statement::from_sql_and_values(backend, &page, [after.into()]);
@@ -77,11 +77,11 @@ async fn fill(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             after = row.try_get("", "id")?;
             let (name, deleted_at): (String, Option<i64>) =
                 (row.try_get("", "user_name")?, row.try_get("", "deleted_at")?);
-            let (name, likeness) = match deleted_at {
+            let (name, keys) = match deleted_at {
                 Some(_) => (format!("deleted:{after}"), None),
-                None => (name.clone(), Some(Likeness::of(&name))),
+                None => (name.clone(), Some(ConfusableKeys::of(&name))),
             };
-            let (skeleton, folded) = likeness.map(|likeness| (likeness.skeleton, likeness.folded)).unzip();
+            let (skeleton, folded) = keys.map(|keys| (keys.skeleton, keys.folded)).unzip();
             values.extend([after.into(), name.into(), skeleton.into(), folded.into()]);
         }
         if rows.is_empty() {

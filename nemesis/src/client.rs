@@ -1,4 +1,4 @@
-//! The clients of a round: REST for its accounts, native gRPC, and gRPC-web by hand.
+//! The clients of a round: REST for the account, native gRPC, and a hand-written gRPC-web client.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,13 +23,14 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-/// Meets the rules for a password.
+/// Satisfies the rules for passwords.
 const PASSWORD: &str = "Nemesis_1_word";
 
-/// A client that notices within seconds that nobody is there any more.
+/// A native gRPC client.
 pub(crate) type Grpc = ChatServiceClient<Channel>;
 
-/// Returns a client over a connection of its own, which is opened when it is needed.
+/// Returns a client with a connection of its own, opened by the first call. HTTP/2 pings detect a dead connection within
+/// 4 s.
 pub(crate) fn grpc(address: SocketAddr) -> Result<Grpc> {
     let channel = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(Duration::from_secs(1))
@@ -41,42 +42,42 @@ pub(crate) fn grpc(address: SocketAddr) -> Result<Grpc> {
     Ok(ChatServiceClient::new(channel))
 }
 
-/// Wraps a message with a token.
+/// Wraps a message and a token in a request.
 pub(crate) fn with_token<T>(token: &str, message: T) -> Result<Request<T>> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
     Ok(request)
 }
 
-/// A room and a member's token in it.
+/// A member of a room, by the room's number and a chat token.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Member {
     pub(crate) room: usize,
     pub(crate) token: String,
 }
 
-/// Makes an account, and rooms in which it is a member.
-pub(crate) async fn enter(address: SocketAddr, rooms: usize) -> Result<Vec<Seat>> {
+/// Creates the account of the round, and rooms that it owns.
+pub(crate) async fn create_rooms(address: SocketAddr, rooms: usize) -> Result<Vec<Member>> {
     let (status, answer) = post(address, "/register", &account()).await?;
-    ensure!(status == 200, "an account cannot be made: {answer}");
-    let mut seats = Vec::new();
+    ensure!(status == 200, "the account cannot be created: {answer}");
+    let mut members = Vec::new();
     for room in 0..rooms {
-        seats.push(make_room(address, room).await?.1);
+        members.push(create_room(address, room).await?.1);
     }
-    Ok(seats)
+    Ok(members)
 }
 
-/// Makes one more room of the same account, and returns its short code and the owner's seat in it.
-pub(crate) async fn make_room(address: SocketAddr, room: usize) -> Result<(String, Seat)> {
+/// Creates one more room, and returns its short code and its owner.
+pub(crate) async fn create_room(address: SocketAddr, room: usize) -> Result<(String, Member)> {
     let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
-    let make = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
-    let short_code = grpc.create_chat_room(with_token(&token, make)?).await?.into_inner().short_code;
+    let create = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
+    let short_code = grpc.create_chat_room(with_token(&token, create)?).await?.into_inner().short_code;
     let join = JoinChatRoomRequest { short_code: short_code.clone(), ..Default::default() };
     let token = grpc.join_chat_room(with_token(&token, join)?).await?.into_inner().token;
-    Ok((short_code, Seat { room, token }))
+    Ok((short_code, Member { room, token }))
 }
 
-/// Deletes a room of the account.
+/// Deletes a room.
 pub(crate) async fn delete_room(address: SocketAddr, short_code: String) -> Result<()> {
     let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
     grpc.delete_chat_room(with_token(&token, DeleteChatRoomRequest { short_code })?).await?;
@@ -92,17 +93,17 @@ async fn log_in(address: SocketAddr) -> Result<String> {
     Ok(answer["token"].as_str().context("no token in the answer to a login")?.to_owned())
 }
 
-/// Reads a room's log, and returns the place at which it begins.
-pub(crate) async fn log(address: SocketAddr, seat: &Seat) -> Result<(i64, Vec<Entry>)> {
+/// Reads a room's log, and returns its first seq and its messages.
+pub(crate) async fn read_log(address: SocketAddr, member: &Member) -> Result<(i64, Vec<Entry>)> {
     let mut grpc = grpc(address)?;
     let mut log: Vec<Entry> = Vec::new();
     loop {
         let after = log.last().map_or(0, |entry| entry.seq);
         let page = ListMessagesRequest { page_size: 200, after_seq: Some(after), ..Default::default() };
-        let page = grpc.list_messages(with_token(&seat.token, page)?).await?.into_inner();
+        let page = grpc.list_messages(with_token(&member.token, page)?).await?.into_inner();
         let first = if page.first_seq > 0 { page.first_seq } else { page.last_seq + 1 };
         if first > after + 1 {
-            // What was read until now is no longer there.
+            // Retention has removed the pages that were read so far.
             log.clear();
         }
         log.extend(page.messages.into_iter().map(entry));
@@ -112,20 +113,20 @@ pub(crate) async fn log(address: SocketAddr, seat: &Seat) -> Result<(i64, Vec<En
     }
 }
 
-/// Returns a message as the checker knows it.
+/// Converts a message into the checker's type.
 pub(crate) fn entry(message: Message) -> Entry {
     let Message { seq, message_id, client_message_id, body, .. } = message;
     Entry { seq, message_id, id: client_message_id, body }
 }
 
-/// A subscription, in one of two dialects.
+/// A Subscribe stream over native gRPC or gRPC-web.
 pub(crate) enum Subscription {
     Native(Box<Streaming<SubscribeResponse>>),
     Web(Box<Web>),
 }
 
 impl Subscription {
-    /// Opens one.
+    /// Opens a stream after a resume point: by native gRPC with `grpc`, and by gRPC-web without it.
     pub(crate) async fn open(
         address: SocketAddr,
         grpc: Option<&Grpc>,
@@ -160,15 +161,15 @@ fn broken(error: impl std::fmt::Display) -> Status {
 /// A gRPC-web stream over HTTP/1.1.
 pub(crate) struct Web {
     socket: TcpStream,
-    /// Bytes as they came, from the last whole chunk on.
+    /// Received bytes after the last complete chunk.
     raw: BytesMut,
-    /// The body's bytes that are not yet a whole frame.
+    /// Bytes of the body after the last complete frame.
     body: BytesMut,
 }
 
 impl Web {
-    /// Opens a stream of a room's log from its first message on, and reads nothing of it but its head.
-    pub(crate) async fn open_after_nothing(address: SocketAddr, token: &str) -> Result<Self> {
+    /// Opens a stream from the log's first message on, and reads only the head of the answer.
+    pub(crate) async fn open_from_start(address: SocketAddr, token: &str) -> Result<Self> {
         let start = Some(Start::After(ResumePoint::default()));
         Self::open(address, token, &SubscribeRequest { start }).await
     }
@@ -214,14 +215,14 @@ impl Web {
                     return Err(trailers(&String::from_utf8_lossy(frame)));
                 }
             }
-            if !self.chunk().map_err(broken)? {
+            if !self.next_chunk().map_err(broken)? {
                 self.read().await.map_err(broken)?;
             }
         }
     }
 
-    /// Takes the next chunk of HTTP/1.1's framing, if it is there.
-    fn chunk(&mut self) -> Result<bool> {
+    /// Moves the next HTTP/1.1 chunk to the body; returns whether it had arrived.
+    fn next_chunk(&mut self) -> Result<bool> {
         let Some(line) = find(&self.raw, b"\r\n") else { return Ok(false) };
         let size = usize::from_str_radix(std::str::from_utf8(&self.raw[..line])?.trim(), 16)?;
         let end = line + 2 + size + 2;
@@ -240,7 +241,7 @@ impl Web {
     }
 }
 
-/// Returns the status that the trailers of gRPC-web tell.
+/// Parses the status out of gRPC-web trailers.
 fn trailers(text: &str) -> Status {
     let headers = text.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -250,7 +251,7 @@ fn trailers(text: &str) -> Status {
         .unwrap_or_else(|| Status::unknown("trailers without a status"))
 }
 
-/// Returns the stable name of a refusal, where the server gave one, and the code otherwise.
+/// Returns the reason of a refusal (`ErrorInfo`), or the code and message where the server gave none.
 pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().map_or_else(
         || format!("{:?} ({})", status.code(), status.message()),
@@ -258,11 +259,12 @@ pub(crate) fn reason(status: &Status) -> String {
     )
 }
 
+/// Returns the position of `wanted` in `bytes`.
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// Posts JSON, and returns the status and the answer.
+/// Posts JSON, and returns the status and the JSON of the answer.
 async fn post(address: SocketAddr, path: &str, body: &Value) -> Result<(u16, Value)> {
     let body = body.to_string();
     let request = format!(

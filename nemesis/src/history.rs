@@ -1,71 +1,71 @@
-//! What everybody sent and saw, in the order in which it happened.
+//! The history of a run: what every client sent and saw, in order.
 
-/// A message as the log, or a stream, tells it.
+/// A message as the log or a stream shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place.
+    /// Its seq.
     pub seq: i64,
-    /// The server's name for it.
+    /// The server's id.
     pub message_id: String,
-    /// The author's name for it.
+    /// The author's id (`client_message_id`).
     pub id: String,
-    /// What it says.
+    /// Its body.
     pub body: String,
 }
 
-/// Where a stream begins, as client and server agreed.
+/// Where a stream begins, as client and server agreed when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With what is said from now on; the log's newest seq, where the server told it.
+    /// With the next message; the log's newest seq, where the server gave it.
     Now(Option<i64>),
     /// After a message that the client has.
     After {
-        /// Its place; 0 is before the first.
+        /// The message's seq; 0 is before the first.
         seq: i64,
-        /// Its name.
+        /// The message's id.
         message_id: String,
     },
-    /// The client asked for what comes after a message, and was told that this cannot be.
+    /// The client asked to resume after a message, and the server answered `reset`: it has no such message.
     Reset {
-        /// The place that it asked for.
+        /// The seq that the client gave.
         seq: i64,
-        /// The name that it gave.
+        /// The message id that the client gave.
         message_id: String,
-        /// The log's newest seq, where the server told it: the stream goes on behind it.
+        /// The log's newest seq, where the server gave it; the stream begins after it.
         last_seq: Option<i64>,
     },
 }
 
-/// Something that a client did or saw. What a client does is recorded before it does it, and what it sees after it
-/// saw it: so an event that stands before another did not happen after it.
+/// Something that a client did or saw. An action is recorded before the client takes it, an observation after the client
+/// made it. So no event happened after one that is recorded later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A message is sent, for the first time or again.
     Sent {
         /// The room's number.
         room: usize,
-        /// The author's name for it.
+        /// The author's id.
         id: String,
-        /// What it says.
+        /// Its body.
         body: String,
-        /// The Chat stream that carries it; each stream has a number of its own. None for a call of its own.
+        /// The number of the Chat stream that carries it; none for SendMessage.
         chat: Option<usize>,
     },
     /// A message is acknowledged.
     Acknowledged {
-        /// The author's name for it.
+        /// The author's id.
         id: String,
-        /// Its place.
+        /// Its seq.
         seq: i64,
-        /// The Chat stream that told it.
+        /// The number of the Chat stream that carried the answer; none for SendMessage.
         chat: Option<usize>,
     },
-    /// A message was refused, or nobody knows what became of it.
+    /// A message was refused, or its outcome is unknown.
     Failed {
-        /// The author's name for it.
+        /// The author's id.
         id: String,
     },
-    /// A reader's stream is open. A reader that comes back opens another one.
+    /// A reader's stream is open. A reader that reconnects opens another one.
     Opened {
         /// The reader's number.
         reader: usize,
@@ -73,44 +73,44 @@ pub enum Event {
         room: usize,
         /// Where it begins.
         start: Start,
-        /// The prefix of the ids of those messages that the reader itself says on this stream. They may be told out
-        /// of band: a repeated id is answered with the place that it has.
+        /// The prefix of the ids that the reader sends on this stream itself. These messages may arrive out of order: the
+        /// answer to a repeated id has the seq of the stored message.
         author: Option<String>,
     },
-    /// A reader was told a message.
+    /// A reader received a message.
     Received {
         /// The reader's number.
         reader: usize,
         /// The message.
         message: Entry,
     },
-    /// A reader's stream was ended because the log was reset.
+    /// A reader's stream ended with LOG_RESET.
     LogReset {
         /// The reader's number.
         reader: usize,
     },
-    /// A reader has gone for good, and need not have seen the end.
+    /// A reader left for good, and need not see the newest messages.
     Left {
         /// The reader's number.
         reader: usize,
     },
 }
 
-/// All that happened, and the logs of the rooms as they were read after everything had healed.
+/// All events, and the rooms' logs as they were read after every fault had healed.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// What happened.
+    /// The events in order.
     pub events: Vec<Event>,
     /// Each room's log, by the room's number.
     pub logs: Vec<Vec<Entry>>,
-    /// The place at which each room's log begins, where RETENTION has removed what stood before. A room that is not named
-    /// has its log from its first message on.
+    /// The first seq of each room's log, by the room's number, where RETENTION has removed older messages. The log of a
+    /// room without one begins at seq 1.
     pub firsts: Vec<i64>,
 }
 
 impl History {
-    /// Returns the place at which a room's log begins.
-    pub(crate) fn first(&self, room: usize) -> i64 {
+    /// Returns the first seq of a room's log.
+    pub(crate) fn first_seq(&self, room: usize) -> i64 {
         self.firsts.get(room).copied().unwrap_or(1)
     }
 }

@@ -1,7 +1,6 @@
-//! The checker of the promise: reads what everybody sent and saw, and says where the promise was broken.
+//! The checker of the durability promise: takes a history of what all clients sent and saw, and returns every violation.
 //!
-//! It knows neither the server nor the network: a history goes in, violations come out. So it can be tested by
-//! histories of a few lines, before it is trusted with a server.
+//! It depends on neither the server nor the network, so its own tests are histories of a few lines.
 
 mod check;
 mod history;

@@ -1,7 +1,7 @@
-//! Shows that the log keeps its promise: runs the real server as a process under load, breaks things around it,
-//! heals them, and checks what everybody sent and saw.
+//! Checks the durability promise: runs the real server as a process under load, injects faults around it, heals them, and
+//! checks what all clients sent and saw.
 //!
-//! `GRPCCHATTER_BIN` names the server. The mutants need one that was built with the feature `deliberate-faults`.
+//! `GRPCCHATTER_BIN` names the server. The mutants need a server built with the feature `deliberate-faults`.
 
 use std::{
     env, fmt,
@@ -15,54 +15,53 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use grpcchatter_testbed::{built_program, raise_file_limit};
 
 use crate::{
-    bench::{Bench, Database},
-    faults::{Fault, Lack},
-    mutants::MUTANTS,
+    faults::{Fault, Missing},
+    mutants::{MUTANTS, NO_MUTANT},
     outcome::Outcome,
+    setup::{Database, Setup},
 };
 
-mod bench;
 mod client;
 mod faults;
+mod fdatasync_order;
 mod load;
 mod mutants;
 mod outcome;
-mod postgres;
-mod proxy;
 mod record;
 mod round;
 mod server;
+mod setup;
+mod strace;
 mod table;
-mod trace;
 
-/// So many trials share a server, a database and a history, at most.
-const TRIALS_A_ROUND: usize = 100;
+/// The most trials that share a server, a database and a history.
+const TRIALS_PER_ROUND: usize = 100;
 
-/// Where the tables of the long form are kept.
-const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/nemesis.md");
+/// The file to which the tables of the long form are appended.
+const RESULTS_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/nemesis.md");
 
-/// Breaks things around the server, and checks that its log keeps its promise.
+/// Injects faults around the server, and checks that its log keeps the durability promise.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Only these faults; all without any.
+    /// Run only these faults; without any, all of them.
     faults: Vec<Fault>,
-    /// Only on these databases.
+    /// Run only on these databases.
     #[arg(long, value_delimiter = ',')]
     database: Vec<Database>,
-    /// As often as the promise's figures ask for.
+    /// Run the long form: more trials, and without the short form's tolerance.
     #[arg(long)]
     long: bool,
-    /// So often, whatever the form.
+    /// Run each fault this many times, in either form.
     #[arg(long)]
     trials: Option<usize>,
-    /// Runs the servers that break the promise on purpose, and fails if one is not caught; all, or these.
+    /// Run servers that break the promise on purpose, and fail unless the checker catches each; all of them, or these.
     #[arg(long, value_delimiter = ',', num_args = 0.., conflicts_with_all = ["faults", "long"])]
     mutants: Option<Vec<String>>,
-    /// Is the process that opens streams and falls silent.
+    /// Open streams to this server and read nothing from them: the child process of the fault ClientsHalfOpen.
     #[arg(long, hide = true)]
     silent_clients: Option<SocketAddr>,
 }
@@ -70,87 +69,76 @@ struct Arguments {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    allow_many_files()?;
+    raise_file_limit()?;
     if let Some(address) = arguments.silent_clients {
-        faults::be_silent(address).await?;
+        faults::hold_silent_streams(address).await?;
     }
-    let program = env::var_os("GRPCCHATTER_BIN").map(PathBuf::from).map_or_else(beside, Ok)?;
-    let bench = Bench::new(program, arguments.long);
+    let named = env::var_os("GRPCCHATTER_BIN").map(PathBuf::from);
+    let program = named.map_or_else(|| built_program("grpcchatter"), Ok)?;
+    let setup = Setup::new(program, arguments.long);
     let passed = match &arguments.mutants {
-        Some(names) => catch_mutants(&bench, names).await?,
-        None => break_things(&bench, &arguments).await?,
+        Some(names) => run_mutants(&setup, names).await?,
+        None => run_faults(&setup, &arguments).await?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Returns the server that was built together with this program.
-fn beside() -> Result<PathBuf> {
-    Ok(env::current_exe()?.with_file_name("grpcchatter"))
-}
-
-/// Lets this process, and the server, open as many files as they may.
-fn allow_many_files() -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
-}
-
-async fn catch_mutants(bench: &Bench, names: &[String]) -> Result<bool> {
+async fn run_mutants(setup: &Setup, names: &[String]) -> Result<bool> {
     let began = Instant::now();
-    let known = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
+    let chosen = MUTANTS.iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == *name));
     let mut rows = Vec::new();
     let mut passed = true;
-    for name in std::iter::once(&"").chain(known) {
+    for name in std::iter::once(&NO_MUTANT).chain(chosen) {
         for database in mutants::databases(name) {
-            let (told, started) = (if name.is_empty() { "(none)" } else { name }, Instant::now());
-            if let Some(lack) = database.lacks(bench).await {
-                passed &= may_be_passed_over(&lack);
-                rows.push(vec![told.to_owned(), format!("{database:?}"), lack.to_string()]);
-                continue;
-            }
-            let found = match mutants::run(bench, name, *database).await {
-                Ok(found) => found,
-                Err(error) => {
-                    passed = false;
-                    rows.push(vec![told.to_owned(), format!("{database:?}"), format!("FAILED: {error:#}")]);
-                    continue;
-                }
-            };
-            let right = found.is_empty() == name.is_empty();
-            passed &= right;
-            if name.is_empty() || !right {
-                found.iter().take(5).for_each(|violation| tell(format_args!("{told}: {violation}")));
-            }
-            let mut kinds: Vec<&str> =
-                found.iter().filter_map(|found| Some(found.split_once(": ")?.0)).collect();
-            kinds.sort_unstable();
-            kinds.dedup();
-            let verdict = match (name.is_empty(), right) {
-                (true, true) => "not blamed",
-                (false, true) => "caught",
-                _ => "WRONG",
-            };
-            let seconds = started.elapsed().as_secs_f64();
-            rows.push(vec![
-                told.to_owned(),
-                format!("{database:?}"),
-                verdict.to_owned(),
-                kinds.join(" "),
-                format!("{seconds:.0}"),
-            ]);
+            let (ok, row) = run_mutant(setup, name, *database).await;
+            passed &= ok;
+            rows.push(row);
         }
     }
-    print(&table::table(&["mutant", "database", "verdict", "broken", "seconds"], &rows))?;
+    print(&table::markdown(&["mutant", "database", "verdict", "violated", "seconds"], &rows))?;
     print(&format!("all in {} s", began.elapsed().as_secs()))?;
     Ok(passed)
 }
 
-/// Says whether what is missing may be missing: a tool can be installed, a right that the machine does not give cannot.
-fn may_be_passed_over(lack: &Lack) -> bool {
-    matches!(lack, Lack::Right(_)) || env::var_os("REQUIRE_NEMESIS").is_none()
+/// Returns whether a mutant was caught, or the server without one was not blamed, and its row of the table.
+async fn run_mutant(setup: &Setup, name: &str, database: Database) -> (bool, Vec<String>) {
+    let is_control = name == NO_MUTANT;
+    let label = if is_control { "(none)" } else { name };
+    let row = |cells: &[&str]| -> Vec<String> {
+        [label, &format!("{database:?}")].iter().chain(cells).map(|&cell| cell.to_owned()).collect()
+    };
+    let started = Instant::now();
+    if let Some(missing) = database.missing(setup).await {
+        return (may_be_skipped(&missing), row(&[&missing.to_string()]));
+    }
+    let violations = match mutants::run(setup, name, database).await {
+        Ok(violations) => violations,
+        Err(error) => return (false, row(&[&format!("FAILED: {error:#}")])),
+    };
+    let ok = violations.is_empty() == is_control;
+    if is_control || !ok {
+        violations.iter().take(5).for_each(|violation| progress(format_args!("{label}: {violation}")));
+    }
+    let mut invariants: Vec<&str> =
+        violations.iter().filter_map(|violation| Some(violation.split_once(": ")?.0)).collect();
+    invariants.sort_unstable();
+    invariants.dedup();
+    let verdict = match (is_control, ok) {
+        (true, true) => "not blamed",
+        (false, true) => "caught",
+        _ => "WRONG",
+    };
+    let seconds = format!("{:.0}", started.elapsed().as_secs_f64());
+    (ok, row(&[verdict, &invariants.join(" "), &seconds]))
 }
 
-async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
+/// Returns whether a fault may be skipped: a missing permission is the machine's matter, but a missing tool can be
+/// installed, and fails the run where `REQUIRE_NEMESIS` is set.
+fn may_be_skipped(missing: &Missing) -> bool {
+    matches!(missing, Missing::Permission(_)) || env::var_os("REQUIRE_NEMESIS").is_none()
+}
+
+async fn run_faults(setup: &Setup, arguments: &Arguments) -> Result<bool> {
     let began = Instant::now();
     let chosen = if arguments.faults.is_empty() { Fault::ALL } else { &arguments.faults };
     let mut rows = Vec::new();
@@ -161,44 +149,48 @@ async fn break_things(bench: &Bench, arguments: &Arguments) -> Result<bool> {
             .iter()
             .filter(|database| arguments.database.is_empty() || arguments.database.contains(database));
         for database in databases {
-            let name = format!("{fault:?} on {database:?}");
-            let mut row = vec![format!("{fault:?}"), format!("{database:?}")];
-            if let Some(lack) = fault.lacks(bench, *database).await {
-                tell(format_args!("{name}: {lack}"));
-                passed &= may_be_passed_over(&lack);
-                row.extend(["0", "0", "0", "", "", ""].map(str::to_owned));
-                row.push(lack.to_string());
-                rows.push(row);
-                continue;
-            }
-            let (trials, started) =
-                (arguments.trials.unwrap_or_else(|| fault.trials(bench.long)), Instant::now());
-            let mut sum = Outcome::default();
-            for first in (0..trials).step_by(TRIALS_A_ROUND) {
-                // What could not be carried through shows nothing, and is no reason to leave out the rest.
-                match fault.round(bench, *database, TRIALS_A_ROUND.min(trials - first), &[]).await {
-                    Ok(outcome) => sum.add(outcome),
-                    Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
-                }
-            }
-            sum.explain().iter().for_each(|line| tell(format_args!("{name}: {line}")));
-            passed &= sum.violations.is_empty();
-            row.push(trials.to_string());
-            row.extend(sum.cells(started.elapsed()));
-            tell(format_args!("{}", row.join("  ")));
+            let trials = arguments.trials.unwrap_or_else(|| fault.trials(setup.long));
+            let (ok, row) = run_fault(setup, *fault, *database, trials).await;
+            passed &= ok;
             rows.push(row);
         }
     }
-    let table = table::table(&outcome::HEAD, &rows);
+    let table = table::markdown(&outcome::HEADINGS, &rows);
     if arguments.long {
-        keep(&table)?;
+        append_results(&table)?;
     }
     print(&table)?;
     print(&format!("all in {} s", began.elapsed().as_secs()))?;
     Ok(passed)
 }
 
-/// Prints a table. A reader who has gone, as `head` does, changes no verdict.
+/// Returns whether a fault broke no promise, and its row of the table.
+async fn run_fault(setup: &Setup, fault: Fault, database: Database, trials: usize) -> (bool, Vec<String>) {
+    let name = format!("{fault:?} on {database:?}");
+    let mut row = vec![format!("{fault:?}"), format!("{database:?}")];
+    if let Some(missing) = fault.missing(setup, database).await {
+        progress(format_args!("{name}: {missing}"));
+        row.extend(["0", "0", "0", "", "", ""].map(str::to_owned));
+        row.push(missing.to_string());
+        return (may_be_skipped(&missing), row);
+    }
+    let started = Instant::now();
+    let mut sum = Outcome::default();
+    for first in (0..trials).step_by(TRIALS_PER_ROUND) {
+        // A round that cannot be completed is a violation; the rounds after it still run.
+        match fault.round(setup, database, TRIALS_PER_ROUND.min(trials - first), &[]).await {
+            Ok(outcome) => sum.add(outcome),
+            Err(error) => sum.violations.push(format!("the round ended: {error:#}")),
+        }
+    }
+    sum.explain().iter().for_each(|line| progress(format_args!("{name}: {line}")));
+    row.push(trials.to_string());
+    row.extend(sum.cells(started.elapsed()));
+    progress(format_args!("{}", row.join("  ")));
+    (sum.violations.is_empty(), row)
+}
+
+/// Prints a table. A reader that closed the pipe, as `head` does, changes no verdict.
 fn print(table: &str) -> Result<()> {
     match writeln!(io::stdout(), "{table}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -206,19 +198,20 @@ fn print(table: &str) -> Result<()> {
     }
 }
 
-/// Says how it goes. Where nobody hears it the tables still tell.
-fn tell(words: fmt::Arguments<'_>) {
-    drop(writeln!(io::stderr(), "{words}"));
+/// Writes a line of progress to standard error. A failed write is ignored: the tables hold every result.
+fn progress(line: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
-/// Appends a table to the file that keeps them, with the commit and the date.
-fn keep(table: &str) -> Result<()> {
-    let say = |program: &str, arguments: &[&str]| -> Result<String> {
+/// Appends a table to [`RESULTS_FILE`], under the date and the commit.
+fn append_results(table: &str) -> Result<()> {
+    let output_of = |program: &str, arguments: &[&str]| -> Result<String> {
         let output =
             Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
-    let (date, commit) = (say("date", &["-u", "+%F"])?, say("git", &["rev-parse", "--short", "HEAD"])?);
-    let mut file = File::options().append(true).create(true).open(KEPT)?;
+    let date = output_of("date", &["-u", "+%F"])?;
+    let commit = output_of("git", &["rev-parse", "--short", "HEAD"])?;
+    let mut file = File::options().append(true).create(true).open(RESULTS_FILE)?;
     Ok(write!(file, "\n## {date}, commit {commit}\n\n{table}")?)
 }

@@ -1,4 +1,4 @@
-//! Servers that break the promise on purpose: the checker must catch each of them.
+//! Mutants, which are servers that break the promise on purpose: the checker must catch each.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result};
 use tokio::time::sleep;
 
 use crate::{
-    bench::{Bench, Database},
     faults::Fault,
-    load::Crowd,
-    round::{Kept, Limits, PATIENCE, Round},
+    load::ClientMix,
+    round::{ExpectedLog, Limits, Round, WAIT_TIMEOUT},
+    setup::{Database, Setup},
 };
 
-/// The names that `src/faults.rs` knows, which a test compares.
+/// The names in `src/faults.rs`; a test keeps the two lists equal.
 pub(crate) const MUTANTS: &[&str] = &[
     "ack-before-commit",
     "publish-before-commit",
@@ -23,7 +23,7 @@ pub(crate) const MUTANTS: &[&str] = &[
     "body-mixed-up",
     "gap-after-restart",
     "batch-reversed",
-    "retry-answered-anew",
+    "retry-gives-new-seq",
     "delivery-dropped",
     "delivered-twice",
     "two-swapped",
@@ -35,54 +35,58 @@ pub(crate) const MUTANTS: &[&str] = &[
     "resume-point-trusted",
     "stale-page",
     "echo-without-id",
-    "seam-unchecked",
-    "doubt-rolled-back",
+    "fork-undetected",
+    "in-doubt-rolled-back",
     "seq-from-a-sequence",
 ];
 
-/// Those that are run on PostgreSQL as well: it locks, and sees what is committed, in ways of its own.
-const ON_POSTGRES: &[&str] = &["", "no-deduplication", "deduplication-under-lock", "seq-from-a-sequence"];
+/// Names the control: the server without a mutation, which must not be blamed.
+pub(crate) const NO_MUTANT: &str = "";
 
-/// The variable that chooses one.
+/// The mutants that also run on PostgreSQL, whose locks and visibility rules differ from SQLite's.
+const ON_POSTGRES: &[&str] =
+    &[NO_MUTANT, "no-deduplication", "deduplication-under-lock", "seq-from-a-sequence"];
+
+/// The environment variable that chooses a mutant.
 const VARIABLE: &str = "GRPCCHATTER_FAULT";
 
-/// How long a mutant is left alone between two kills.
-const SPELL: Duration = Duration::from_millis(400);
+/// The time between two kills.
+const KILL_INTERVAL: Duration = Duration::from_millis(400);
 
-/// How often it is killed in one round.
+/// The number of kills in a round.
 const KILLS: usize = 3;
 
-/// How often a standby takes over in one round from a mutant that only this shows. The poll may be quicker than the log
-/// that grows again.
+/// The number of failovers in a round of a mutant that only a failover reveals. One may not be enough: a server that looks
+/// at the standby's log before it has grown past the lost messages notices the loss without the mutated check.
 const FAILOVERS: usize = 2;
 
-/// So many rounds does a mutant get to show itself: some need a kill at the right moment.
-const ROUNDS: usize = 8;
+/// The most rounds of a mutant: some are caught only by a kill at the right moment.
+const MAX_ROUNDS: usize = 8;
 
-/// A server without a fault is run so often. It must not be blamed: else the others would prove nothing.
-const CONTROLS: usize = 2;
+/// The number of rounds of the control.
+const CONTROL_ROUNDS: usize = 2;
 
-/// How long answers are waited for at the end: a mutant may never give them.
-const LAST_ANSWERS: Duration = Duration::from_millis(1_500);
+/// The longest wait for the last answers of a mutant, which may never come.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// The same for a server without a fault, which gives them however slow the machine is.
-const LAST_ANSWERS_OF_CONTROLS: Duration = Duration::from_secs(20);
+/// The same for the control, whose answers come even on a slow machine.
+const CONTROL_LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How fast a server is, is no matter here. A mutant may never go on, and is not waited for.
+/// Returns limits that do not judge speed. A mutant may never recover, so the wait for it is short.
 const fn limits(recovery: Duration) -> Limits {
-    Limits { recovery, answer: None, ready: PATIENCE, log: Kept::All }
+    Limits { recovery, answer: None, ready: WAIT_TIMEOUT, log: ExpectedLog::Complete }
 }
 
-/// Returns what a mutant needs to show itself, where kills are not enough.
+/// Returns the fault that reveals a mutant, where kills do not.
 fn fault(name: &str) -> Option<Fault> {
     match name {
-        "seam-unchecked" => Some(Fault::FailoverAsync),
-        "doubt-rolled-back" => Some(Fault::FailoverSync),
+        "fork-undetected" => Some(Fault::FailoverAsync),
+        "in-doubt-rolled-back" => Some(Fault::FailoverSync),
         _ => None,
     }
 }
 
-/// Returns the databases on which a mutant is run, or the server without a fault if `name` is empty.
+/// Returns the databases on which a mutant, or [`NO_MUTANT`], runs.
 pub(crate) fn databases(name: &str) -> &'static [Database] {
     if let Some(fault) = fault(name) {
         return fault.databases();
@@ -90,10 +94,10 @@ pub(crate) fn databases(name: &str) -> &'static [Database] {
     if ON_POSTGRES.contains(&name) { &[Database::Sqlite, Database::Postgres] } else { &[Database::Sqlite] }
 }
 
-/// Runs a mutant until it is caught, or a server without a fault if `name` is empty, and returns what the checker says.
-pub(crate) async fn run(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
-    for _ in 0..if name.is_empty() { CONTROLS } else { ROUNDS } {
-        let found = run_once(bench, name, database).await.with_context(|| format!("the mutant {name:?}"))?;
+/// Runs a mutant until it is caught, or the control its number of times, and returns the violations.
+pub(crate) async fn run(setup: &Setup, name: &str, database: Database) -> Result<Vec<String>> {
+    for _ in 0..if name == NO_MUTANT { CONTROL_ROUNDS } else { MAX_ROUNDS } {
+        let found = run_once(setup, name, database).await.with_context(|| format!("the mutant {name:?}"))?;
         if !found.is_empty() {
             return Ok(found);
         }
@@ -101,25 +105,25 @@ pub(crate) async fn run(bench: &Bench, name: &str, database: Database) -> Result
     Ok(Vec::new())
 }
 
-async fn run_once(bench: &Bench, name: &str, database: Database) -> Result<Vec<String>> {
+async fn run_once(setup: &Setup, name: &str, database: Database) -> Result<Vec<String>> {
     let chosen = (VARIABLE.to_owned(), name.to_owned());
     if let Some(fault) = fault(name) {
-        return Ok(fault.round(bench, database, FAILOVERS, &[chosen]).await?.violations);
+        return Ok(fault.round(setup, database, FAILOVERS, &[chosen]).await?.violations);
     }
-    let mut plan = bench.plan();
-    let mut patience = LAST_ANSWERS_OF_CONTROLS;
-    if !name.is_empty() {
+    let mut plan = setup.plan();
+    let mut limit = CONTROL_LAST_ANSWERS_TIMEOUT;
+    if name != NO_MUTANT {
         plan.settings.push(chosen);
-        patience = LAST_ANSWERS;
+        limit = LAST_ANSWERS_TIMEOUT;
     }
-    let mut round = Round::start(bench, plan, database, Crowd::MIXED, limits(patience)).await?;
+    let mut round = Round::start(setup, plan, database, ClientMix::MIXED, limits(limit)).await?;
     for _ in 0..KILLS {
-        sleep(SPELL).await;
+        sleep(KILL_INTERVAL).await;
         round.server.kill().await?;
-        round.server.again().await?;
+        round.server.start_again().await?;
     }
-    sleep(SPELL).await;
-    Ok(round.judge(patience).await?.violations)
+    sleep(KILL_INTERVAL).await;
+    Ok(round.finish(limit).await?.violations)
 }
 
 #[cfg(test)]

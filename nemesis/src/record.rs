@@ -1,4 +1,4 @@
-//! What everybody does and sees, as it happens.
+//! The record of a round: what all clients do and see, as it happens.
 
 use std::{
     collections::BTreeMap,
@@ -15,41 +15,41 @@ use tonic::Status;
 
 use crate::client::reason;
 
-/// How often the record is looked at by those who wait for something in it.
-const GLANCE: Duration = Duration::from_millis(5);
+/// The pause between two looks at a condition that a round waits for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The record of one round, and what those who run it must know of it. What thousands note is a number of their own: one
-/// lock for all would be what the round measures.
+/// The record of one round. Each reader has a counter of its own for what it has seen: with thousands of readers, one lock
+/// for all would dominate the delays that the round measures.
 #[derive(Debug)]
 pub(crate) struct Record {
     began: Instant,
     events: Mutex<Vec<Event>>,
-    /// The newest acknowledged place of each room.
+    /// The newest acknowledged seq of each room.
     acknowledged: Mutex<BTreeMap<usize, i64>>,
-    /// The readers who must see everything.
+    /// The readers that must see every message.
     readers: Mutex<BTreeMap<usize, Reader>>,
-    /// How often a call was refused, by the reason that was given.
+    /// The number of refused calls by reason.
     refusals: Mutex<BTreeMap<String, usize>>,
-    /// How long deliveries took, while somebody measures it.
+    /// The delays of deliveries while they are measured.
     delays: Mutex<Option<Vec<Duration>>>,
     numbers: AtomicUsize,
     sends: AtomicUsize,
-    /// The longest that a call waited for its answer or its error, in microseconds.
+    /// The longest time that a send waited for its answer or its error, in microseconds.
     slowest: AtomicU64,
 }
 
-/// Somebody who reads a room.
+/// A client that reads a room.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
-    /// Its number, which no other has.
+    /// Its number, unique in the round.
     pub(crate) number: usize,
     room: usize,
     newest: Arc<AtomicI64>,
 }
 
 impl Reader {
-    /// Notes that it has seen the message at this place, and all before it.
-    pub(crate) fn has(&self, seq: i64) {
+    /// Records that the reader has seen all messages up to this seq.
+    pub(crate) fn advance_to(&self, seq: i64) {
         self.newest.fetch_max(seq, Ordering::Relaxed);
     }
 }
@@ -74,128 +74,127 @@ impl Record {
         }
     }
 
-    /// Returns a number for a reader or a stream that no other has.
-    pub(crate) fn number(&self) -> usize {
+    /// Returns a number for a reader or a stream, unique in the round.
+    pub(crate) fn next_number(&self) -> usize {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Returns the time since the round began, in microseconds.
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn elapsed_micros(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Notes what happened.
-    pub(crate) fn note(&self, event: Event) {
+    /// Records an event.
+    pub(crate) fn push(&self, event: Event) {
         lock(&self.events).push(event);
     }
 
-    /// Notes an acknowledgement.
+    /// Records an acknowledgement.
     pub(crate) fn acknowledged(&self, room: usize, id: &str, seq: i64, chat: Option<usize>) {
-        self.note(Event::Acknowledged { id: id.to_owned(), seq, chat });
+        self.push(Event::Acknowledged { id: id.to_owned(), seq, chat });
         let mut acknowledged = lock(&self.acknowledged);
         let newest = acknowledged.entry(room).or_insert(0);
         *newest = (*newest).max(seq);
     }
 
-    /// Counts a send, and notes how long it waited for its answer or its error.
-    pub(crate) fn answered(&self, after: Duration) {
+    /// Counts a send that ended with an answer or an error, and records how long it took.
+    pub(crate) fn send_finished(&self, after: Duration) {
         self.sends.fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         self.slowest.fetch_max(micros, Ordering::Relaxed);
     }
 
-    /// Notes what a reader was told.
+    /// Records a message that a reader received.
     pub(crate) fn received(&self, reader: &Reader, message: Entry) {
-        reader.has(message.seq);
+        reader.advance_to(message.seq);
         if let Some(delays) = &mut *lock(&self.delays)
-            && let Some(said) = message.body.rsplit(' ').next().and_then(|said| said.parse().ok())
+            && let Some(written) = message.body.rsplit(' ').next().and_then(|text| text.parse().ok())
         {
-            delays.push(Duration::from_micros(self.now().saturating_sub(said)));
+            delays.push(Duration::from_micros(self.elapsed_micros().saturating_sub(written)));
         }
-        self.note(Event::Received { reader: reader.number, message });
+        self.push(Event::Received { reader: reader.number, message });
     }
 
-    /// Makes a reader who need not see everything: one who talks, or asks for what never was.
-    pub(crate) fn reader(&self, room: usize) -> Reader {
-        Reader { number: self.number(), room, newest: Arc::default() }
+    /// Makes a reader that need not see every message: one that sends, or that resumes after a message that never was.
+    pub(crate) fn unchecked_reader(&self, room: usize) -> Reader {
+        Reader { number: self.next_number(), room, newest: Arc::default() }
     }
 
-    /// Counts a reader in, who must see everything from here on.
-    pub(crate) fn enter(&self, room: usize) -> Reader {
-        let reader = self.reader(room);
+    /// Adds a reader that must see every message.
+    pub(crate) fn add_reader(&self, room: usize) -> Reader {
+        let reader = self.unchecked_reader(room);
         lock(&self.readers).insert(reader.number, reader.clone());
         reader
     }
 
-    /// Counts a reader out.
-    pub(crate) fn leave(&self, reader: &Reader) {
-        self.note(Event::Left { reader: reader.number });
+    /// Removes a reader, which need not see the newest messages from now on.
+    pub(crate) fn remove_reader(&self, reader: &Reader) {
+        self.push(Event::Left { reader: reader.number });
         lock(&self.readers).remove(&reader.number);
     }
 
     /// Counts a refusal.
     pub(crate) fn refused(&self, status: &Status) {
-        self.refused_because(reason(status));
+        self.count_refusal(reason(status));
     }
 
-    /// Counts a refusal for a reason that the server named.
-    pub(crate) fn refused_because(&self, reason: String) {
+    /// Counts a refusal for a reason.
+    pub(crate) fn count_refusal(&self, reason: String) {
         *lock(&self.refusals).entry(reason).or_insert(0) += 1;
     }
 
-    /// Returns how often calls were refused, by the reason.
+    /// Returns the number of refused calls by reason.
     pub(crate) fn refusals(&self) -> BTreeMap<String, usize> {
         lock(&self.refusals).clone()
     }
 
-    /// Returns the newest acknowledged place of a room.
-    pub(crate) fn newest(&self, room: usize) -> i64 {
+    /// Returns the newest acknowledged seq of a room.
+    pub(crate) fn newest_acknowledged(&self, room: usize) -> i64 {
         lock(&self.acknowledged).get(&room).copied().unwrap_or(0)
     }
 
-    /// Returns how many readers of the rooms that are named have not yet seen the place that is named with each.
-    pub(crate) fn behind(&self, goals: &BTreeMap<usize, i64>) -> usize {
+    /// Returns the number of readers that have not reached their room's goal; `goals` is a seq for each room.
+    pub(crate) fn readers_behind(&self, goals: &BTreeMap<usize, i64>) -> usize {
         let is_behind = |reader: &&Reader| {
             goals.get(&reader.room).is_some_and(|goal| reader.newest.load(Ordering::Relaxed) < *goal)
         };
         lock(&self.readers).values().filter(is_behind).count()
     }
 
-    /// Returns how many sends were answered, by a place or an error.
-    pub(crate) fn sends(&self) -> usize {
+    /// Returns the number of sends that ended with an answer or an error.
+    pub(crate) fn finished_sends(&self) -> usize {
         self.sends.load(Ordering::Relaxed)
     }
 
-    /// Returns the longest that a send waited for its answer or its error.
-    pub(crate) fn slowest(&self) -> Duration {
+    /// Returns the longest time that a send waited for its answer or its error.
+    pub(crate) fn slowest_send(&self) -> Duration {
         Duration::from_micros(self.slowest.load(Ordering::Relaxed))
     }
 
-    /// Measures how long deliveries take from here on.
-    pub(crate) fn measure(&self) {
+    /// Starts to measure the delays of deliveries.
+    pub(crate) fn start_measuring(&self) {
         *lock(&self.delays) = Some(Vec::new());
     }
 
-    /// Measures no more, and returns how many deliveries there were, and how long all but a hundredth took at most.
-    pub(crate) fn measured(&self) -> (usize, Duration) {
+    /// Stops measuring, and returns the p99 of the delays since the start; none without a delivery.
+    pub(crate) fn take_delivery_p99(&self) -> Option<Duration> {
         let mut delays = lock(&self.delays).take().unwrap_or_default();
         delays.sort_unstable();
-        let place = delays.len() * 99 / 100;
-        (delays.len(), delays.get(place).copied().unwrap_or_default())
+        delays.get(delays.len() * 99 / 100).copied()
     }
 
-    /// Takes what happened.
-    pub(crate) fn take(&self) -> Vec<Event> {
+    /// Takes the events.
+    pub(crate) fn take_events(&self) -> Vec<Event> {
         std::mem::take(&mut *lock(&self.events))
     }
 }
 
-/// Says whether something comes true in time.
-pub(crate) async fn until(patience: Duration, mut come: impl FnMut() -> bool) -> bool {
+/// Waits until a condition holds; returns whether it does so in time.
+pub(crate) async fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let waiting = async {
-        while !come() {
-            sleep(GLANCE).await;
+        while !holds() {
+            sleep(POLL_INTERVAL).await;
         }
     };
-    timeout(patience, waiting).await.is_ok()
+    timeout(limit, waiting).await.is_ok()
 }

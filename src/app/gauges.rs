@@ -1,5 +1,4 @@
-//! What stands at this moment, for /metrics. Accounts and rooms are counted now and then: a scrape must not read whole
-//! tables.
+//! The gauges of /metrics. Accounts and rooms are counted every five minutes, since a scrape must not read whole tables.
 
 use std::{
     sync::{
@@ -14,60 +13,60 @@ use tokio::time::sleep;
 
 use crate::{
     domain::Log,
-    gateway::{Seats, Tls},
+    gateway::{ConnectionLimit, Tls},
     hub::Hub,
-    metrics::{Levels, Pool},
-    store::{PoolLevel, Store},
+    metrics::{Gauges, Pool},
+    store::{PoolGauges, Store},
 };
 
 /// How often accounts and rooms are counted.
 const INTERVAL: Duration = Duration::from_secs(300);
 
-/// The parts that are asked.
-pub(super) struct Asked {
+/// The parts that gauges are read from.
+pub(super) struct GaugeSources {
     pub(super) hub: Hub,
     pub(super) log: Log,
-    pub(super) seats: Seats,
+    pub(super) connection_limit: ConnectionLimit,
     pub(super) store: Store,
-    pub(super) census: Census,
+    pub(super) table_counts: TableCounts,
     pub(super) tls: Option<Tls>,
     pub(super) draining: Arc<AtomicBool>,
 }
 
-impl Asked {
-    /// Asks them all.
-    pub(super) fn levels(&self) -> Levels {
-        let database = self.store.levels();
-        let mut levels = Levels {
-            connections: self.seats.taken(),
+impl GaugeSources {
+    /// Reads all gauges.
+    pub(super) fn read(&self) -> Gauges {
+        let database = self.store.gauges();
+        let mut gauges = Gauges {
+            connections: self.connection_limit.open(),
             queued: self.log.waiting(),
             pools: database.pools.iter().map(pool).collect(),
             reads_waiting: database.reads_waiting,
             writes_waiting: database.writes_waiting,
-            stored: self.census.counted(),
+            stored: self.table_counts.latest(),
             certificate_until: self.tls.as_ref().map(Tls::until),
             draining: self.draining.load(Ordering::Relaxed),
-            ..Levels::default()
+            ..Gauges::default()
         };
-        self.hub.tell(&mut levels);
-        levels
+        self.hub.fill_gauges(&mut gauges);
+        gauges
     }
 }
 
-/// How many accounts and rooms were counted last. Clones share it.
+/// The latest counts of accounts and rooms. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Census(Arc<Mutex<Option<(u64, u64)>>>);
+pub(super) struct TableCounts(Arc<Mutex<Option<(u64, u64)>>>);
 
-impl Census {
-    fn counted(&self) -> Option<(u64, u64)> {
+impl TableCounts {
+    fn latest(&self) -> Option<(u64, u64)> {
         *self.0.lock()
     }
 
-    /// Counts until it is dropped. Where a count fails the last one stands.
+    /// Counts until it is dropped. If a count fails, the previous one stays.
     pub(super) async fn run(self, store: Store) {
         loop {
             match store.count().await {
-                Ok(counted) => *self.0.lock() = Some(counted),
+                Ok(counts) => *self.0.lock() = Some(counts),
                 Err(error) => tracing::debug!(%error, "accounts and rooms could not be counted"),
             }
             sleep(INTERVAL).await;
@@ -75,6 +74,6 @@ impl Census {
     }
 }
 
-fn pool(level: &PoolLevel) -> Pool {
-    Pool { name: level.name, busy: level.open.saturating_sub(level.idle), idle: level.idle }
+fn pool(gauges: &PoolGauges) -> Pool {
+    Pool { name: gauges.name, busy: gauges.open.saturating_sub(gauges.idle), idle: gauges.idle }
 }

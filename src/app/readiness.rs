@@ -1,4 +1,4 @@
-//! Says whether requests are welcome, for `/readyz`.
+//! The readiness check behind `/readyz`.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{gateway::Readiness, model::Error, store::Store};
 
-/// They are while the database answers and nothing is being shut down.
+/// Returns the check: the server is ready while the database answers and no drain runs.
 pub(super) fn readiness(store: Store, draining: Arc<AtomicBool>) -> Readiness {
     Arc::new(move || {
         let (store, draining) = (store.clone(), Arc::clone(&draining));

@@ -14,27 +14,27 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The database cannot be served from.
-    #[error("the database{} cannot be served from", place(.at, .cause))]
+    /// The database cannot be used.
+    #[error("the database{} cannot be used", location(.at, .cause))]
     Database {
-        /// Its file, or the address of its server: nothing secret.
+        /// Its file, or the address of its server, without secrets.
         at: String,
-        /// Why.
+        /// The reason.
         #[source]
         cause: SetupError,
     },
     /// An address cannot be bound.
     #[error("{setting}: {address} cannot be listened on: {cause}; {}", remedy(.cause))]
     Bind {
-        /// The settings that name it.
+        /// The settings that name the address.
         setting: &'static str,
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// A socket that was handed over is none.
-    #[error("a socket that was handed over cannot be used")]
+    /// A socket that was passed to the process is not a usable TCP socket.
+    #[error("a socket that was passed to the process cannot be used")]
     Passed(#[source] io::Error),
     /// The certificate cannot be served.
     #[error("TLS_CERT and TLS_KEY cannot be used")]
@@ -45,7 +45,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Returns what makes an error of one of this database's.
+    /// Returns a function that adds the database's location to an error.
     pub fn of(database: &DatabaseUrl) -> impl FnOnce(SetupError) -> Self {
         move |cause| Self::Database { at: shown(database), cause }
     }
@@ -62,7 +62,7 @@ impl StartError {
     }
 }
 
-/// Returns where a database is, without what is secret in its URL.
+/// Returns where a database is, without the secrets in its URL.
 pub(super) fn shown(database: &DatabaseUrl) -> String {
     match database {
         DatabaseUrl::Sqlite(path) => path.display().to_string(),
@@ -70,19 +70,21 @@ pub(super) fn shown(database: &DatabaseUrl) -> String {
     }
 }
 
-/// Says where the database is, unless the cause does.
-fn place(at: &str, cause: &SetupError) -> String {
+/// Returns where the database is, unless the cause names it.
+fn location(at: &str, cause: &SetupError) -> String {
     if cause.says_where() { String::new() } else { format!(" at {at}") }
 }
 
-/// Says what helps where an address cannot be bound.
+/// Returns what to do about an address that cannot be bound.
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
-        io::ErrorKind::AddrInUse => "stop what uses it, or set another port",
+        io::ErrorKind::AddrInUse => "stop the process that uses it, or set another port",
         io::ErrorKind::AddrNotAvailable => {
             "no interface of this machine has the address: set one that it has, or 0.0.0.0 or :: for every interface"
         }
-        io::ErrorKind::PermissionDenied => "set a port from 1024 on, or let the program bind lower ones",
+        io::ErrorKind::PermissionDenied => {
+            "set a port of 1024 or above, or allow the program to bind lower ones"
+        }
         _ => "set another address",
     }
 }
@@ -94,44 +96,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_database_is_named_once() {
+    fn an_error_names_the_database_once() {
         let database = DatabaseUrl::Sqlite("/srv/chat.db".into());
-        let told = |cause: SetupError| {
+        let error = |cause: SetupError| {
             let error = StartError::of(&database)(cause);
             let cause = error.source().unwrap();
             format!("{error}: {cause}")
         };
         for cause in [
-            SetupError::Taken,
-            SetupError::Newer("step".to_owned()),
+            SetupError::InUse,
+            SetupError::SchemaTooNew("step".to_owned()),
             SetupError::Foreign("a table".to_owned()),
-            SetupError::Older("step".to_owned()),
+            SetupError::SchemaTooOld("step".to_owned()),
             SetupError::MayNotMigrate { step: "step".to_owned(), cause: "no".to_owned() },
             SetupError::NoSchema("nowhere".to_owned()),
             SetupError::Pragma { pragma: "synchronous", found: "1".to_owned(), wanted: "2" },
-            SetupError::TooOld("9".to_owned()),
+            SetupError::PostgresTooOld("9".to_owned()),
             SetupError::Absent("/srv/chat.db".into()),
-            SetupError::FileTaken("/srv/chat.db".into()),
-            SetupError::FileGone("/srv/chat.db".into()),
+            SetupError::FileInUse("/srv/chat.db".into()),
+            SetupError::FileReplaced("/srv/chat.db".into()),
             SetupError::NotSqlite("/srv/chat.db".into()),
             SetupError::File { path: "/srv/chat.db".into(), cause: io::ErrorKind::NotFound.into() },
         ] {
-            let sentence = told(cause);
+            let sentence = error(cause);
             assert_eq!(sentence.matches("/srv/chat.db").count(), 1, "{sentence}");
         }
     }
 
     #[test]
-    fn why_an_address_cannot_be_bound_says_what_to_do() {
-        let told = |kind: io::ErrorKind| {
+    fn an_error_of_binding_says_what_to_do() {
+        let error = |kind: io::ErrorKind| {
             let (setting, address) =
                 ("SERVER_ADDRESS and SERVER_PORT", SocketAddr::from(([192, 0, 2, 1], 80)));
             StartError::Bind { setting, address, cause: kind.into() }.to_string()
         };
-        assert!(told(io::ErrorKind::AddrInUse).contains("stop what uses it"));
-        let absent = told(io::ErrorKind::AddrNotAvailable);
+        assert!(error(io::ErrorKind::AddrInUse).contains("stop the process that uses it"));
+        let absent = error(io::ErrorKind::AddrNotAvailable);
         assert!(absent.starts_with("SERVER_ADDRESS") && absent.contains("no interface"), "{absent}");
-        assert!(!absent.contains("stop what uses it"), "{absent}");
-        assert!(told(io::ErrorKind::PermissionDenied).contains("1024"));
+        assert!(!absent.contains("stop the process that uses it"), "{absent}");
+        assert!(error(io::ErrorKind::PermissionDenied).contains("1024"));
     }
 }

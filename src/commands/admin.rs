@@ -1,4 +1,4 @@
-//! What is done to the database and to the settings beside a running server.
+//! Operator commands on the database and the settings, which also work while a server runs.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
@@ -7,19 +7,20 @@ use std::{
 
 use grpcchatter::{
     app::{Admin, AdminError},
-    config::{Loaded, LogConfig, LogFormat, Place},
+    config::{DatabaseLocation, Loaded, LogConfig, LogFormat},
     telemetry,
 };
 
 use super::{
-    Failed, UserTask,
+    Failed, UserCommand,
     confirm::confirm,
-    people, print,
-    settings::{CheckArgs, PlaceArgs, SettingArgs},
+    print,
+    settings::{CheckArgs, DatabaseArgs, SettingArgs},
     table::row,
+    users,
 };
 
-/// The exit code of an input that cannot be read (`EX_DATAERR` of sysexits.h).
+/// The exit code of unreadable input (`EX_DATAERR` of sysexits.h).
 const BAD_INPUT: u8 = 65;
 
 pub(super) fn migrate(args: SettingArgs) -> Result<(), Failed> {
@@ -45,33 +46,35 @@ pub(super) fn check_config(args: CheckArgs) -> Result<(), Failed> {
     Ok(())
 }
 
-pub(super) fn backup(file: &Path, place: PlaceArgs) -> Result<(), Failed> {
-    let place = quietly(place)?;
-    Admin::backup(&place.database, file).map_err(failed)?;
+pub(super) fn backup(file: &Path, database: DatabaseArgs) -> Result<(), Failed> {
+    let location = locate(database)?;
+    Admin::backup(&location.database, file).map_err(failed)?;
     print(format_args!("the database is in {}; keep DATA_DIR/secret beside it", file.display()))
 }
 
-pub(super) fn user(task: UserTask) -> Result<(), Failed> {
-    let done = match task {
-        UserTask::List { json, place } => return people::list(&open(place)?, json),
-        UserTask::Show { json, user } => return people::show(&open(user.place)?, &user.user_name, json),
-        UserTask::Delete { yes, user } => return people::delete(&open(user.place)?, &user.user_name, yes),
-        UserTask::Add(args) => {
-            let (admin, password) = (open(args.place)?, password()?);
+pub(super) fn user(command: UserCommand) -> Result<(), Failed> {
+    let outcome = match command {
+        UserCommand::List { json, database } => return users::list(&open(database)?, json),
+        UserCommand::Show { json, user } => return users::show(&open(user.database)?, &user.user_name, json),
+        UserCommand::Delete { yes, user } => {
+            return users::delete(&open(user.database)?, &user.user_name, yes);
+        }
+        UserCommand::Add(args) => {
+            let (admin, password) = (open(args.database)?, password()?);
             admin.add_user(&args.user_name, &password)
         }
-        UserTask::Disable(args) => open(args.place)?.disable_user(&args.user_name),
-        UserTask::Enable(args) => open(args.place)?.enable_user(&args.user_name),
-        UserTask::ResetPassword(args) => {
-            let (admin, password) = (open(args.place)?, password()?);
+        UserCommand::Disable(args) => open(args.database)?.disable_user(&args.user_name),
+        UserCommand::Enable(args) => open(args.database)?.enable_user(&args.user_name),
+        UserCommand::ResetPassword(args) => {
+            let (admin, password) = (open(args.database)?, password()?);
             admin.reset_password(&args.user_name, &password)
         }
     };
-    done.map_err(failed)
+    outcome.map_err(failed)
 }
 
-pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
-    let admin = open(place)?;
+pub(super) fn list_rooms(json: bool, database: DatabaseArgs) -> Result<(), Failed> {
+    let admin = open(database)?;
     if !json {
         row([&"CODE", &"OWNER", &"MESSAGES", &"NAME", &"ID"])?;
     }
@@ -79,7 +82,7 @@ pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
         let (code, owner) = (room.short_code.as_str(), &room.owner_name);
         if json {
             print(serde_json::json!({
-                "id": room.id.0, "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq,
+                "id": room.id.0, "short_code": code, "name": room.name, "owner": owner, "last_seq": room.last_seq.0,
             }))
         } else {
             row([&code, owner, &room.last_seq, &room.name, &room.id.0])
@@ -87,8 +90,8 @@ pub(super) fn list_rooms(json: bool, place: PlaceArgs) -> Result<(), Failed> {
     })
 }
 
-pub(super) fn delete_room(short_code: &str, is_sure: bool, place: PlaceArgs) -> Result<(), Failed> {
-    let admin = open(place)?;
+pub(super) fn delete_room(short_code: &str, is_sure: bool, database: DatabaseArgs) -> Result<(), Failed> {
+    let admin = open(database)?;
     let room = admin.room(short_code)?;
     let (name, owner) = (&room.name, &room.owner_name);
     let question =
@@ -101,18 +104,18 @@ pub(super) fn secret() -> Result<(), Failed> {
     print(Admin::new_secret())
 }
 
-fn open(place: PlaceArgs) -> Result<Admin, Failed> {
-    Admin::open(&quietly(place)?.database).map_err(failed)
+fn open(database: DatabaseArgs) -> Result<Admin, Failed> {
+    Admin::open(&locate(database)?.database).map_err(failed)
 }
 
-/// Reads where the database is, and logs no more than failures and what was done: what a command has to say it prints.
-fn quietly(place: PlaceArgs) -> Result<Place, Failed> {
-    let place = place.load()?;
+/// Reads where the database is and starts the log. Commands print their output, and log only failures and audit lines.
+fn locate(database: DatabaseArgs) -> Result<DatabaseLocation, Failed> {
+    let location = database.load()?;
     log_failures();
-    Ok(place)
+    Ok(location)
 }
 
-/// Logs failures, and what was done.
+/// Starts the log with failures and audit lines only.
 fn log_failures() {
     telemetry::init(&LogConfig { filter: "error,audit=info".to_owned(), format: LogFormat::Text });
 }
@@ -128,8 +131,8 @@ impl From<AdminError> for Failed {
     }
 }
 
-/// Asks for a password, twice since nobody sees it; where nobody can be asked, takes the input's first line. Never from
-/// the command line, which everybody on a machine can read.
+/// Asks for a password twice, since it is not shown. Without a terminal, reads the first line of the input. Never takes it
+/// from the command line, which every user of a machine can read.
 fn password() -> Result<String, Failed> {
     let unreadable =
         |error: io::Error| Failed::new(format!("the password cannot be read: {error}"), BAD_INPUT);

@@ -1,4 +1,4 @@
-//! The question before what nothing brings back.
+//! Confirmation before a command that cannot be undone.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -6,15 +6,15 @@ use grpcchatter::app::printable;
 
 use super::{Failed, USAGE};
 
-/// Asks the question, which may name what others have named, unless the answer is known. Goes on with a yes alone.
+/// Asks a question, which may contain names that users have chosen, unless `is_sure`. Fails unless the answer is yes.
 pub(super) fn confirm(question: &str, is_sure: bool) -> Result<(), Failed> {
     if is_sure {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failed::new("nobody can be asked whether this is meant: say --yes", USAGE));
+        return Err(Failed::new("there is no terminal to ask for confirmation: pass --yes", USAGE));
     }
-    // Where it cannot be shown there is no yes either.
+    // If the question cannot be shown, there is no answer either.
     drop(io::stderr().write_all(format!("{} [y/N] ", printable(question)).as_bytes()));
     let mut answer = String::new();
     let unreadable = |error| Failed::new(format!("the answer cannot be read: {error}"), USAGE);

@@ -1,4 +1,4 @@
-//! How the command line is read: flags stand before or after the command, and what cannot be said by a flag is told.
+//! Parses the command line. Flags may come before or after the command; a flag that does not apply is reported.
 
 use clap::{
     ArgMatches, Command, CommandFactory as _, FromArgMatches as _,
@@ -9,27 +9,27 @@ use grpcchatter::config::{SETTINGS, Setting};
 
 use super::{Cli, EXIT_CODES, settings::flag};
 
-/// Why there is nothing to do.
-pub(super) enum Unread {
-    /// Help or the version was asked for, or the line is none.
+/// Why there is no command to run.
+pub(super) enum LineError {
+    /// Help or the version was requested, or the line is invalid.
     Clap(clap::Error),
-    /// A secret was to be given by a flag.
-    Secret(&'static Setting),
+    /// A secret was given as a flag.
+    SecretFlag(&'static Setting),
 }
 
-/// Reads the command line.
-pub(super) fn read() -> Result<Cli, Unread> {
+/// Parses the command line.
+pub(super) fn read() -> Result<Cli, LineError> {
     let described = described();
     let mut parser = with_flags_before(described.clone());
-    let matches = parser.try_get_matches_from_mut(std::env::args_os()).map_err(unread)?;
-    if let Some((command, flag)) = not_its_own(&described, &matches) {
-        let told = format!("--{flag} does not count for `{command}`");
-        return Err(Unread::Clap(parser.error(ErrorKind::ArgumentConflict, told)));
+    let matches = parser.try_get_matches_from_mut(std::env::args_os()).map_err(classify)?;
+    if let Some((command, flag)) = inapplicable_flag(&described, &matches) {
+        let problem = format!("--{flag} does not apply to `{command}`");
+        return Err(LineError::Clap(parser.error(ErrorKind::ArgumentConflict, problem)));
     }
-    Cli::from_arg_matches(&matches).map_err(Unread::Clap)
+    Cli::from_arg_matches(&matches).map_err(LineError::Clap)
 }
 
-/// Returns the command line as it is described: each command with the flags that count for it. All tell the exit codes.
+/// Returns the command line for help and manual pages: each command with the flags that apply to it, and the exit codes.
 pub(super) fn described() -> Command {
     with_exit_codes(Cli::command())
 }
@@ -38,11 +38,11 @@ fn with_exit_codes(command: Command) -> Command {
     command.after_help(EXIT_CODES).mut_subcommands(with_exit_codes)
 }
 
-/// Takes the flags of the settings before the command as well. One that stands after it is stronger.
+/// Accepts the flags of the settings before the command as well. One after the command overrides it.
 fn with_flags_before(command: Command) -> Command {
     let command = command.mut_args(|arg| arg.global(true));
     let flags: Vec<_> = command.get_arguments().map(|arg| arg.clone().global(false).hide(true)).collect();
-    // Those that do not count for a command are told when they are given, and are not in its help.
+    // Flags that do not apply to a command are hidden in its help, and reported if they are given.
     command.mut_subcommands(|below| with_hidden(below, &flags))
 }
 
@@ -55,8 +55,8 @@ fn with_hidden(mut command: Command, flags: &[clap::Arg]) -> Command {
     command.mut_subcommands(|below| with_hidden(below, flags))
 }
 
-/// Returns the command and the first flag that was given to it and is not among its own.
-fn not_its_own(described: &Command, matches: &ArgMatches) -> Option<(String, String)> {
+/// Returns the command and the first given flag that does not apply to it.
+fn inapplicable_flag(described: &Command, matches: &ArgMatches) -> Option<(String, String)> {
     let (mut command, mut matches, mut path) = (described, matches, Vec::new());
     while let Some((name, below)) = matches.subcommand() {
         (command, matches) = (command.find_subcommand(name)?, below);
@@ -71,12 +71,12 @@ fn not_its_own(described: &Command, matches: &ArgMatches) -> Option<(String, Str
     Some((path.join(" "), stray.get_long()?.to_owned()))
 }
 
-fn unread(error: clap::Error) -> Unread {
+fn classify(error: clap::Error) -> LineError {
     let secret = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(given))) => {
             SETTINGS.iter().find(|setting| setting.secret && given.strip_prefix("--") == Some(&flag(setting)))
         }
         _ => None,
     };
-    secret.map_or(Unread::Clap(error), Unread::Secret)
+    secret.map_or(LineError::Clap(error), LineError::SecretFlag)
 }

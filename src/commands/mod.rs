@@ -1,15 +1,15 @@
-//! The command line: one file for each sort of command.
+//! The command line, with a file for each kind of command.
 
 mod admin;
 mod confirm;
+mod generate;
 mod healthcheck;
 mod line;
 mod output;
-mod papers;
-mod people;
 mod serve;
 mod settings;
 mod table;
+mod users;
 
 use std::{
     error::Error,
@@ -25,17 +25,17 @@ use grpcchatter::{app::printable, config::Setting};
 use rustix::fs::Mode;
 
 use self::{
-    line::Unread,
+    line::LineError,
     output::print,
-    settings::{CheckArgs, PlaceArgs, ReachArgs, ServeArgs, SettingArgs, flag},
+    settings::{CheckArgs, DatabaseArgs, HealthcheckArgs, ServeArgs, SettingArgs, flag},
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong flags or settings, 65 a name or a password that cannot be taken, or an account that owns rooms, \
-66 no such user or room, 69 the database or the server cannot be reached or used, 73 a file or a folder cannot be written, \
-74 the output cannot be written, 75 a port, DATA_DIR or the database is taken, its file was moved, or the certificate is not \
-valid now, 130 a second signal.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 invalid flags or settings, 65 a name or password is not accepted, or the account owns rooms, \
+66 no such user or room, 69 the database or the server cannot be reached or used, 73 a file or folder cannot be written, \
+74 the output cannot be written, 75 a port, DATA_DIR or the database is in use, its file was moved, or the certificate is \
+not valid now, 130 a second signal.";
 
-/// The exit code of a command line that is none (`EX_USAGE` of sysexits.h).
+/// The exit code of an invalid command line (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
 /// Real-time chat behind one port: gRPC, gRPC-web and REST, with a durable log.
@@ -43,105 +43,105 @@ const USAGE: u8 = 64;
 #[command(name = "grpcchatter", version)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Task>,
+    command: Option<CliCommand>,
     #[command(flatten)]
     serve: ServeArgs,
 }
 
 #[derive(Subcommand)]
-enum Task {
-    /// Serves until SIGTERM or SIGINT; what happens without a subcommand
+enum CliCommand {
+    /// Serve until SIGTERM or SIGINT; this is the default
     Serve(ServeArgs),
-    /// Brings the database to this version, and ends; a server does it by itself when it starts
+    /// Migrate the database to this version; a server does so itself when it starts
     Migrate(SettingArgs),
-    /// Reads the settings as `serve` would, and says what is wrong with them
+    /// Read the settings as `serve` does and report errors in them
     CheckConfig(CheckArgs),
-    /// Asks the server on this machine whether it is ready; ends with 69 where it is not
-    Healthcheck(ReachArgs),
-    /// Copies the SQLite database into a new file while the server runs
+    /// Ask the server on this machine whether it is ready; exit with 69 if it is not
+    Healthcheck(HealthcheckArgs),
+    /// Copy the SQLite database into a new file while the server runs
     Backup {
-        /// The file, which must not be there yet
+        /// The file to create; it must not exist
         file: PathBuf,
         #[command(flatten)]
-        place: PlaceArgs,
+        database: DatabaseArgs,
     },
-    /// Lists, makes, disables and deletes accounts, and gives them new passwords
+    /// List, create, disable and delete accounts, and set their passwords
     #[command(subcommand)]
-    User(UserTask),
-    /// Lists and deletes rooms
+    User(UserCommand),
+    /// List and delete rooms
     #[command(subcommand)]
-    Room(RoomTask),
-    /// Prints a new secret for SECRET or SECRET_FILE
+    Room(RoomCommand),
+    /// Print a new secret for SECRET or SECRET_FILE
     Secret,
-    /// Prints the description of the REST calls, in OpenAPI 3.1
+    /// Print the OpenAPI 3.1 description of the REST API
     Openapi,
-    /// Prints the completions of a shell
+    /// Print completions for a shell
     Completions {
-        /// Which
+        /// The shell
         shell: Shell,
     },
-    /// Prints the manual page, or writes a page for each command
+    /// Print the manual page, or write one for each command
     Man {
-        /// Where to write the pages, as grpcchatter.1 and grpcchatter-backup.1
+        /// The folder to write pages to, such as grpcchatter.1 and grpcchatter-backup.1
         folder: Option<PathBuf>,
     },
 }
 
 #[derive(Subcommand)]
-enum UserTask {
-    /// Lists all accounts
+enum UserCommand {
+    /// List all accounts
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: PlaceArgs,
+        database: DatabaseArgs,
     },
-    /// Shows an account and the rooms that it owns
+    /// Show an account and the rooms that it owns
     Show {
-        /// As one JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         user: UserArgs,
     },
-    /// Deletes an account that owns no rooms; its messages stay, without a name
+    /// Delete an account that owns no rooms; its messages stay, without a name
     Delete {
-        /// Asks nothing
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
         user: UserArgs,
     },
-    /// Makes an account; the password is asked for, or is the first line of the input
+    /// Create an account; asks for the password, or reads it from the first line of the input
     Add(UserArgs),
-    /// Ends a user's sessions and refuses their logins; their messages and rooms stay
+    /// End a user's sessions and refuse their logins; their messages and rooms stay
     Disable(UserArgs),
-    /// Lets a disabled user log in again
+    /// Allow a disabled user to log in again
     Enable(UserArgs),
-    /// Gives a user a new password, which is asked for or is the first line of the input, and ends their sessions
+    /// Set a user's password and end their sessions; asks for the password, or reads it from the first line of the input
     ResetPassword(UserArgs),
 }
 
 #[derive(Subcommand)]
-enum RoomTask {
-    /// Lists all rooms
+enum RoomCommand {
+    /// List all rooms
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: PlaceArgs,
+        database: DatabaseArgs,
     },
-    /// Deletes a room with its messages, whoever owns it
+    /// Delete a room with its messages, no matter who owns it
     Delete {
-        /// Asks nothing
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         /// The room's short code
         short_code: String,
         #[command(flatten)]
-        place: PlaceArgs,
+        database: DatabaseArgs,
     },
 }
 
@@ -150,10 +150,10 @@ struct UserArgs {
     /// The user's name
     user_name: String,
     #[command(flatten)]
-    place: PlaceArgs,
+    database: DatabaseArgs,
 }
 
-/// Why a command ends before it is done: what to say, if anything, and the exit code.
+/// Why a command ends early: the error to print, if any, and the exit code.
 struct Failed {
     error: Option<Box<dyn Error>>,
     code: u8,
@@ -164,67 +164,66 @@ impl Failed {
         Self { error: Some(error.into()), code }
     }
 
-    /// An end that is no failure.
+    /// An early end that is not a failure.
     fn quietly() -> Self {
         Self { error: None, code: 0 }
     }
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 pub(crate) fn run() -> ExitCode {
-    match line::read().map_err(unread).and_then(done) {
+    match line::read().map_err(failed).and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => tell(&failed),
+        Err(failed) => report(&failed),
     }
 }
 
-fn unread(unread: Unread) -> Failed {
-    match unread {
-        Unread::Secret(setting) => Failed::new(no_flag(setting), USAGE),
-        Unread::Clap(error) if error.use_stderr() => {
-            // Where nobody can be told the exit code still says it.
+fn failed(error: LineError) -> Failed {
+    match error {
+        LineError::SecretFlag(setting) => Failed::new(secret_flag(setting), USAGE),
+        LineError::Clap(error) if error.use_stderr() => {
+            // If standard error is closed, the exit code still reports it.
             drop(error.print());
             Failed { error: None, code: USAGE }
         }
-        // Help and version come as errors, too.
-        Unread::Clap(error) => output::written(error.print()).err().unwrap_or(Failed::quietly()),
+        // clap returns help and version as errors too.
+        LineError::Clap(error) => output::written(error.print()).err().unwrap_or(Failed::quietly()),
     }
 }
 
-/// Says how a secret is given.
-fn no_flag(setting: &Setting) -> String {
+/// Returns how to set a secret.
+fn secret_flag(setting: &Setting) -> String {
     let (flag, name) = (flag(setting), setting.name);
     let file = if name == "SECRET" { ", or SECRET_FILE to a file that holds it" } else { "" };
     format!(
-        "--{flag} is no flag, since everybody on this machine can read a command line; set {name} in the environment or in \
-         the settings file{file}"
+        "--{flag} is not a flag, since every user of this machine can read a command line; set {name} in the environment \
+         or in the settings file{file}"
     )
 }
 
-fn done(cli: Cli) -> Result<(), Failed> {
-    // Whatever a command makes is its owner's alone: the database and its journals hold what was said, hashes and secrets.
-    // Who wants others to read a copy says so with chmod.
+fn dispatch(cli: Cli) -> Result<(), Failed> {
+    // Only the owner may read files that a command creates: they hold messages, hashes and secrets. chmod allows more.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    match cli.command.unwrap_or(Task::Serve(cli.serve)) {
-        Task::Serve(args) => serve::serve(args),
-        Task::Migrate(args) => admin::migrate(args),
-        Task::CheckConfig(args) => admin::check_config(args),
-        Task::Healthcheck(args) => healthcheck::healthcheck(args),
-        Task::Backup { file, place } => admin::backup(&file, place),
-        Task::User(task) => admin::user(task),
-        Task::Room(RoomTask::List { json, place }) => admin::list_rooms(json, place),
-        Task::Room(RoomTask::Delete { yes, short_code, place }) => {
-            admin::delete_room(&short_code, yes, place)
+    match cli.command.unwrap_or(CliCommand::Serve(cli.serve)) {
+        CliCommand::Serve(args) => serve::serve(args),
+        CliCommand::Migrate(args) => admin::migrate(args),
+        CliCommand::CheckConfig(args) => admin::check_config(args),
+        CliCommand::Healthcheck(args) => healthcheck::healthcheck(args),
+        CliCommand::Backup { file, database } => admin::backup(&file, database),
+        CliCommand::User(task) => admin::user(task),
+        CliCommand::Room(RoomCommand::List { json, database }) => admin::list_rooms(json, database),
+        CliCommand::Room(RoomCommand::Delete { yes, short_code, database }) => {
+            admin::delete_room(&short_code, yes, database)
         }
-        Task::Secret => admin::secret(),
-        Task::Openapi => papers::openapi(),
-        Task::Completions { shell } => papers::completions(shell),
-        Task::Man { folder } => papers::man(folder),
+        CliCommand::Secret => admin::secret(),
+        CliCommand::Openapi => generate::openapi(),
+        CliCommand::Completions { shell } => generate::completions(shell),
+        CliCommand::Man { folder } => generate::man(folder),
     }
 }
 
-/// Says on standard error what is wrong: the log may be off, or in JSON, or not there yet.
-fn tell(Failed { error, code }: &Failed) -> ExitCode {
+/// Prints an error to standard error: the log may be off, in JSON, or not started yet.
+fn report(Failed { error, code }: &Failed) -> ExitCode {
     let Some(error) = error else { return (*code).into() };
     let mut sentence = format!("grpcchatter: {error}");
     let mut cause = error.source();
@@ -232,7 +231,7 @@ fn tell(Failed { error, code }: &Failed) -> ExitCode {
         sentence.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    // A setting's value may be in it, or a path. Where standard error is closed the exit code still says it.
+    // It may contain a setting's value or a path. If standard error is closed, the exit code still reports the failure.
     for line in sentence.lines() {
         drop(writeln!(io::stderr(), "{}", printable(line)));
     }

@@ -1,5 +1,5 @@
-//! What a command prints. A reader who has gone, as `head` does, has seen enough; a disk that is full is a failure, since a
-//! script would else go on with half a file.
+//! Output of commands. A closed pipe, as of `head`, is not a failure. A full disk is one, since a script would
+//! otherwise go on with half a file.
 
 use std::{
     fmt::Display,
@@ -8,7 +8,7 @@ use std::{
 
 use super::Failed;
 
-/// The exit code of an output that cannot be written (`EX_IOERR` of sysexits.h).
+/// The exit code of a failed write to the output (`EX_IOERR` of sysexits.h).
 const UNWRITTEN: u8 = 74;
 
 /// Prints a line.
@@ -22,7 +22,7 @@ pub(super) fn write(text: &[u8]) -> Result<(), Failed> {
     written(out.write_all(text).and_then(|()| out.flush()))
 }
 
-/// Says how a command goes on whose output was written, or was not.
+/// Turns the outcome of a write into the outcome of a command.
 pub(super) fn written(outcome: io::Result<()>) -> Result<(), Failed> {
     outcome.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failed::quietly(),

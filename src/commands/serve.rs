@@ -1,4 +1,4 @@
-//! `serve`: starts the log, builds the server, says where it is, and runs it until a signal.
+//! `serve`: starts the log, builds the server, prints its addresses, and runs it until a signal.
 
 use std::{
     io::{self, Write as _},
@@ -20,7 +20,7 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
     let _exporting = telemetry::init_exporting(&config.log);
     match file {
         Some(file) => tracing::info!(file = %file.display(), "settings read"),
-        None => tracing::info!("no settings file read: defaults, environment and flags count"),
+        None => tracing::info!("no settings file read: using defaults, environment and flags"),
     }
     for note in notes {
         tracing::warn!("{note}");
@@ -37,15 +37,15 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
     let shutdown = async move {
         let signals = match Signals::listen() {
             Ok(signals) => signals,
-            Err(error) => return tracing::error!(%error, "signals cannot be heard: ending"),
+            Err(error) => return tracing::error!(%error, "signals cannot be handled: ending"),
         };
-        // Not sooner: who reads the address may send a signal at once.
+        // After the signals: a reader of the address may send one at once.
         announce(&addresses, if tls.is_some() { "https" } else { "http" }, format);
         systemd::notify(State::Ready);
         let reload = || match &tls {
             Some(tls) => {
                 let tls = tls.clone();
-                // It reads files, and says itself how it went.
+                // It reads files, and logs its outcome itself.
                 drop(tokio::task::spawn_blocking(move || tls.reload()));
             }
             None => tracing::info!("SIGHUP received: there is no certificate to read again"),
@@ -56,12 +56,13 @@ pub(super) fn serve(args: ServeArgs) -> Result<(), Failed> {
     app.run(shutdown).map_err(failed)
 }
 
-/// What the server opens besides connections: the database's files and connections, the log, the threads' event queues.
+/// File descriptors for everything but connections: the database's files and connections, the log, the threads' event
+/// queues.
 #[cfg(target_os = "linux")]
 const OTHER_FILES: u64 = 64;
 
-/// Takes as many file descriptors as the system lets the server have: each connection needs one, and many shells start
-/// programs with a thousand. Says so where they are fewer than the connections that may be open.
+/// Raises the limit of open files as far as the system allows: each connection needs a descriptor, and many shells start
+/// programs with a limit of about a thousand. Logs a warning if it is below the limit of connections.
 fn raise_file_limit(max_connections: Option<u32>) {
     #[cfg(target_os = "linux")]
     {
@@ -89,8 +90,8 @@ fn raise_file_limit(max_connections: Option<u32>) {
     drop(max_connections);
 }
 
-/// Says on standard output where to go: a line for people, and for scripts that let the system choose a port. It is JSON
-/// where the log is: whoever collects one often collects both.
+/// Prints the addresses to standard output, for people and for scripts that let the system choose a port. Prints JSON
+/// if the log is JSON, since both are often collected together.
 fn announce(addresses: &[SocketAddr], scheme: &str, format: LogFormat) {
     let mut out = io::stdout().lock();
     for address in addresses {
@@ -99,13 +100,13 @@ fn announce(addresses: &[SocketAddr], scheme: &str, format: LogFormat) {
             LogFormat::Text => line,
             LogFormat::Json => serde_json::json!({ "level": "INFO", "message": line }).to_string(),
         };
-        // A closed standard output is no reason not to serve.
+        // A closed standard output does not stop the server.
         drop(writeln!(out, "{line}"));
     }
     drop(out.flush());
 }
 
-/// Turns "every interface", which is no place to go to, into this machine.
+/// Replaces the wildcard address, which cannot be connected to, with loopback.
 pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

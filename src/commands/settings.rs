@@ -1,69 +1,70 @@
-//! Flags for the settings, made from their table.
+//! Flags for the settings, generated from their table.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use grpcchatter::config::{
-    Config, ConfigError, DEFAULT_FILE, Loaded, Place, Reach, SETTINGS, Setting, Sources,
+    Config, ConfigError, DEFAULT_FILE, DatabaseLocation, HealthcheckTarget, Loaded, SETTINGS, Setting,
+    Sources,
 };
 
 use super::Failed;
 
-/// What `serve` takes.
+/// The flags of `serve`.
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Speaks TLS with a certificate made at the start for localhost, for development: no client trusts it by itself
+    /// Use TLS with a certificate for localhost that is created at start, for development: no client trusts it by itself
     #[arg(long)]
     tls_self_signed: bool,
-    /// Serves the page from a folder in place of the one in the program, for whoever works on it
+    /// Serve the page from a folder in place of the built-in one, for its development
     #[arg(long, value_name = "DIRECTORY")]
     web_dir: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
 }
 
-/// What `healthcheck` takes: what says where the server is called counts, and the rest may be there.
+/// The flags of `healthcheck`: those that lead to the server apply, and all others are accepted.
 #[derive(Args)]
-pub(super) struct ReachArgs {
-    /// Speaks TLS, as to a server that was started with --tls-self-signed
+pub(super) struct HealthcheckArgs {
+    /// Use TLS, for a server that was started with --tls-self-signed
     #[arg(long)]
     tls_self_signed: bool,
     #[command(flatten)]
     settings: SettingArgs,
 }
 
-/// What `check-config` takes.
+/// The flags of `check-config`.
 #[derive(Args)]
 pub(super) struct CheckArgs {
-    /// Looks at the database as well, as the server does when it starts, and changes nothing
+    /// Also check the database, as the server does when it starts, without changing it
     #[arg(long)]
     pub(super) connect: bool,
     #[command(flatten)]
     pub(super) settings: SettingArgs,
 }
 
-/// Where the settings come from.
+/// The settings file and the flags of settings.
 #[derive(Args)]
 pub(super) struct SettingArgs {
-    /// Reads settings from FILE; without it configs/default_config.env is read if it is there
+    /// Read settings from FILE; by default configs/default_config.env is read if it exists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     flags: SettingFlags,
 }
 
-/// Where the database is, for commands that need nothing else. The environment counts as for `serve`.
+/// The flags of commands that only need the database. The environment is read as for `serve`.
 #[derive(Args)]
-pub(super) struct PlaceArgs {
-    /// Reads settings from FILE; without it configs/default_config.env is read if it is there
+pub(super) struct DatabaseArgs {
+    /// Read settings from FILE; by default configs/default_config.env is read if it exists
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Folder of the SQLite database; DATABASE_URL, in the file or in the environment, names another one
+    /// Folder of the SQLite database, unless DATABASE_URL is set in the file or in the environment
     #[arg(id = "DATA_DIR", long = "data-dir", value_name = "DIRECTORY")]
     data_dir: Option<String>,
 }
 
-/// A flag for every setting that may be seen, made from the table of settings.
+/// A flag for every setting that is not secret.
 struct SettingFlags(Vec<(&'static str, String)>);
 
 /// Returns the flag of a setting, without its dashes.
@@ -77,7 +78,8 @@ fn visible() -> impl Iterator<Item = &'static Setting> {
 
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        let command = command.next_help_heading("Settings, also in the environment and in the file");
+        let command =
+            command.next_help_heading("Settings, which can also be set in the environment and in the file");
         command.args(visible().map(|setting| {
             let mut help = setting.meaning.to_owned();
             if !setting.default.is_empty() {
@@ -118,11 +120,11 @@ impl ServeArgs {
     }
 }
 
-impl ReachArgs {
-    /// Reads where the server is called, and nothing else.
-    pub(super) fn load(self) -> Result<Reach, Failed> {
+impl HealthcheckArgs {
+    /// Reads only the settings that lead to the server.
+    pub(super) fn load(self) -> Result<HealthcheckTarget, Failed> {
         let sources = self.settings.sources();
-        Reach::load(&Sources { tls_self_signed: self.tls_self_signed, ..sources }).map_err(failed)
+        HealthcheckTarget::load(&Sources { tls_self_signed: self.tls_self_signed, ..sources }).map_err(failed)
     }
 }
 
@@ -137,11 +139,11 @@ impl SettingArgs {
     }
 }
 
-impl PlaceArgs {
-    /// Reads where the database is, and nothing else.
-    pub(super) fn load(self) -> Result<Place, Failed> {
+impl DatabaseArgs {
+    /// Reads only where the database is.
+    pub(super) fn load(self) -> Result<DatabaseLocation, Failed> {
         let flags = self.data_dir.map(|folder| ("DATA_DIR", folder)).into_iter().collect();
-        Place::load(&sources(self.config, flags)).map_err(failed)
+        DatabaseLocation::load(&sources(self.config, flags)).map_err(failed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The data folder: held by one process at a time, and keeper of the secret that was made on the first run.
+//! The data folder: locked by one process at a time. It holds the secret that is created on the first run.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -13,18 +13,18 @@ use crate::{
     crypto::{Secret, Secrets},
 };
 
-/// A data folder that this process holds. Dropping it lets the next one in; the lock dies with the process too.
+/// A data folder that this process has locked. The lock ends when this is dropped, and when the process ends.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Never read: it carries the lock.
+    /// Never read: it holds the lock.
     _lock: File,
 }
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// It cannot be made or written to.
+    /// It cannot be created or written to.
     #[error("the data folder {path} cannot be used: {cause}; make it writable, or set DATA_DIR to another")]
     Unusable {
         /// The folder.
@@ -32,15 +32,15 @@ pub enum DataDirError {
         /// What the system said.
         cause: io::Error,
     },
-    /// Another process serves from it.
+    /// Another process has locked it.
     #[error("another process is using the data folder {0}; stop it, or set DATA_DIR to another folder")]
-    Taken(PathBuf),
+    InUse(PathBuf),
     /// It holds a secret that cannot be used.
     #[error("the secret kept in {path} cannot be used: {problem}")]
     Secret {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }
@@ -50,35 +50,35 @@ impl DataDirError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Unusable { .. } | Self::Secret { .. } => 73,
-            Self::Taken(_) => 75,
+            Self::InUse(_) => 75,
         }
     }
 }
 
 impl DataDir {
-    /// Makes the folder where it is missing, and takes its lock.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
-    /// Where it cannot be written to, or another process holds it.
-    pub fn claim(path: &Path) -> Result<Self, DataDirError> {
+    /// Where it cannot be written to, or another process has locked it.
+    pub fn lock(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |cause| DataDirError::Unusable { path: path.to_owned(), cause };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let mut options = OpenOptions::new();
         let lock = options.create(true).append(true).mode(0o600).open(path.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {
-                keep_from_others(path).map_err(unusable)?;
+                restrict_access(path).map_err(unusable)?;
                 Ok(Self { path: path.to_owned(), _lock: lock })
             }
-            Err(TryLockError::WouldBlock) => Err(DataDirError::Taken(path.to_owned())),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(cause)) => Err(unusable(cause)),
         }
     }
 
-    /// Returns the secrets kept in the folder, the first of which signs; makes one where there is none.
+    /// Returns the secrets in the folder, the first of which signs. Creates one if there is none.
     ///
     /// # Errors
-    /// Where the file cannot be read or written, or holds what is no secret.
+    /// Where the file cannot be read or written, or holds no valid secret.
     pub fn secrets(&self, clock: &Clock) -> Result<Secrets, DataDirError> {
         let path = self.path.join("secret");
         let unusable = |cause| DataDirError::Unusable { path: self.path.clone(), cause };
@@ -94,7 +94,7 @@ impl DataDir {
             Err(TextFileError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = Secret::generate(clock);
                 self.keep(&path, &secret).map_err(unusable)?;
-                tracing::info!(path = %path.display(), "made a secret for signing tokens; keep it with the database");
+                tracing::info!(path = %path.display(), "created a secret for signing tokens; keep it with the database");
                 Ok(secret.into())
             }
             Err(TextFileError::Unreadable(error)) => Err(unusable(error)),
@@ -102,7 +102,7 @@ impl DataDir {
         }
     }
 
-    /// Writes the secret so that a crash leaves the whole of it or nothing: half a secret would sign, too.
+    /// Writes the secret atomically: half a secret would sign as well.
     fn keep(&self, path: &Path, secret: &Secret) -> io::Result<()> {
         let draft = self.path.join("secret.new");
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
@@ -113,9 +113,9 @@ impl DataDir {
     }
 }
 
-/// Takes from others what they may do with the database's files, which an older version made for all to read, and says
-/// where they may look into the folder: whoever made it may have meant that.
-fn keep_from_others(folder: &Path) -> io::Result<()> {
+/// Removes other users' access to the database's files, which an older version created readable for all. Access to the
+/// folder itself may be intended, so it only logs a warning.
+fn restrict_access(folder: &Path) -> io::Result<()> {
     let mode = std::fs::metadata(folder)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         let path = folder.display();
@@ -128,7 +128,7 @@ fn keep_from_others(folder: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        // Who is not its owner may not change it, and is told.
+        // Only the file's owner can change its mode; for others a warning must do.
         if mode & 0o077 != 0
             && let Err(error) = std::fs::set_permissions(&path, Permissions::from_mode(mode & 0o700))
         {
@@ -142,7 +142,7 @@ fn keep_from_others(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A folder of the test's own, removed with it.
+    /// A temporary folder, removed when it is dropped.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -164,11 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_is_made_once_and_only_its_owner_reads_it() {
+    fn the_secret_is_created_once_and_only_its_owner_can_read_it() {
         let folder = Folder::new("secret");
         let path = folder.0.join("deep/data");
         let kept = || {
-            DataDir::claim(&path).unwrap().secrets(&Clock::system()).unwrap();
+            DataDir::lock(&path).unwrap().secrets(&Clock::system()).unwrap();
             std::fs::read_to_string(path.join("secret")).unwrap()
         };
         let first = kept();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_could_read_are_taken_from_them() {
+    fn other_users_lose_access_to_the_files() {
         let folder = Folder::new("modes");
         let files =
             ["grpcchatter.db", "grpcchatter.db-wal", "grpcchatter.db-shm"].map(|name| folder.0.join(name));
@@ -186,41 +186,45 @@ mod tests {
             std::fs::write(file, "").unwrap();
             std::fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
         }
-        DataDir::claim(&folder.0).unwrap();
+        DataDir::lock(&folder.0).unwrap();
         assert_eq!(files.map(|file| mode(&file)), [0o600; 3]);
     }
 
     #[test]
-    fn a_folder_that_another_holds_is_refused_until_it_is_let_go() {
+    fn a_folder_that_another_process_has_locked_is_refused_until_it_is_unlocked() {
         let folder = Folder::new("lock");
-        let held = DataDir::claim(&folder.0).unwrap();
-        let refused = DataDir::claim(&folder.0).unwrap_err();
+        let held = DataDir::lock(&folder.0).unwrap();
+        let refused = DataDir::lock(&folder.0).unwrap_err();
         assert_eq!((refused.exit_code(), refused.to_string().contains("another process")), (75, true));
         drop(held);
-        DataDir::claim(&folder.0).unwrap();
+        DataDir::lock(&folder.0).unwrap();
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_refused() {
+    fn a_folder_that_cannot_be_created_is_refused() {
         let folder = Folder::new("file");
         let file = folder.0.join("file");
         std::fs::write(&file, "").unwrap();
-        assert_eq!(DataDir::claim(&file.join("data")).unwrap_err().exit_code(), 73);
+        assert_eq!(DataDir::lock(&file.join("data")).unwrap_err().exit_code(), 73);
     }
 
     #[test]
-    fn a_kept_secret_that_cannot_be_used_is_refused_and_left_as_it_is() {
+    fn an_unusable_secret_in_the_folder_is_refused_and_not_changed() {
         let folder = Folder::new("short");
-        let data_dir = DataDir::claim(&folder.0).unwrap();
+        let data_dir = DataDir::lock(&folder.0).unwrap();
         let good = "a".repeat(32);
-        for (kept, tells) in [
+        for (kept, expected) in [
             ("short".to_owned(), "at least 32 bytes"),
             (format!("\u{feff}{good}"), "byte order mark"),
             (format!("{good}\n{good}\n"), "more than one line"),
         ] {
             std::fs::write(folder.0.join("secret"), &kept).unwrap();
             let refused = data_dir.secrets(&Clock::system()).unwrap_err();
-            assert_eq!((refused.exit_code(), refused.to_string().contains(tells)), (73, true), "{refused}");
+            assert_eq!(
+                (refused.exit_code(), refused.to_string().contains(expected)),
+                (73, true),
+                "{refused}"
+            );
             assert_eq!(std::fs::read_to_string(folder.0.join("secret")).unwrap(), kept);
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::text_file::BYTE_ORDER_MARK;
 
-/// One line that sets something, which may be a secret: its `Debug` hides it.
+/// A line that sets a value. `Debug` hides the value, which may be a secret.
 #[derive(PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) line: usize,
@@ -18,14 +18,14 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// A line that cannot be used. Holds no part of the line, which may be a secret.
+/// A line that cannot be used. Holds no part of it, since it may be a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadLine {
     pub(super) line: usize,
     pub(super) problem: &'static str,
 }
 
-/// Reads every line by itself, so that each bad one is told with its number.
+/// Parses every line by itself, so that each bad one is reported with its number.
 pub(super) fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     text.lines()
@@ -35,24 +35,22 @@ pub(super) fn parse(text: &str) -> Vec<Result<Entry, BadLine>> {
 }
 
 fn parse_line(line: usize, text: &str) -> Result<Option<Entry>, BadLine> {
-    // dotenvy would put an environment variable, or nothing, in the place of `$NAME`: half a password.
+    // dotenvy would replace `$NAME` with a variable or with nothing, and so truncate a password.
     if text.split_once('=').is_some_and(|(_, value)| has_substitution(value.trim_start())) {
-        return Err(BadLine {
-            line, problem: "`$` stands for itself in single quotes only: write '…$…'"
-        });
+        return Err(BadLine { line, problem: "`$` must be in single quotes or after a backslash" });
     }
     match dotenvy::from_read_iter(text.as_bytes()).next() {
         None => Ok(None),
         Some(Ok((name, value))) => Ok(Some(Entry { line, name, value })),
         Some(Err(_)) => Err(BadLine {
             line,
-            problem: "not NAME=value; a value with a blank or a quote in it needs quotes around it",
+            problem: "not NAME=value; a value that contains a blank or a quote needs quotes around it",
         }),
     }
 }
 
-/// Says whether dotenvy would substitute something in this value: it does so everywhere but in single quotes
-/// and after a backslash. What follows a blank outside quotes is a comment.
+/// Returns whether dotenvy would substitute something in this value. It does so except in single quotes and after a
+/// backslash. A blank outside quotes starts a comment.
 fn has_substitution(value: &str) -> bool {
     let mut quote = None;
     let mut chars = value.chars();
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_blanks_quotes_and_a_byte_order_mark_are_understood() {
+    fn comments_blanks_quotes_and_a_byte_order_mark_are_parsed() {
         let text =
             "\u{feff}# a comment\n\nA=1\r\n  B = two  # why\nexport C='x y'\nD=\"q\\\"q\"\nE=\nF=a#b   \n";
         let expected = [
@@ -106,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_line_is_told_with_its_number() {
+    fn every_bad_line_is_reported_with_its_number() {
         assert_eq!(
             read("A=1\nnonsense\nB=2\nC=a b\nD='open\n"),
             [pair("A", "1"), Err(2), pair("B", "2"), Err(4), Err(5)]
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_is_taken_in_single_quotes_or_after_a_backslash_only() {
+    fn a_dollar_is_accepted_only_in_single_quotes_or_after_a_backslash() {
         for refused in ["A=a$b", "A=$HOME", "A=\"a$b\"", "A=${HOME}", "A='x'$y", "export A=$B"] {
             assert_eq!(read(refused), [Err(1)], "{refused}");
         }

@@ -1,4 +1,4 @@
-//! What holds for every settings file: each line is read or told with its number, and no secret is repeated.
+//! Properties of every settings file: each line is parsed or reported with its number, and no secret is repeated.
 
 use super::{Config, SETTINGS, file};
 
@@ -17,23 +17,23 @@ pub fn settings(data: &[u8]) {
         };
         assert!(last < line && line <= count, "line {line} after line {last} of {count}");
         last = line;
-        // What SECRET_FILE names would be read.
+        // Without SECRET_FILE, since the file that it names would be read.
         entries.extend(read.ok().filter(|entry| entry.name != "SECRET_FILE"));
     }
     let pairs = entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()));
-    // Whether they are right is not the question: they are taken, or told to be wrong.
+    // They are accepted or refused, without a panic.
     drop(Config::from_settings(pairs));
 
     let secret = format!("{CANARY}{text}");
     for setting in SETTINGS.iter().filter(|setting| setting.secret) {
-        if let Err(told) = Config::from_settings([(setting.name, secret.as_str())]) {
-            assert!(!told.to_string().contains(CANARY), "{} is repeated", setting.name);
+        if let Err(error) = Config::from_settings([(setting.name, secret.as_str())]) {
+            assert!(!error.to_string().contains(CANARY), "{} is repeated", setting.name);
         }
     }
 }
 
 #[cfg(test)]
 #[test]
-fn every_line_is_read_or_told_and_no_secret_is_repeated() {
-    crate::clock::inputs("settings").for_each(|data| settings(&data));
+fn every_line_is_parsed_or_reported_and_no_secret_is_repeated() {
+    crate::clock::fuzz_inputs("settings").for_each(|data| settings(&data));
 }

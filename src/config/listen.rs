@@ -1,48 +1,49 @@
-//! Which addresses are bound, from `SERVER_*` or from the original's `REST_SERVER_*` and `GRPC_SERVER_*`.
+//! Which addresses to bind, from `SERVER_*` or from the original's `REST_SERVER_*` and `GRPC_SERVER_*`.
 //!
-//! The original had two servers, here there is one: each of the addresses speaks everything. The strongest
-//! layer in which any of the six names stands says which of the two ways counts; where `SERVER_*` stands in a
-//! layer, the original's names in that layer do not.
+//! The original had two servers. Here there is one, and each address serves every protocol. The layer with the highest
+//! precedence that sets any of the six names decides which of the two ways applies. If that layer sets `SERVER_*`, its
+//! other names are ignored.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    layers::{Layer, Layers},
     reader::Reader,
+    sources::{Layer, Layers},
     value,
 };
 
-const ONE: [&str; 2] = ["SERVER_ADDRESS", "SERVER_PORT"];
+const SERVER: [&str; 2] = ["SERVER_ADDRESS", "SERVER_PORT"];
 const REST: [&str; 2] = ["REST_SERVER_ADDRESS", "REST_SERVER_PORT"];
 const GRPC: [&str; 2] = ["GRPC_SERVER_ADDRESS", "GRPC_SERVER_PORT"];
 
-/// Returns each distinct address once, and tells of names that do not count.
+/// Returns each distinct address once. Adds a note for each name that is ignored.
 pub(super) fn listen(reader: &mut Reader<'_>, notes: &mut Vec<String>) -> Vec<SocketAddr> {
     let layers = reader.layers;
-    let one = SocketAddr::new(reader.required(ONE[0], value::address), reader.required(ONE[1], value::port));
-    // Parsed wherever they stand: a mistake is told even where it does not count.
+    let server =
+        SocketAddr::new(reader.required(SERVER[0], value::address), reader.required(SERVER[1], value::port));
+    // Parsed even if they are ignored, so that errors in them are reported.
     let halves = [REST, GRPC].map(|[address, port]| {
         (reader.optional(address, value::address), reader.optional(port, value::port))
     });
-    for layer in layers.iter().filter(|layer| stands(layer, &ONE)) {
+    for layer in layers.iter().filter(|layer| sets(layer, &SERVER)) {
         for name in [REST, GRPC].as_flattened().iter().filter(|name| layer.get(name).is_some()) {
             notes.push(format!(
-                "{name} in {} does not count, since SERVER_ADDRESS or SERVER_PORT stands there",
+                "{name} in {} is ignored, since SERVER_ADDRESS or SERVER_PORT is set there",
                 layer.origin
             ));
         }
     }
-    if counts_one(layers) {
-        return vec![one];
+    if server_applies(layers) {
+        return vec![server];
     }
     let mut listen = Vec::new();
     for (names, (address, port)) in [REST, GRPC].iter().zip(halves) {
-        let [has_address, has_port] = names.map(|name| counting(layers, name));
+        let [has_address, has_port] = names.map(|name| applies(layers, name));
         if !has_address && !has_port {
             continue;
         }
-        let address = address.filter(|_| has_address).unwrap_or(one.ip());
-        let port = port.filter(|_| has_port).unwrap_or(one.port());
+        let address = address.filter(|_| has_address).unwrap_or(server.ip());
+        let port = port.filter(|_| has_port).unwrap_or(server.port());
         let address = SocketAddr::new(address, port);
         if !listen.contains(&address) {
             listen.push(address);
@@ -51,39 +52,39 @@ pub(super) fn listen(reader: &mut Reader<'_>, notes: &mut Vec<String>) -> Vec<So
     listen
 }
 
-/// Returns the address of the figures alone, which is none of those where everything is served.
+/// Returns the separate address of /metrics, which must not overlap with the others.
 pub(super) fn metrics(reader: &mut Reader<'_>, listen: &[SocketAddr]) -> Option<SocketAddr> {
     reader.optional("METRICS_ADDRESS", |text| {
         let address = value::socket_address(text)?;
         match listen.iter().find(|served| overlap(**served, address)) {
             Some(served) => Err(format!(
-                "`{text}` is taken by {served}, where everything else is served; write another port, or unset it to serve \
-                 the figures there"
+                "`{text}` overlaps with {served}, where everything else is served; write another port, or unset it to \
+                 serve the metrics there"
             )),
             None => Ok(address),
         }
     })
 }
 
-/// Says whether two addresses cannot both be bound. `::` takes IPv4 as well.
+/// Returns whether two addresses cannot both be bound. `::` covers IPv4 as well.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let takes = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
+    let covers = |one: IpAddr, other: IpAddr| one.is_unspecified() && (one.is_ipv6() || other.is_ipv4());
     one.port() != 0
         && one.port() == other.port()
-        && (one.ip() == other.ip() || takes(one.ip(), other.ip()) || takes(other.ip(), one.ip()))
+        && (one.ip() == other.ip() || covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
 }
 
-fn stands(layer: &Layer, names: &[&str]) -> bool {
+fn sets(layer: &Layer, names: &[&str]) -> bool {
     names.iter().any(|name| layer.get(name).is_some())
 }
 
-/// Says whether `SERVER_*` stands in a layer at least as strong as any of the original's names.
-fn counts_one(layers: &Layers) -> bool {
-    let strongest = layers.iter().find(|layer| [ONE, REST, GRPC].iter().any(|names| stands(layer, names)));
-    strongest.is_none_or(|layer| stands(layer, &ONE))
+/// Returns whether `SERVER_*` is set in a layer with at least the precedence of all the original's names.
+fn server_applies(layers: &Layers) -> bool {
+    let highest = layers.iter().find(|layer| [SERVER, REST, GRPC].iter().any(|names| sets(layer, names)));
+    highest.is_none_or(|layer| sets(layer, &SERVER))
 }
 
-/// Says whether one of the original's names stands in a layer where it counts.
-fn counting(layers: &Layers, name: &str) -> bool {
-    layers.iter().find(|layer| layer.get(name).is_some()).is_some_and(|layer| !stands(layer, &ONE))
+/// Returns whether one of the original's names is set in a layer where it applies.
+fn applies(layers: &Layers, name: &str) -> bool {
+    layers.iter().find(|layer| layer.get(name).is_some()).is_some_and(|layer| !sets(layer, &SERVER))
 }

@@ -1,18 +1,18 @@
-//! The table of settings: the one place that knows their names, defaults and meanings.
+//! The table of settings: the only place that has their names, defaults and meanings.
 //!
-//! Parsing, the flags, `configs/default_config.env` and the README's table all follow it; `tests/settings.rs`
-//! holds the last two to it.
+//! Parsing, the flags, `configs/default_config.env` and the documented table follow it. `tests/settings.rs` compares the
+//! last two with it.
 
 /// One setting: an environment name, a line of the settings file, and a flag.
 #[derive(Debug)]
 pub struct Setting {
-    /// The name in the environment and in the file; the flag is `--its-name`.
+    /// The name in the environment and in the file. The flag is `--its-name`.
     pub name: &'static str,
-    /// The built-in default, written as a user would write it; empty where there is none.
+    /// The default, as a user would write it; empty if there is none.
     pub default: &'static str,
-    /// What kind of value it takes, for `--help`.
+    /// The kind of value, for `--help`.
     pub value: &'static str,
-    /// Whether its value must not be seen: it has no flag, since command lines are public on a machine.
+    /// Whether its value is secret. A secret has no flag, since every user of a machine can read command lines.
     pub secret: bool,
     /// One line of meaning.
     pub meaning: &'static str,
@@ -208,6 +208,5 @@ pub const SETTINGS: &[Setting] = &[
     setting("LOG_FORMAT", "text", "FORMAT", "text or json"),
 ];
 
-/// What the table holds already but this version does not serve: a set value is refused, never ignored.
-pub(super) const NOT_YET: &[(&str, &str)] =
-    &[("NATS_URL", "several instances come later: run one, and leave it unset")];
+/// Settings of later versions. A value is refused, never ignored.
+pub(super) const UNSUPPORTED: &[(&str, &str)] = &[("NATS_URL", "run a single instance, and leave it unset")];

@@ -1,6 +1,9 @@
-//! The rules of the settings, each by what a user would see.
+//! The settings, as a user sees them.
+
+use std::{path::PathBuf, time::Duration};
 
 use super::*;
+use crate::gateway::TlsConfig;
 
 const SECRET: &str = "kP7xJ2mQ9wR4tY6uI1oA3sD5fG8hL0zX";
 
@@ -32,16 +35,16 @@ fn listen(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str
     loaded.config.listen.iter().map(ToString::to_string).collect()
 }
 
-/// Returns the mistakes of a file, of which there must be some.
-fn mistakes(file: &str) -> Vec<String> {
-    load(file, &[], &[]).unwrap_err().mistakes().to_vec()
+/// Returns the errors in a file that has some.
+fn errors(file: &str) -> Vec<String> {
+    load(file, &[], &[]).unwrap_err().problems().to_vec()
 }
 
 #[test]
 fn every_default_is_valid_and_none_is_missing() {
     let config = Config::load(&Sources::default()).unwrap().config;
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
-    assert!(matches!(config.secrets, Secrets::Kept));
+    assert!(matches!(config.secrets, SecretSource::DataDir));
     assert_eq!(format!("{:?}", config.database), "Sqlite(./data/grpcchatter.db)");
     assert_eq!(config.rooms.hub_memory, Some(64 << 20));
     assert_eq!(config.rooms.retention, None);
@@ -52,13 +55,13 @@ fn every_default_is_valid_and_none_is_missing() {
 fn every_setting_of_the_table_is_read() {
     let free_text = ["DATA_DIR", "METRICS_TOKEN", "TLS_CERT", "TLS_KEY"];
     for setting in SETTINGS.iter().filter(|setting| !free_text.contains(&setting.name)) {
-        let told = mistakes(&format!("{}='?\t?'", setting.name));
-        assert!(told.iter().any(|told| told.contains(setting.name)), "{}: {told:?}", setting.name);
+        let error = errors(&format!("{}='?\t?'", setting.name));
+        assert!(error.iter().any(|error| error.contains(setting.name)), "{}: {error:?}", setting.name);
     }
 }
 
 #[test]
-fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+fn flags_override_the_environment_which_overrides_the_file_which_overrides_the_defaults() {
     let file = "TOKEN_DURATION=1m\nCHAT_TOKEN_DURATION=1m\nSESSION_DURATION=1m\n";
     let environment = [("CHAT_TOKEN_DURATION", "2m"), ("SESSION_DURATION", "2m")];
     let tokens = load(file, &environment, &[("SESSION_DURATION", "3m")]).unwrap().config.tokens;
@@ -73,65 +76,68 @@ fn empty_is_unset_in_every_layer() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_name_place_and_remedy() {
+fn all_errors_are_reported_together_with_setting_place_and_remedy() {
     let file = "TOKEN_DURATION=10\nSHORT_CODE_LENGTH=3\nNO_SUCH=1\nSERVER_PORT=1\nSERVER_PORT=2\nhm\nMAX_MESSAGE_SIZE=1MB";
     let error = load(file, &[("LOG_FORMAT", "xml")], &[("SERVER_ADDRESS", "here")]).unwrap_err();
     let expected = [
-        "NO_SUCH is no setting",
+        "NO_SUCH is not a setting",
         "SERVER_PORT in",
         "line 6 of",
-        "SERVER_ADDRESS in the flags: `here` is no IP address; write one",
+        "SERVER_ADDRESS in the flags: `here` is not an IP address; write one",
         "TOKEN_DURATION in",
         "SHORT_CODE_LENGTH in",
         "MAX_MESSAGE_SIZE in",
-        "LOG_FORMAT in the environment: `xml` is no format; write text or json",
+        "LOG_FORMAT in the environment: `xml` is not a format; write text or json",
     ];
-    assert_eq!(error.mistakes().len(), expected.len(), "{error}");
-    for (told, expected) in error.mistakes().iter().zip(expected) {
-        assert!(told.contains(expected), "{told}\ndoes not say\n{expected}");
+    assert_eq!(error.problems().len(), expected.len(), "{error}");
+    for (error, expected) in error.problems().iter().zip(expected) {
+        assert!(error.contains(expected), "{error}\ndoes not say\n{expected}");
     }
 }
 
 #[test]
-fn unknown_names_of_the_environment_belong_to_others() {
+fn unknown_names_in_the_environment_are_ignored() {
     load("", &[("PATH", "/bin"), ("SERVER_NAME", "x")], &[]).unwrap();
 }
 
 #[test]
-fn names_that_were_meant_to_be_settings_are_told() {
+fn misspelled_settings_are_reported_with_a_suggestion() {
     let notes = |environment: &[(&str, &str)]| load("", environment, &[]).unwrap().notes;
-    let [told] = &notes(&[("SERVER_PROT", "1"), ("SERVER_NAME", "x")])[..] else { panic!("one is told") };
-    assert_eq!(told, "SERVER_PROT in the environment is no setting and does not count; SERVER_PORT is one");
-    assert!(mistakes("SERVER_PROT=1")[0].contains("SERVER_PROT is no setting; SERVER_PORT is one"));
+    let [note] = &notes(&[("SERVER_PROT", "1"), ("SERVER_NAME", "x")])[..] else { panic!("one note") };
+    assert_eq!(
+        note,
+        "SERVER_PROT in the environment is not a setting and is ignored; did you mean SERVER_PORT?"
+    );
+    assert!(errors("SERVER_PROT=1")[0].contains("SERVER_PROT is not a setting; did you mean SERVER_PORT?"));
 }
 
 #[test]
-fn a_lone_word_that_is_no_level_is_refused() {
+fn a_lone_word_that_is_not_a_level_is_refused() {
     for good in
         ["info", "OFF", "debug,h2=warn", "info,grpcchatter::hub=debug", "warn, grpcchatter=trace", "3"]
     {
         load(&format!("LOG_LEVEL='{good}'"), &[], &[]).unwrap();
     }
     for (wrong, word) in [("verbose", "verbose"), ("info,verbose", "verbose"), ("warning", "warning")] {
-        let told = mistakes(&format!("LOG_LEVEL={wrong}"));
-        assert!(told[0].contains(&format!("`{word}` is no level; write error, warn")), "{told:?}");
+        let error = errors(&format!("LOG_LEVEL={wrong}"));
+        assert!(error[0].contains(&format!("`{word}` is not a level; write error, warn")), "{error:?}");
     }
-    assert_eq!(mistakes("LOG_LEVEL=info=verbose").len(), 1);
+    assert_eq!(errors("LOG_LEVEL=info=verbose").len(), 1);
 }
 
 #[test]
-fn a_port_that_a_container_platform_has_set_is_told_as_that() {
+fn a_port_variable_set_by_kubernetes_is_reported_as_such() {
     for name in ["SERVER_PORT", "REST_SERVER_PORT", "GRPC_SERVER_PORT"] {
-        let told = load("", &[(name, "tcp://10.0.0.1:8080")], &[]).unwrap_err().to_string();
+        let error = load("", &[(name, "tcp://10.0.0.1:8080")], &[]).unwrap_err().to_string();
         assert!(
-            told.contains(&format!("{name} in the environment")) && told.contains("Kubernetes"),
-            "{told}"
+            error.contains(&format!("{name} in the environment")) && error.contains("Kubernetes"),
+            "{error}"
         );
     }
 }
 
 #[test]
-fn a_named_file_must_be_there_and_the_default_one_need_not() {
+fn a_named_file_must_exist_and_the_default_one_need_not() {
     let absent = PathBuf::from("/nonexistent/settings.env");
     let named = Sources { file: Some(absent.clone()), ..Sources::default() };
     assert!(Config::load(&named).unwrap_err().to_string().contains("/nonexistent/settings.env"));
@@ -141,23 +147,23 @@ fn a_named_file_must_be_there_and_the_default_one_need_not() {
 
 #[test]
 fn a_certificate_needs_its_key_and_files_that_can_be_used() {
-    assert!(mistakes("TLS_CERT=a.pem")[0].contains("one is set without the other"));
-    let told = mistakes("TLS_CERT=/nonexistent/a.pem\nTLS_KEY=/nonexistent/b.pem\nSERVER_PORT=x");
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told.iter().any(|told| told.contains("/nonexistent/a.pem cannot be read")), "{told:?}");
+    assert!(errors("TLS_CERT=a.pem")[0].contains("one is set without the other"));
+    let error = errors("TLS_CERT=/nonexistent/a.pem\nTLS_KEY=/nonexistent/b.pem\nSERVER_PORT=x");
+    assert_eq!(error.len(), 2, "{error:?}");
+    assert!(error.iter().any(|error| error.contains("/nonexistent/a.pem cannot be read")), "{error:?}");
     let sources = Sources { tls_self_signed: true, ..Sources::default() };
     assert_eq!(Config::load(&sources).unwrap().config.tls, Some(TlsConfig::SelfSigned));
 }
 
 #[test]
-fn what_is_not_served_yet_is_refused_by_name() {
+fn settings_of_later_versions_are_refused_by_name() {
     let error = load("", &[("NATS_URL", "1")], &[]).unwrap_err().to_string();
-    assert!(error.contains("NATS_URL in the environment: is not served"), "{error}");
-    assert!(mistakes("NATS_URL=nats://localhost")[0].contains("several instances come later"));
+    assert!(error.contains("NATS_URL in the environment: is not supported"), "{error}");
+    assert!(errors("NATS_URL=nats://localhost")[0].contains("run a single instance"));
 }
 
 #[test]
-fn the_originals_two_servers_are_two_addresses_of_this_one() {
+fn the_originals_two_servers_become_two_addresses() {
     let original = "REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC_SERVER_ADDRESS=0.0.0.0\nGRPC_SERVER_PORT=5050\n";
     assert_eq!(listen(original, &[], &[]), ["0.0.0.0:8080", "0.0.0.0:5050"]);
     assert_eq!(listen(original, &[("GRPC_SERVER_PORT", "8080")], &[]), ["0.0.0.0:8080"]);
@@ -165,7 +171,7 @@ fn the_originals_two_servers_are_two_addresses_of_this_one() {
 }
 
 #[test]
-fn server_address_and_port_beat_the_originals_names_in_their_layer_and_below() {
+fn server_address_and_port_override_the_originals_names_in_their_layer_and_below() {
     let file = "SERVER_PORT=1\nREST_SERVER_PORT=2\nGRPC_SERVER_PORT=3\n";
     assert_eq!(listen(file, &[], &[]), ["127.0.0.1:1"]);
     assert_eq!(load(file, &[], &[]).unwrap().notes.len(), 2);
@@ -173,7 +179,7 @@ fn server_address_and_port_beat_the_originals_names_in_their_layer_and_below() {
 }
 
 #[test]
-fn the_originals_names_beat_server_address_and_port_of_weaker_layers() {
+fn the_originals_names_override_server_address_and_port_of_lower_layers() {
     let file = "SERVER_ADDRESS=0.0.0.0\nSERVER_PORT=1\nGRPC_SERVER_PORT=3\n";
     assert_eq!(listen(file, &[("REST_SERVER_PORT", "2")], &[]), ["0.0.0.0:2"]);
     assert_eq!(
@@ -183,21 +189,21 @@ fn the_originals_names_beat_server_address_and_port_of_weaker_layers() {
 }
 
 #[test]
-fn zero_is_no_limit_where_there_can_be_none() {
+fn zero_is_no_limit_where_unlimited_is_allowed() {
     let file = "MAX_CONNECTIONS=0\nHUB_MEMORY=0\nCONNECTION_AGE=0\nMESSAGES_PER_SECOND=0\nDRAIN_DELAY=0\n";
     let config = load(file, &[], &[]).unwrap().config;
     assert_eq!((config.connections.max, config.connections.age), (None, None));
     assert_eq!(config.rooms.hub_memory, None);
-    assert_eq!((config.guard.messages_per_second, config.drain_delay), (0, Duration::ZERO));
+    assert_eq!((config.rate_limits.messages_per_second, config.drain_delay), (0, Duration::ZERO));
     for endless in
         ["TOKEN_DURATION=0", "SESSION_DURATION=0", "MAX_MESSAGE_SIZE=0", "MAX_MESSAGE_QUEUE_SIZE=0"]
     {
-        assert_eq!(mistakes(endless).len(), 1, "{endless}");
+        assert_eq!(errors(endless).len(), 1, "{endless}");
     }
 }
 
 #[test]
-fn durations_and_sizes_are_written_as_people_write_them() {
+fn durations_and_sizes_are_parsed_with_their_units() {
     let seconds = |text: &str| value::duration(text).map(|duration| duration.as_secs()).ok();
     assert_eq!(
         ["10m", "1h30m", "30d", "90s", "1h 30m", "0"].map(seconds),
@@ -232,12 +238,12 @@ fn networks_and_origins_are_lists() {
         "CORS_ORIGINS=a.example",
         "TRUSTED_PROXIES=10.0.0.0/33",
     ] {
-        assert_eq!(mistakes(wrong).len(), 1, "{wrong}");
+        assert_eq!(errors(wrong).len(), 1, "{wrong}");
     }
 }
 
 #[test]
-fn databases_are_told_apart_by_their_scheme() {
+fn the_scheme_of_the_url_selects_the_database() {
     let database = |url: &str| value::database(url).map(|database| format!("{database:?}"));
     assert_eq!(database("sqlite://data/a.db"), Ok("Sqlite(data/a.db)".to_owned()));
     assert_eq!(database("sqlite:///a.db"), Ok("Sqlite(/a.db)".to_owned()));
@@ -256,21 +262,21 @@ fn databases_are_told_apart_by_their_scheme() {
 }
 
 #[test]
-fn postgresql_needs_a_secret_and_sqlite_makes_its_own() {
+fn postgresql_needs_a_secret_and_sqlite_creates_its_own() {
     let postgres = "DATABASE_URL=postgres://u:p@h/d\n";
-    assert!(mistakes(postgres)[0].contains("openssl rand"));
+    assert!(errors(postgres)[0].contains("openssl rand"));
     let given = load(&format!("{postgres}SECRET={SECRET}"), &[], &[]).unwrap().config;
-    assert!(matches!(given.secrets, Secrets::Given(_)));
+    assert!(matches!(given.secrets, SecretSource::Settings(_)));
 }
 
 #[test]
-fn the_originals_settings_are_refused_for_their_secret_alone() {
+fn the_originals_settings_are_refused_only_for_their_secret() {
     let original = "DATABASE_URL=postgres://postgres:postgres@database:5432/postgres?sslmode=disable\n\
         REST_SERVER_ADDRESS=0.0.0.0\nREST_SERVER_PORT=8080\nGRPC_SERVER_ADDRESS=0.0.0.0\nGRPC_SERVER_PORT=5050\n\
         TOKEN_DURATION=10m\nSECRET=12345678901234567890123456789012\nSHORT_CODE_LENGTH=6\nMAX_MESSAGE_QUEUE_SIZE=255\n";
-    let told = mistakes(original);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("known to everybody") && told[0].contains("openssl rand"), "{told:?}");
+    let error = errors(original);
+    assert_eq!(error.len(), 1, "{error:?}");
+    assert!(error[0].contains("known to everybody") && error[0].contains("openssl rand"), "{error:?}");
 }
 
 #[test]
@@ -279,9 +285,9 @@ fn a_secret_comes_from_the_settings_or_from_a_file_and_not_from_both() {
     std::fs::write(&path, format!("{SECRET}\n")).unwrap();
     let file = format!("SECRET_FILE={}\n", path.display());
     let config = load(&file, &[], &[]).unwrap().config;
-    assert!(matches!(config.secrets, Secrets::Given(_)));
-    assert!(mistakes(&format!("{file}SECRET={SECRET}"))[0].contains("unset one"));
-    for (text, tells) in [
+    assert!(matches!(config.secrets, SecretSource::Settings(_)));
+    assert!(errors(&format!("{file}SECRET={SECRET}"))[0].contains("unset one"));
+    for (text, expected) in [
         (format!("\u{feff}{SECRET}"), "byte order mark"),
         (format!("\"{SECRET}\"\n"), "in quotes"),
         (format!("{SECRET}\nanother line"), "more than one line"),
@@ -289,28 +295,28 @@ fn a_secret_comes_from_the_settings_or_from_a_file_and_not_from_both() {
         (format!("SECRET={SECRET}"), "a file of settings"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let told = mistakes(&file);
-        assert!(told[0].contains(tells) && told[0].contains("SECRET_FILE"), "{told:?}");
-        assert!(!told[0].contains(SECRET), "{told:?}");
+        let error = errors(&file);
+        assert!(error[0].contains(expected) && error[0].contains("SECRET_FILE"), "{error:?}");
+        assert!(!error[0].contains(SECRET), "{error:?}");
     }
     std::fs::write(&path, b"\xff\xfek\0e\0y\0").unwrap();
-    assert!(mistakes(&file)[0].contains("not in UTF-8"));
+    assert!(errors(&file)[0].contains("not in UTF-8"));
     std::fs::remove_file(&path).unwrap();
-    assert!(mistakes(&file)[0].contains("cannot be read"));
+    assert!(errors(&file)[0].contains("cannot be read"));
 }
 
 #[test]
-fn a_token_that_no_header_carries_is_refused_and_not_repeated() {
+fn a_token_that_no_header_can_carry_is_refused_and_not_repeated() {
     for wrong in ["cAnary\u{1}", "cAnary\ttoken", "cAn\u{e4}ry"] {
-        let told = load("", &[("METRICS_TOKEN", wrong)], &[]).unwrap_err().to_string();
-        assert!(told.contains("METRICS_TOKEN") && told.contains("openssl rand"), "{told}");
-        assert!(!told.contains("cAn"), "{told}");
+        let error = load("", &[("METRICS_TOKEN", wrong)], &[]).unwrap_err().to_string();
+        assert!(error.contains("METRICS_TOKEN") && error.contains("openssl rand"), "{error}");
+        assert!(!error.contains("cAn"), "{error}");
     }
     assert!(load("METRICS_TOKEN='aZ09-._~ +/='", &[], &[]).unwrap().config.metrics.token.is_some());
 }
 
 #[test]
-fn the_figures_own_address_is_no_address_of_everything() {
+fn the_metrics_address_must_not_overlap_with_the_others() {
     for wrong in [
         "METRICS_ADDRESS=127.0.0.1:8080",
         "SERVER_ADDRESS=0.0.0.0\nMETRICS_ADDRESS=127.0.0.1:8080",
@@ -318,8 +324,8 @@ fn the_figures_own_address_is_no_address_of_everything() {
         "METRICS_ADDRESS=0.0.0.0:8080",
         "REST_SERVER_PORT=1\nGRPC_SERVER_PORT=2\nMETRICS_ADDRESS=127.0.0.1:2",
     ] {
-        let told = mistakes(wrong);
-        assert!(told.len() == 1 && told[0].contains("METRICS_ADDRESS"), "{wrong}: {told:?}");
+        let error = errors(wrong);
+        assert!(error.len() == 1 && error[0].contains("METRICS_ADDRESS"), "{wrong}: {error:?}");
     }
     for good in [
         "METRICS_ADDRESS=127.0.0.1:9090",
@@ -337,16 +343,16 @@ fn nothing_secret_is_repeated() {
     let file = format!(
         "SECRET={canary}\nDATABASE_URL=mysql://u:{canary}@h\nMETRICS_TOKEN={canary}\n{canary}\nTLS_KEY=k\nA='{canary}\nB=${canary}\n"
     );
-    let told = load(&file, &[], &[]).unwrap_err();
-    assert!(!format!("{told} {told:?}").contains(canary), "{told}");
+    let error = load(&file, &[], &[]).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(canary), "{error}");
     let good = format!("SECRET={SECRET}\nDATABASE_URL=postgres://u:{canary}@h/d\n");
     let shown = format!("{:?}", load(&good, &[], &[]).unwrap());
     assert!(!shown.contains(canary) && !shown.contains(SECRET), "{shown}");
 }
 
 #[test]
-fn settings_given_one_by_one_are_checked_by_name_too() {
+fn names_of_single_settings_are_checked_too() {
     let config = Config::from_settings([("SERVER_PORT", "0"), ("MESSAGES_PER_SECOND", "0")]).unwrap();
-    assert_eq!((config.listen[0].port(), config.guard.messages_per_second), (0, 0));
+    assert_eq!((config.listen[0].port(), config.rate_limits.messages_per_second), (0, 0));
     assert!(Config::from_settings([("SERVR_PORT", "0")]).is_err());
 }

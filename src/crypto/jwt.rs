@@ -1,8 +1,7 @@
-//! HS256 for jsonwebtoken, and nothing else.
+//! A backend for jsonwebtoken that has HS256 and no other algorithm.
 //!
-//! jsonwebtoken's own backends bring every algorithm of the standard, RSA with its timing side channel
-//! (RUSTSEC-2023-0071) included. Tokens here are signed and verified by the same program, so one HMAC is all
-//! that is compiled in.
+//! jsonwebtoken's own backends bring every algorithm of the standard, including RSA with its timing side channel
+//! (RUSTSEC-2023-0071). This program signs and verifies its own tokens, so one HMAC is enough.
 
 use std::sync::Once;
 
@@ -15,7 +14,7 @@ use jsonwebtoken::{
 use sha2::Sha256;
 use signature::{Signer, Verifier};
 
-/// Makes HS256 the process's only algorithm. Free after the first call.
+/// Makes HS256 the only algorithm of the process. Later calls cost nothing.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     static PROVIDER: CryptoProvider = CryptoProvider {
@@ -24,7 +23,7 @@ pub(super) fn install() {
         key_utils: KeyUtils::new_unimplemented(),
     };
     ONCE.call_once(|| {
-        // Refused only where another provider is in place already, which only a dependency could have done.
+        // Fails only if another provider is installed, which only a dependency could have done.
         if PROVIDER.install_default().is_err() {
             tracing::error!("another JWT provider was installed first");
         }
@@ -81,7 +80,7 @@ mod tests {
     const SIGNATURE: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
     #[test]
-    fn signatures_are_the_standards() {
+    fn signatures_match_the_example_of_rfc_7515() {
         install();
         let key = URL_SAFE_NO_PAD.decode(KEY).unwrap();
         let signs = EncodingKey::from_secret(&key);
@@ -92,6 +91,6 @@ mod tests {
         };
         assert!(verify(MESSAGE, Algorithm::HS256));
         assert!(!verify(&MESSAGE[1..], Algorithm::HS256));
-        assert!(!verify(MESSAGE, Algorithm::HS512), "no other algorithm is there");
+        assert!(!verify(MESSAGE, Algorithm::HS512), "there is no other algorithm");
     }
 }

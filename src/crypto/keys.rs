@@ -1,3 +1,5 @@
+//! Signs and verifies JWTs, with a key for each kind of token.
+
 use std::{sync::Arc, time::Duration};
 
 use hkdf::Hkdf;
@@ -8,22 +10,22 @@ use sha2::Sha256;
 use super::{Secret, Secrets, jwt};
 use crate::model::{Error, Result, Timestamp, TokenKind};
 
-/// The longest token that is looked at, in bytes. The longest that is made, for a name of 255
-/// control characters, has some 2,700.
+/// Maximum length of a token that is parsed. The longest token that is issued, for a name of 255 control characters, has
+/// about 2,700 bytes.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// How far the clocks of two instances may differ.
+/// Allowed difference between the clocks of two instances.
 const LEEWAY: Duration = Duration::from_secs(5);
 
 const KINDS: [TokenKind; 3] = [TokenKind::User, TokenKind::Room, TokenKind::Chat];
 
-/// Signs and verifies tokens. Clones share the same keys.
+/// Signs and verifies tokens. Clones share the keys.
 #[derive(Clone)]
 pub struct Keys(Arc<[KeyRing]>);
 
 /// The keys of one secret. The ring of the first secret signs.
 pub(super) struct KeyRing {
-    /// Names the secret in a token's header; it tells nothing about it.
+    /// Identifies the secret in a token's header (`kid`), and reveals nothing about it.
     id: String,
     user: JwtKey,
     room: JwtKey,
@@ -32,13 +34,13 @@ pub(super) struct KeyRing {
 }
 
 struct JwtKey {
-    signs: EncodingKey,
-    verifies: DecodingKey,
+    signing: EncodingKey,
+    verifying: DecodingKey,
 }
 
-/// What every token says, beside what its kind says.
+/// The claims of every token, and those of its kind.
 #[derive(Serialize, Deserialize)]
-struct Claims<C> {
+struct AllClaims<C> {
     aud: String,
     iat: i64,
     exp: i64,
@@ -46,30 +48,30 @@ struct Claims<C> {
     nbf: Option<i64>,
     jti: String,
     #[serde(flatten)]
-    said: C,
+    of_kind: C,
 }
 
 /// A verified token.
 pub struct Verified<C> {
-    /// What its kind says.
-    pub said: C,
-    /// When it ends.
+    /// The claims of its kind.
+    pub claims: C,
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl Keys {
-    /// Derives the keys of every purpose from each secret.
+    /// Derives the keys for every purpose from each secret.
     pub fn new(secrets: &Secrets) -> Self {
         jwt::install();
         Self(std::iter::once(&secrets.signing).chain(&secrets.retired).map(KeyRing::new).collect())
     }
 
-    /// Signs a token of `kind` that is valid from `issued_at`, to the second, for `ttl`. Returns it with the
-    /// moment when it ends. The same arguments give the same token.
+    /// Signs a token of `kind` that is valid from `issued_at` (whole seconds) for `ttl`. Returns it with its expiry. The
+    /// same arguments give the same token.
     pub fn sign<C: Serialize>(
         &self,
         kind: TokenKind,
-        said: C,
+        claims: C,
         id: String,
         issued_at: Timestamp,
         ttl: Duration,
@@ -77,9 +79,10 @@ impl Keys {
         let ring = &self.0[0];
         let iat = issued_at.as_seconds();
         let exp = (Timestamp::from_seconds(iat) + ttl).as_seconds();
-        let claims = Claims { aud: kind.audience().to_owned(), iat, exp, nbf: None, jti: id, said };
+        let aud = kind.audience().to_owned();
+        let claims = AllClaims { aud, iat, exp, nbf: None, jti: id, of_kind: claims };
         let header = Header { kid: Some(ring.id.clone()), ..Header::new(Algorithm::HS256) };
-        let token = jsonwebtoken::encode(&header, &claims, &ring.jwt(kind).signs)
+        let token = jsonwebtoken::encode(&header, &claims, &ring.jwt(kind).signing)
             .expect("claims are plain JSON and HS256 signs anything");
         (token, Timestamp::from_seconds(exp))
     }
@@ -87,8 +90,8 @@ impl Keys {
     /// Verifies a token of `kind`: its signature first, then its times against `now`.
     ///
     /// # Errors
-    /// [`Error::TokenInvalid`], [`Error::TokenWrongKind`] for a token that was signed here for another
-    /// purpose, [`Error::TokenExpired`].
+    /// [`Error::TokenInvalid`]; [`Error::TokenWrongKind`] for a token of another kind that was signed here;
+    /// [`Error::TokenExpired`].
     pub fn verify<C: DeserializeOwned>(
         &self,
         kind: TokenKind,
@@ -104,11 +107,11 @@ impl Keys {
             .iter()
             .find(|ring| header.kid.as_deref() == Some(ring.id.as_str()))
             .ok_or(Error::TokenInvalid)?;
-        let claims: Claims<C> = match ring.jwt(kind).read(token) {
+        let claims: AllClaims<C> = match ring.jwt(kind).read(token) {
             Ok(claims) => claims,
             Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {
                 let other = KINDS.into_iter().filter(|other| *other != kind);
-                return Err(if other.into_iter().any(|other| ring.jwt(other).signed(token)) {
+                return Err(if other.into_iter().any(|other| ring.jwt(other).has_signed(token)) {
                     Error::TokenWrongKind { expected: kind }
                 } else {
                     Error::TokenInvalid
@@ -124,10 +127,10 @@ impl Keys {
         if expires_at + LEEWAY <= now {
             return Err(Error::TokenExpired);
         }
-        Ok(Verified { said: claims.said, expires_at })
+        Ok(Verified { claims: claims.of_kind, expires_at })
     }
 
-    /// The rings, the signing one first.
+    /// Returns the rings, the signing one first.
     pub(super) fn rings(&self) -> &[KeyRing] {
         &self.0
     }
@@ -138,7 +141,7 @@ impl KeyRing {
         let source = Hkdf::<Sha256>::new(None, secret.expose().as_bytes());
         let derive = |purpose: &str| {
             let mut key = [0; 32];
-            source.expand(purpose.as_bytes(), &mut key).expect("32 bytes is a length that HKDF gives");
+            source.expand(purpose.as_bytes(), &mut key).expect("HKDF can derive 32 bytes");
             key
         };
         let id = derive("kid/1")[..4].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -162,21 +165,21 @@ impl KeyRing {
 
 impl JwtKey {
     fn new(key: &[u8]) -> Self {
-        Self { signs: EncodingKey::from_secret(key), verifies: DecodingKey::from_secret(key) }
+        Self { signing: EncodingKey::from_secret(key), verifying: DecodingKey::from_secret(key) }
     }
 
-    /// Checks the algorithm and the signature, and reads the claims. The library would check times against
-    /// its own clock, so that is left to the caller.
+    /// Checks the algorithm and the signature, and reads the claims. The caller checks the times: the library would use
+    /// its own clock.
     fn read<C: DeserializeOwned>(&self, token: &str) -> jsonwebtoken::errors::Result<C> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Ok(jsonwebtoken::decode(token, &self.verifies, &validation)?.claims)
+        Ok(jsonwebtoken::decode(token, &self.verifying, &validation)?.claims)
     }
 
-    fn signed(&self, token: &str) -> bool {
+    fn has_signed(&self, token: &str) -> bool {
         self.read::<serde::de::IgnoredAny>(token).is_ok()
     }
 }
@@ -193,8 +196,8 @@ mod tests {
         Keys::new(&Secrets::parse("a secret that only this test has").unwrap())
     }
 
-    fn sign(keys: &Keys, kind: TokenKind, said: Value) -> String {
-        keys.sign(kind, said, "1".to_owned(), NOW, Duration::from_secs(60)).0
+    fn sign(keys: &Keys, kind: TokenKind, claims: Value) -> String {
+        keys.sign(kind, claims, "1".to_owned(), NOW, Duration::from_secs(60)).0
     }
 
     #[test]
@@ -205,11 +208,11 @@ mod tests {
             "ZMc60WDaiahYHxR0ez_FwKPUjCzCcLAd2AdpZzxopkA"
         );
         assert_eq!(sign(&keys(), TokenKind::Room, json!({ "room": 7 })), token);
-        assert_eq!(keys().verify::<Value>(TokenKind::Room, token, NOW).unwrap().said, json!({ "room": 7 }));
+        assert_eq!(keys().verify::<Value>(TokenKind::Room, token, NOW).unwrap().claims, json!({ "room": 7 }));
     }
 
     #[test]
-    fn a_token_is_read_within_its_time_only() {
+    fn a_token_is_accepted_only_within_its_validity() {
         let token = sign(&keys(), TokenKind::Room, json!({}));
         for (seconds, good) in [(-6, false), (-5, true), (0, true), (64, true), (65, false)] {
             let now = Timestamp::from_seconds(NOW.as_seconds() + seconds);
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_for_later_is_invalid_until_then() {
+    fn a_token_is_invalid_before_its_nbf() {
         let token = sign(&keys(), TokenKind::Room, json!({ "nbf": NOW.as_seconds() + 30 }));
         for (seconds, good) in [(24, false), (25, true)] {
             let now = Timestamp::from_seconds(NOW.as_seconds() + seconds);
@@ -227,15 +230,15 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_is_missing_or_of_another_type_makes_a_token_invalid() {
+    fn a_missing_claim_or_one_of_another_type_makes_a_token_invalid() {
         #[derive(Deserialize)]
-        struct Said {
+        struct Claims {
             #[expect(dead_code, reason = "only its presence matters")]
             room: i64,
         }
-        for said in [json!({}), json!({ "room": "7" }), json!({ "room": null }), json!({ "room": 7.5 })] {
-            let token = sign(&keys(), TokenKind::Room, said);
-            let refused = keys().verify::<Said>(TokenKind::Room, &token, NOW);
+        for claims in [json!({}), json!({ "room": "7" }), json!({ "room": null }), json!({ "room": 7.5 })] {
+            let token = sign(&keys(), TokenKind::Room, claims);
+            let refused = keys().verify::<Claims>(TokenKind::Room, &token, NOW);
             assert!(matches!(refused, Err(Error::TokenInvalid)));
         }
     }

@@ -1,7 +1,7 @@
 //! Passwords and tokens: argon2id, HS256, and keys derived for each purpose.
 //!
-//! One secret is set; every key is derived from it for one purpose, so that what was signed for one can never
-//! pass for another. No other signature algorithm is compiled in.
+//! Every key is derived from the one configured secret, for one purpose. So a token that was signed for one purpose is
+//! never valid for another. No other signature algorithm is compiled in.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -12,6 +12,6 @@ mod refresh;
 mod secret;
 
 pub use keys::Keys;
-pub use passwords::{Passwords, Place, Verdict};
+pub use passwords::{Passwords, QueueSlot, Verdict};
 pub use refresh::RefreshToken;
 pub use secret::{Secret, SecretError, Secrets};

@@ -1,7 +1,7 @@
-//! Refresh tokens: which session, which turn, and an HMAC over both.
+//! Refresh tokens: a session, a generation, and an HMAC over both.
 //!
-//! The database keeps only the SHA-256 of the present one and of the one before it. Because a token follows
-//! from session and turn, the answer to a refresh can be given once more, to a client that lost it.
+//! The database keeps only the SHA-256 of the current token and of the previous one. A token is a function of session and
+//! generation, so a client that lost the answer to a refresh can get the same answer again.
 
 use std::fmt;
 
@@ -13,27 +13,27 @@ use uuid::Uuid;
 use super::Keys;
 use crate::model::{Error, Result, SessionId};
 
-/// Session (16 bytes), turn (8), HMAC-SHA256 (32).
+/// Session (16 bytes), generation (8), HMAC-SHA256 (32).
 const BYTES: usize = 56;
 const SIGNED: usize = 24;
 
-/// A refresh token that was made or signed here. Its `Debug` hides it.
+/// A refresh token that was made or verified here. Its `Debug` hides it.
 #[derive(Clone)]
 pub struct RefreshToken {
-    /// The session that it renews.
+    /// The session that it refreshes.
     pub session: SessionId,
-    /// How often the session was refreshed when it was given.
+    /// The session's generation when it was issued.
     pub generation: i64,
     bytes: [u8; BYTES],
 }
 
 impl RefreshToken {
-    /// Returns what the client keeps.
+    /// Returns the token's text, for the client.
     pub fn expose(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.bytes)
     }
 
-    /// Returns what the database keeps.
+    /// Returns the token's hash, for the database.
     pub fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.expose()).to_vec()
     }
@@ -41,18 +41,18 @@ impl RefreshToken {
 
 impl fmt::Debug for RefreshToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RefreshToken({:?}, turn {})", self.session, self.generation)
+        write!(f, "RefreshToken({:?}, generation {})", self.session, self.generation)
     }
 }
 
 impl Keys {
-    /// Makes the token of a session's turn.
+    /// Makes the token of a session's generation.
     pub fn refresh_token(&self, session: SessionId, generation: i64) -> RefreshToken {
         make(&self.rings()[0].refresh, session, generation)
     }
 
-    /// Finds the token of a session's turn whose hash is kept: one secret of the list made it, not always the
-    /// one that signs now.
+    /// Finds the token of a session's generation that has this hash. Any secret of the list may have made it, not only
+    /// the one that signs now.
     pub fn refresh_token_of(&self, session: SessionId, generation: i64, hash: &[u8]) -> Option<RefreshToken> {
         self.rings()
             .iter()
@@ -60,10 +60,10 @@ impl Keys {
             .find(|token| token.hash() == hash)
     }
 
-    /// Reads a token that a client showed.
+    /// Verifies a token that a client presents.
     ///
     /// # Errors
-    /// [`Error::TokenInvalid`] where it was not made here.
+    /// [`Error::TokenInvalid`] if it was not made here.
     pub fn read_refresh_token(&self, text: &str) -> Result<RefreshToken> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::TokenInvalid)?;
         let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| Error::TokenInvalid)?;
@@ -102,7 +102,7 @@ mod tests {
     };
 
     #[test]
-    fn a_refresh_token_follows_from_session_and_turn() {
+    fn a_refresh_token_is_a_function_of_session_and_generation() {
         let keys = Keys::new(&Secret::generate(&Clock::system()).into());
         let session = SessionId(Clock::system().uuid());
         let token = keys.refresh_token(session, 3);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_a_retired_secret_is_found_again() {
+    fn a_token_of_a_retired_secret_is_found() {
         let (old, new) = ("o".repeat(32), "n".repeat(32));
         let before = Keys::new(&Secrets::parse(&old).unwrap());
         let after = Keys::new(&Secrets::parse(&format!("{new},{old}")).unwrap());

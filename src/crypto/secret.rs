@@ -1,36 +1,38 @@
+//! The secrets from which keys are derived.
+
 use std::fmt;
 
 use crate::clock::Clock;
 
-/// The secret that the original ships in its settings file: everybody knows it.
-const KNOWN: &str = "12345678901234567890123456789012";
+/// The secret in the original's settings file, which is public.
+const PUBLISHED: &str = "12345678901234567890123456789012";
 
-/// Why a text cannot be a secret. The sentence says how to make one.
+/// The reason why a text cannot be a secret. The sentence says how to make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// It could be guessed.
+    /// It is short enough to be guessed.
     #[error("a secret needs at least {} bytes; make one with `openssl rand -hex 32`", Secret::MIN_BYTES)]
     TooShort,
-    /// It is printed in the original's sources.
+    /// It is published in the original's sources.
     #[error("this secret is known to everybody; make one with `openssl rand -hex 32`")]
-    Known,
+    Published,
 }
 
-/// What all keys are derived from. Its `Debug` hides it.
+/// A secret. Its `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The shortest secret, in bytes: the length of an HS256 key (RFC 7518, section 3.2).
+    /// Minimum length, in bytes: the length of an HS256 key (RFC 7518, section 3.2).
     pub const MIN_BYTES: usize = 32;
 
     /// Checks the length, and that it is not the published one.
     ///
     /// # Errors
-    /// [`SecretError`] where it is too short or known.
+    /// [`SecretError`] if it is too short or published.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        if text == KNOWN {
-            Err(SecretError::Known)
+        if text == PUBLISHED {
+            Err(SecretError::Published)
         } else if text.len() < Self::MIN_BYTES {
             Err(SecretError::TooShort)
         } else {
@@ -38,12 +40,12 @@ impl Secret {
         }
     }
 
-    /// Makes a new one of 256 random bits, in hexadecimal.
+    /// Generates a secret of 256 random bits, in hexadecimal.
     pub fn generate(clock: &Clock) -> Self {
         Self(clock.random::<32>().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Returns the text. Only deriving keys, and keeping a new secret on disk, may ask for it.
+    /// Returns the text. Use it only to derive keys, or to save a new secret to disk.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -55,7 +57,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A list of secrets: the first signs, all verify, so that one can be replaced without ending any session.
+/// A list of secrets. The first one signs and all verify, so a secret can be replaced without ending sessions.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     pub(super) signing: Secret,
@@ -63,10 +65,10 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Reads a comma-separated list.
+    /// Parses a comma-separated list.
     ///
     /// # Errors
-    /// [`SecretError`] where any of them is too short or known.
+    /// [`SecretError`] if any of them is too short or published.
     pub fn parse(list: &str) -> Result<Self, SecretError> {
         let mut secrets = list.split(',').map(|text| Secret::parse(text.trim()));
         let signing = secrets.next().unwrap_or(Err(SecretError::TooShort))?;
@@ -85,12 +87,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_or_known_secret_is_refused_with_the_way_to_make_one() {
+    fn a_short_or_published_secret_is_refused_with_a_remedy() {
         for (text, error) in [
             ("", SecretError::TooShort),
             ("short", SecretError::TooShort),
             (&"x".repeat(31), SecretError::TooShort),
-            (KNOWN, SecretError::Known),
+            (PUBLISHED, SecretError::Published),
         ] {
             assert_eq!(Secret::parse(text), Err(error));
             assert!(error.to_string().contains("openssl rand -hex 32"));
@@ -100,16 +102,16 @@ mod tests {
 
     #[test]
     fn every_secret_of_a_list_is_checked() {
-        let (good, other) = ("a".repeat(32), "b".repeat(32));
-        let secrets = Secrets::parse(&format!("{good}, {other}")).unwrap();
-        assert_eq!(secrets.signing.expose(), good);
+        let (valid, other) = ("a".repeat(32), "b".repeat(32));
+        let secrets = Secrets::parse(&format!("{valid}, {other}")).unwrap();
+        assert_eq!(secrets.signing.expose(), valid);
         assert_eq!(secrets.retired[0].expose(), other);
-        assert!(Secrets::parse(&format!("{good},")).is_err());
-        assert!(Secrets::parse(&format!("{good},{KNOWN}")).is_err());
+        assert!(Secrets::parse(&format!("{valid},")).is_err());
+        assert!(Secrets::parse(&format!("{valid},{PUBLISHED}")).is_err());
     }
 
     #[test]
-    fn a_generated_secret_is_good_and_hidden() {
+    fn a_generated_secret_is_valid_and_hidden() {
         let secret = Secret::generate(&Clock::system());
         assert_eq!(secret.expose().len(), 64);
         assert_eq!(Secret::parse(secret.expose()), Ok(secret.clone()));

@@ -1,32 +1,36 @@
-//! The rules: accounts, tokens, rooms, chat; the log's writer and publisher.
+//! The rules of accounts, tokens, rooms and chat, with the log's writers and the publisher.
 
 mod accounts;
-mod bucket;
-mod budget;
+pub mod rooms;
 pub mod chat;
-mod fading;
-mod guard;
+mod short_code;
+mod tokens;
+mod name_cache;
 mod history;
 mod log;
 mod publisher;
-pub mod rooms;
-mod seam;
-mod short_code;
+mod log_continuity;
+mod rate_limits;
+mod budget;
+mod token_bucket;
+mod two_generation_map;
+mod tasks;
 #[cfg(test)]
-pub(crate) mod temporary;
-mod tokens;
+pub(crate) mod tests;
 
-pub use accounts::{AccountDeleted, Accounts, LogIn, SessionsEnded};
+pub use accounts::{Accounts, IssuedTokens};
 pub use budget::{Budget, BudgetConfig, Cost, Permit};
 pub use chat::Chat;
-pub use guard::{Attempt, Guard, GuardConfig, Guess};
 pub use log::Log;
+pub use name_cache::NameCache;
 pub use publisher::Publisher;
+pub use rate_limits::{Attempt, GuessTarget, RateLimitConfig, RateLimits};
 pub use rooms::Rooms;
+pub use tasks::Tasks;
 pub use tokens::{TokenConfig, Tokens};
 
-/// What the gateway sees of the modules below, so that it names only the domain.
+/// What the gateway uses of the modules below. It imports them from here and knows the domain alone.
 pub use crate::{
-    hub::{Change, Connection, Event, Feed, Framing, Person},
+    hub::{Change, Connection, Event, Framing, Person, StreamKind},
     store::{Direction, Page, Receipt, RoomPage, charged_to, payer},
 };

@@ -1,111 +1,118 @@
-//! What is committed is told to the streams: in order, each message once, gaps filled from the log.
+//! Publishes committed messages to the streams: in order, each message once, gaps filled from the log.
 //!
-//! Once a second the heads of all rooms with streams are compared with the database, and the sessions of the streams are
-//! looked up. That finds what this process did not commit itself, what was lost on the way, rights that ended elsewhere,
-//! and a log that went back. What must be looked at more closely is, in tasks of which few run at once: a room in which
-//! that fails, or takes long, keeps no other from being looked at.
+//! Once a second the poll compares the heads of all rooms with the database and looks up the sessions of all streams. It
+//! finds messages that this process did not commit itself, messages that were lost on the way, rights that ended
+//! elsewhere, and a log that went back. A room that needs a closer check gets one in a task of its own. Few of these
+//! run at once, and one that fails or takes long delays no other room.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{
-    SessionsEnded,
-    log::{DEADLINE, POLL_INTERVAL},
-    seam,
-};
+use super::{log_continuity, tasks::Tasks};
 use crate::{
     faults::{self, Fault},
     hub::{Fork, Gap, Hub, Room},
-    model::{Error, ErrorKind, Passage, Result, RoomId, SessionId, UserId},
+    model::{Error, ErrorKind, LogSlice, Result, RoomId, Seq, SessionId, UserId},
     store::{Head, Store},
 };
 
-/// A gap is read from the log in pieces of so many messages.
-const PIECE: i64 = 1_000;
+/// How many messages of a gap are read from the log at once.
+const GAP_PAGE: usize = 1_000;
 
-/// So many gaps are read at once, and so many rooms are looked at more closely.
-const AT_ONCE: usize = 4;
+/// How many gaps are read at once, and how many rooms are checked at once.
+const CONCURRENCY: usize = 4;
+
+/// How often the database is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A handle to the publisher. Clones share it.
 #[derive(Clone)]
 pub struct Publisher {
-    core: Handle,
+    tasks: Tasks,
     store: Store,
     hub: Hub,
-    /// Who may read a gap.
+    /// Permits to read a gap.
     fills: Arc<Semaphore>,
-    /// Who may look at a room, and at which rooms somebody looks.
-    looks: Arc<Semaphore>,
-    looked_at: Arc<Mutex<HashSet<RoomId>>>,
+    /// Permits to check a room.
+    checks: Arc<Semaphore>,
+    /// The rooms that are being checked or wait for a permit.
+    in_check: Arc<Mutex<HashSet<RoomId>>>,
 }
 
 impl Publisher {
-    /// Makes a publisher that fills gaps in tasks of the core runtime.
-    pub fn new(core: Handle, store: Store, hub: Hub) -> Self {
-        let [fills, looks] = [(); 2].map(|()| Arc::new(Semaphore::new(AT_ONCE)));
-        Self { core, store, hub, fills, looks, looked_at: Arc::default() }
+    /// Creates a publisher that fills gaps and checks rooms in `tasks`.
+    pub fn new(tasks: Tasks, store: Store, hub: Hub) -> Self {
+        let [fills, checks] = [(); 2].map(|()| Arc::new(Semaphore::new(CONCURRENCY)));
+        Self { tasks, store, hub, fills, checks, in_check: Arc::default() }
     }
 
-    /// Tells a room's new messages to whoever listens.
-    pub fn publish(&self, id: RoomId, passage: Passage) {
+    /// Publishes a room's new messages to its streams.
+    pub fn publish(&self, id: RoomId, slice: LogSlice) {
         if faults::is_nth(Fault::GapFillSkipped, 20)
             || (faults::is(Fault::TailForgotten) && !faults::is_nth(Fault::TailForgotten, 5))
         {
             return;
         }
         let Some(room) = self.hub.get(id) else { return };
-        match room.publish(passage) {
+        match room.publish(slice) {
             Ok(Some(gap)) => self.fill(room, gap),
             Ok(None) => {}
             Err(Fork) => self.reset(&room),
         }
     }
 
-    /// Keeps the hub within its memory.
+    /// Returns the background tasks.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Keeps the hub within its memory limit.
     pub fn reclaim(&self) {
         self.hub.reclaim();
     }
 
-    /// Forgets a room whose log is not what was told: its streams end, and resume where their last message is still there.
+    /// Closes a room whose log is not the one that was published. Its streams end, and resume where their last message is
+    /// still in the log.
     pub fn reset(&self, room: &Arc<Room>) {
         tracing::warn!(
             room = room.id().0,
-            "the log has not what was told: its streams are ended and will resume"
+            "the log differs from what was published: the room's streams end and will resume"
         );
         self.hub.close(room, &Error::LogReset);
     }
 
     fn fill(&self, room: Arc<Room>, gap: Gap) {
         let publisher = self.clone();
-        self.core.spawn(async move {
+        self.tasks.spawn(async move {
             let mut next = Some(gap);
             while let Some(gap) = next {
-                // It is never closed.
-                let _one_of_few = publisher.fills.acquire().await;
-                next = publisher.fill_some(&room, gap).await;
+                // The semaphore is never closed.
+                let _permit = publisher.fills.acquire().await;
+                next = publisher.fill_page(&room, gap).await;
             }
         });
     }
 
-    /// Reads some of a gap, tells it, and returns what is still missing.
-    async fn fill_some(&self, room: &Arc<Room>, gap: Gap) -> Option<Gap> {
-        let last = gap.last.min(gap.first + PIECE - 1);
-        // What stands before the gap shows whether this is the log that was told.
-        let read = self.store.messages(room.id(), gap.first - 1, last).await;
+    /// Reads and publishes the first page of a gap. Returns what is still missing.
+    async fn fill_page(&self, room: &Arc<Room>, gap: Gap) -> Option<Gap> {
+        let last = gap.last.min(gap.first.skip(GAP_PAGE - 1));
+        // The message before the gap is read too: it shows whether this is the log that was published.
+        let read = self.store.messages(room.id(), gap.first.previous(), last).await;
         let read = match read {
-            Ok(messages) => self.store.settled().await.map(|()| messages),
+            Ok(messages) => self.store.wait_for_standby().await.map(|()| messages),
             Err(error) => Err(error),
         };
         let messages = read.unwrap_or_default();
         let begins = messages.iter().any(|message| message.seq == gap.first);
-        match room.fill(Passage { before: None, messages }) {
+        match room.fill(LogSlice { before: None, messages }) {
             Ok(next) if begins => next.or_else(|| room.observe(gap.last)),
-            // The reader was behind the writer, or the database is away: the poll comes back to it.
+            // The reader is behind the writer, or the database is away: the poll tries again.
             Ok(_) => {
                 room.give_up_filling();
                 None
@@ -117,7 +124,7 @@ impl Publisher {
         }
     }
 
-    /// Compares what is open with the database once a second, until it is dropped. Runs once, on the core runtime.
+    /// Polls the database once a second, until it is dropped. Runs once, on the core runtime.
     pub async fn run_poll(&self) {
         let mut seconds = tokio::time::interval(POLL_INTERVAL);
         seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -132,148 +139,138 @@ impl Publisher {
         if rooms.is_empty() {
             return;
         }
-        // The one that fails keeps nobody from the other.
+        // If one fails, the other runs all the same.
         for polled in [self.poll_sessions(&rooms).await, self.poll_heads(rooms).await] {
             if let Err(error) = polled {
-                tracing::debug!(%error, "what is open could not be polled");
+                tracing::debug!(%error, "the open streams could not be polled");
             }
         }
     }
 
-    /// Ends the streams whose sessions have ended: elsewhere, by themselves, or while a stream was being opened.
+    /// Ends the streams whose session has ended: on another server, by expiry, or while the stream was being opened.
     async fn poll_sessions(&self, rooms: &[Arc<Room>]) -> Result<()> {
         let mut streams: HashMap<SessionId, Vec<_>> = HashMap::new();
         for room in rooms {
-            for (place, identity) in room.streams() {
-                streams.entry(identity.session).or_default().push((room, place));
+            for (slot, identity) in room.streams() {
+                streams.entry(identity.session).or_default().push((room, slot));
             }
         }
         for ended in self.store.ended_sessions(streams.keys().copied().collect()).await? {
-            for (room, place) in streams.remove(&ended).unwrap_or_default() {
-                room.end(place, Error::TokenRevoked);
+            for (room, slot) in streams.remove(&ended).unwrap_or_default() {
+                room.end(slot, Error::TokenRevoked);
             }
         }
         Ok(())
     }
 
     async fn poll_heads(&self, rooms: Vec<Arc<Room>>) -> Result<()> {
-        // What is told from here on, the heads may not have yet.
-        let told: Vec<_> = rooms.iter().map(|room| room.head()).collect();
+        // Read before the query: messages published meanwhile are newer than these heads.
+        let published: Vec<_> = rooms.iter().map(|room| room.head()).collect();
         let heads = self.store.heads(rooms.iter().map(|room| room.id()).collect()).await?;
-        let server = self.store.server();
+        let server = self.store.server_number();
         let heads: HashMap<RoomId, Head> = heads.into_iter().map(|head| (head.room, head)).collect();
-        for (room, told) in rooms.into_iter().zip(told) {
+        for (room, published) in rooms.into_iter().zip(published) {
             let Some(head) = heads.get(&room.id()) else {
-                self.look_at(room);
+                self.spawn_check(room);
                 continue;
             };
-            if went_back(told, head) || is_passed_over(room.head(), head) {
+            if went_back(published, head) || is_passed_over(room.head(), head) {
                 self.reset(&room);
                 continue;
             }
             if let Some(gap) = room.observe(head.last_seq) {
                 self.fill(Arc::clone(&room), gap);
             }
-            // After a failover that has lost something, epochs may have gone back, and risen again to where they were.
-            if room.server() != server || !room.to_be_checked(head.epochs).is_empty() {
-                self.look_at(room);
+            // After a failover that lost something, epochs may have gone back and risen again to the same values.
+            if room.verified_server() != server || !room.unchecked_streams(head.epochs).is_empty() {
+                self.spawn_check(room);
             }
         }
         Ok(())
     }
 
-    /// Looks at a room in a task of its own, unless one does.
-    fn look_at(&self, room: Arc<Room>) {
-        if !self.looked_at.lock().insert(room.id()) {
+    /// Checks a room in a task of its own, unless one does already.
+    fn spawn_check(&self, room: Arc<Room>) {
+        if !self.in_check.lock().insert(room.id()) {
             return;
         }
-        let looking = Looking { at: Arc::clone(&self.looked_at), room: room.id() };
+        let check = RoomCheck { in_check: Arc::clone(&self.in_check), room: room.id() };
         let publisher = self.clone();
-        self.core.spawn(async move {
-            let _looking = looking;
-            let _one_of_few = publisher.looks.acquire().await;
-            if let Err(error) = publisher.look(&room).await {
-                tracing::debug!(%error, room = room.id().0, "a room could not be looked at");
+        self.tasks.spawn(async move {
+            let _check = check;
+            let _permit = publisher.checks.acquire().await;
+            if let Err(error) = publisher.check(&room).await {
+                tracing::debug!(%error, room = room.id().0, "a room could not be checked");
             }
         });
     }
 
-    /// Checks the streams of a room, and where the database may be another one than before, what they were told.
-    async fn look(&self, room: &Arc<Room>) -> Result<()> {
-        let server = self.store.server();
-        if !seam::holds(&self.store, room).await? {
+    /// Checks the streams of a room and, where the database server may have changed, what was published in it.
+    async fn check(&self, room: &Arc<Room>) -> Result<()> {
+        let server = self.store.server_number();
+        if !log_continuity::holds(&self.store, room).await? {
             self.reset(room);
             return Ok(());
         }
         self.recheck(room.id()).await?;
-        room.found_at(server);
+        room.set_verified_server(server);
         Ok(())
     }
 
-    /// Does something once all that is being written now has been told.
-    pub(super) fn once_told(&self, act: impl FnOnce() + Send + 'static) {
-        self.core.spawn(async move {
-            tokio::time::sleep(DEADLINE).await;
-            act();
-        });
-    }
-
-    /// Returns what ends the open streams of a user's sessions once these have ended. It asks nobody: a stream that is
-    /// being opened at that moment is found by the poll.
-    pub fn end_streams(&self) -> SessionsEnded {
-        let hub = self.hub.clone();
-        Arc::new(move |user: UserId, sessions: &[SessionId]| {
-            for room in hub.permits().rooms(user).into_iter().filter_map(|room| hub.get(room)) {
-                for (place, identity) in room.streams_of(user) {
-                    if sessions.contains(&identity.session) {
-                        room.end(place, Error::TokenRevoked);
-                    }
+    /// Ends the open streams of a user's ended sessions. The poll finds a stream that is being opened at that moment.
+    pub fn end_streams(&self, user: UserId, sessions: &[SessionId]) {
+        let rooms = self.hub.permits().rooms(user);
+        for room in rooms.into_iter().filter_map(|room| self.hub.get(room)) {
+            for (slot, identity) in room.streams_of(user) {
+                if sessions.contains(&identity.session) {
+                    room.end(slot, Error::TokenRevoked);
                 }
             }
-        })
+        }
     }
 
-    /// Holds the chat tokens of a room's open streams against the database again, and ends those that no longer
-    /// stand.
+    /// Checks the chat tokens of a room's open streams against the database again, and ends the streams whose token is no
+    /// longer valid.
     ///
     /// # Errors
-    /// Where the database fails; the poll comes back to it.
+    /// Where the database fails; the poll tries again.
     pub async fn recheck(&self, id: RoomId) -> Result<()> {
         let Some(room) = self.hub.get(id) else { return Ok(()) };
-        let (places, identities): (Vec<_>, Vec<_>) = room.streams().into_iter().unzip();
-        let (refused, epochs) = self.store.recheck(id, identities.clone()).await?;
+        let (slots, identities): (Vec<_>, Vec<_>) = room.streams().into_iter().unzip();
+        let (refused, epochs) = self.store.recheck_access(id, identities.clone()).await?;
         if let Some(epochs) = epochs {
-            room.checked(&places, epochs);
+            room.set_checked(&slots, epochs);
         }
         for (at, error) in refused {
-            // Whoever only logged out on one device may be here on another.
+            // A user who only logged out on one device may be present on another.
             if error.kind() == ErrorKind::PermissionDenied {
                 self.hub.leave(id, identities[at].user);
             }
-            room.end(places[at], error);
+            room.end(slots[at], error);
         }
         Ok(())
     }
 }
 
-/// Somebody looks at a room until it is dropped, by a panic too: else nobody would look at it again.
-struct Looking {
-    at: Arc<Mutex<HashSet<RoomId>>>,
+/// Marks a room as being checked until it is dropped. A panic drops it too, so that the room can be checked again.
+struct RoomCheck {
+    in_check: Arc<Mutex<HashSet<RoomId>>>,
     room: RoomId,
 }
 
-impl Drop for Looking {
+impl Drop for RoomCheck {
     fn drop(&mut self) {
-        self.at.lock().remove(&self.room);
+        self.in_check.lock().remove(&self.room);
     }
 }
 
-/// Says whether the database has less than was told, or another message at the same place.
-fn went_back(told: Option<(i64, Option<uuid::Uuid>)>, head: &Head) -> bool {
-    told.is_some_and(|(seq, id)| head.last_seq < seq || (head.last_seq == seq && head.last_message_id != id))
+/// Returns whether the log has fewer messages than were published, or another message at the same seq.
+fn went_back(published: Option<(Seq, Option<uuid::Uuid>)>, head: &Head) -> bool {
+    published
+        .is_some_and(|(seq, id)| head.last_seq < seq || (head.last_seq == seq && head.last_message_id != id))
 }
 
-/// Says whether the database no longer has what is to be told next: RETENTION was quicker than a gap was filled.
-fn is_passed_over(told: Option<(i64, Option<uuid::Uuid>)>, head: &Head) -> bool {
-    told.is_some_and(|(seq, _)| head.last_seq > seq && head.first_seq > seq + 1)
+/// Returns whether the log no longer holds the message to publish next: RETENTION removed it before the gap was filled.
+fn is_passed_over(published: Option<(Seq, Option<uuid::Uuid>)>, head: &Head) -> bool {
+    published.is_some_and(|(seq, _)| head.last_seq > seq && head.first_seq > seq.next())
 }

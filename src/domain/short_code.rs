@@ -1,8 +1,8 @@
-//! The codes of new rooms: drawn, not counted, so that none is guessed from another.
+//! Short codes of new rooms. They are random, so that no code is guessed from another.
 
 use crate::{clock::Clock, model::ShortCode};
 
-/// Draws a code without bias: bytes beyond the last multiple of the alphabet's size are passed over.
+/// Draws a code without bias: random bytes from the last multiple of the alphabet's size on are skipped.
 pub(super) fn draw(clock: &Clock, length: usize) -> ShortCode {
     let alphabet = ShortCode::ALPHABET;
     let fair = u8::MAX - u8::MAX % 62;

@@ -1,6 +1,7 @@
-//! The body of an answer, whichever branch it comes from.
+//! The body of a response, from gRPC or from REST.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -8,21 +9,33 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::grpc::{FeedBody, SideStream};
-
-/// Any failure of a body; it ends the stream or the connection.
+/// An error of a body. It resets the stream over HTTP/2, and closes the connection over HTTP/1.1.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) enum Body {
     /// tonic's.
     Grpc(tonic::body::Body),
     /// axum's.
     Rest(axum::body::Body),
-    /// A room's log as a stream.
-    Feed(Box<FeedBody>),
-    /// A stream that is not a room's.
-    Side(Box<SideStream>),
+    /// A room's stream.
+    Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = Infallible> + Send>>),
+}
+
+/// The kind of a response that is a stream, in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Streaming {
+    /// A room's stream. The hub parks or ends one that is not read, so no send timeout applies.
+    Room,
+    /// A health watch or server reflection.
+    Auxiliary,
+}
+
+impl Streaming {
+    /// Returns the kind of a response that is a stream.
+    pub(super) fn of<B>(response: &http::Response<B>) -> Option<Self> {
+        response.extensions().get().copied()
+    }
 }
 
 impl HttpBody for Body {
@@ -36,8 +49,7 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Grpc(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Rest(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
-            Self::Feed(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(|never| match never {}),
-            Self::Side(body) => Pin::new(body.as_mut()).poll_frame(context).map_err(|never| match never {}),
+            Self::Stream(body) => body.as_mut().poll_frame(context).map_err(|never| match never {}),
         }
     }
 
@@ -45,8 +57,7 @@ impl HttpBody for Body {
         match self {
             Self::Grpc(body) => body.is_end_stream(),
             Self::Rest(body) => body.is_end_stream(),
-            Self::Feed(body) => body.is_end_stream(),
-            Self::Side(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
         }
     }
 
@@ -54,7 +65,7 @@ impl HttpBody for Body {
         match self {
             Self::Grpc(body) => body.size_hint(),
             Self::Rest(body) => body.size_hint(),
-            Self::Feed(_) | Self::Side(_) => SizeHint::default(),
+            Self::Stream(body) => body.size_hint(),
         }
     }
 }

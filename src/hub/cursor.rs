@@ -1,4 +1,4 @@
-//! A stream's place in its room's log.
+//! A stream's position in its room's log.
 
 use std::{
     sync::Arc,
@@ -9,18 +9,22 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::{
-    Chunk, Event, Feed, Hub, Person, Room, frame_event,
-    own::Own,
-    room::Place,
-    shard::{End, Tail},
+    chunk::{Chunk, frame_event},
+    event::{Event, StreamKind},
+    own_messages::OwnMessages,
+    part::Part,
+    presence::{Departure, Person},
+    presence_queue::PresenceQueue,
+    room::{Attach, Opened, Room, SlotKey},
+    tail::Tail,
 };
 use crate::{
     faults::{self, Fault},
     metrics::{DELIVERIES, DELIVERY_SECONDS},
-    model::{Error, UserId},
+    model::{Error, Seq, Timestamp, UserId},
 };
 
-/// Frames are put together up to this size: large DATA frames cost less than many small ones.
+/// Frames are put together up to this size, since large DATA frames cost less than many small ones.
 const COALESCED_BYTES: usize = 32 * 1024;
 
 /// What a stream does next.
@@ -28,63 +32,70 @@ const COALESCED_BYTES: usize = 32 * 1024;
 pub enum Step {
     /// Sends these frames.
     Send(Bytes),
-    /// Asks again: it went past `until`.
+    /// Polls again: it has reached `until`.
     Again,
-    /// Reads the log from this seq on, sends it, and says so with [`Cursor::advance`].
-    Read(i64),
+    /// Reads the log from this seq on, sends what it read, and calls [`Cursor::advance`].
+    Read(Seq),
     /// Ends, with OK or with a refusal.
     End(Result<(), Error>),
 }
 
-/// A stream's place in its room's log, and its seat in its shard. Dropping it leaves both.
+/// A stream's position in its room's log, and its slot on its shard. Dropping it detaches the stream.
 #[derive(Debug)]
 pub struct Cursor {
-    hub: Hub,
+    presence_queue: PresenceQueue,
     room: Arc<Room>,
-    place: Place,
-    feed: Feed,
+    key: SlotKey,
+    kind: StreamKind,
     user: UserId,
     person: Person,
     /// seq of the message to be sent next.
-    next_seq: i64,
-    /// The chunk that holds it; none while the cursor is behind what is kept.
+    next_seq: Seq,
+    /// The chunk that holds it. None until it is looked for.
     ordinal: Option<u64>,
-    /// The telling of presence that the stream has; none on a feed without it.
-    presence: u64,
-    /// When the stream was opened. What was said before does not count as delivered late.
+    /// Version of the last presence list that was sent. Chat streams do not use it.
+    presence_version: u64,
+    /// When the stream was opened. Messages that were framed before do not count as delivered late.
     opened: Instant,
-    /// Whether the end of this stream is known to be a leaving.
-    leaves_at_once: bool,
+    /// How the user departs when the stream ends.
+    departure: Departure,
 }
 
-impl std::fmt::Debug for Hub {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hub")
-    }
+/// A stream that was opened, and what its client gets first.
+#[derive(Debug)]
+pub struct Attached {
+    /// Its position in the log.
+    pub cursor: Cursor,
+    /// seq of the newest message when it was opened.
+    pub last_seq: Seq,
+    /// Who is present, and how many people that is in all.
+    pub people: (Vec<Person>, usize),
 }
 
 impl Cursor {
-    pub(super) fn new(
-        hub: Hub,
-        room: Arc<Room>,
-        place: Place,
-        feed: Feed,
-        next_seq: i64,
-        (user, person, presence): (UserId, Person, u64),
-    ) -> Self {
-        Self {
-            hub,
-            room,
-            place,
-            feed,
+    /// Opens a stream in a room. When it ends, the room is added to the queue.
+    pub(super) fn attach(
+        room: &Arc<Room>,
+        attach: Attach,
+        now: Timestamp,
+        presence_queue: PresenceQueue,
+    ) -> Result<Attached, Box<Attach>> {
+        let Opened { key, kind, user, person, start, last_seq, people, presence_version } =
+            room.attach(attach, now)?;
+        let cursor = Self {
+            presence_queue,
+            room: Arc::clone(room),
+            key,
+            kind,
             user,
             person,
-            next_seq,
+            next_seq: start,
             ordinal: None,
-            presence,
+            presence_version,
             opened: Instant::now(),
-            leaves_at_once: false,
-        }
+            departure: Departure::AfterGrace,
+        };
+        Ok(Attached { cursor, last_seq, people })
     }
 
     /// Returns the room.
@@ -92,129 +103,121 @@ impl Cursor {
         &self.room
     }
 
-    /// Returns where the stream stands in its room.
-    pub fn place(&self) -> Place {
-        self.place
+    /// Returns the key of the stream's slot in its room.
+    pub fn key(&self) -> SlotKey {
+        self.key
     }
 
-    /// Returns what the stream reads.
-    pub fn feed(&self) -> Feed {
-        self.feed
+    /// Returns the kind of stream.
+    pub fn kind(&self) -> StreamKind {
+        self.kind
     }
 
     /// Returns the seq of the message to be sent next.
-    pub fn next_seq(&self) -> i64 {
+    pub fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
-    /// Notes that the log was sent up to before `next_seq`.
-    pub fn advance(&mut self, next_seq: i64) {
-        DELIVERIES.add((next_seq - self.next_seq).unsigned_abs());
+    /// Notes that every message before `next_seq` was read from the log and sent.
+    pub fn advance(&mut self, next_seq: Seq) {
+        DELIVERIES.add(next_seq.since(self.next_seq).unsigned_abs());
         self.next_seq = next_seq;
         self.ordinal = None;
     }
 
-    /// Begins earlier than the stream was opened to begin: at `seq`, if that is before its place.
-    pub fn rewind(&mut self, seq: i64) {
+    /// Moves the stream's start back to `seq`, if that is earlier.
+    pub fn rewind(&mut self, seq: Seq) {
         self.next_seq = self.next_seq.min(seq);
         self.ordinal = None;
     }
 
-    /// Has the end of this stream taken for a leaving, told at once.
+    /// Makes the user absent as soon as this stream ends, without the grace period.
     pub fn leave_at_end(&mut self) {
-        self.leaves_at_once = true;
+        self.departure = Departure::Immediate;
     }
 
-    /// Returns the frames of a page of the log from the stream's place on, to be put into the stream.
-    pub fn frames(&self, page: &Chunk) -> Bytes {
-        let put = self.room.with_slot(self.place, |slot| {
-            let frames = page.frames_from(self.next_seq, self.place.stream, &slot.own);
+    /// Returns the frames of a page of the log from the stream's next message on, and records that they are sent.
+    pub fn take_frames(&mut self, page: &Chunk) -> Bytes {
+        let frames = self.room.with_slot(self.key, |slot| {
+            let frames = page.frames_from(self.next_seq, self.key.stream, &slot.own);
             slot.own.pass(page.ids_from(self.next_seq));
             frames
         });
-        put.unwrap_or_default()
+        frames.unwrap_or_default()
     }
 
-    /// Says what to do next, or has the task woken when there is something. With `until`, nothing beyond the
-    /// message before it is sent.
-    pub fn poll(&mut self, context: &mut Context<'_>, until: Option<i64>) -> Poll<Step> {
-        let second = self.room.second(self.place.shard);
+    /// Returns the next step, or has the task woken once there is one. With `until`, only messages before that one are
+    /// sent.
+    pub fn poll(&mut self, context: &mut Context<'_>, until: Option<Seq>) -> Poll<Step> {
         let room = Arc::clone(&self.room);
-        let mut part = room.part(self.place.shard).lock();
-        let Some(slot) = part.slots.get_mut(self.place.key) else { return Poll::Ready(Step::End(Ok(()))) };
-        slot.waiting = Some(second);
-        if let Some(End::Refused(error)) = &slot.end {
-            return Poll::Ready(Step::End(Err(error.clone())));
-        }
-        if let Some(frames) = slot.take_aside(self.next_seq) {
-            slot.last_sent = second;
-            return Poll::Ready(Step::Send(frames));
-        }
-        if let Some(End::After(seq)) = slot.end
-            && self.next_seq > seq
-        {
-            return Poll::Ready(Step::End(Ok(())));
-        }
-        if self.ordinal.is_none_or(|ordinal| part.tail(self.feed).is_gone(ordinal)) {
-            self.ordinal = part.tail(self.feed).locate(self.next_seq);
-            if self.ordinal.is_none() {
-                return Poll::Ready(Step::Read(self.next_seq));
-            }
-            // Events among the chunks that were passed over are lost: all of it is told again, if it changed.
-            if self.feed == Feed::Subscribe {
-                let (people, count, version) = room.people(self.user, &self.person);
-                if version != std::mem::replace(&mut self.presence, version) {
-                    let frames = frame_event(&Event::Presence(people, count), room.framing());
-                    return Poll::Ready(Step::Send(frames));
-                }
-            }
-        }
-        let (tail, slot) = part.tail_and_slot(self.feed, self.place.key);
-        let frames = self.collect(tail, &mut slot.own, until);
-        if let Some(frames) = frames {
-            slot.last_sent = second;
-            slot.is_heartbeat_due = false;
-            return Poll::Ready(Step::Send(frames));
-        }
-        // The last message may just have been passed over: a stream's own are not echoed.
-        if let Some(End::After(seq)) = slot.end
-            && self.next_seq > seq
-        {
-            return Poll::Ready(Step::End(Ok(())));
-        }
-        if std::mem::take(&mut slot.is_heartbeat_due) {
-            slot.last_sent = second;
-            return Poll::Ready(Step::Send(frame_event(
-                &Event::Heartbeat(self.feed, self.next_seq - 1),
-                room.framing(),
-            )));
-        }
-        if until.is_some_and(|until| self.next_seq >= until) {
-            return Poll::Ready(Step::Again);
-        }
-        slot.waiting = None;
-        match &mut slot.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
+        let second = room.second(self.key.shard);
+        let mut part = room.part(self.key.shard).lock();
+        let step = self.next_step(&mut part, second, until).map_or(Poll::Pending, Poll::Ready);
+        part.slots[self.key.index].polled(&step, context.waker(), second);
+        step
     }
 
-    /// Takes what is pending: one chunk as it is, several put together.
-    fn collect(&mut self, tail: &Tail, own: &mut Own, until: Option<i64>) -> Option<Bytes> {
-        let (mut ordinal, begun) = (self.ordinal?, self.next_seq);
+    fn next_step(&mut self, part: &mut Part, second: u32, until: Option<Seq>) -> Option<Step> {
+        let slot = &mut part.slots[self.key.index];
+        if let Some(refusal @ Err(_)) = slot.ended(self.next_seq) {
+            return Some(Step::End(refusal));
+        }
+        if let Some(frames) = slot.pop_direct(self.next_seq) {
+            slot.heartbeat.sent_direct(second);
+            return Some(Step::Send(frames));
+        }
+        if let Some(end) = slot.ended(self.next_seq) {
+            return Some(Step::End(end));
+        }
+        if let Some(step) = self.locate(part.tail(self.kind)) {
+            return Some(step);
+        }
+        let (tail, slot) = part.tail_and_slot(self.kind, self.key.index);
+        if let Some(frames) = self.collect(tail, &mut slot.own, until) {
+            slot.heartbeat.sent(second);
+            return Some(Step::Send(frames));
+        }
+        // The stream may have gone past its last message without frames, since that was its own.
+        if let Some(end) = slot.ended(self.next_seq) {
+            return Some(Step::End(end));
+        }
+        if slot.heartbeat.take(second) {
+            let heartbeat = Event::Heartbeat(self.kind, self.next_seq.previous());
+            return Some(Step::Send(frame_event(&heartbeat, self.room.framing())));
+        }
+        until.is_some_and(|until| self.next_seq >= until).then_some(Step::Again)
+    }
+
+    /// Finds the chunk of the next message. Returns a step if it is no longer kept, or if the stream may have missed events.
+    fn locate(&mut self, tail: &Tail) -> Option<Step> {
+        if self.ordinal.is_some_and(|ordinal| !tail.is_dropped(ordinal)) {
+            return None;
+        }
+        self.ordinal = tail.locate(self.next_seq);
+        if self.ordinal.is_none() {
+            return Some(Step::Read(self.next_seq));
+        }
+        if self.kind == StreamKind::Chat {
+            return None;
+        }
+        // Presence changes among the chunks that it did not read are lost, so the whole list is sent if it has changed.
+        let (people, count, version) = self.room.people(self.user, &self.person);
+        if version == std::mem::replace(&mut self.presence_version, version) {
+            return None;
+        }
+        Some(Step::Send(frame_event(&Event::Presence(people, count), self.room.framing())))
+    }
+
+    /// Takes the frames that are kept from the next message on: those of one chunk as they are, those of several copied
+    /// together.
+    fn collect(&mut self, tail: &Tail, own: &mut OwnMessages, until: Option<Seq>) -> Option<Bytes> {
+        let (mut ordinal, start) = (self.ordinal?, self.next_seq);
         let mut first = Bytes::new();
         let mut together = BytesMut::new();
         while let Some(chunk) = tail.get(ordinal)
             && until.is_none_or(|until| self.next_seq < until)
         {
-            let mut frames = chunk.frames_from(self.next_seq, self.place.stream, own);
-            if faults::is_nth(Fault::DeliveryDropped, 500) {
-                frames.clear();
-            }
-            if faults::is_nth(Fault::DeliveredTwice, 500) {
-                frames = [&frames[..], &frames[..]].concat().into();
-            }
+            let frames = mutant_frames(chunk.frames_from(self.next_seq, self.key.stream, own));
             let length = first.len().max(together.len());
             if length > 0 && length + frames.len() > COALESCED_BYTES {
                 break;
@@ -231,22 +234,33 @@ impl Cursor {
             if chunk.messages() > 0 && chunk.framed() >= self.opened {
                 DELIVERY_SECONDS.observe_duration(chunk.framed().elapsed());
             }
-            // A stream may have begun after a message that the room is told of only now.
+            // A stream may have resumed after a message that its room has published only now.
             self.next_seq = self.next_seq.max(chunk.next_seq());
             ordinal += 1;
         }
         self.ordinal = Some(ordinal);
-        if self.next_seq > begun {
-            DELIVERIES.add((self.next_seq - begun).unsigned_abs());
+        if self.next_seq > start {
+            DELIVERIES.add(self.next_seq.since(start).unsigned_abs());
         }
         let frames = if together.is_empty() { first } else { together.freeze() };
         (!frames.is_empty()).then_some(frames)
     }
 }
 
+/// Drops or doubles frames where a mutant does.
+fn mutant_frames(mut frames: Bytes) -> Bytes {
+    if faults::is_nth(Fault::DeliveryDropped, 500) {
+        frames.clear();
+    }
+    if faults::is_nth(Fault::DeliveredTwice, 500) {
+        frames = [&frames[..], &frames[..]].concat().into();
+    }
+    frames
+}
+
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.room.detach(self.place, self.feed, self.user, self.leaves_at_once);
-        self.hub.unsettle(self.room.id());
+        self.room.detach(self.key, self.kind, self.user, self.departure);
+        self.presence_queue.add(self.room.id());
     }
 }

@@ -1,130 +1,78 @@
 //! Rooms in memory: the newest messages, framed; the streams that read them; who is present.
 //!
-//! There is no queue for each member. A stream is a [`Cursor`] into its room's chunks, and a cursor that falls
-//! behind what is kept reads the log instead. Each shard has its own part of each room, so that a delivery crosses
-//! threads once for each shard and not once for each stream.
+//! Members have no queues. A stream is a [`Cursor`] into its room's chunks, and a cursor that falls behind the chunks reads
+//! the log instead. Each shard has its own part of each room, so a message crosses threads once for each shard and not once
+//! for each stream.
 
-mod aside;
-mod chunk;
-mod connection;
 mod cursor;
-#[cfg(test)]
-mod explore;
-#[cfg(any(test, fuzzing))]
-mod fixture;
-#[cfg(test)]
-mod forks;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
-#[cfg(test)]
-mod interleavings;
-mod own;
-mod permit;
-mod presence;
-#[cfg(test)]
-mod properties;
 mod room;
+mod part;
+mod slot;
+mod heartbeat;
+mod tail;
+mod chunk;
+mod direct;
+mod own_messages;
+mod permit;
+mod connection;
+mod event;
+mod presence;
+mod presence_queue;
 mod shard;
 mod sync;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+#[cfg(any(test, fuzzing))]
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
-use bytes::BytesMut;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use self::{
     chunk::{Chunk, frame, frame_event},
     connection::Connection,
-    cursor::{Cursor, Step},
+    cursor::{Attached, Cursor, Step},
+    event::{Event, Framing, StreamKind},
     permit::{Permit, Permits},
     presence::{Change, Person},
-    room::{Attach, Attached, Era, Fork, Gap, Place, Room, Seed, Start, is_another},
+    room::{Attach, CacheGeneration, Fork, Gap, Room, Seed, SlotKey, Start, ids_differ},
+};
+use self::{
+    presence::Departure, presence_queue::PresenceQueue, room::CacheGenerations, shard::Shard, sync::Mutex,
 };
 use crate::{
     clock::Clock,
-    metrics::Levels,
-    model::{self, Error, Message, RoomId, StreamId, Timestamp, UserId},
+    metrics::Gauges,
+    model::{Error, RoomId, StreamId, Timestamp, UserId},
 };
-use room::Eras;
-use shard::Shard;
-use sync::Mutex;
 
-/// The two shapes in which the log is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Feed {
-    /// Events, one of which is a message.
-    Subscribe,
-    /// Messages alone.
-    Chat,
-}
-
-/// What else than messages a stream tells.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The first of all.
-    Subscribed {
-        /// The room.
-        room: model::Room,
-        /// Whether the resume point could not be continued from.
-        reset: bool,
-    },
-    /// All that was stored before the call has been told.
-    CaughtUp(i64),
-    /// Who is present, in full, and how many they are.
-    Presence(Vec<Person>, usize),
-    /// Who came and who left.
-    PresenceChange(Change),
-    /// Nothing else was told for a while. With the seq of the newest message.
-    Heartbeat(Feed, i64),
-    /// The room has a new name.
-    RoomUpdated(model::Room),
-    /// The server is going away.
-    Draining(Duration),
-    /// A message of a chat was not taken.
-    Rejected {
-        /// What its author calls it.
-        client_message_id: String,
-        /// Why.
-        error: Error,
-    },
-}
-
-/// How messages and events become bytes; the gateway knows, the hub does not.
-#[derive(Clone, Copy, Debug)]
-pub struct Framing {
-    /// Writes a message as the feed tells it.
-    pub message: fn(Feed, &Message, &mut BytesMut),
-    /// Writes an event as a subscription tells it.
-    pub event: fn(&Event, &mut BytesMut),
-}
-
-/// Sizes and bounds.
+/// Sizes and limits.
 #[derive(Clone, Copy, Debug)]
 pub struct HubConfig {
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: usize,
-    /// As many of a room's newest messages are kept while it has listeners, if they fit at all.
+    /// How many of a room's newest messages are kept while it has streams. Fewer only if not even these fit in `memory`.
     pub queue: usize,
     /// How many bytes of chunks are kept in all.
     pub memory: usize,
-    /// How many streams a user may have open; 0 is any number.
+    /// How many streams a user may have open. 0 means no limit.
     pub streams_per_user: usize,
 }
 
-/// How often changes of presence are told.
+/// How often presence changes are published.
 const PRESENCE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often rooms are looked for that nobody holds.
+/// How often idle rooms are evicted.
 const IDLE_CHECK_SECONDS: u32 = 60;
 
 /// A handle to the rooms in memory. Clones share them.
@@ -133,22 +81,22 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     config: HubConfig,
+    /// Whether the server drains: a stream that is opened now ends at once.
+    draining: AtomicBool,
     framing: Framing,
     clock: Clock,
     /// The rooms with a stream or somebody present.
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
-    /// Rooms that were forgotten while they had streams, which are served until they have ended: a client that does not
-    /// read its stream's end must not keep it for ever.
-    lingering: Mutex<Vec<Arc<Room>>>,
-    shards: Arc<[Shard]>,
-    eras: Eras,
+    /// Rooms that were evicted or closed and have undropped streams. They are still ticked, so that the connection of a client
+    /// that does not read the end of its stream is closed.
+    closing: Mutex<Vec<Arc<Room>>>,
+    shards: Arc<[Shard<Weak<Room>>]>,
+    generations: CacheGenerations,
     permits: Permits,
-    streams: AtomicU64,
-    /// Bytes of chunks, as if each shard kept an equal part of each.
+    next_stream: AtomicU64,
+    /// Bytes of chunks, counted as if each shard kept an equal share of each chunk.
     memory: Arc<AtomicUsize>,
-    /// Rooms whose presence may have changed.
-    unsettled: Mutex<HashSet<RoomId>>,
-    settle: Notify,
+    presence_queue: PresenceQueue,
 }
 
 impl Hub {
@@ -156,106 +104,118 @@ impl Hub {
     pub fn new(config: HubConfig, framing: Framing, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             config,
+            draining: AtomicBool::new(false),
             framing,
             clock,
             rooms: Mutex::default(),
-            lingering: Mutex::default(),
+            closing: Mutex::default(),
             shards: (0..config.shards).map(|_| Shard::default()).collect(),
-            eras: Eras::default(),
+            generations: CacheGenerations::default(),
             permits: Permits::new(config.streams_per_user),
-            streams: AtomicU64::new(1),
+            next_stream: AtomicU64::new(1),
             memory: Arc::default(),
-            unsettled: Mutex::default(),
-            settle: Notify::new(),
+            presence_queue: PresenceQueue::default(),
         }))
     }
 
-    /// Returns how things become bytes.
+    /// Returns how messages and events become bytes.
     pub fn framing(&self) -> Framing {
         self.0.framing
     }
 
-    /// Returns the bound on each user's open streams, which knows where they are.
+    /// Returns the limit on each user's open streams, which also knows the rooms that they are in.
     pub fn permits(&self) -> &Permits {
         &self.0.permits
     }
 
-    /// Names a new stream.
+    /// Returns the id of a new stream.
     pub fn stream_id(&self) -> StreamId {
-        StreamId(self.0.streams.fetch_add(1, Ordering::Relaxed))
+        StreamId(self.0.next_stream.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Names a new message, as the log will.
+    /// Returns the id under which the log is to store a new message.
     pub fn message_id(&self) -> Uuid {
         self.0.clock.uuid()
     }
 
-    /// Returns a room, which is remembered while it has a stream or somebody present.
+    /// Returns a room, which is opened if it is not in memory.
     pub fn open(&self, id: RoomId) -> Arc<Room> {
         let mut rooms = self.0.rooms.lock();
-        let made = || {
+        let new = || {
             let memory = Arc::clone(&self.0.memory);
-            let (shards, eras) = (Arc::clone(&self.0.shards), self.0.eras.clone());
-            Arc::new(Room::new(id, self.0.framing, shards, memory, eras))
+            let (shards, generations) = (Arc::clone(&self.0.shards), self.0.generations.clone());
+            Arc::new(Room::new(id, self.0.framing, shards, memory, generations))
         };
-        Arc::clone(rooms.entry(id).or_insert_with(made))
+        Arc::clone(rooms.entry(id).or_insert_with(new))
     }
 
-    /// Returns a room that is remembered.
+    /// Returns a room if it is in memory.
     pub fn get(&self, id: RoomId) -> Option<Arc<Room>> {
         self.0.rooms.lock().get(&id).cloned()
     }
 
-    /// Returns all rooms that are remembered.
+    /// Returns all rooms in memory, but for those that are closing.
     pub fn rooms(&self) -> Vec<Arc<Room>> {
         self.0.rooms.lock().values().cloned().collect()
     }
 
-    /// Forgets a room if nothing holds it: no stream, nobody present.
-    pub fn forget_if_idle(&self, id: RoomId) {
+    /// Evicts a room that has no served stream and nobody present.
+    pub fn evict_if_idle(&self, id: RoomId) {
         let mut rooms = self.0.rooms.lock();
         if rooms.get(&id).is_some_and(|room| room.close_if_idle()) {
-            // Streams that are set aside do not count as holding it.
+            // Parked streams do not keep it from being evicted.
             let room = rooms.remove(&id);
-            self.let_linger(room);
+            self.keep_closing(room);
         }
     }
 
-    /// Forgets a room, whoever is in it, and ends its streams with a refusal: it was deleted, or its log is not what was
-    /// told. Whoever finds that out second does nothing, since its successor may be there already.
+    /// Evicts a room and ends its streams with a refusal, because it was deleted or its log is not the published one. Does
+    /// nothing for a room that was evicted already, since its successor may be in memory.
     pub fn close(&self, room: &Arc<Room>, error: &Error) {
         let mut rooms = self.0.rooms.lock();
         if rooms.get(&room.id()).is_some_and(|known| Arc::ptr_eq(known, room)) {
             rooms.remove(&room.id());
             drop(rooms);
             room.close(error);
-            self.let_linger(Some(Arc::clone(room)));
+            self.keep_closing(Some(Arc::clone(room)));
         }
     }
 
-    fn let_linger(&self, room: Option<Arc<Room>>) {
-        self.0.lingering.lock().extend(room.filter(|room| room.has_slots()));
+    fn keep_closing(&self, room: Option<Arc<Room>>) {
+        self.0.closing.lock().extend(room.filter(|room| room.has_slots()));
     }
 
-    /// Returns all rooms that have streams to be served, those that were forgotten among them.
-    fn served(&self) -> Vec<Arc<Room>> {
+    /// Returns all rooms that may have streams, those that are closing among them.
+    fn all_rooms(&self) -> Vec<Arc<Room>> {
         let mut rooms = self.rooms();
-        rooms.extend(self.0.lingering.lock().iter().cloned());
+        rooms.extend(self.0.closing.lock().iter().cloned());
         rooms
     }
 
     /// Opens a cursor for a stream, and makes its user present.
     ///
     /// # Errors
-    /// Hands the request back where the room was forgotten meanwhile: open it again.
+    /// Returns the request if the room was evicted meanwhile: open it again.
     pub fn attach(&self, room: &Arc<Room>, attach: Attach) -> Result<Attached, Box<Attach>> {
         let now = self.0.clock.now();
-        let attached = room.attach(self, attach, now)?;
-        self.unsettle(room.id());
+        let attached = Cursor::attach(room, attach, now, self.0.presence_queue.clone())?;
+        self.0.presence_queue.add(room.id());
+        // Read after the stream is in its room: `drain` has either ended it or set this before.
+        if self.0.draining.load(Ordering::SeqCst) {
+            room.end_all(&Error::Draining);
+        }
         Ok(attached)
     }
 
-    /// Makes someone present who entered a room and has no stream yet.
+    /// Ends every stream with [`Error::Draining`], and from now on each that is opened.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        for room in self.rooms() {
+            room.end_all(&Error::Draining);
+        }
+    }
+
+    /// Makes a user present who entered a room and has no stream yet.
     pub fn enter(&self, id: RoomId, user: UserId, name: &Arc<str>) {
         loop {
             let room = self.open(id);
@@ -263,22 +223,25 @@ impl Hub {
                 break;
             }
         }
-        self.unsettle(id);
+        self.0.presence_queue.add(id);
     }
 
-    /// Makes someone absent at once, who gave up their membership or lost it.
+    /// Makes a user absent at once, because their membership ended.
     pub fn leave(&self, id: RoomId, user: UserId) {
         if let Some(room) = self.get(id) {
             room.with_presence(|presence| presence.leave(user));
-            self.unsettle(id);
+            self.0.presence_queue.add(id);
         }
     }
 
-    /// Notes that somebody is gone who had this stream open, though it has not ended yet. They are absent at once,
-    /// unless another stream of theirs is open.
-    pub fn leave_by(&self, room: &Room, user: UserId, stream: StreamId) {
-        room.with_presence(|presence| presence.close(user, stream, true));
-        self.unsettle(room.id());
+    /// Ends a user's presence on this stream before the stream itself ends. Their other streams keep them present.
+    pub fn leave_with_stream(&self, room: &Room, user: UserId, stream: StreamId) {
+        self.close_presence(room, user, stream, Departure::Immediate);
+    }
+
+    fn close_presence(&self, room: &Room, user: UserId, stream: StreamId, departure: Departure) {
+        room.with_presence(|presence| presence.close(user, stream, departure));
+        self.0.presence_queue.add(room.id());
     }
 
     /// Returns who is present in a room.
@@ -286,28 +249,19 @@ impl Hub {
         self.get(id).and_then(|room| room.with_presence(|presence| presence.people())).unwrap_or_default()
     }
 
-    /// Has a room's presence looked at again.
-    pub(crate) fn unsettle(&self, id: RoomId) {
-        if self.0.unsettled.lock().insert(id) {
-            self.0.settle.notify_one();
-        }
-    }
-
-    /// Tells changes of presence, collected for 250 ms, until it is dropped. Runs once, on the core runtime.
+    /// Publishes presence changes, those of 250 ms together, until it is dropped. Runs once, on the core runtime.
     pub async fn run_presence(&self) {
         loop {
-            if self.0.unsettled.lock().is_empty() {
-                self.0.settle.notified().await;
-            }
+            self.0.presence_queue.wait().await;
             tokio::time::sleep(PRESENCE_INTERVAL).await;
-            let due = std::mem::take(&mut *self.0.unsettled.lock());
+            let due = self.0.presence_queue.take();
             let now = Instant::now();
             for id in due {
                 let Some(room) = self.get(id) else { continue };
-                if room.settle(now) {
-                    self.0.unsettled.lock().insert(id);
+                if room.flush_presence(now) {
+                    self.0.presence_queue.add_again(id);
                 } else {
-                    self.forget_if_idle(id);
+                    self.evict_if_idle(id);
                 }
             }
         }
@@ -323,56 +277,49 @@ impl Hub {
         loop {
             tokio::select! {
                 () = shard.notified() => {
-                    for room in shard.take() {
-                        room.wake(index, shard.now(), &mut wakers);
+                    for room in shard.take().iter().filter_map(Weak::upgrade) {
+                        room.wake(index, shard.second(), &mut wakers);
                     }
                 }
-                _ = seconds.tick() => {
-                    let second = shard.tick();
-                    let now = self.0.clock.now();
-                    if index == 0 {
-                        self.0.lingering.lock().retain(|room| room.has_slots());
-                    }
-                    for room in self.served() {
-                        self.tick(&room, index, second, now, &mut wakers);
-                        // Its only caller may have gone between opening it and entering it.
-                        if index == 0 && second.is_multiple_of(IDLE_CHECK_SECONDS) {
-                            self.forget_if_idle(room.id());
-                        }
-                    }
-                }
+                _ = seconds.tick() => self.tick_shard(index, shard.tick(), &mut wakers),
             }
         }
     }
 
-    fn tick(
-        &self,
-        room: &Arc<Room>,
-        index: usize,
-        second: u32,
-        now: Timestamp,
-        wakers: &mut Vec<std::task::Waker>,
-    ) {
+    fn tick_shard(&self, index: usize, second: u32, wakers: &mut Vec<Waker>) {
+        let now = self.0.clock.now();
+        if index == 0 {
+            self.0.closing.lock().retain(|room| room.has_slots());
+        }
+        for room in self.all_rooms() {
+            self.tick(&room, index, second, now, wakers);
+            // A call that opened a room may have ended before it attached a stream.
+            if index == 0 && second.is_multiple_of(IDLE_CHECK_SECONDS) {
+                self.evict_if_idle(room.id());
+            }
+        }
+    }
+
+    fn tick(&self, room: &Room, index: usize, second: u32, now: Timestamp, wakers: &mut Vec<Waker>) {
         for (user, stream) in room.tick(index, second, now, wakers) {
-            room.with_presence(|presence| presence.close(user, stream, false));
-            self.unsettle(room.id());
+            self.close_presence(room, user, stream, Departure::AfterGrace);
         }
     }
 
-    /// Adds what is open and kept at this moment to the figures.
-    pub fn tell(&self, levels: &mut Levels) {
-        levels.rooms = self.0.rooms.lock().len();
-        levels.hub_bytes = self.0.memory.load(Ordering::Relaxed);
-        for room in self.served() {
-            let [subscriptions, chats, parked] = room.streams_open();
-            levels.subscriptions += subscriptions;
-            levels.chats += chats;
-            levels.parked += parked;
+    /// Adds what is open and kept now to the gauges.
+    pub fn fill_gauges(&self, gauges: &mut Gauges) {
+        gauges.rooms = self.0.rooms.lock().len();
+        gauges.hub_bytes = self.0.memory.load(Ordering::Relaxed);
+        for room in self.all_rooms() {
+            let streams = room.stream_counts();
+            gauges.subscriptions += streams.subscriptions;
+            gauges.chats += streams.chats;
+            gauges.parked += streams.parked;
         }
     }
 
-    /// Makes room where more than HUB_MEMORY is kept: the least active rooms give first, each down to what a
-    /// listener may expect, and then further if that is not enough.
+    /// Frees memory if more than HUB_MEMORY is kept, until it is 10 % below that. The least active rooms are trimmed first:
+    /// all of them to `queue` messages, and if that is not enough, to one.
     pub fn reclaim(&self) {
         let limit = self.0.config.memory;
         if self.0.memory.load(Ordering::Relaxed) <= limit {

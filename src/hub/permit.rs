@@ -1,4 +1,4 @@
-//! The bound on each user's open streams, and where they are.
+//! The limit on each user's open streams, and the rooms that those streams are in.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,17 +8,17 @@ use std::{
 use super::sync::Mutex;
 use crate::model::{Error, Result, RoomId, UserId};
 
-/// The rooms of each user's open streams: one for each stream.
+/// The rooms of each user's open streams: one entry for each stream.
 type Open = Arc<Mutex<HashMap<UserId, Vec<RoomId>>>>;
 
-/// Counts the open streams of each user, and knows where they are. Clones share the counts.
+/// Counts the open streams of each user by room. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Permits {
     limit: usize,
     open: Open,
 }
 
-/// One open stream of a user; dropping it makes room for another.
+/// One open stream of a user. Dropping it lets the user open another.
 #[derive(Debug)]
 pub struct Permit {
     user: UserId,
@@ -27,16 +27,16 @@ pub struct Permit {
 }
 
 impl Permits {
-    /// Allows `limit` streams a user; 0 is any number.
+    /// Allows `limit` streams for each user; 0 means no limit.
     pub fn new(limit: usize) -> Self {
         Self { limit, open: Arc::default() }
     }
 
-    /// Takes a permit for a stream in a room.
+    /// Acquires a permit for a stream in a room.
     ///
     /// # Errors
-    /// [`Error::TooManyStreams`] where the user has as many as may be: the new one is refused.
-    pub fn take(&self, user: UserId, room: RoomId) -> Result<Permit> {
+    /// [`Error::TooManyStreams`] if the user has as many streams open as the limit allows.
+    pub fn acquire(&self, user: UserId, room: RoomId) -> Result<Permit> {
         let mut open = self.open.lock();
         let rooms = open.entry(user).or_default();
         if self.limit > 0 && rooms.len() >= self.limit {
@@ -56,8 +56,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.open.lock();
         if let Some(rooms) = open.get_mut(&self.user) {
-            if let Some(place) = rooms.iter().position(|room| *room == self.room) {
-                rooms.swap_remove(place);
+            if let Some(index) = rooms.iter().position(|room| *room == self.room) {
+                rooms.swap_remove(index);
             }
             if rooms.is_empty() {
                 open.remove(&self.user);

@@ -1,6 +1,4 @@
-//! The hub's locks. In tests of interleavings each is a place where another thread may go on: see [`explore`].
-//!
-//! [`explore`]: super::explore
+//! The hub's mutex. In tests another thread may run before each lock: see `tests/explore`.
 
 #[cfg(not(test))]
 pub(super) use parking_lot::Mutex;
@@ -14,15 +12,15 @@ mod explored {
 
     use parking_lot::MutexGuard;
 
-    use crate::hub::explore;
+    use crate::hub::tests::explore;
 
-    /// The lock that it is built around, unless the thread is being explored.
+    /// A `parking_lot::Mutex`; on a thread that is being explored, locking it is a step of the schedule.
     #[derive(Debug, Default)]
     pub(in crate::hub) struct Mutex<T>(parking_lot::Mutex<T>);
 
     #[derive(Debug)]
     pub(in crate::hub) struct Guard<'m, T> {
-        /// Taken when it is dropped, before the others are told.
+        /// Taken on drop, before the threads that wait for the lock become ready.
         guard: Option<MutexGuard<'m, T>>,
         lock: usize,
     }

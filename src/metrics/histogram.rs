@@ -1,55 +1,58 @@
+//! Histograms of durations and counts, with fixed buckets.
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use super::{CELLS, cell};
+use super::counter::{CELLS, cell};
 
-/// What a histogram counts, and where its buckets end.
+/// What a histogram observes, which decides the bounds of its buckets.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
-    /// Time; told in seconds.
+    /// Durations, which are exported in seconds.
     Seconds,
-    /// Things.
+    /// Numbers of things.
     Count,
 }
 
-/// The ends of the buckets, in microseconds and in things.
+/// The upper bounds of the buckets for durations, in microseconds.
 const MICROS: [u64; BUCKETS] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,
 ];
+/// The upper bounds of the buckets for counts.
 const COUNTS: [u64; BUCKETS] = [1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 175, 300, 500, 800, 1_300, 2_000];
 
 const BUCKETS: usize = 16;
 
-/// How often values fell between which bounds.
+/// How many values fell into each bucket, and their sum.
 #[derive(Debug)]
 pub struct Histogram {
     unit: Unit,
     buckets: [AtomicU64; BUCKETS],
-    /// Values beyond the last bound.
-    beyond: AtomicU64,
-    /// In microseconds where it counts time.
+    /// Values above the last bound.
+    overflow: AtomicU64,
+    /// In microseconds for durations.
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// Begins empty.
+    /// Makes an empty histogram.
     pub const fn new(unit: Unit) -> Self {
         let buckets = [const { AtomicU64::new(0) }; BUCKETS];
-        Self { unit, buckets, beyond: AtomicU64::new(0), sum: AtomicU64::new(0) }
+        Self { unit, buckets, overflow: AtomicU64::new(0), sum: AtomicU64::new(0) }
     }
 
-    /// Notes how long something took.
-    pub fn observe_duration(&self, took: Duration) {
-        self.observe(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    /// Observes a duration.
+    pub fn observe_duration(&self, duration: Duration) {
+        self.observe(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Notes a value, in the unit of the bounds.
+    /// Observes a value, in the unit of the bounds.
     pub fn observe(&self, value: u64) {
         let bucket = self.bounds().partition_point(|bound| *bound < value);
-        self.buckets.get(bucket).unwrap_or(&self.beyond).fetch_add(1, Ordering::Relaxed);
+        self.buckets.get(bucket).unwrap_or(&self.overflow).fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
@@ -67,9 +70,9 @@ impl Histogram {
         }
     }
 
-    /// Returns each bound with how many values were at most as large; without a bound, all of them.
+    /// Returns each upper bound with the number of values up to it, and last the number of all values, without a bound.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (Option<f64>, u64)> {
-        let counts = self.buckets.iter().chain([&self.beyond]).map(|count| count.load(Ordering::Relaxed));
+        let counts = self.buckets.iter().chain([&self.overflow]).map(|count| count.load(Ordering::Relaxed));
         let bounds = self.bounds().iter().map(|bound| Some(self.scaled(*bound))).chain([None]);
         bounds.zip(counts).scan(0, |sum, (bound, count)| {
             *sum += count;
@@ -83,7 +86,7 @@ impl Histogram {
     }
 }
 
-/// A histogram to which all shards add with every message: each thread to a copy of its own, as with
+/// A histogram to which all shards add with every message. Each thread adds to its own copy, as with
 /// [`Counter`](super::Counter).
 #[derive(Debug)]
 pub struct SharedHistogram {
@@ -96,7 +99,7 @@ pub struct SharedHistogram {
 struct Aligned(Histogram);
 
 impl SharedHistogram {
-    /// Begins empty.
+    /// Makes an empty histogram.
     pub const fn new(unit: Unit) -> Self {
         let mut copies = [const { Aligned(Histogram::new(Unit::Count)) }; CELLS];
         let mut at = 0;
@@ -107,20 +110,20 @@ impl SharedHistogram {
         Self { unit, copies }
     }
 
-    /// Notes how long something took.
-    pub fn observe_duration(&self, took: Duration) {
-        self.copies[cell()].0.observe_duration(took);
+    /// Observes a duration.
+    pub fn observe_duration(&self, duration: Duration) {
+        self.copies[cell()].0.observe_duration(duration);
     }
 
-    /// Returns all copies as one.
+    /// Returns the sum of all copies.
     pub(super) fn merged(&self) -> Histogram {
         let merged = Histogram::new(self.unit);
         let pairs = |from: &Histogram| {
-            let cells = from.buckets.iter().chain([&from.beyond, &from.sum]);
+            let cells = from.buckets.iter().chain([&from.overflow, &from.sum]);
             cells.map(|cell| cell.load(Ordering::Relaxed)).collect::<Vec<_>>()
         };
         for copy in &self.copies {
-            let all = merged.buckets.iter().chain([&merged.beyond, &merged.sum]);
+            let all = merged.buckets.iter().chain([&merged.overflow, &merged.sum]);
             for (sum, value) in all.zip(pairs(&copy.0)) {
                 sum.fetch_add(value, Ordering::Relaxed);
             }
@@ -134,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_observe_together() {
+    fn the_observations_of_all_threads_are_merged() {
         static HISTOGRAM: SharedHistogram = SharedHistogram::new(Unit::Seconds);
         std::thread::scope(|scope| {
             for _ in 0..2 * CELLS {
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_counts_in_its_bucket_and_in_all_above() {
+    fn a_value_counts_in_its_bucket_and_in_all_larger_ones() {
         let histogram = Histogram::new(Unit::Seconds);
         for millis in [1, 2, 20_000] {
             histogram.observe_duration(Duration::from_millis(millis));

@@ -1,15 +1,19 @@
-//! Prometheus' text format (version 0.0.4) and OpenMetrics (version 1.0.0).
+//! Writes Prometheus' text format (version 0.0.4) and OpenMetrics (version 1.0.0).
 //!
-//! In OpenMetrics the family of a counter is named without `_total`, so no other family may have that name.
+//! OpenMetrics names the family of a counter without `_total`, so no other family may have that name.
 
 use std::{
     fmt::{Display, Write as _},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{Counter, Histogram, Labelled, Labels};
+use super::{
+    counter::Counter,
+    histogram::Histogram,
+    labelled::{Labelled, Labels},
+};
 
-/// How figures are written.
+/// The format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format.
@@ -18,7 +22,7 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// The text of an answer to a scrape.
+/// The text of the response to a scrape.
 #[derive(Debug)]
 pub(super) struct Text {
     format: Format,
@@ -37,13 +41,13 @@ impl Text {
         self.text
     }
 
-    /// Writes a number that only rises.
+    /// Writes a counter.
     pub(super) fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
         self.head(name, "counter", help);
         self.sample(name, "", counter.get());
     }
 
-    /// Writes such numbers, one for each combination of labels.
+    /// Writes a counter for each combination of labels.
     pub(super) fn counters<const N: usize>(
         &mut self,
         name: &str,
@@ -53,23 +57,23 @@ impl Text {
         self.head(name, "counter", help);
         counters.fill_preset();
         for (labels, value) in &*counters.values.read() {
-            self.sample(name, &written(&counters.names, labels), value.load(Ordering::Relaxed));
+            self.sample(name, &format_labels(&counters.names, labels), value.load(Ordering::Relaxed));
         }
     }
 
-    /// Writes a number that rises and is read somewhere else.
+    /// Writes a counter whose value comes from elsewhere.
     pub(super) fn total(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, "counter", help);
         self.sample(name, "", value);
     }
 
-    /// Writes a number that rises and falls.
+    /// Writes a gauge.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, "gauge", help);
         self.sample(name, "", value);
     }
 
-    /// Writes such numbers, one for each value of a label.
+    /// Writes a gauge for each value of a label.
     pub(super) fn gauges<const N: usize>(
         &mut self,
         name: &str,
@@ -83,7 +87,7 @@ impl Text {
         }
     }
 
-    /// Writes such numbers, one for each pair of values of two labels.
+    /// Writes a gauge for each pair of values of two labels.
     pub(super) fn gauges2(
         &mut self,
         name: &str,
@@ -93,11 +97,11 @@ impl Text {
     ) {
         self.head(name, "gauge", help);
         for (labels, value) in values {
-            self.sample(name, &written(&names, &labels), value);
+            self.sample(name, &format_labels(&names, &labels), value);
         }
     }
 
-    /// Writes what does not change, as labels of a 1.
+    /// Writes constants as the labels of a gauge that is 1.
     pub(super) fn info(&mut self, name: &str, help: &str, labels: &str) {
         self.head(name, "gauge", help);
         self.sample(name, labels, 1);
@@ -109,7 +113,7 @@ impl Text {
         self.buckets(name, "", histogram);
     }
 
-    /// Writes histograms, one for each combination of labels.
+    /// Writes a histogram for each combination of labels.
     pub(super) fn histograms<const N: usize>(
         &mut self,
         name: &str,
@@ -118,7 +122,7 @@ impl Text {
     ) {
         self.head(name, "histogram", help);
         for (labels, histogram) in &*histograms.values.read() {
-            self.buckets(name, &written(&histograms.names, labels), histogram);
+            self.buckets(name, &format_labels(&histograms.names, labels), histogram);
         }
     }
 
@@ -146,7 +150,7 @@ impl Text {
     fn bound(&self, bound: f64) -> String {
         match self.format {
             Format::Prometheus => bound.to_string(),
-            // It says that they are no integers.
+            // Bounds are floats in OpenMetrics, so 1 is written as 1.0.
             Format::OpenMetrics => format!("{bound:?}"),
         }
     }
@@ -165,8 +169,8 @@ impl Text {
     }
 }
 
-/// Writes labels. No value needs escaping: they are names of the program's own.
-fn written<const N: usize>(names: &Labels<N>, labels: &Labels<N>) -> String {
+/// Formats labels. No value needs escaping, since all are literals of the program.
+fn format_labels<const N: usize>(names: &Labels<N>, labels: &Labels<N>) -> String {
     let pairs: Vec<String> =
         names.iter().zip(labels).map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     pairs.join(",")

@@ -1,18 +1,21 @@
+//! The errors that callers can get.
+
 use std::time::Duration;
 
 use super::{NameFlaw, ShortCode, TokenKind};
 
-/// The result of everything that a caller can be refused.
+/// The result of an operation on a caller's behalf.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a caller is refused. `Display` is the sentence that the caller reads; it never holds a secret or a
-/// cause from inside, which go to the log where the error is made.
+/// Why a call fails. `Display` is the sentence that the caller gets. It never holds a secret or an internal cause: causes are
+/// logged where the error is made.
 ///
-/// The sentences about rooms are the original's, word for word: its clients may compare them.
+/// The sentences about rooms are the original's, word for word, because its clients may compare them.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "each variant's sentence says what it means")]
 pub enum Error {
+    // sic: the original's sentence, byte for byte.
     #[error("user name must must not be empty and have at least 6 characters, including digits")]
     InvalidUserName,
     #[error("a user name {0}")]
@@ -127,9 +130,9 @@ pub enum Error {
     Internal,
 }
 
-/// The classes of failure. `gateway/status.rs` gives each its gRPC code and its HTTP status.
+/// The classes of errors. `gateway/refusal.rs` gives each its gRPC code and its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "named as in google.rpc.Code, but for the two kinds of exhaustion")]
+#[expect(missing_docs, reason = "named as in google.rpc.Code, except TooLarge and StorageFull")]
 pub enum ErrorKind {
     InvalidArgument,
     Unauthenticated,
@@ -200,22 +203,22 @@ impl Error {
         }
     }
 
-    /// Returns the class of this failure.
+    /// Returns the class of this error.
     pub const fn kind(&self) -> ErrorKind {
         self.classify().0
     }
 
-    /// Returns the stable name of this failure, in capitals.
+    /// Returns the stable name of this error, in capitals.
     pub const fn reason(&self) -> &'static str {
         self.classify().1
     }
 
-    /// Says whether a caller has had as much as it may have.
+    /// Says whether the caller has reached a limit.
     pub const fn is_limit(&self) -> bool {
         matches!(self.kind(), ErrorKind::ResourceExhausted)
     }
 
-    /// Returns how long to wait where trying again helps.
+    /// Returns how long to wait before a retry, if a retry may succeed.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
@@ -225,7 +228,7 @@ impl Error {
         }
     }
 
-    /// Returns the field of the request that is at fault.
+    /// Returns the field of the request that is invalid, if it is one field.
     pub const fn field(&self) -> Option<&'static str> {
         match self {
             Self::InvalidUserName | Self::FlawedUserName(_) => Some("user_name"),

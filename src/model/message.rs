@@ -1,29 +1,31 @@
+//! Messages, slices of a room's log, and resume points.
+
 use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{ClientMessageId, Timestamp, UserId};
+use super::{ClientMessageId, Seq, Timestamp, UserId};
 
 /// Identifies one open stream of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
-/// A message in a room's log. Its `Debug` hides what was said.
+/// A message in a room's log. Its `Debug` hides the body.
 #[derive(Clone)]
 pub struct Message {
-    /// Place in the room's log: 1, 2, 3 … without a gap.
-    pub seq: i64,
-    /// UUIDv7 given by the server.
+    /// Its position in the room's log.
+    pub seq: Seq,
+    /// A UUIDv7 that the server generated.
     pub message_id: Uuid,
     /// Its author.
     pub author: UserId,
     /// Its author's name; empty once the account is deleted.
     pub user_name: Arc<str>,
-    /// What was said.
+    /// Its text.
     pub body: Arc<str>,
     /// When the server stored it.
     pub created_at: Timestamp,
-    /// What its author called it.
+    /// The id that its author gave it.
     pub client_message_id: Option<ClientMessageId>,
 }
 
@@ -37,22 +39,22 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Messages that follow one another in a room's log.
+/// Messages of a room's log, with the id of the message before them.
 #[derive(Clone, Debug)]
-pub struct Passage {
-    /// Id of the message before the first; none where the log begins there, and where nobody has looked.
+pub struct LogSlice {
+    /// Id of the message before the first. None if the log begins there, or if the id was not looked up.
     pub before: Option<Uuid>,
     /// The messages, by rising seq.
     pub messages: Vec<Message>,
 }
 
-/// The last message that a client has. Both fields are checked, so that a log that was restored from a
-/// backup is noticed.
+/// The last message that a client has. Both fields are compared with the log, which shows if the log was restored from a
+/// backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// Its place; 0 is before the first message.
-    pub seq: i64,
-    /// Its id; none at place 0.
+    /// Its seq. 0 is before the first message.
+    pub seq: Seq,
+    /// Its id. None at seq 0.
     pub message_id: Option<Uuid>,
 }
 
@@ -62,10 +64,10 @@ mod tests {
     use crate::model::{MessageBody, Password, RoomPassword};
 
     #[test]
-    fn what_is_secret_is_not_shown_by_debug() {
+    fn debug_output_holds_no_secrets() {
         let body = MessageBody::parse("cAnary".to_owned(), 100, None).unwrap();
         let message = Message {
-            seq: 1,
+            seq: Seq(1),
             message_id: Uuid::nil(),
             author: UserId(1),
             user_name: "walker1".into(),

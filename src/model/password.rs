@@ -1,4 +1,4 @@
-//! Passwords: one form for all keyboards, and never to be seen in a log.
+//! Passwords, normalised so that every keyboard's spelling is the same, and hidden from logs.
 
 use std::fmt;
 
@@ -7,27 +7,26 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use super::{
     Error, Result,
-    text::{SPECIAL, has_nul},
+    text::{SPECIAL_CHARACTERS, has_nul},
 };
 
-/// Returns a password in the form in which it is hashed: every blank as U+0020, and in NFC, as the profile OpaqueString has
-/// it (RFC 8265, 4.2.2). Keyboards differ in how they write an accent, and in which blank they write.
+/// Returns a password in the form that is hashed: in NFC and with every space as U+0020, as the OpaqueString profile demands
+/// (RFC 8265, 4.2.2). Keyboards differ in how they encode accents and spaces.
 fn prepared(text: &str) -> String {
-    let blank = |c: char| if c.general_category() == GeneralCategory::SpaceSeparator { ' ' } else { c };
-    text.chars().map(blank).nfc().collect()
+    let space = |c: char| if c.general_category() == GeneralCategory::SpaceSeparator { ' ' } else { c };
+    text.chars().map(space).nfc().collect()
 }
 
-/// A password that somebody gives, to be compared with what is stored. Whatever it is, it may be the one: rules are for new
-/// passwords.
+/// A password to be compared with a stored hash. No rule is checked: rules are for new passwords.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct GivenPassword {
     prepared: String,
-    /// The text as it came, where that differs. Older hashes were made of it.
+    /// The text as it was typed, if that differs. Older hashes were made from it.
     as_typed: Option<String>,
 }
 
 impl GivenPassword {
-    /// Takes what somebody typed.
+    /// Accepts a typed password.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let prepared = prepared(&text);
@@ -40,7 +39,7 @@ impl GivenPassword {
         &self.prepared
     }
 
-    /// Returns the text as it came, where that differs.
+    /// Returns the text as it was typed, if that differs.
     pub fn as_typed(&self) -> Option<&str> {
         self.as_typed.as_deref()
     }
@@ -52,8 +51,8 @@ impl fmt::Debug for GivenPassword {
     }
 }
 
-/// A new account password: 6 to 128 bytes with an upper-case and a lower-case letter, a digit and a special
-/// character, in the form in which it is hashed.
+/// A new account password: 6 to 128 bytes in the form that is hashed, with an upper-case and a lower-case letter, a digit and
+/// a special character.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -64,14 +63,14 @@ impl Password {
     /// Checks the rule for new passwords.
     ///
     /// # Errors
-    /// [`Error::InvalidPassword`] where it is broken.
+    /// [`Error::InvalidPassword`] if the rule is broken.
     pub fn parse(text: &str) -> Result<Self> {
         let text = prepared(text);
         let valid = (6..=Self::MAX_BYTES).contains(&text.len())
             && text.bytes().any(|byte| byte.is_ascii_uppercase())
             && text.bytes().any(|byte| byte.is_ascii_lowercase())
             && text.bytes().any(|byte| byte.is_ascii_digit())
-            && text.contains(|c| SPECIAL.contains(c))
+            && text.contains(|c| SPECIAL_CHARACTERS.contains(c))
             && !has_nul(&text);
         if valid { Ok(Self(text)) } else { Err(Error::InvalidPassword) }
     }
@@ -88,7 +87,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A room's password, new or given: 0 to 128 bytes. Empty means that the short code is enough.
+/// A room's password, new or to be compared: at most 128 bytes. If it is empty the short code is enough.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct RoomPassword(GivenPassword);
 
@@ -99,10 +98,10 @@ impl RoomPassword {
     /// Checks the length and the characters.
     ///
     /// # Errors
-    /// [`Error::InvalidRoomPassword`] where it is too long or holds U+0000.
+    /// [`Error::InvalidRoomPassword`] if it is too long or holds U+0000.
     pub fn parse(text: String) -> Result<Self> {
         let given = GivenPassword::new(text);
-        // One that was set before there was a form to hash has this length as it is typed, and must go on opening its room.
+        // Passwords that were set before normalisation have this length as typed, and must go on opening their rooms.
         let fits = |text: &str| text.len() <= Self::MAX_BYTES && !has_nul(text);
         if fits(given.expose()) || given.as_typed().is_some_and(fits) {
             Ok(Self(given))
@@ -116,7 +115,7 @@ impl RoomPassword {
         self.0.expose().is_empty()
     }
 
-    /// Returns what is hashed, or compared with a hash.
+    /// Returns the password to hash or to compare.
     pub const fn given(&self) -> &GivenPassword {
         &self.0
     }
@@ -146,7 +145,7 @@ mod tests {
         }
     }
 
-    /// The examples of RFC 8265, 4.3, which are no forbidden ones, and what keyboards make of accents.
+    /// The valid examples of RFC 8265, 4.3, and encodings of accents.
     #[test]
     fn passwords_are_in_the_form_of_rfc_8265() {
         for (typed, hashed) in [
@@ -158,7 +157,7 @@ mod tests {
             ("\u{a0}\u{3000}x", Some("  x")),
             ("cafe\u{301}", Some("caf\u{e9}")),
             ("\u{212b}", Some("\u{c5}")),
-            // Forms that are only alike are another password.
+            // Compatibility forms are not normalised.
             ("ｐ①ﬁ", None),
         ] {
             let given = GivenPassword::new(typed);
@@ -168,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_for_new_passwords_is_asked_of_the_form_that_is_hashed() {
+    fn the_rule_for_new_passwords_applies_to_the_form_that_is_hashed() {
         let decomposed = format!("Aa1!{}", "e\u{301}".repeat(62));
         assert!(decomposed.len() > 128);
         assert_eq!(Password::parse(&decomposed).unwrap().expose().len(), 128);
-        // U+0958 is of three bytes, and of six in NFC.
+        // U+0958 has three bytes, and six in NFC.
         let grows = format!("Aa1!{}", "\u{958}".repeat(30));
         assert!(grows.len() < 128 && Password::parse(&grows).is_err());
         assert!(RoomPassword::parse("e\u{301}".repeat(64)).is_ok());

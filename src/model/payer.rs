@@ -1,24 +1,26 @@
+//! The payer of a call: a user or a network.
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::UserId;
 
-/// Who is charged for what a call costs.
+/// The user or network that a call is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Payer {
-    /// A user, wherever they call from.
+    /// A user, whatever their address.
     User(UserId),
-    /// A network from which somebody calls without a token.
+    /// The network of a caller without a token.
     Network(Network),
 }
 
 impl Payer {
-    /// Returns the payer of what an address asks for without a token.
+    /// Returns the payer of calls from an address without a token.
     pub fn at(address: IpAddr) -> Self {
         Self::Network(Network::of(address))
     }
 }
 
-/// What one customer of a provider holds: an IPv4 address, or an IPv6 /64.
+/// The addresses of one subscriber of a provider: one IPv4 address, or an IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
@@ -28,7 +30,7 @@ impl Network {
         Self(prefix(address, 64))
     }
 
-    /// Returns what one customer may hold at most: an IPv4 address, or an IPv6 /48.
+    /// Returns the largest network that one subscriber may hold: one IPv4 address, or an IPv6 /48.
     #[must_use]
     pub fn region(self) -> Self {
         Self(prefix(self.0, 48))
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_one_address_of_an_ipv6_network_has_them_all() {
+    fn addresses_of_one_ipv6_prefix_are_one_network() {
         let network = |text: &str| Network::of(text.parse().unwrap());
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));

@@ -1,29 +1,29 @@
-//! Text of others on an operator's terminal.
+//! Escapes users' text for an operator's terminal.
 
 use std::borrow::Cow;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-/// Returns a text in which nothing steers a terminal, breaks a line or turns the writing around: what would is replaced by
-/// its number, as `<U+001B>`.
+/// Escapes the characters of a text that control a terminal, break a line or change the direction of writing: each becomes
+/// its code point, such as `<U+001B>`.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(steers) {
+    if !text.chars().any(is_control) {
         return Cow::Borrowed(text);
     }
-    let mut seen = String::with_capacity(text.len() + 16);
+    let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if steers(c) {
-            seen.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        if is_control(c) {
+            escaped.push_str(&format!("<U+{:04X}>", u32::from(c)));
         } else {
-            seen.push(c);
+            escaped.push(c);
         }
     }
-    Cow::Owned(seen)
+    Cow::Owned(escaped)
 }
 
-/// Says whether a character does something to a terminal other than being seen. Joiners, which emoji and scripts need, are
-/// left: they move nothing.
-fn steers(c: char) -> bool {
+/// Says whether a character does more to a terminal than to be displayed. The two joiners, which emoji and scripts need, are
+/// left as they are: they move nothing.
+fn is_control(c: char) -> bool {
     use GeneralCategory as Category;
     match c.general_category() {
         Category::Control | Category::LineSeparator | Category::ParagraphSeparator => true,
@@ -37,7 +37,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn nothing_steers_a_terminal() {
+    fn characters_that_control_a_terminal_are_escaped() {
         let hostile = "a\u{1b}[31mb\u{7}\r\n\tc\u{9b}d\u{202e}e\u{2028}f\u{200b}g\u{7f}";
         assert_eq!(
             printable(hostile),

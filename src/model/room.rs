@@ -1,4 +1,6 @@
-use super::{ShortCode, Timestamp, UserId};
+//! Rooms, room ids, and the epochs that end chat tokens.
+
+use super::{Seq, ShortCode, Timestamp, UserId};
 
 /// Identifies a room. Never reused, unlike a short code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,25 +11,25 @@ pub struct RoomId(pub i64);
 pub struct Room {
     /// Its id.
     pub id: RoomId,
-    /// What people type to enter it.
+    /// The code that people type to enter it.
     pub short_code: ShortCode,
-    /// Its name; may be empty, need not be unique.
+    /// Its name. It may be empty and need not be unique.
     pub name: String,
-    /// Who may rename, delete and moderate it.
+    /// The user who may rename, delete and moderate it.
     pub owner: UserId,
     /// The owner's user name.
     pub owner_name: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// seq of its newest message; 0 while there is none.
-    pub last_seq: i64,
+    /// seq of its newest message. 0 if there is none.
+    pub last_seq: Seq,
 }
 
-/// A room's two epochs. While neither has risen, what was checked of a chat token holds, as long as its session lives.
+/// A room's two epochs. A chat token that was valid stays valid while neither rises and its session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epochs {
-    /// Rises with every new password.
+    /// Rises with every new room password.
     pub room: i64,
-    /// Rises whenever a membership ends.
+    /// Rises with every end of a membership.
     pub members: i64,
 }

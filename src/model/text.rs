@@ -1,60 +1,61 @@
-//! Names, codes and bodies: parsed where they come in, valid wherever they are.
+//! User names, room names, short codes, message bodies and client message ids, each parsed by its rule.
 
 use std::{fmt, sync::Arc};
 
 use super::{
     Error, Result,
-    name::{composed, flaw_of_room_name, flaw_of_user_name},
+    name::{composed, room_name_flaw, user_name_flaw},
+    short_code::ShortCode,
 };
 
-/// The characters that the original refuses in user names and asks for in passwords.
-pub(super) const SPECIAL: &str = "!@#$%^&*()_+[]{};':,.<>?/";
+/// The characters that the original refuses in user names and requires in passwords.
+pub(super) const SPECIAL_CHARACTERS: &str = "!@#$%^&*()_+[]{};':,.<>?/";
 
-/// No stored text may hold U+0000: PostgreSQL cannot store it, so neither database may.
+/// Says whether a text holds U+0000, which PostgreSQL cannot store. No stored text may hold it, in either database.
 pub(super) fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// A user name: at least 6 bytes, a digit among them, no special character, at most 255 characters. New ones are in NFC, of
-/// one script, and nothing in them is invisible or out of use.
+/// A user name: at least 6 bytes with a digit among them, at most 255 characters, no special character. New names are in NFC
+/// and of one script, without invisible or obsolete characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Arc<str>);
 
 impl UserName {
-    /// Checks the rule for new user names. The name is taken in NFC, so that two spellings of one are one; nothing else
-    /// about it is changed, since its owner could not log in with what they typed.
+    /// Checks the rule for new user names and normalises the name to NFC, so that all encodings of a name are one. Nothing
+    /// else is changed, or its owner could not log in with what they typed.
     ///
     /// # Errors
-    /// [`Error::InvalidUserName`] where the original's rule is broken, else [`Error::FlawedUserName`] where it is not plain.
+    /// [`Error::InvalidUserName`] if the original's rule is broken, else [`Error::FlawedUserName`] if it has a flaw.
     pub fn parse(text: &str) -> Result<Self> {
         let text = &composed(text);
         let valid = text.len() >= 6
             && text.chars().count() <= 255
             && text.bytes().any(|byte| byte.is_ascii_digit())
-            && !text.contains(|c| SPECIAL.contains(c))
+            && !text.contains(|c| SPECIAL_CHARACTERS.contains(c))
             && !has_nul(text);
         if !valid {
             return Err(Error::InvalidUserName);
         }
-        match flaw_of_user_name(text) {
+        match user_name_flaw(text) {
             Some(flaw) => Err(Error::FlawedUserName(flaw)),
             None => Ok(Self(text.as_str().into())),
         }
     }
 
-    /// Returns the name in NFC, as new names are stored.
+    /// Returns the name in NFC, the form in which new names are stored.
     pub fn composed(&self) -> Self {
         Self(composed(&self.0).into())
     }
 
-    /// Takes a name that somebody typed, to look for it. `None` for what no account can be called, which a database may
-    /// refuse to look for; the rule for new names is not asked, since older accounts need not follow it.
+    /// Accepts a name to look up. Returns `None` if no account can have it and a database may refuse to look it up. The rule
+    /// for new names is not checked, since older accounts need not follow it.
     pub fn lookup(text: &str) -> Option<Self> {
         (text.chars().count() <= 255 && !has_nul(text)).then(|| Self(text.into()))
     }
 
-    /// Takes a name from the database or from a verified token, where no rule is checked again: accounts
-    /// taken over from elsewhere keep the names that they have.
+    /// Accepts a name from the database or from a verified token without checking a rule: accounts that were taken over from
+    /// elsewhere keep their names.
     pub fn trusted(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
@@ -64,7 +65,7 @@ impl UserName {
         &self.0
     }
 
-    /// Returns the name, shared.
+    /// Returns the name in its shared allocation.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
@@ -82,7 +83,7 @@ impl fmt::Display for UserName {
     }
 }
 
-/// A room's name: 0 to 128 characters, one of which can be seen where there are any.
+/// A room's name: at most 128 characters, one of them visible unless the name is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomName(String);
 
@@ -90,13 +91,13 @@ impl RoomName {
     /// Checks the length and the characters.
     ///
     /// # Errors
-    /// [`Error::InvalidRoomName`] where it is too long or holds U+0000, [`Error::FlawedRoomName`] where it holds another
-    /// control or formatting character, or shows nothing.
+    /// [`Error::InvalidRoomName`] if it is too long or holds U+0000. [`Error::FlawedRoomName`] if it holds another control
+    /// or formatting character, or no visible one.
     pub fn parse(text: String) -> Result<Self> {
         if text.chars().count() > 128 || has_nul(&text) {
             return Err(Error::InvalidRoomName);
         }
-        match flaw_of_room_name(&text) {
+        match room_name_flaw(&text) {
             Some(flaw) => Err(Error::FlawedRoomName(flaw)),
             None => Ok(Self(text)),
         }
@@ -108,62 +109,29 @@ impl RoomName {
     }
 }
 
-/// What people type to enter a room: letters and digits.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ShortCode(Arc<str>);
-
 impl ShortCode {
-    /// The shortest and the longest code that can be set.
-    pub const LENGTHS: std::ops::RangeInclusive<usize> = 4..=32;
-
-    /// The characters of a code.
-    pub const ALPHABET: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-
-    /// Checks what a caller gave. Any text that could be a code of any length is one; whether the room is
-    /// there is another question.
+    /// Checks a caller's code. Codes shorter than those that can be set are accepted: no room will be found.
     ///
     /// # Errors
-    /// [`Error::InvalidShortCode`] for anything but 1 to 32 letters and digits.
+    /// [`Error::InvalidShortCode`] unless it has 1 to 32 letters and digits.
     pub fn parse(text: &str) -> Result<Self> {
         let valid = (1..=*Self::LENGTHS.end()).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if valid { Ok(Self(text.into())) } else { Err(Error::InvalidShortCode) }
-    }
-
-    /// Takes a code from the database or from a verified token.
-    pub fn trusted(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the code.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        if valid { Ok(Self::trusted(text)) } else { Err(Error::InvalidShortCode) }
     }
 }
 
-impl fmt::Debug for ShortCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for ShortCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A message's body. It may be empty where the message has no id, as an old client sends it. Never logged.
+/// A message's body. Never logged. It may be empty only if the message has no client_message_id, as old clients send it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MessageBody(Arc<str>);
 
 impl MessageBody {
-    /// Checks the length in bytes and the characters. Whoever gives an id knows of this rule, and says something; blanks
-    /// are something, since what they mean is between the clients.
+    /// Checks the length in bytes and the characters. A client that gives an id knows the rule that a body is not empty. A
+    /// body of blanks is accepted: its meaning is between the clients.
     ///
     /// # Errors
-    /// [`Error::MessageTooLong`] over `max_bytes`, [`Error::InvalidMessage`] with U+0000 inside,
-    /// [`Error::EmptyMessage`] with an id and nothing else.
+    /// [`Error::MessageTooLong`] over `max_bytes`, [`Error::InvalidMessage`] if it holds U+0000, [`Error::EmptyMessage`] if
+    /// it is empty and has an id.
     pub fn parse(text: String, max_bytes: usize, id: Option<&ClientMessageId>) -> Result<Self> {
         if text.len() > max_bytes {
             Err(Error::MessageTooLong { limit: max_bytes })
@@ -176,7 +144,7 @@ impl MessageBody {
         }
     }
 
-    /// Returns the body, shared.
+    /// Returns the body in its shared allocation.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
@@ -186,7 +154,7 @@ impl MessageBody {
         self.0.len()
     }
 
-    /// Says whether nothing was said.
+    /// Says whether the body is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -198,15 +166,15 @@ impl fmt::Debug for MessageBody {
     }
 }
 
-/// What a message's author calls it, so that a retry is recognised: 1 to 64 bytes.
+/// The id that a message's author gives it, by which a retry is recognised: 1 to 64 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientMessageId(Arc<str>);
 
 impl ClientMessageId {
-    /// Checks the length and the characters; an empty text is "none given".
+    /// Checks the length and the characters. An empty text means that no id was given.
     ///
     /// # Errors
-    /// [`Error::InvalidClientMessageId`] over 64 bytes or with U+0000 inside.
+    /// [`Error::InvalidClientMessageId`] over 64 bytes or if it holds U+0000.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         if text.is_empty() {
             Ok(None)
@@ -217,7 +185,7 @@ impl ClientMessageId {
         }
     }
 
-    /// Takes an id from the database.
+    /// Accepts an id from the database.
     pub fn trusted(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
@@ -243,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_are_plain_and_in_nfc() {
+    fn user_names_have_no_flaws_and_are_normalised_to_nfc() {
         assert_eq!(UserName::parse("cafe\u{301}1").unwrap().as_str(), "caf\u{e9}1");
         // The Greek question mark is a semicolon in NFC.
         assert!(matches!(UserName::parse("walker\u{37e}1"), Err(Error::InvalidUserName)));
@@ -253,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_for_where_an_account_may_have_it() {
+    fn a_name_is_looked_up_if_an_account_may_have_it() {
         for name in ["walker1", "", "old_name", &"é".repeat(255)] {
             assert_eq!(UserName::lookup(name).as_ref().map(UserName::as_str), Some(name));
         }

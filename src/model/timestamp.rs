@@ -1,3 +1,5 @@
+//! Timestamps in microseconds.
+
 use std::{
     ops::{Add, Sub},
     time::Duration,
@@ -5,7 +7,7 @@ use std::{
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// A moment in microseconds since the Unix epoch: the precision of the database.
+/// A time in microseconds since the Unix epoch, which is the precision of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -35,7 +37,7 @@ impl Timestamp {
         (self.0.rem_euclid(1_000_000) * 1_000) as i32
     }
 
-    /// Writes UTC with as many of six decimals as are not zero, as the original does (RFC 3339).
+    /// Returns the time as RFC 3339 in UTC, with up to six decimals and no trailing zeros, as the original writes it.
     pub fn rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .ok()
@@ -43,7 +45,7 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
-    /// Returns the time from `earlier` until this moment, or zero if it is not earlier.
+    /// Returns the time since `earlier`, or zero if that is not earlier.
     pub const fn since(self, earlier: Self) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
         if micros > 0 { Duration::from_micros(micros.cast_unsigned()) } else { Duration::ZERO }
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_no_zeros_at_their_end() {
+    fn times_have_no_trailing_zeros() {
         for (micros, text) in [
             (1_795_373_466_326_528, "2026-11-22T18:51:06.326528Z"),
             (1_795_373_466_152_590, "2026-11-22T18:51:06.15259Z"),

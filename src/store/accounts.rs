@@ -1,5 +1,7 @@
+//! Creates, finds, changes and deletes accounts.
+
 use grpcchatter_entity::{
-    account::{self, Likeness},
+    account::{self, ConfusableKeys},
     member, room, session,
 };
 use sea_orm::{
@@ -10,35 +12,36 @@ use sea_orm::{
 };
 
 use super::{
-    DbResult, Failure, Store, people::note_deletion, sessions::end_sessions, transaction::Transaction,
+    DbResult, Failure, Store, account_row::record_deletion, session_end::end_sessions,
+    transaction::Transaction,
 };
-use crate::model::{Account, Error, Result, Role, SessionId, Timestamp, UserId, UserName};
+use crate::model::{Account, Error, Result, Role, SessionId, UserId, UserName};
 
-/// An account together with what its password is checked against.
+/// An account and its password hash.
 #[derive(Clone)]
 pub struct Credentials {
     /// The account.
     pub account: Account,
-    /// The stored hash; whoever verified a password against it says so in the next step, which is refused
-    /// where it has changed meanwhile.
+    /// The stored hash. A caller that verified a password against it passes it to the next call, which is refused if the
+    /// hash has changed meanwhile.
     pub password_hash: String,
 }
 
 impl Store {
-    /// Adds an account. The unique indexes decide about its name.
+    /// Creates an account. The unique indexes decide whether its name is free.
     ///
     /// # Errors
-    /// [`Error::UserNameTaken`], also by a name that looks the same; failures of the database.
+    /// [`Error::UserNameTaken`], also if another name looks the same; failures of the database.
     pub async fn create_account(&self, user_name: UserName, password_hash: String) -> Result<Account> {
         let store = self.clone();
         self.writing("create account", async move {
             let created_at = store.clock().now();
-            let likeness = Likeness::of(user_name.as_str());
+            let keys = ConfusableKeys::of(user_name.as_str());
             let row = account::ActiveModel {
                 id: NotSet,
                 user_name: Set(user_name.as_str().to_owned()),
-                name_skeleton: Set(Some(likeness.skeleton)),
-                name_folded: Set(Some(likeness.folded)),
+                name_skeleton: Set(Some(keys.skeleton)),
+                name_folded: Set(Some(keys.folded)),
                 password_hash: Set(password_hash),
                 role: Set(Role::User.as_str().to_owned()),
                 created_at: Set(created_at.as_micros()),
@@ -59,26 +62,26 @@ impl Store {
         .await
     }
 
-    /// Finds an account that can log in by its name; a disabled or deleted one is not there.
+    /// Finds an account by its name. Disabled and deleted accounts are not found.
     ///
     /// # Errors
     /// Failures of the database.
     pub async fn find_credentials(&self, user_name: UserName) -> Result<Option<Credentials>> {
         let store = self.clone();
         self.reading("find account", async move {
-            let row = named(store.reader(), &user_name).await?;
+            let row = find_by_name(store.reader(), &user_name).await?;
             Ok(row.filter(|row| row.disabled_at.is_none()).map(Credentials::from))
         })
         .await
     }
 
-    /// Returns the hash of some account whose password is still hashed as the original did, by bcrypt.
+    /// Returns the bcrypt hash of any account that still has one, as the original made them.
     ///
     /// # Errors
     /// Failures of the database.
     pub async fn find_bcrypt_hash(&self) -> Result<Option<String>> {
         let store = self.clone();
-        self.on_core("find a hash of bcrypt", async move {
+        self.on_core("find a bcrypt hash", async move {
             let row = account::Entity::find()
                 .filter(account::Column::PasswordHash.starts_with("$2"))
                 .one(store.reader())
@@ -88,7 +91,7 @@ impl Store {
         .await
     }
 
-    /// Finds an account that can log in by its id.
+    /// Finds an account by its id. Disabled and deleted accounts are not found.
     ///
     /// # Errors
     /// Failures of the database.
@@ -105,11 +108,10 @@ impl Store {
         .await
     }
 
-    /// Replaces a password, and ends every session of the account but `kept`. Returns those that have ended.
+    /// Replaces a password, and ends every session of the account except `kept`. Returns the ended sessions.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] where `verified_hash` is not the account's any more; failures of the
-    /// database.
+    /// [`Error::InvalidCredentials`] if `verified_hash` is no longer the account's; failures of the database.
     pub async fn change_password(
         &self,
         user: UserId,
@@ -138,17 +140,17 @@ impl Store {
         .await
     }
 
-    /// Deletes an account: its name is forgotten, its messages stay without one, it leaves its rooms and its sessions
-    /// end. Returns the sessions.
+    /// Deletes an account: its name is erased, its messages stay without a name, it leaves its rooms, and its sessions end.
+    /// Returns the sessions.
     ///
     /// # Errors
-    /// [`Error::OwnsRooms`]; [`Error::InvalidCredentials`] where `verified_hash` is not the account's any
-    /// more; failures of the database.
+    /// [`Error::OwnsRooms`]; [`Error::InvalidCredentials`] if `verified_hash` is no longer the account's; failures of the
+    /// database.
     pub async fn delete_account(&self, user: UserId, verified_hash: String) -> Result<Vec<SessionId>> {
         let store = self.clone();
         self.writing("delete account", async move {
             let transaction = store.begin().await?;
-            let ended = forget(&store, &transaction, user, Some(&verified_hash)).await?;
+            let ended = delete(&store, &transaction, user, Some(&verified_hash)).await?;
             let ended = ended.ok_or(Error::InvalidCredentials)?;
             transaction.commit().await?;
             Ok(ended)
@@ -157,15 +159,15 @@ impl Store {
     }
 }
 
-/// Deletes an account, and returns its sessions, which end; none where there is no such account, or its password is not the
-/// verified one any more.
-pub(super) async fn forget(
+/// Deletes an account, and returns its sessions, which end. Returns `None` if there is no such account, or its password
+/// hash is not the verified one.
+pub(super) async fn delete(
     store: &Store,
     transaction: &Transaction,
     user: UserId,
     verified_hash: Option<&str>,
 ) -> DbResult<Option<Vec<SessionId>>> {
-    // The lock waits for rooms that are being made or entered: their rows refer to this one.
+    // Waits for transactions that create or enter a room: their rows will refer to this account.
     let row = account::Entity::find_by_id(user.0)
         .filter(account::Column::DeletedAt.is_null())
         .lock_exclusive()
@@ -181,7 +183,7 @@ pub(super) async fn forget(
     account::Entity::update_many()
         .col_expr(account::Column::DeletedAt, Expr::value(store.clock().now().as_micros()))
         .col_expr(account::Column::PasswordHash, Expr::value(""))
-        // No account can have this name: a colon is a special character.
+        // No account can have this name: a user name has no colon.
         .col_expr(account::Column::UserName, Expr::value(format!("deleted:{}", store.clock().uuid())))
         .col_expr(account::Column::NameSkeleton, Expr::value(None::<String>))
         .col_expr(account::Column::NameFolded, Expr::value(None::<String>))
@@ -189,7 +191,7 @@ pub(super) async fn forget(
         .exec(transaction)
         .await?;
     let ended = end_sessions(transaction, session::Column::UserId.eq(user.0)).await?;
-    // No epoch of a room rises: nothing of this account stands without a session, and it gets no other.
+    // No room's epoch needs to rise: the account has no session any more, and every chat token needs one.
     member::Entity::update_many()
         .col_expr(member::Column::Joined, Expr::value(false))
         .col_expr(member::Column::Epoch, Expr::col(member::Column::Epoch).add(1))
@@ -197,13 +199,13 @@ pub(super) async fn forget(
         .filter(member::Column::Joined.eq(true))
         .exec(transaction)
         .await?;
-    note_deletion(store, transaction).await?;
+    record_deletion(store, transaction).await?;
     Ok(Some(ended))
 }
 
-/// Finds an account that is not deleted by its name: who has it byte for byte, else who has it in NFC. Names from before the
-/// rule, and those taken over from the original, are as they were given.
-pub(super) async fn named(
+/// Finds an account by its name, first in the given spelling, then in NFC. Names from before the rule for NFC, and those
+/// migrated from the original, are stored as they were given. Deleted accounts are not found.
+pub(super) async fn find_by_name(
     connection: &impl ConnectionTrait,
     name: &UserName,
 ) -> DbResult<Option<account::Model>> {
@@ -219,15 +221,6 @@ pub(super) async fn named(
 
 impl From<account::Model> for Credentials {
     fn from(row: account::Model) -> Self {
-        Self { password_hash: row.password_hash.clone(), account: to_account(row) }
-    }
-}
-
-pub(super) fn to_account(row: account::Model) -> Account {
-    Account {
-        id: UserId(row.id),
-        user_name: UserName::trusted(row.user_name),
-        role: Role::from_name(&row.role),
-        created_at: Timestamp::from_micros(row.created_at),
+        Self { password_hash: row.password_hash.clone(), account: Account::from(row) }
     }
 }

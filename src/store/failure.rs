@@ -1,4 +1,4 @@
-//! Why work inside the store fails, and what callers hear of it.
+//! Classifies failures inside the store, and chooses the error for the caller.
 
 use std::ops::Deref as _;
 
@@ -9,12 +9,15 @@ use sea_orm::{
 
 use crate::model::Error;
 
-/// Why work inside the store did not succeed.
+/// The result of work inside the store.
+pub(super) type DbResult<T> = std::result::Result<T, Failure>;
+
+/// A failure of work inside the store.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A rule was broken: the caller hears of it as it is.
+    /// A rule refuses the call. The caller gets this error.
     Refused(Error),
-    /// The database failed: the log hears of it, the caller a fixed sentence.
+    /// The database failed. The cause is logged, and the caller gets a fixed sentence.
     Database(DbErr),
 }
 
@@ -31,17 +34,17 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Says whether a unique index refused.
+    /// Says whether a unique index refused the statement.
     pub(super) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Database(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))
     }
 
-    /// Says whether the server takes no writes.
+    /// Says whether the statement failed because the server takes no writes.
     pub(super) fn is_read_only(&self) -> bool {
-        matches!(self, Self::Database(error) if code(error) == Some(READ_ONLY))
+        matches!(self, Self::Database(error) if sqlstate(error) == Some(READ_ONLY_TRANSACTION))
     }
 
-    /// Logs a failure of the database, and returns what the caller hears.
+    /// Logs a failure of the database, and returns the error for the caller.
     pub(super) fn report(self, what: &'static str) -> Error {
         let error = match self {
             Self::Refused(error) => return error,
@@ -70,8 +73,8 @@ enum Class {
     Bug,
 }
 
-/// Sorts failures by what helps against them. What fails before there is a connection never says anything about a
-/// statement: the database is away. Else the codes tell.
+/// Classifies a failure by its remedy. A failure to get a connection is never the statement's fault: the database is
+/// unavailable. Any other failure is classified by its code.
 fn classify(error: &DbErr) -> Class {
     let sqlx_error = match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return Class::Unavailable,
@@ -99,7 +102,7 @@ fn classify(error: &DbErr) -> Class {
     }
 }
 
-/// Sorts SQLite's primary result codes: 5 BUSY, 6 LOCKED, 7 NOMEM, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN,
+/// Classifies SQLite's primary result codes: 5 BUSY, 6 LOCKED, 7 NOMEM, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN,
 /// 15 PROTOCOL. (An extended code has the primary one in its lowest byte.)
 const fn sqlite(code: u32) -> Class {
     match code & 0xff {
@@ -109,13 +112,13 @@ const fn sqlite(code: u32) -> Class {
     }
 }
 
-/// Sorts PostgreSQL's SQLSTATEs. What is about the server and not about the statement: the classes 08 (connection),
-/// 28 (authorization), 40 (serialization), 53 (resources), 57 (operator) and 58 (the system below it), and of other classes
-/// 25006 (it takes no writes), 25P03 and 55P03 (timeouts), 3D000 (the database is not there), 55006 (it is in use).
+/// Classifies PostgreSQL's SQLSTATEs. These concern the server and not the statement: the classes 08 (connection),
+/// 28 (authorization), 40 (serialization), 53 (resources), 57 (operator intervention) and 58 (system error), and the codes
+/// 25006 (read-only transaction), 25P03 and 55P03 (timeouts), 3D000 (no such database), 55006 (object in use).
 fn postgres(code: &str) -> Class {
     match code {
         "53100" => Class::Full,
-        READ_ONLY | "25P03" | "3D000" | "55006" | "55P03" => Class::Unavailable,
+        READ_ONLY_TRANSACTION | "25P03" | "3D000" | "55006" | "55P03" => Class::Unavailable,
         code if ["08", "28", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
             Class::Unavailable
         }
@@ -123,16 +126,16 @@ fn postgres(code: &str) -> Class {
     }
 }
 
-/// `read_only_sql_transaction`: a standby, or `default_transaction_read_only`.
-const READ_ONLY: &str = "25006";
+/// `read_only_sql_transaction`: the server is a standby, or `default_transaction_read_only` is on.
+const READ_ONLY_TRANSACTION: &str = "25006";
 
-/// Says whether a statement failed since its role lacks a right (`insufficient_privilege`).
-pub(super) fn is_refused(error: &DbErr) -> bool {
-    code(error).is_some_and(|code| code == "42501")
+/// Says whether a statement failed because the role lacks a privilege (`insufficient_privilege`).
+pub(super) fn lacks_privilege(error: &DbErr) -> bool {
+    sqlstate(error).is_some_and(|code| code == "42501")
 }
 
 /// Returns the SQLSTATE of a statement that PostgreSQL refused.
-fn code(error: &DbErr) -> Option<&str> {
+fn sqlstate(error: &DbErr) -> Option<&str> {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return None;
@@ -141,15 +144,15 @@ fn code(error: &DbErr) -> Option<&str> {
     database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
 }
 
-/// Says whether a statement failed because its connection had ended before: `admin_shutdown`, `crash_shutdown`,
-/// `idle_session_timeout`, the class of connections, or nobody at the other end.
-pub(super) fn was_dead(error: &DbErr) -> bool {
+/// Says whether a statement failed because its connection had already ended: `admin_shutdown`, `crash_shutdown`,
+/// `idle_session_timeout`, class 08 (connection exception), or an I/O error.
+pub(super) fn is_connection_dead(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
     else {
         return false;
     };
     matches!(inner.deref(), sqlx::Error::Io(_))
-        || code(error)
+        || sqlstate(error)
             .is_some_and(|code| ["57P01", "57P02", "57P05"].contains(&code) || code.starts_with("08"))
 }
 
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_of_the_server_are_no_bugs_of_a_statement() {
+    fn failures_of_the_server_are_no_bugs() {
         for code in ["08006", "25006", "28P01", "28000", "3D000", "53300", "57P01", "57P03", "57P05", "58030"]
         {
             assert!(matches!(postgres(code), Class::Unavailable), "{code}");
@@ -166,7 +169,7 @@ mod tests {
         for code in ["42P01", "42703", "22021", "23505"] {
             assert!(matches!(postgres(code), Class::Bug), "{code}");
         }
-        // READONLY, and its extended code for a file that was moved away.
+        // READONLY, and READONLY_DBMOVED.
         for code in [8, 8 | (4 << 8)] {
             assert!(matches!(sqlite(code), Class::Unavailable), "{code}");
         }
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_on_connecting_is_never_a_bug() {
+    fn a_failure_to_connect_is_never_a_bug() {
         let odd = sqlx::Error::Configuration("odd".into());
         assert!(matches!(classify(&DbErr::Conn(RuntimeErr::SqlxError(odd.into()))), Class::Unavailable));
     }

@@ -1,42 +1,42 @@
-//! The log as it is read: pages of messages, and the heads of rooms.
+//! Reads the log: pages of messages, and the heads of rooms.
 
-use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::{DbResult, Standing, Store, many};
-use crate::model::{ChatIdentity, ClientMessageId, Epochs, Message, Result, RoomId, Timestamp, UserId};
+use super::{DbResult, RoomAccess, Store, id_list};
+use crate::model::{ChatIdentity, ClientMessageId, Epochs, Message, Result, RoomId, Seq, Timestamp, UserId};
 
-/// The head of a room's log, as the database has it.
+/// The head of a room's log.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// The room.
     pub room: RoomId,
     /// seq of its newest message; 0 while there is none.
-    pub last_seq: i64,
+    pub last_seq: Seq,
     /// Id of its newest message.
     pub last_message_id: Option<Uuid>,
     /// seq of the oldest message that is kept.
-    pub first_seq: i64,
+    pub first_seq: Seq,
     /// The room's epochs.
     pub epochs: Epochs,
 }
 
-/// What a room's log has at a place.
-#[derive(Clone, Copy, Debug, FromQueryResult)]
-pub struct Place {
-    /// Id of the message; none where it has none there.
+/// A room's log at one seq.
+#[derive(Clone, Copy, Debug)]
+pub struct LogPosition {
+    /// Id of the message at that seq; `None` if there is no message.
     pub message_id: Option<Uuid>,
     /// seq of the oldest message that is kept.
-    pub first_seq: i64,
+    pub first_seq: Seq,
 }
 
-/// Which messages a page takes, the nearest first to be taken.
+/// The direction in which a page is read. It takes the messages nearest to its seq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Those before this seq; `i64::MAX` is the newest.
-    Before(i64),
-    /// Those after this seq.
-    After(i64),
+    /// Messages before this seq; with [`Seq::MAX`] the newest ones.
+    Before(Seq),
+    /// Messages after this seq.
+    After(Seq),
 }
 
 /// A page of the log, by rising seq.
@@ -44,16 +44,16 @@ pub enum Direction {
 pub struct Page {
     /// The messages.
     pub messages: Vec<Message>,
-    /// Whether others exist beyond it, in the direction asked for.
+    /// Whether there are more messages in that direction.
     pub more: bool,
     /// seq of the oldest message that is kept; 0 while there is none.
-    pub first_seq: i64,
+    pub first_seq: Seq,
     /// seq of the newest message; 0 while there is none.
-    pub last_seq: i64,
+    pub last_seq: Seq,
 }
 
 #[derive(FromQueryResult)]
-struct Row {
+struct MessageRow {
     seq: i64,
     message_id: Uuid,
     user_id: i64,
@@ -63,10 +63,10 @@ struct Row {
     client_message_id: Option<String>,
 }
 
-impl From<Row> for Message {
-    fn from(row: Row) -> Self {
+impl From<MessageRow> for Message {
+    fn from(row: MessageRow) -> Self {
         Self {
-            seq: row.seq,
+            seq: Seq(row.seq),
             message_id: row.message_id,
             author: UserId(row.user_id),
             user_name: row.user_name.into(),
@@ -91,18 +91,18 @@ impl From<HeadRow> for Head {
     fn from(row: HeadRow) -> Self {
         Self {
             room: RoomId(row.id),
-            last_seq: row.last_seq,
+            last_seq: Seq(row.last_seq),
             last_message_id: row.last_message_id,
-            first_seq: row.first_seq,
+            first_seq: Seq(row.first_seq),
             epochs: Epochs { room: row.epoch, members: row.members_epoch },
         }
     }
 }
 
-/// What a message takes in a page besides its body and its author's name: ids, times, and their tags.
+/// Bytes of a message in a page beside its body and its author's name: ids, times, and field tags.
 const MESSAGE_BYTES: usize = 192;
 
-/// A message keeps its place when its author's account is deleted; the name goes.
+/// A message of a deleted account keeps its seq and loses its author's name.
 const COLUMNS: &str = "m.seq, m.message_id, m.user_id, \
      CASE WHEN a.deleted_at IS NULL THEN a.user_name ELSE '' END AS user_name, m.body, m.created_at, \
      m.client_message_id";
@@ -112,46 +112,46 @@ impl Store {
     /// Reads the messages from `first` to `last`, both included.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn messages(&self, room: RoomId, first: i64, last: i64) -> Result<Vec<Message>> {
+    /// If the database fails.
+    pub async fn messages(&self, room: RoomId, first: Seq, last: Seq) -> Result<Vec<Message>> {
         let store = self.clone();
         self.on_core("read the log", async move { store.between(room, first, last).await }).await
     }
 
-    /// The same for a stream, once it is the turn of whoever is charged for it.
+    /// Like [`Self::messages`], for a stream: waits for admission on the account of its payer.
     ///
     /// # Errors
-    /// As [`Self::messages`], and [`Error::Overloaded`](crate::model::Error::Overloaded) where too many wait.
-    pub async fn page(&self, room: RoomId, first: i64, last: i64) -> Result<Vec<Message>> {
+    /// As [`Self::messages`], and [`Error::Overloaded`](crate::model::Error::Overloaded) if too many wait.
+    pub async fn page(&self, room: RoomId, first: Seq, last: Seq) -> Result<Vec<Message>> {
         let store = self.clone();
         self.reading("read the log", async move { store.between(room, first, last).await }).await
     }
 
-    async fn between(&self, room: RoomId, first: i64, last: i64) -> DbResult<Vec<Message>> {
+    async fn between(&self, room: RoomId, first: Seq, last: Seq) -> DbResult<Vec<Message>> {
         let condition = "m.room_id = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq";
-        self.select(condition, [room.0.into(), first.into(), last.into()]).await
+        self.select(condition, [room.0.into(), first.0.into(), last.0.into()]).await
     }
 
-    /// Reads a page for a member, whose right is checked in the same call: up to `size` messages, and no more than fill
-    /// `most_bytes`, but for one that is larger by itself.
+    /// Reads a page for a member, whose chat token is checked in the same call. The page has up to `size` messages and
+    /// `max_bytes` bytes; a message that is larger by itself is a page of its own.
     ///
     /// # Errors
-    /// As [`Store::standing`].
+    /// As [`Store::room_access`].
     pub async fn list_messages(
         &self,
         identity: &ChatIdentity,
         direction: Direction,
         size: usize,
-        most_bytes: usize,
+        max_bytes: usize,
     ) -> Result<Page> {
         let (store, identity) = (self.clone(), identity.clone());
         self.reading("list messages", async move {
-            let Standing { room, first_seq, .. } = store.standing_in(store.reader(), &identity).await?;
+            let RoomAccess { room, first_seq, .. } = store.room_access_in(store.reader(), &identity).await?;
             let (side, order, from) = match direction {
                 Direction::Before(seq) => ("<", "DESC", seq),
                 Direction::After(seq) => (">", "ASC", seq),
             };
-            // What a page would take is added up before a body is read: the sizes alone cost next to nothing.
+            // The sizes are added up before any body is read: reading the sizes alone is cheap.
             let sql = format!(
                 "WITH page AS (SELECT m.seq, octet_length(m.body) + octet_length(a.user_name) + {MESSAGE_BYTES} AS bytes \
                  FROM {TABLES} WHERE m.room_id = $1 AND m.seq {side} $2 ORDER BY m.seq {order} LIMIT $3), \
@@ -161,22 +161,22 @@ impl Store {
                  AND (added.total <= $4 OR added.total = added.bytes) ORDER BY m.seq {order}"
             );
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let most = i64::try_from(most_bytes).unwrap_or(i64::MAX);
-            let values = [room.id.0.into(), from.into(), limit.into(), most.into()];
+            let max_bytes = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+            let values = [room.id.0.into(), from.0.into(), limit.into(), max_bytes.into()];
             let statement = Statement::from_sql_and_values(store.backend(), sql, values);
             let rows = store.reader().query_all_raw(statement).await?;
             let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("", "found"))?;
             let mut messages = Vec::with_capacity(rows.len());
             for row in rows.iter().take(size) {
-                messages.push(Message::from(Row::from_query_result(row, "")?));
+                messages.push(Message::from(MessageRow::from_query_result(row, "")?));
             }
             let more = found > i64::try_from(messages.len()).unwrap_or(i64::MAX);
             if matches!(direction, Direction::Before(_)) {
                 messages.reverse();
             }
-            // What was stored between the two statements belongs to the log already.
+            // A message stored between the two statements is part of the log already.
             let last_seq = messages.last().map_or(room.last_seq, |message| message.seq.max(room.last_seq));
-            let first_seq = if last_seq < first_seq { 0 } else { first_seq };
+            let first_seq = if last_seq < first_seq { Seq::ZERO } else { first_seq };
             Ok(Page { messages, more, first_seq, last_seq })
         })
         .await
@@ -185,36 +185,42 @@ impl Store {
     /// Returns the id of the message at `seq`, for a resume point.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn message_id_at(&self, room: RoomId, seq: i64) -> Result<Option<Uuid>> {
+    /// If the database fails.
+    pub async fn message_id_at(&self, room: RoomId, seq: Seq) -> Result<Option<Uuid>> {
         let store = self.clone();
         self.reading("check a resume point", async move {
             let condition = "m.room_id = $1 AND m.seq = $2";
-            let found: Vec<Message> = store.select(condition, [room.0.into(), seq.into()]).await?;
+            let found: Vec<Message> = store.select(condition, [room.0.into(), seq.0.into()]).await?;
             Ok(found.first().map(|message| message.message_id))
         })
         .await
     }
 
-    /// Says what a room's log has at a place; none where the room was deleted.
+    /// Reads a room's log at one seq; `None` if the room was deleted.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn place(&self, room: RoomId, seq: i64) -> Result<Option<Place>> {
+    /// If the database fails.
+    pub async fn log_position(&self, room: RoomId, seq: Seq) -> Result<Option<LogPosition>> {
         let store = self.clone();
-        self.reading("look at what was told", async move {
+        self.reading("compare the log with what was published", async move {
             let sql = "SELECT r.first_seq, m.message_id FROM rooms r \
                        LEFT JOIN messages m ON m.room_id = r.id AND m.seq = $2 WHERE r.id = $1";
-            let statement = Statement::from_sql_and_values(store.backend(), sql, [room.0.into(), seq.into()]);
-            Ok(Place::find_by_statement(statement).one(store.reader()).await?)
+            let statement =
+                Statement::from_sql_and_values(store.backend(), sql, [room.0.into(), seq.0.into()]);
+            let row = store.reader().query_one_raw(statement).await?;
+            let position = |row: QueryResult| -> DbResult<LogPosition> {
+                let first_seq = Seq(row.try_get("", "first_seq")?);
+                Ok(LogPosition { message_id: row.try_get("", "message_id")?, first_seq })
+            };
+            row.map(position).transpose()
         })
         .await
     }
 
-    /// Reads the heads of these rooms; one that is missing was deleted.
+    /// Reads the heads of these rooms. A room without a head was deleted.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn heads(&self, rooms: Vec<RoomId>) -> Result<Vec<Head>> {
         let store = self.clone();
         self.on_core("poll the rooms", async move {
@@ -222,9 +228,9 @@ impl Store {
             for some in rooms.chunks(1_000) {
                 let mut values = Vec::new();
                 let ids = some.iter().map(|room| room.0).collect();
-                let these = many::among("id", store.backend(), ids, &mut values);
+                let is_one = id_list::is_in("id", store.backend(), ids, &mut values);
                 let sql = format!(
-                    "SELECT id, last_seq, last_message_id, first_seq, epoch, members_epoch FROM rooms WHERE {these}"
+                    "SELECT id, last_seq, last_message_id, first_seq, epoch, members_epoch FROM rooms WHERE {is_one}"
                 );
                 let statement = Statement::from_sql_and_values(store.backend(), sql, values);
                 let found = HeadRow::find_by_statement(statement).all(store.reader()).await?;
@@ -241,7 +247,7 @@ impl Store {
             format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition}"),
             values,
         );
-        let rows = Row::find_by_statement(statement).all(self.reader()).await?;
+        let rows = MessageRow::find_by_statement(statement).all(self.reader()).await?;
         Ok(rows.into_iter().map(Message::from).collect())
     }
 }

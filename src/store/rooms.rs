@@ -1,4 +1,4 @@
-//! Rooms: made, found, changed, listed, deleted.
+//! Creates, finds, changes, lists and deletes rooms.
 
 use grpcchatter_entity::room;
 use sea_orm::{
@@ -10,14 +10,14 @@ use sea_orm::{
 };
 
 use super::{DbResult, Failure, Store, transaction::Transaction};
-use crate::model::{Error, Result, Room, RoomId, RoomName, ShortCode, Timestamp, UserId};
+use crate::model::{Error, Result, Room, RoomId, RoomName, Seq, ShortCode, Timestamp, UserId};
 
-/// A room with what only the server knows of it.
+/// A room with the fields that clients never see.
 #[derive(Clone, Debug)]
 pub struct RoomRecord {
-    /// What its members see.
+    /// The fields that its members see.
     pub room: Room,
-    /// A PHC string; none where the short code is enough.
+    /// A PHC string; `None` if the room has no password.
     pub password_hash: Option<String>,
     /// Rises with every new password.
     pub epoch: i64,
@@ -30,26 +30,26 @@ pub struct NewRoom {
     pub short_code: ShortCode,
     /// Its name.
     pub name: RoomName,
-    /// A PHC string; none where the short code is enough.
+    /// A PHC string; `None` for a room without a password.
     pub password_hash: Option<String>,
-    /// Who makes it.
+    /// The account that creates it.
     pub owner: UserId,
-    /// How many rooms its owner may have with it; none: no limit.
-    pub most: Option<u32>,
+    /// Maximum number of rooms of its owner, this one included. `None` means no limit.
+    pub max_rooms: Option<u32>,
 }
 
-/// Where a page of [`Store::list_rooms`] goes on: after the room that was active then.
+/// The last room of a page of [`Store::list_rooms`], after which the next page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomPage {
-    /// When the last room of the page before was active.
+    /// When it was last active.
     pub active_at: Timestamp,
     /// Its id.
     pub room: RoomId,
 }
 
-/// A row of rooms with its owner's name.
+/// A room's row with its owner's name.
 #[derive(FromQueryResult)]
-pub(super) struct Row {
+pub(super) struct RoomRow {
     id: i64,
     short_code: String,
     name: String,
@@ -62,7 +62,7 @@ pub(super) struct Row {
     epoch: i64,
 }
 
-impl Row {
+impl RoomRow {
     pub(super) fn into_record(self) -> RoomRecord {
         RoomRecord {
             room: Room {
@@ -72,7 +72,7 @@ impl Row {
                 owner: UserId(self.owner_id),
                 owner_name: self.owner_name,
                 created_at: Timestamp::from_micros(self.created_at),
-                last_seq: self.last_seq,
+                last_seq: Seq(self.last_seq),
             },
             password_hash: self.password_hash,
             epoch: self.epoch,
@@ -80,12 +80,12 @@ impl Row {
     }
 }
 
-pub(super) const SELECT: &str = "SELECT r.id, r.short_code, r.name, r.password_hash, r.owner_id, a.user_name AS owner_name, \
+pub(super) const SELECT_ROOM: &str = "SELECT r.id, r.short_code, r.name, r.password_hash, r.owner_id, a.user_name AS owner_name, \
      r.created_at, r.active_at, r.last_seq, r.epoch FROM rooms r JOIN accounts a ON a.id = r.owner_id";
 
 impl Store {
-    /// Makes a room. `None` where the short code is taken: draw another. Rooms that are made at the same moment may go
-    /// beyond the limit by as many.
+    /// Creates a room. Returns `None` if the short code is taken: draw another. Rooms that are created concurrently may
+    /// exceed the limit by their number.
     ///
     /// # Errors
     /// [`Error::TooManyRooms`]; failures of the database.
@@ -107,18 +107,19 @@ impl Store {
                 ..Default::default()
             };
             let transaction = store.begin().await?;
-            store.hold_account(&transaction, new.owner).await?;
-            if let Some(most) = new.most {
+            store.lock_account(&transaction, new.owner).await?;
+            if let Some(max_rooms) = new.max_rooms {
                 let owned = room::Entity::find().filter(room::Column::OwnerId.eq(new.owner.0));
-                if owned.count(&transaction).await? >= u64::from(most) {
-                    return Err(Error::TooManyRooms { limit: most as usize }.into());
+                if owned.count(&transaction).await? >= u64::from(max_rooms) {
+                    return Err(Error::TooManyRooms { limit: max_rooms as usize }.into());
                 }
             }
             match row.insert(&transaction).await.map_err(Failure::from) {
                 Ok(row) => {
-                    let made = store.find(&transaction, "r.id = $1", row.id).await?.map(|found| found.room);
+                    let created =
+                        store.find(&transaction, "r.id = $1", row.id).await?.map(|found| found.room);
                     transaction.commit().await?;
-                    Ok(made)
+                    Ok(created)
                 }
                 Err(failure) if failure.is_unique_violation() => Ok(None),
                 Err(failure) => Err(failure),
@@ -127,21 +128,21 @@ impl Store {
         .await
     }
 
-    /// Keeps an account from being deleted before the transaction ends: it must not leave a room without an owner.
-    async fn hold_account(&self, transaction: &Transaction, user: UserId) -> DbResult<()> {
+    /// Locks an account (`FOR SHARE`), so that it is not deleted before the transaction ends: a room must have an owner.
+    async fn lock_account(&self, transaction: &Transaction, user: UserId) -> DbResult<()> {
         let mut sql = "SELECT id FROM accounts WHERE id = $1 AND deleted_at IS NULL".to_owned();
         if self.backend() == DbBackend::Postgres {
             sql.push_str(" FOR SHARE");
         }
-        let held =
+        let locked =
             transaction.query_one_raw(Statement::from_sql_and_values(self.backend(), sql, [user.0.into()]));
-        if held.await?.is_some() { Ok(()) } else { Err(Error::TokenRevoked.into()) }
+        if locked.await?.is_some() { Ok(()) } else { Err(Error::TokenRevoked.into()) }
     }
 
-    /// Finds a room by what people type.
+    /// Finds a room by its short code.
     ///
     /// # Errors
-    /// [`Error::RoomNotFound`] where there is none.
+    /// [`Error::RoomNotFound`] if there is none.
     pub async fn room_by_code(&self, code: &ShortCode) -> Result<RoomRecord> {
         let (store, code) = (self.clone(), code.clone());
         self.reading("find a room", async move {
@@ -154,17 +155,17 @@ impl Store {
     /// Finds a room by its id.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn room_by_id(&self, id: RoomId) -> Result<Option<RoomRecord>> {
         let store = self.clone();
         self.reading("find a room", async move { store.find(store.reader(), "r.id = $1", id.0).await }).await
     }
 
-    /// Changes the name, the password, or both; a new password ends every chat and room token but the owner's.
-    /// `None` where the room is gone.
+    /// Changes the name, the password, or both. A new password ends every chat and room token except the owner's. Returns
+    /// `None` if the room was deleted.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn update_room(
         &self,
         id: RoomId,
@@ -194,14 +195,14 @@ impl Store {
         .await
     }
 
-    /// Replaces the hash of a room's password by another of the same password: nobody is put out. Nothing where it has
-    /// another password by now.
+    /// Replaces the hash of a room's password by another hash of the same password, which ends no token. Does nothing if
+    /// the password was changed meanwhile.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn rehash_room_password(&self, id: RoomId, verified: String, hash: String) -> Result<()> {
         let store = self.clone();
-        self.writing("hash a room's password anew", async move {
+        self.writing("replace the hash of a room's password", async move {
             let transaction = store.begin().await?;
             room::Entity::update_many()
                 .col_expr(room::Column::PasswordHash, Expr::value(hash))
@@ -215,10 +216,10 @@ impl Store {
         .await
     }
 
-    /// Deletes a room and its members at once; its messages are swept up by [`Store::sweep_messages`].
+    /// Deletes a room and its members. [`Store::sweep_messages`] deletes its messages later.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn delete_room(&self, id: RoomId) -> Result<()> {
         let store = self.clone();
         self.writing("delete a room", async move {
@@ -230,11 +231,11 @@ impl Store {
         .await
     }
 
-    /// Lists the rooms that `user` owns or is a member of, the latest active first, and where the next page goes
-    /// on.
+    /// Lists the rooms that `user` owns or is a member of, the most recently active first. Returns the last room too, if
+    /// there is another page.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub async fn list_rooms(
         &self,
         user: UserId,
@@ -244,17 +245,17 @@ impl Store {
         let store = self.clone();
         self.reading("list rooms", async move {
             let after = after.unwrap_or(RoomPage { active_at: Timestamp::from_micros(i64::MAX), room: RoomId(i64::MAX) });
-            // All of the caller's rooms are sorted, but only those of the page are read whole.
+            // Sorts the keys of all of the user's rooms, and reads whole rows for the page only.
             let sql = format!(
                 "WITH page AS (SELECT id FROM rooms WHERE id IN (SELECT id FROM rooms WHERE owner_id = $1 \
                  UNION ALL SELECT room_id FROM members WHERE user_id = $1 AND joined) \
                  AND (active_at < $2 OR (active_at = $2 AND id < $3)) ORDER BY active_at DESC, id DESC LIMIT $4) \
-                 {SELECT} JOIN page ON page.id = r.id ORDER BY r.active_at DESC, r.id DESC"
+                 {SELECT_ROOM} JOIN page ON page.id = r.id ORDER BY r.active_at DESC, r.id DESC"
             );
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
             let values = [user.0.into(), after.active_at.as_micros().into(), after.room.0.into(), limit.into()];
             let statement = Statement::from_sql_and_values(store.backend(), sql, values);
-            let mut rows = Row::find_by_statement(statement).all(store.reader()).await?;
+            let mut rows = RoomRow::find_by_statement(statement).all(store.reader()).await?;
             let more = rows.len() > size;
             rows.truncate(size);
             let next = rows.last().filter(|_| more).map(|last| RoomPage {
@@ -272,8 +273,8 @@ impl Store {
         condition: &str,
         value: impl Into<sea_orm::Value>,
     ) -> DbResult<Option<RoomRecord>> {
-        let sql = format!("{SELECT} WHERE {condition}");
+        let sql = format!("{SELECT_ROOM} WHERE {condition}");
         let statement = Statement::from_sql_and_values(self.backend(), sql, [value.into()]);
-        Ok(Row::find_by_statement(statement).one(connection).await?.map(Row::into_record))
+        Ok(RoomRow::find_by_statement(statement).one(connection).await?.map(RoomRow::into_record))
     }
 }

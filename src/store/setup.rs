@@ -1,4 +1,4 @@
-//! Brings a database to this program's version, and looks at what it is.
+//! Migrates a database to this program's version, and checks that it is one of ours.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,38 +10,38 @@ use sea_orm::{
 
 use super::{
     DatabaseUrl, SetupError, Store,
-    failure::is_refused,
-    pool::Trust,
+    failure::lacks_privilege,
+    pool_generation::PoolGeneration,
     postgres::{self, session::MIGRATING},
     setup_error::cause,
 };
 use crate::faults::{self, Fault};
 
-/// The tables of the first step: where it broke off, some of them are there.
-const OURS: [&str; 6] = ["accounts", "sessions", "rooms", "members", "messages", "meta"];
+/// The tables of the first migration. If it was cut off, some of them exist.
+const OUR_TABLES: [&str; 6] = ["accounts", "sessions", "rooms", "members", "messages", "meta"];
 
-/// What a database is after its migration.
+/// The result of a migration.
 #[derive(Debug)]
 pub struct Migrated {
-    /// The deployment's id.
+    /// Id of the deployment.
     pub deployment: String,
-    /// Whether its schema lacked anything.
+    /// Whether the schema was changed.
     pub has_changed: bool,
 }
 
 impl Store {
-    /// Brings the schema up to this program's version, checks what durability rests on, and says what was done and which
-    /// deployment's it is, whose id is made once.
+    /// Migrates the schema to this program's version, and checks the settings that durability depends on. Returns the
+    /// deployment's id, which is created once.
     ///
     /// # Errors
-    /// Where the database is newer than the program, or fails.
+    /// If the database was migrated by a newer version, or fails.
     pub async fn migrate(&self, url: &DatabaseUrl) -> Result<Migrated, SetupError> {
-        self.refuse_newer().await?;
-        let pending = self.pending().await?;
+        self.check_applied_migrations().await?;
+        let pending = self.pending_migration().await?;
         let has_changed = pending.is_some();
         if let Some(step) = pending {
-            self.may_step_up(&step).await?;
-            self.step_up(url, step).await?;
+            self.check_may_migrate(&step).await?;
+            self.apply_migrations(url, step).await?;
         }
         if faults::is(Fault::NoDeduplication) || faults::is(Fault::DeduplicationUnderLock) {
             self.database().execute_unprepared("DROP INDEX IF EXISTS messages_client_message_id").await?;
@@ -51,35 +51,36 @@ impl Store {
         }
         if self.backend() == DbBackend::Sqlite {
             self.check_pragmas().await?;
-            // A file that may only be read opens as well. To change nothing is refused like any other write.
+            // A read-only file opens without an error. A write that changes nothing is refused like any other.
             self.database().execute_unprepared("UPDATE meta SET value = value WHERE FALSE").await?;
         }
         let deployment = self.deployment().await?;
-        self.0.server.serves(&deployment);
+        self.0.server.set_deployment(&deployment);
         Ok(Migrated { deployment, has_changed })
     }
 
-    /// Returns the first step that the schema lacks. It is found by reading: who may not change a schema can use one that is
-    /// complete.
-    pub(super) async fn pending(&self) -> Result<Option<String>, SetupError> {
+    /// Returns the first migration that the schema lacks. Only reads, so a role that may not change the schema can use a
+    /// complete one.
+    pub(super) async fn pending_migration(&self) -> Result<Option<String>, SetupError> {
         let pending = Migrator::get_pending_migrations_read_only(&self.database()).await?;
         Ok(pending.first().map(|step| step.name().to_owned()))
     }
 
-    /// Adds what the schema lacks, from `step` on. On PostgreSQL by a connection of its own, on which a statement may take
-    /// as long as the tables are large.
-    async fn step_up(&self, url: &DatabaseUrl, step: String) -> Result<(), SetupError> {
+    /// Applies the migrations from `step` on. On PostgreSQL it uses a connection of its own, without `statement_timeout`,
+    /// since the tables may be large.
+    async fn apply_migrations(&self, url: &DatabaseUrl, step: String) -> Result<(), SetupError> {
         let done = match url {
             DatabaseUrl::Sqlite(_) => Migrator::up(&self.database(), None).await,
             DatabaseUrl::Postgres(url) => {
-                let pool = postgres::pool(url, 1, MIGRATING, &Trust::default(), &Arc::default()).await?;
+                let pool =
+                    postgres::pool(url, 1, MIGRATING, &PoolGeneration::default(), &Arc::default()).await?;
                 let done = Migrator::up(&pool.bare(), None).await;
                 pool.close().await?;
                 done
             }
         };
         done.map_err(|error| {
-            if is_refused(&error) {
+            if lacks_privilege(&error) {
                 SetupError::MayNotMigrate { step, cause: cause(&error) }
             } else {
                 error.into()
@@ -87,12 +88,12 @@ impl Store {
         })
     }
 
-    /// Returns the connections that set the database up: nobody else is there yet.
+    /// Returns the connections for the setup. They need no permit, since nothing else uses the database yet.
     fn database(&self) -> DatabaseConnection {
         self.0.writer.bare()
     }
 
-    pub(super) async fn refuse_newer(&self) -> Result<(), SetupError> {
+    pub(super) async fn check_applied_migrations(&self) -> Result<(), SetupError> {
         let known: HashSet<String> =
             Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
         let table = "seaql_migrations";
@@ -106,15 +107,16 @@ impl Store {
             applied.iter().map(|row| row.try_get("", "version")).collect::<Result<_, _>>()?;
         if applied.is_empty()
             && self.backend() == DbBackend::Sqlite
-            && let Some(table) = self.foreign_table(&OURS).await?
+            && let Some(table) = self.foreign_table(&OUR_TABLES).await?
         {
             return Err(foreign(table));
         }
-        judge(&known, &applied)
+        check_steps(&known, &applied)
     }
 
-    /// Returns a table that another program has made, where none of our steps was applied, beside these. A file of SQLite's
-    /// is one program's; a database of PostgreSQL's may hold others' tables, the original's above all.
+    /// Returns a table of another program, if there is one, for a database to which none of our migrations was applied. On
+    /// SQLite any table outside `beside` is foreign, since a file belongs to one program. A PostgreSQL database may hold
+    /// tables of other programs, such as the original's, so only `accounts` counts as a conflict.
     async fn foreign_table(&self, beside: &[&str]) -> Result<Option<String>, DbErr> {
         if self.backend() != DbBackend::Sqlite {
             return Ok(self.has_table("accounts").await?.then(|| "accounts".to_owned()));
@@ -127,11 +129,11 @@ impl Store {
         Ok(tables.into_iter().find(|table| !beside.contains(&table.as_str())))
     }
 
-    /// Says whether the role may add what the schema lacks, from `step` on, before anything is tried.
+    /// Checks that the role may apply the migrations from `step` on, before any is applied.
     ///
     /// # Errors
-    /// Where it may not, or there is no schema.
-    pub(super) async fn may_step_up(&self, step: &str) -> Result<(), SetupError> {
+    /// If it may not, or there is no schema.
+    pub(super) async fn check_may_migrate(&self, step: &str) -> Result<(), SetupError> {
         if self.backend() == DbBackend::Sqlite {
             return Ok(());
         }
@@ -186,7 +188,7 @@ impl Store {
 
     async fn deployment(&self) -> Result<String, DbErr> {
         let name = "deployment";
-        // Looked up first: who starts again asks for no right to write.
+        // Looked up first, so that a restart needs no write.
         if let Some(row) = meta::Entity::find_by_id(name).one(&self.database()).await? {
             return Ok(row.value);
         }
@@ -201,12 +203,12 @@ impl Store {
     }
 }
 
-/// Says whether a database that these steps were applied to can be served from. Other programs keep their steps in a table
-/// of the same name, and have none of ours.
-fn judge(known: &HashSet<String>, applied: &[String]) -> Result<(), SetupError> {
+/// Checks the names of the applied migrations. Another program may keep its migrations in a table of the same name, and has
+/// none of ours.
+fn check_steps(known: &HashSet<String>, applied: &[String]) -> Result<(), SetupError> {
     let Some(unknown) = applied.iter().find(|step| !known.contains(*step)) else { return Ok(()) };
     if applied.iter().any(|step| known.contains(step)) {
-        Err(SetupError::Newer(unknown.clone()))
+        Err(SetupError::SchemaTooNew(unknown.clone()))
     } else {
         Err(SetupError::Foreign(format!("another program's step {unknown}")))
     }
@@ -217,15 +219,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_program_s_steps_are_told_from_a_newer_version_s() {
+    fn steps_of_another_program_and_of_a_newer_version_are_distinguished() {
         let known = HashSet::from(["m0001_initial".to_owned()]);
-        let judged = |applied: &[&str]| {
+        let checked = |applied: &[&str]| {
             let applied: Vec<String> = applied.iter().map(|step| (*step).to_owned()).collect();
-            judge(&known, &applied)
+            check_steps(&known, &applied)
         };
-        judged(&[]).unwrap();
-        judged(&["m0001_initial"]).unwrap();
-        assert!(matches!(judged(&["m0001_initial", "m9"]), Err(SetupError::Newer(step)) if step == "m9"));
-        assert!(matches!(judged(&["m20220101_create_posts"]), Err(SetupError::Foreign(_))));
+        checked(&[]).unwrap();
+        checked(&["m0001_initial"]).unwrap();
+        assert!(
+            matches!(checked(&["m0001_initial", "m9"]), Err(SetupError::SchemaTooNew(step)) if step == "m9")
+        );
+        assert!(matches!(checked(&["m20220101_create_posts"]), Err(SetupError::Foreign(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! Why a database cannot be served from, and what to do about it.
+//! The reasons why a database cannot be served from, each with its remedy.
 
 use std::{io, path::PathBuf};
 
@@ -7,120 +7,120 @@ use sea_orm::{
     sqlx::{self, postgres::PgDatabaseError},
 };
 
-use super::postgres::Unfit;
+use super::unusable_connection::UnusableConnection;
 
-/// Why a database cannot be served from.
+/// The reason why a database cannot be served from.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A newer program has migrated it.
+    /// A newer version has migrated it.
     #[error("the database was migrated by a newer version of this program (step {0}); start that version")]
-    Newer(String),
-    /// Another program has made it.
+    SchemaTooNew(String),
+    /// It belongs to another program.
     #[error(
         "it is not GRPCChatter's: it holds {0}; set DATABASE_URL or DATA_DIR to one that is, or to a new one"
     )]
     Foreign(String),
-    /// A pragma did not take.
+    /// SQLite did not accept a pragma.
     #[error(
         "SQLite keeps {pragma} = {found}, but a durable log needs {wanted}; move DATA_DIR to a local file system"
     )]
     Pragma {
-        /// Which.
+        /// The pragma.
         pragma: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it must be.
+        /// The required value.
         wanted: &'static str,
     },
-    /// There is none, where one is to be used and not made.
+    /// It does not exist, and must not be created.
     #[error("there is no database at {}; start the server, or set DATA_DIR to where it runs", .0.display())]
     Absent(PathBuf),
-    /// Its schema lacks a step.
+    /// Its schema lacks a migration.
     #[error(
         "its schema is an older version's (it lacks {0}); run `grpcchatter migrate`, or start this version"
     )]
-    Older(String),
-    /// Its schema lacks a step, which the role may not add.
+    SchemaTooOld(String),
+    /// Its schema lacks a migration that the role may not apply.
     #[error(
         "its schema lacks {step}, and the user of DATABASE_URL may not change it ({cause}); run `grpcchatter migrate` as \
          one who may, or see docs/operate.md for what to grant"
     )]
     MayNotMigrate {
-        /// The step.
+        /// The migration.
         step: String,
-        /// What PostgreSQL said.
+        /// PostgreSQL's message.
         cause: String,
     },
     /// PostgreSQL is too old.
     #[error("PostgreSQL {0} is too old; this program needs 15 or later")]
-    TooOld(String),
-    /// PostgreSQL cannot be reached, or lets nobody in.
+    PostgresTooOld(String),
+    /// PostgreSQL cannot be reached, or refuses the connection.
     #[error("PostgreSQL at {address}: {cause}; {remedy}")]
     Unreachable {
-        /// Where it should be.
+        /// The address.
         address: String,
-        /// What is wrong.
+        /// The cause.
         cause: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// Its connections cannot be written with.
-    #[error("PostgreSQL at {address}: {unfit}")]
-    Unfit {
-        /// Where it is.
+    /// Its connections cannot be used.
+    #[error("PostgreSQL at {address}: {reason}")]
+    Unusable {
+        /// The address.
         address: String,
-        /// Why.
-        unfit: Unfit,
+        /// The reason.
+        reason: UnusableConnection,
     },
-    /// A setting would lose what was acknowledged.
+    /// A setting makes commits not durable.
     #[error(
         "PostgreSQL at {address} has {setting} = {found}: what it acknowledged is lost when its machine fails; set \
          {setting} = on in postgresql.conf, and reload it"
     )]
     Setting {
-        /// Where it is.
+        /// The address.
         address: String,
-        /// Which.
+        /// The setting.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
     },
-    /// It cannot hold every character.
+    /// Its encoding does not hold every character.
     #[error(
-        "the database at {address} has the encoding {found}, which does not hold every character; make it anew with \
+        "the database at {address} has the encoding {found}, which does not hold every character; create it again with \
          `createdb --encoding=UTF8 --template=template0`"
     )]
     Encoding {
-        /// Where it is.
+        /// The address.
         address: String,
-        /// What it has.
+        /// The encoding.
         found: String,
     },
-    /// Another server has it.
+    /// Another server holds its lock.
     #[error("another server is using it; stop that one, or set DATABASE_URL to another database")]
-    Taken,
-    /// Another server has the file.
+    InUse,
+    /// Another process holds the lock on the file.
     #[error(
         "another process is using {}; stop it, or set DATABASE_URL to another file", .0.display()
     )]
-    FileTaken(PathBuf),
-    /// The file was changed for another while it was in use.
+    FileInUse(PathBuf),
+    /// The file was moved, deleted or replaced while it was in use.
     #[error("{} was moved, deleted or replaced while the server ran; start it again", .0.display())]
-    FileGone(PathBuf),
+    FileReplaced(PathBuf),
     /// The file cannot be opened or locked.
     #[error("{path} cannot be opened: {cause}; {remedy}", path = .path.display(), remedy = remedy(.cause))]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
-    /// The file is another program's.
+    /// The file is no SQLite database.
     #[error("{} is no SQLite database; set DATABASE_URL or DATA_DIR to one, or to a new file", .0.display())]
     NotSqlite(PathBuf),
-    /// There is no schema in which tables are looked for and made.
+    /// `search_path` names no existing schema.
     #[error(
-        "search_path = {0} names no schema that is there; make it with `CREATE SCHEMA`, or correct search_path for the user \
+        "search_path = {0} names no existing schema; create it with `CREATE SCHEMA`, or correct search_path for the user \
          of DATABASE_URL"
     )]
     NoSchema(String),
@@ -141,19 +141,19 @@ impl SetupError {
         match self {
             Self::Absent(_)
             | Self::Unreachable { .. }
-            | Self::Unfit { .. }
+            | Self::Unusable { .. }
             | Self::Setting { .. }
             | Self::Encoding { .. }
-            | Self::FileTaken(_)
-            | Self::FileGone(_)
+            | Self::FileInUse(_)
+            | Self::FileReplaced(_)
             | Self::File { .. }
             | Self::NotSqlite(_) => true,
-            Self::Taken
-            | Self::Newer(_)
+            Self::InUse
+            | Self::SchemaTooNew(_)
             | Self::Foreign(_)
-            | Self::Older(_)
+            | Self::SchemaTooOld(_)
             | Self::MayNotMigrate { .. }
-            | Self::TooOld(_)
+            | Self::PostgresTooOld(_)
             | Self::NoSchema(_)
             | Self::Pragma { .. }
             | Self::Database(_) => false,
@@ -163,15 +163,15 @@ impl SetupError {
     /// Returns the program's exit code (sysexits.h: 69 `EX_UNAVAILABLE`, 75 `EX_TEMPFAIL`).
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Taken | Self::FileTaken(_) | Self::FileGone(_) => 75,
+            Self::InUse | Self::FileInUse(_) | Self::FileReplaced(_) => 75,
             Self::Absent(_)
-            | Self::Older(_)
-            | Self::Newer(_)
+            | Self::SchemaTooOld(_)
+            | Self::SchemaTooNew(_)
             | Self::Foreign(_)
             | Self::MayNotMigrate { .. }
-            | Self::TooOld(_)
+            | Self::PostgresTooOld(_)
             | Self::Unreachable { .. }
-            | Self::Unfit { .. }
+            | Self::Unusable { .. }
             | Self::Setting { .. }
             | Self::Encoding { .. }
             | Self::File { .. }
@@ -183,7 +183,7 @@ impl SetupError {
     }
 }
 
-/// Says what helps where a file cannot be opened or made.
+/// Returns the remedy for a file that cannot be opened or created.
 fn remedy(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::NotFound => "make its folder first, or correct DATABASE_URL or DATA_DIR",
@@ -193,11 +193,11 @@ fn remedy(cause: &io::Error) -> &'static str {
         io::ErrorKind::ReadOnlyFilesystem => {
             "its file system takes no writes: set DATABASE_URL or DATA_DIR to another"
         }
-        _ => "see whether its file system is sound, or set DATABASE_URL or DATA_DIR to another",
+        _ => "check its file system, or set DATABASE_URL or DATA_DIR to another",
     }
 }
 
-/// Returns the cause alone: SeaORM and sqlx each say it again in words of their own.
+/// Returns the innermost cause: SeaORM and sqlx each repeat it in words of their own.
 pub(super) fn cause(error: &DbErr) -> String {
     let (DbErr::Conn(RuntimeErr::SqlxError(inner))
     | DbErr::Exec(RuntimeErr::SqlxError(inner))
@@ -207,7 +207,7 @@ pub(super) fn cause(error: &DbErr) -> String {
     };
     match &**inner {
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-            // Its `Display` adds a line of PostgreSQL's own source.
+            // Its `Display` adds a line of PostgreSQL's source code.
             Some(error) => format!("{} (SQLSTATE {})", error.message(), error.code()),
             None => database.to_string(),
         },

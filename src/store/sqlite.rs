@@ -1,4 +1,4 @@
-//! SQLite: what its file must be, and how it is opened.
+//! Checks and opens a SQLite file.
 
 use std::{
     fs::File,
@@ -18,21 +18,22 @@ use sea_orm::{
 
 use super::{SetupError, pool::Pool};
 
-/// What every file of SQLite's begins with.
+/// The first bytes of every SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// How many connections read.
+/// Number of reading connections.
 const READERS: u32 = 4;
 
-/// How long a caller waits for a connection of a pool.
+/// How long a caller waits for a connection of the pool.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks at what a path leads to, and says whether anything is there. What is no database's file SQLite would name by a number.
+/// Checks the file at a path, and says whether it exists. For a file of another kind SQLite would return a bare error
+/// number.
 ///
 /// # Errors
-/// Where it is no file that SQLite can use, or cannot be made.
-pub(super) fn look(path: &Path) -> Result<bool, SetupError> {
+/// If it is no file that SQLite can use.
+pub(super) fn probe(path: &Path) -> Result<bool, SetupError> {
     let unusable = |cause| SetupError::File { path: path.to_owned(), cause };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -42,19 +43,20 @@ pub(super) fn look(path: &Path) -> Result<bool, SetupError> {
     if file.metadata().map_err(unusable)?.is_dir() {
         return Err(unusable(io::ErrorKind::IsADirectory.into()));
     }
-    let mut begins = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut begins).map_err(unusable)?;
-    // An empty one is a new database.
-    if begins.is_empty() || begins == MAGIC { Ok(true) } else { Err(SetupError::NotSqlite(path.to_owned())) }
+    let mut start = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut start).map_err(unusable)?;
+    // An empty file is a new database.
+    if start.is_empty() || start == MAGIC { Ok(true) } else { Err(SetupError::NotSqlite(path.to_owned())) }
 }
 
-/// Says whether a server could make the file where it is missing, or write to it. `data_dir` alone is made with it.
+/// Checks that a server could write to the file, or create it if it is missing. The server creates `data_dir` too, but no
+/// other folder.
 ///
 /// # Errors
-/// Why it could not.
-pub(super) fn may_serve(path: &Path, data_dir: &Path) -> Result<(), SetupError> {
-    if look(path)? {
-        return may(path, Access::READ_OK | Access::WRITE_OK);
+/// The reason why it could not.
+pub(super) fn check_location(path: &Path, data_dir: &Path) -> Result<(), SetupError> {
+    if probe(path)? {
+        return check_access(path, Access::READ_OK | Access::WRITE_OK);
     }
     let folder = folder_of(path);
     let mut nearest = folder;
@@ -64,13 +66,13 @@ pub(super) fn may_serve(path: &Path, data_dir: &Path) -> Result<(), SetupError> 
     if nearest.exists() && !nearest.is_dir() {
         return Err(SetupError::File { path: path.to_owned(), cause: io::ErrorKind::NotADirectory.into() });
     }
-    may(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
+    check_access(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
         SetupError::File { cause, .. } => SetupError::File { path: path.to_owned(), cause },
         error => error,
     })
 }
 
-fn may(path: &Path, what: Access) -> Result<(), SetupError> {
+fn check_access(path: &Path, what: Access) -> Result<(), SetupError> {
     access(path, what).map_err(|cause| SetupError::File { path: path.to_owned(), cause: cause.into() })
 }
 
@@ -78,16 +80,26 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Opens the writer (one connection) or the readers.
-///
-/// # Errors
-/// Where the file cannot be opened, or is none of SQLite's.
-pub(super) async fn pool(path: PathBuf, read_only: bool) -> Result<Pool, DbErr> {
-    Ok(Pool::fixed(Database::connect(options(path, read_only)).await?))
+/// What a pool is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// One connection that writes.
+    ReadWrite,
+    /// Four connections that only read.
+    ReadOnly,
 }
 
-/// The pragmas are set through sqlx's own options, so that they hold on every connection of the pool.
-fn options(path: PathBuf, read_only: bool) -> ConnectOptions {
+/// Opens a pool.
+///
+/// # Errors
+/// If the file cannot be opened, or is no SQLite file.
+pub(super) async fn pool(path: PathBuf, mode: Mode) -> Result<Pool, DbErr> {
+    Ok(Pool::permanent(Database::connect(options(path, mode)).await?))
+}
+
+/// Sets the pragmas through sqlx's own options, so that they apply to every connection of the pool.
+fn options(path: PathBuf, mode: Mode) -> ConnectOptions {
+    let read_only = mode == Mode::ReadOnly;
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
         .max_connections(if read_only { READERS } else { 1 })
@@ -109,15 +121,15 @@ fn options(path: PathBuf, read_only: bool) -> ConnectOptions {
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(5))
                 .pragma("query_only", if read_only { "1" } else { "0" })
-                // What is deleted is overwritten in the file too. FAST leaves it in pages that become free, and those of a
-                // deleted room are just these.
+                // Overwrites deleted content in the file. FAST would leave it in pages that become free, as those of a
+                // deleted room do.
                 .pragma("secure_delete", "1")
                 .pragma("temp_store", "memory")
-                // The page cache of the system lies behind it.
+                // Small, since the system's page cache lies behind it.
                 .pragma("cache_size", if read_only { "-4096" } else { "-8192" })
         })
-        // Where the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin
-        // the next one inside it: what is committed there is not. Such a connection is replaced.
+        // If the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin the next
+        // one as a savepoint inside it, whose commit is no commit. Such a connection is replaced.
         .map_sqlx_sqlite_pool_opts(|pool| {
             pool.before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         });
@@ -129,27 +141,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_database_s_file_is_named_with_what_to_do() {
+    fn an_unusable_path_is_refused_with_a_remedy() {
         let folder = tempfile::TempDir::new().unwrap();
         let [text, empty, missing] =
             ["text.db", "empty.db", "missing.db"].map(|name| folder.path().join(name));
-        std::fs::write(&text, "a text that somebody keeps here").unwrap();
+        std::fs::write(&text, "some text").unwrap();
         std::fs::write(&empty, "").unwrap();
         for path in [&empty, &missing] {
-            may_serve(path, Path::new("data")).unwrap();
+            check_location(path, Path::new("data")).unwrap();
         }
         let elsewhere = folder.path().join("a/b");
-        may_serve(&elsewhere.join("new.db"), &elsewhere).unwrap();
-        for (path, tells) in [
+        check_location(&elsewhere.join("new.db"), &elsewhere).unwrap();
+        for (path, expected) in [
             (text.clone(), "is no SQLite database"),
             (folder.path().to_owned(), "it is a folder"),
             (elsewhere.join("new.db"), "make its folder first"),
             (text.join("new.db"), "a folder in its path is a file"),
         ] {
-            let told = may_serve(&path, Path::new("data")).unwrap_err();
-            assert_eq!(told.exit_code(), 69);
-            let told = told.to_string();
-            assert!(told.contains(tells) && told.contains(&path.display().to_string()), "{told}");
+            let error = check_location(&path, Path::new("data")).unwrap_err();
+            assert_eq!(error.exit_code(), 69);
+            let error = error.to_string();
+            assert!(error.contains(expected) && error.contains(&path.display().to_string()), "{error}");
         }
     }
 }

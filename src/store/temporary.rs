@@ -3,22 +3,15 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use grpcchatter_testbed::Postgres;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use tempfile::TempDir;
 
-use self::postgres::Cluster;
 use super::{DatabaseUrl, Lanes, NewRoom, NewSession, PostgresUrl, Store, transaction::Transaction};
 use crate::{
     clock::Clock,
     model::{ChatIdentity, Room, RoomName, SessionId, ShortCode, Timestamp, UserId, UserIdentity, UserName},
 };
-
-#[path = "../../tests/api/harness/port.rs"]
-mod port;
-#[path = "../../tests/api/harness/postgres.rs"]
-mod postgres;
-#[path = "../../tests/api/harness/programs.rs"]
-mod programs;
 
 /// Runs each of the named functions, `async fn(TemporaryDatabase)`, once on each database, as `name::sqlite` and
 /// `name::postgres`. Without PostgreSQL the latter pass over everything, which `tests/coverage.rs` reports.
@@ -44,13 +37,13 @@ macro_rules! on_each_database {
 
 pub(crate) use on_each_database;
 
-/// What stands for everybody's password.
+/// The password hash of every account.
 const HASH: &str = "hash";
 
-/// A database that is empty still.
+/// An empty database.
 pub(crate) struct TemporaryDatabase {
     url: DatabaseUrl,
-    /// Of SQLite; removed when it is dropped.
+    /// The folder of a SQLite file; deleted when it is dropped.
     folder: Option<TempDir>,
 }
 
@@ -61,7 +54,7 @@ impl TemporaryDatabase {
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
-        let url = Cluster::shared()?.create_database().await;
+        let url = Postgres::shared().await?.new_database().await.unwrap();
         let url = PostgresUrl::parse(&url).unwrap();
         Some(Self { url: DatabaseUrl::Postgres(url), folder: None })
     }
@@ -85,12 +78,12 @@ impl TemporaryStore {
         self.store.lanes(&self.url).await.unwrap()
     }
 
-    /// Opens the same database in the way of another process.
-    pub(crate) async fn beside(&self) -> Store {
-        Store::connect_beside(&self.url, self.store.clock().clone()).await.unwrap()
+    /// Opens the same database as another process does.
+    pub(crate) async fn open_beside(&self) -> Store {
+        Store::connect_without_lock(&self.url, self.store.clock().clone()).await.unwrap()
     }
 
-    /// Closes it, and opens it again, as a server does that starts again.
+    /// Closes and reopens it, as a restart does.
     pub(crate) async fn reopen(&mut self) {
         self.store.close().await;
         let clock = self.store.clock().clone();
@@ -99,16 +92,16 @@ impl TemporaryStore {
 }
 
 impl TemporaryStore {
-    /// Makes a room, and its owner.
+    /// Creates a room and its owner.
     pub(crate) async fn room(&self, short_code: &str) -> Room {
         let owner = UserName::trusted(format!("owner{short_code}1"));
         let owner = self.create_account(owner, HASH.into()).await.unwrap().id;
         let (short_code, name) = (ShortCode::trusted(short_code), RoomName::parse("lounge".into()).unwrap());
-        let new = NewRoom { short_code, name, password_hash: None, owner, most: None };
+        let new = NewRoom { short_code, name, password_hash: None, owner, max_rooms: None };
         self.create_room(new).await.unwrap().unwrap()
     }
 
-    /// Makes somebody who is in a room, with a session of an hour.
+    /// Creates a member of a room, with a session of an hour.
     pub(crate) async fn member(&self, user_name: &str, room: &Room) -> Arc<ChatIdentity> {
         let user_name = UserName::trusted(user_name);
         let user = self.create_account(user_name.clone(), HASH.into()).await.unwrap().id;
@@ -127,8 +120,8 @@ impl TemporaryStore {
         })
     }
 
-    /// Opens another session for somebody, and returns them with it, in the same room.
-    pub(crate) async fn again(&self, member: &ChatIdentity) -> Arc<ChatIdentity> {
+    /// Opens another session for a member of a room, and returns the member with it.
+    pub(crate) async fn log_in_again(&self, member: &ChatIdentity) -> Arc<ChatIdentity> {
         Arc::new(ChatIdentity { session: self.log_in(member.user).await, ..member.clone() })
     }
 
@@ -136,25 +129,25 @@ impl TemporaryStore {
     pub(crate) async fn log_in(&self, user: UserId) -> SessionId {
         let id = SessionId(self.clock().uuid());
         let refresh_hash = id.0.as_bytes().repeat(2);
-        let new = NewSession { id, refresh_hash, lives: Duration::from_secs(3_600), most: None };
+        let new = NewSession { id, refresh_hash, lifetime: Duration::from_secs(3_600), max_sessions: None };
         self.open_session(user, HASH.into(), None, new).await.unwrap().0.id
     }
 
-    /// Does something to the database that no part of the server does.
+    /// Runs a statement that the server itself never runs.
     pub(crate) async fn execute(&self, sql: &str) {
         self.writer().unwrap().execute_unprepared(sql).await.unwrap();
     }
 
-    /// Has the next look at the database believe that it is another one than before.
+    /// Makes the store believe that another database server answers.
     pub(crate) fn meet_another_server(&self) {
-        self.0.server.is_known(self.clock().uuid().to_string());
+        self.0.server.record_start(self.clock().uuid().to_string());
     }
 
-    /// Returns once so many transactions wait for locks that others hold. PostgreSQL alone.
-    pub(crate) async fn waiting(&self, count: i64) {
+    /// Returns once `count` transactions wait for locks. PostgreSQL only.
+    pub(crate) async fn waiting_for_locks(&self, count: i64) {
         let sql = "SELECT count(DISTINCT pid) AS waiting FROM pg_locks WHERE NOT granted \
                    AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
-        let looking = async {
+        let polling = async {
             loop {
                 let row = self.reader().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
                 if row.unwrap().unwrap().try_get::<i64>("", "waiting").unwrap() == count {
@@ -162,20 +155,20 @@ impl TemporaryStore {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), looking).await.expect("they wait");
+        tokio::time::timeout(Duration::from_secs(30), polling).await.expect("they wait");
     }
 }
 
 impl Store {
-    /// Keeps what was seen from being settled, until the transaction ends. PostgreSQL alone.
-    pub(crate) async fn hold_settling(&self) -> Transaction {
+    /// Blocks [`Store::wait_for_standby`] until the transaction ends. PostgreSQL only.
+    pub(crate) async fn block_standby_wait(&self) -> Transaction {
         let transaction = self.begin().await.unwrap();
         transaction.execute_unprepared("LOCK TABLE meta IN EXCLUSIVE MODE").await.unwrap();
         transaction
     }
 
-    /// Keeps everybody from reading who is a member, until the transaction ends. PostgreSQL alone.
-    pub(crate) async fn hold_members(&self) -> Transaction {
+    /// Blocks reads of members until the transaction ends. PostgreSQL only.
+    pub(crate) async fn lock_members(&self) -> Transaction {
         let transaction = self.begin().await.unwrap();
         transaction.execute_unprepared("LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
         transaction

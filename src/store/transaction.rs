@@ -1,55 +1,62 @@
-//! A transaction, in which PostgreSQL has to answer each statement in time.
+//! A transaction in which PostgreSQL must answer each statement in time.
 //!
-//! A statement that is not answered has changed nothing: the transaction is rolled back with its connection. A commit may be
-//! done all the same, which is why it has no bound of its own: it ends with its answer, or once nothing of its era is waited for
-//! any more.
+//! A statement without an answer has changed nothing: the transaction is rolled back with its connection. A commit may have
+//! happened all the same, so it has no time limit of its own. It ends with its answer, or 2.5 s after its connection's
+//! generation was retired.
 
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::pool::{ANSWER, Trust, silent};
+use super::pool_generation::{ANSWER_TIMEOUT, PoolGeneration, no_answer};
 
-/// The transaction. Where it is dropped it is rolled back, at some later time.
+/// The transaction. One that is dropped is rolled back some time later.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     transaction: DatabaseTransaction,
-    /// PostgreSQL: the era of its connection.
-    bound: Option<(Trust, u64)>,
+    /// PostgreSQL: the generation of its connection.
+    generation: Option<(PoolGeneration, u64)>,
 }
 
 impl Transaction {
-    pub(super) const fn new(transaction: DatabaseTransaction, bound: Option<(Trust, u64)>) -> Self {
-        Self { transaction, bound }
+    pub(super) const fn new(
+        transaction: DatabaseTransaction,
+        generation: Option<(PoolGeneration, u64)>,
+    ) -> Self {
+        Self { transaction, generation }
     }
 
-    /// Commits it.
+    /// Commits.
     ///
     /// # Errors
-    /// Where the database fails, or is not waited for any more: it may have committed all the same.
+    /// If the database fails or does not answer. It may have committed all the same.
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         let commit = self.transaction.commit();
-        let Some((trust, era)) = self.bound else { return commit.await };
+        let Some((generations, generation)) = self.generation else { return commit.await };
         tokio::select! {
             done = commit => done,
-            () = trust.is_over(era) => Err(silent()),
+            () = generations.commits_given_up(generation) => Err(no_answer()),
         }
     }
 
-    /// Rolls it back.
+    /// Rolls back.
     ///
     /// # Errors
-    /// Where the database fails. It is rolled back all the same.
+    /// If the database fails or does not answer. It is rolled back all the same.
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
         let rollback = self.transaction.rollback();
-        match self.bound {
-            Some((trust, era)) => trust.listen(era, ANSWER, rollback).await,
+        match self.generation {
+            Some((generations, generation)) => {
+                generations.bounded(generation, ANSWER_TIMEOUT, rollback).await
+            }
             None => rollback.await,
         }
     }
 
-    async fn listen<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        match &self.bound {
-            Some((trust, era)) => trust.listen(*era, ANSWER, statement).await,
+    async fn bounded<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        match &self.generation {
+            Some((generations, generation)) => {
+                generations.bounded(*generation, ANSWER_TIMEOUT, statement).await
+            }
             None => statement.await,
         }
     }
@@ -62,18 +69,18 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.listen(self.transaction.execute_raw(statement)).await
+        self.bounded(self.transaction.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.listen(self.transaction.execute_unprepared(sql)).await
+        self.bounded(self.transaction.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.listen(self.transaction.query_one_raw(statement)).await
+        self.bounded(self.transaction.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.listen(self.transaction.query_all_raw(statement)).await
+        self.bounded(self.transaction.query_all_raw(statement)).await
     }
 }

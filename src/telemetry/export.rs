@@ -1,8 +1,11 @@
-//! Spans of calls for a collector, by OTLP: in a build with the feature `otlp`, where the environment names one.
+//! Exports spans of calls over OTLP: in a build with the feature `otlp`, if the environment names a collector.
 //!
-//! The variables are OpenTelemetry's own: OTEL_EXPORTER_OTLP_ENDPOINT and the others of the specification.
+//! The variables are OpenTelemetry's: `OTEL_EXPORTER_OTLP_ENDPOINT` and the others of its specification.
 
-use super::Export;
+use tracing_subscriber::{Layer, Registry};
+
+/// The layer that exports spans to a collector.
+pub(super) type Export = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The target of the spans that are exported.
 pub(super) const TARGET: &str = "otlp";
@@ -11,22 +14,22 @@ pub(super) const TARGET: &str = "otlp";
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
 /// Returns the variable that names a collector, if one does.
-fn asked_by() -> Option<&'static str> {
+fn endpoint_variable() -> Option<&'static str> {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     ENDPOINTS.into_iter().find(is_set)
 }
 
 #[cfg(not(feature = "otlp"))]
 mod absent {
-    use super::{Export, asked_by};
+    use super::{Export, endpoint_variable};
 
-    /// Nothing is exported by this build.
+    /// An export, of which this build has none.
     #[derive(Debug)]
     pub enum Exporting {}
 
-    /// Says where somebody asks for what this build cannot do.
+    /// Fails if the environment names a collector, since this build cannot export.
     pub(in crate::telemetry) fn start() -> Result<Option<(Export, Exporting)>, String> {
-        match asked_by() {
+        match endpoint_variable() {
             Some(name) => {
                 Err(format!("{name} is set, but this build has no OTLP: build it with --features otlp"))
             }
@@ -45,30 +48,30 @@ mod present {
     use tokio::runtime::{Builder, Runtime};
     use tracing_subscriber::{Layer as _, filter::FilterFn};
 
-    use super::{Export, TARGET, asked_by};
+    use super::{Export, TARGET, endpoint_variable};
 
-    /// How long the last spans may take to be handed over at the end.
-    const LAST: Duration = Duration::from_secs(1);
+    /// Time to export the last spans at the end.
+    const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// The export, which ends when this is dropped.
+    /// A running export, which ends when this is dropped.
     #[derive(Debug)]
     pub struct Exporting {
         provider: SdkTracerProvider,
-        /// Carries the connection to the collector. Let go after the provider.
+        /// Runs the connection to the collector. Dropped after the provider.
         _runtime: Runtime,
     }
 
     impl Drop for Exporting {
         fn drop(&mut self) {
-            if let Err(error) = self.provider.shutdown_with_timeout(LAST) {
+            if let Err(error) = self.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT) {
                 tracing::warn!(%error, "the last spans could not be exported");
             }
         }
     }
 
-    /// Starts to export where somebody asks for it.
+    /// Starts the export if the environment names a collector.
     pub(in crate::telemetry) fn start() -> Result<Option<(Export, Exporting)>, String> {
-        let Some(name) = asked_by() else { return Ok(None) };
+        let Some(name) = endpoint_variable() else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| format!("{name} cannot be used: {error}");
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("otlp").enable_all().build();
         let runtime = runtime.map_err(|error| failed(&error))?;

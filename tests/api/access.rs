@@ -1,5 +1,4 @@
-//! Who may call what: each kind of token on each method, and every forgery that we know of on each of them,
-//! in every dialect.
+//! Which token opens which method: each kind of token, and every known forgery, on each method in every dialect.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::harness::{
     Connection, Database, Dialect, Kind, METHODS, PASSWORD, Refused as _, SECRET, TestApp, Token, Version,
-    blamed_on_the_token, on_each_database, report, request,
+    on_each_database, report, request, token_refusal,
 };
 
 on_each_database! {
@@ -16,8 +15,8 @@ on_each_database! {
     no_forgery_passes_on_any_method_in_any_dialect,
     a_well_signed_token_opens_no_room_that_its_user_is_not_in,
     a_token_may_come_in_either_header,
-    two_equal_tokens_are_one,
-    a_room_token_opens_its_room_only,
+    the_same_token_in_both_headers_counts_as_one,
+    a_room_token_opens_only_its_room,
 }
 
 /// The paths of REST that take a user token.
@@ -29,9 +28,9 @@ const REST: [(&str, &str); 5] = [
     ("POST", "/logout"),
 ];
 
-/// Good tokens of each kind, and some that were good once.
+/// Valid tokens of each kind, and revoked ones.
 struct Tokens {
-    /// A room that the user with the tokens is not in, by the number that tokens name.
+    /// The id of a room that the tokens' user is not a member of.
     other_room: i64,
     good: BTreeMap<Kind, String>,
     revoked: BTreeMap<Kind, String>,
@@ -62,7 +61,7 @@ impl Tokens {
     }
 }
 
-/// Connects as a dialect needs it. When it is used, not before: a connection that says nothing is closed.
+/// Connects with the HTTP version that a dialect needs. Connect just before the first call: the server closes silent connections.
 async fn connect(app: &TestApp, dialect: Dialect) -> Connection {
     Connection::open(app.address(), dialect.version()).await
 }
@@ -74,7 +73,7 @@ async fn each_method_takes_its_kind_of_token_and_no_other(database: Database) {
         let mut connection = connect(&app, dialect).await;
         for (path, takes) in METHODS {
             let refused = |outcome: Result<_, Status>, code, reason| {
-                let (code, reason) = blamed_on_the_token(dialect, path, code, reason);
+                let (code, reason) = token_refusal(dialect, path, code, reason);
                 outcome.refused(code, reason);
             };
             refused(
@@ -100,126 +99,175 @@ async fn each_method_takes_its_kind_of_token_and_no_other(database: Database) {
     }
 }
 
-/// A forgery: its name, what it sends, and the reason for which it is refused.
+/// A forgery: its name, the metadata that it sends, and the reason for which it is refused.
 type Forgery = (&'static str, Vec<(&'static str, String)>, &'static str);
 
-/// Forges a token of `kind` in every way.
-fn forgeries(tokens: &Tokens, kind: Kind) -> Vec<Forgery> {
-    let original = &tokens.good[&kind];
-    let token = Token::parse(original);
-    let purpose = kind.purpose();
-    let other = if kind == Kind::User { Kind::Chat } else { Kind::User };
-    let exp = token.claims["exp"].as_i64().unwrap();
-    let key_of_its_own =
-        json!({"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "alg": "HS256"});
-    let theirs = json!({"alg": "HS256", "typ": "JWT"});
-    let the_originals = Token {
-        claims: json!({"expiresAt": exp, "id": 1, "role": "ADMIN", "userName": "walker20457"}),
-        ..token.clone()
-    };
-    let (content, signature) = original.rsplit_once('.').unwrap();
-    let without_claim = |name: &str| {
-        let mut token = token.clone();
-        token.claims.as_object_mut().unwrap().remove(name);
-        token.signed(SECRET, purpose)
-    };
-    let without_header = |name: &str| {
-        let mut token = token.clone();
-        token.header.as_object_mut().unwrap().remove(name);
-        token.signed(SECRET, purpose)
-    };
-    let signed = |token: Token| token.signed(SECRET, purpose);
-
-    let invalid = [
-        ("alg none, no signature", token.clone().heading("alg", "none").with_signature(b"")),
-        ("alg none, signed", signed(token.clone().heading("alg", "none"))),
-        ("alg nOnE", token.clone().heading("alg", "nOnE").with_signature(b"")),
-        ("alg HS384", signed(token.clone().heading("alg", "HS384"))),
-        ("alg HS512", signed(token.clone().heading("alg", "HS512"))),
-        ("alg RS256", signed(token.clone().heading("alg", "RS256"))),
-        ("alg ES256", signed(token.clone().heading("alg", "ES256"))),
-        ("alg EdDSA", signed(token.clone().heading("alg", "EdDSA"))),
-        ("no alg", without_header("alg")),
-        ("an empty signature", token.with_signature(b"")),
-        ("a signature of zeros", token.with_signature(&[0; 32])),
-        ("a signature cut short", format!("{content}.{}", &signature[..signature.len() - 4])),
-        ("a signature in another spelling", format!("{content}.{}", next_spelling(signature))),
-        ("a padded signature", format!("{original}=")),
-        (
-            "the signature of another token",
-            format!("{content}.{}", tokens.good[&other].rsplit_once('.').unwrap().1),
-        ),
-        ("another name, the old signature", token.clone().claiming("name", "somebody1").unsigned()),
-        ("a later end, the old signature", token.clone().claiming("exp", exp + 3600).unsigned()),
-        ("another room, the old signature", token.clone().claiming("room", tokens.other_room).unsigned()),
-        ("signed with nothing", token.signed_with(b"")),
-        ("signed with the secret itself", token.signed_with(SECRET.as_bytes())),
-        ("signed by another secret", token.signed("another-secret-of-at-least-32-bytes", purpose)),
-        ("signed with the bus's key", token.signed(SECRET, "bus/1")),
-        ("another audience", signed(token.clone().claiming("aud", other.purpose()))),
-        ("no audience", without_claim("aud")),
-        ("no end", without_claim("exp")),
-        ("an end that is a text", signed(token.clone().claiming("exp", "9999999999"))),
-        ("issued in the future", signed(token.clone().claiming("iat", exp + 60).claiming("exp", exp + 600))),
-        ("not valid yet", signed(token.clone().claiming("nbf", exp - 1))),
-        ("an unknown key id", signed(token.clone().heading("kid", "ffffffff"))),
-        ("a path as key id", signed(token.clone().heading("kid", "../../../dev/null"))),
-        ("SQL as key id", signed(token.clone().heading("kid", "' UNION SELECT 'x' --"))),
-        ("its own key in the header", token.clone().heading("jwk", key_of_its_own).signed_with(&[0; 32])),
-        (
-            "the original's token",
-            Token { header: theirs, ..the_originals.clone() }.signed_with(SECRET.as_bytes()),
-        ),
-        ("the original's claims, well signed", signed(the_originals)),
-        ("a huge token", signed(token.clone().claiming("name", "x".repeat(6000)))),
-        ("two parts", content.to_owned()),
-        ("four parts", format!("{original}.{signature}")),
-        ("no base64", "a.b.c".to_owned()),
-        ("nonsense", "nonsense".to_owned()),
-    ];
-    let expired = signed(token.clone().claiming("iat", 1_700_000_000).claiming("exp", 1_700_000_600));
-    let for_other = token.signed(SECRET, other.purpose());
-    let bearer = |token: &str| format!("Bearer {token}");
-
-    let mut all: Vec<Forgery> =
-        invalid.map(|(name, token)| (name, vec![("authorization", bearer(&token))], "TOKEN_INVALID")).into();
-    all.extend([
-        ("expired", vec![("authorization", bearer(&expired))], "TOKEN_EXPIRED"),
-        ("signed for another purpose", vec![("token", for_other)], "TOKEN_WRONG_KIND"),
-        ("another kind", vec![("token", tokens.good[&other].clone())], "TOKEN_WRONG_KIND"),
-        ("an invitation", vec![("token", tokens.good[&Kind::Room].clone())], "TOKEN_WRONG_KIND"),
-        ("revoked", vec![("token", tokens.revoked[&kind].clone())], "TOKEN_REVOKED"),
-        (
-            "two at once",
-            vec![("authorization", bearer(original)), ("token", tokens.good[&other].clone())],
-            "TWO_TOKENS",
-        ),
-        (
-            "two in one header",
-            vec![("token", original.clone()), ("token", "nonsense".to_owned())],
-            "TWO_TOKENS",
-        ),
-    ]);
-    all
+/// Forges tokens of one kind.
+struct Forger<'a> {
+    tokens: &'a Tokens,
+    kind: Kind,
+    /// Any other kind of token.
+    other: Kind,
+    /// A valid token, and its parts.
+    original: &'a str,
+    token: Token,
 }
 
-/// Changes the bits of the last character that no byte uses: the same bytes in another spelling.
+impl<'a> Forger<'a> {
+    fn of(tokens: &'a Tokens, kind: Kind) -> Self {
+        let other = if kind == Kind::User { Kind::Chat } else { Kind::User };
+        let original = &tokens.good[&kind];
+        Self { tokens, kind, other, original, token: Token::parse(original) }
+    }
+
+    fn exp(&self) -> i64 {
+        self.token.claims["exp"].as_i64().unwrap()
+    }
+
+    fn signed(&self, token: &Token) -> String {
+        token.signed(SECRET, self.kind.purpose())
+    }
+
+    /// A valid signature over this header field.
+    fn heading(&self, name: &str, value: &str) -> String {
+        self.signed(&self.token.clone().heading(name, value))
+    }
+
+    /// A valid signature over this claim.
+    fn claiming(&self, name: &str, value: impl Into<Value>) -> String {
+        self.signed(&self.token.clone().claiming(name, value))
+    }
+
+    /// A valid signature over a token without this claim.
+    fn without_claim(&self, name: &str) -> String {
+        let mut token = self.token.clone();
+        token.claims.as_object_mut().unwrap().remove(name);
+        self.signed(&token)
+    }
+
+    /// Tokens whose header asks for another algorithm or another key.
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut without_alg = self.token.clone();
+        without_alg.header.as_object_mut().unwrap().remove("alg");
+        let jwk = json!({"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "alg": "HS256"});
+        vec![
+            ("alg none, no signature", self.token.clone().heading("alg", "none").with_signature(b"")),
+            ("alg none, signed", self.heading("alg", "none")),
+            ("alg nOnE", self.token.clone().heading("alg", "nOnE").with_signature(b"")),
+            ("alg HS384", self.heading("alg", "HS384")),
+            ("alg HS512", self.heading("alg", "HS512")),
+            ("alg RS256", self.heading("alg", "RS256")),
+            ("alg ES256", self.heading("alg", "ES256")),
+            ("alg EdDSA", self.heading("alg", "EdDSA")),
+            ("no alg", self.signed(&without_alg)),
+            ("an unknown key id", self.heading("kid", "ffffffff")),
+            ("a path as key id", self.heading("kid", "../../../dev/null")),
+            ("SQL as key id", self.heading("kid", "' UNION SELECT 'x' --")),
+            ("its own key in the header", self.token.clone().heading("jwk", jwk).signed_with(&[0; 32])),
+        ]
+    }
+
+    /// Tokens whose signature is wrong, or made with another key.
+    fn signatures(&self) -> Vec<(&'static str, String)> {
+        let (content, signature) = self.original.rsplit_once('.').unwrap();
+        let of_other = self.tokens.good[&self.other].rsplit_once('.').unwrap().1;
+        let room = self.tokens.other_room;
+        let unsigned = |name, value: Value| self.token.clone().claiming(name, value).unsigned();
+        vec![
+            ("an empty signature", self.token.with_signature(b"")),
+            ("a signature of zeros", self.token.with_signature(&[0; 32])),
+            ("a signature cut short", format!("{content}.{}", &signature[..signature.len() - 4])),
+            ("a signature in another spelling", format!("{content}.{}", next_spelling(signature))),
+            ("a padded signature", format!("{}=", self.original)),
+            ("the signature of another token", format!("{content}.{of_other}")),
+            ("another name, the old signature", unsigned("name", json!("somebody1"))),
+            ("a later end, the old signature", unsigned("exp", json!(self.exp() + 3600))),
+            ("another room, the old signature", unsigned("room", json!(room))),
+            ("signed with nothing", self.token.signed_with(b"")),
+            ("signed with the secret itself", self.token.signed_with(SECRET.as_bytes())),
+            (
+                "signed by another secret",
+                self.token.signed("another-secret-of-at-least-32-bytes", self.kind.purpose()),
+            ),
+            ("signed with the bus's key", self.token.signed(SECRET, "bus/1")),
+        ]
+    }
+
+    /// Tokens with a valid signature whose claims are wrong, and texts that are no tokens.
+    fn claims(&self) -> Vec<(&'static str, String)> {
+        let exp = self.exp();
+        let early = self.token.clone().claiming("iat", exp + 60).claiming("exp", exp + 600);
+        let claims_of_original =
+            json!({"expiresAt": exp, "id": 1, "role": "ADMIN", "userName": "walker20457"});
+        let with_claims_of_original = Token { claims: claims_of_original, ..self.token.clone() };
+        let of_original =
+            Token { header: json!({"alg": "HS256", "typ": "JWT"}), ..with_claims_of_original.clone() };
+        let (content, signature) = self.original.rsplit_once('.').unwrap();
+        vec![
+            ("another audience", self.claiming("aud", self.other.purpose())),
+            ("no audience", self.without_claim("aud")),
+            ("no end", self.without_claim("exp")),
+            ("an end that is a text", self.claiming("exp", "9999999999")),
+            ("issued in the future", self.signed(&early)),
+            ("not valid yet", self.claiming("nbf", exp - 1)),
+            ("the original's token", of_original.signed_with(SECRET.as_bytes())),
+            ("the original's claims, well signed", self.signed(&with_claims_of_original)),
+            ("a huge token", self.claiming("name", "x".repeat(6000))),
+            ("two parts", content.to_owned()),
+            ("four parts", format!("{}.{signature}", self.original)),
+            ("no base64", "a.b.c".to_owned()),
+            ("nonsense", "nonsense".to_owned()),
+        ]
+    }
+
+    /// Tokens and combinations of tokens that are refused for another reason than being invalid.
+    fn other_reasons(&self) -> Vec<Forgery> {
+        let good = &self.tokens.good;
+        let expired = self.token.clone().claiming("iat", 1_700_000_000).claiming("exp", 1_700_000_600);
+        let for_other = self.token.signed(SECRET, self.other.purpose());
+        let original = self.original.to_owned();
+        let both = vec![("authorization", bearer(self.original)), ("token", good[&self.other].clone())];
+        let twice = vec![("token", original), ("token", "nonsense".to_owned())];
+        vec![
+            ("expired", vec![("authorization", bearer(&self.signed(&expired)))], "TOKEN_EXPIRED"),
+            ("signed for another purpose", vec![("token", for_other)], "TOKEN_WRONG_KIND"),
+            ("another kind", vec![("token", good[&self.other].clone())], "TOKEN_WRONG_KIND"),
+            ("an invitation", vec![("token", good[&Kind::Room].clone())], "TOKEN_WRONG_KIND"),
+            ("revoked", vec![("token", self.tokens.revoked[&self.kind].clone())], "TOKEN_REVOKED"),
+            ("two at once", both, "TWO_TOKENS"),
+            ("two in one header", twice, "TWO_TOKENS"),
+        ]
+    }
+
+    fn all(&self) -> Vec<Forgery> {
+        let invalid = [self.headers(), self.signatures(), self.claims()].concat().into_iter();
+        let invalid =
+            invalid.map(|(name, token)| (name, vec![("authorization", bearer(&token))], "TOKEN_INVALID"));
+        invalid.chain(self.other_reasons()).collect()
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// Changes the bits of the last character that encode nothing: the same bytes in another spelling.
 fn next_spelling(signature: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = signature.split_at(signature.len() - 1);
-    let place = ALPHABET.find(last).unwrap();
-    format!("{rest}{}", &ALPHABET[place + 1..place + 2])
+    let index = ALPHABET.find(last).unwrap();
+    format!("{rest}{}", &ALPHABET[index + 1..index + 2])
 }
 
 async fn no_forgery_passes_on_any_method_in_any_dialect(database: Database) {
     let app = TestApp::start(&database).await;
     let tokens = Tokens::of(&app).await;
-    let forged = BTreeMap::from([Kind::User, Kind::Chat].map(|kind| (kind, forgeries(&tokens, kind))));
+    let forged = BTreeMap::from([Kind::User, Kind::Chat].map(|kind| (kind, Forger::of(&tokens, kind).all())));
     let (mut calls, mut wrong) = (0, Vec::new());
-    let mut check = |what: String, seen: (String, String), expected: (String, &str)| {
+    let mut check = |call: String, seen: (String, String), expected: (String, &str)| {
         calls += 1;
         if (seen.0.as_str(), seen.1.as_str()) != (expected.0.as_str(), expected.1) {
-            wrong.push(format!("{what}: {seen:?}, not {expected:?}"));
+            wrong.push(format!("{call}: {seen:?}, not {expected:?}"));
         }
     };
     for dialect in Dialect::ALL {
@@ -227,7 +275,7 @@ async fn no_forgery_passes_on_any_method_in_any_dialect(database: Database) {
         for (path, takes) in METHODS {
             for (name, metadata, reason) in &forged[&takes] {
                 let metadata: Vec<_> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let (code, reason) = blamed_on_the_token(dialect, path, Code::Unauthenticated, reason);
+                let (code, reason) = token_refusal(dialect, path, Code::Unauthenticated, reason);
                 let seen = match dialect.call(&mut connection, path, &metadata, &()).await {
                     Ok(_) => ("accepted".to_owned(), String::new()),
                     Err(status) => (format!("{:?}", status.code()), reason_of(&status)),
@@ -250,7 +298,7 @@ async fn no_forgery_passes_on_any_method_in_any_dialect(database: Database) {
             );
         }
     }
-    // What was forged was not refused for nothing: the same, signed and unchanged, passes.
+    // The forger is right: an unchanged token that it signs passes.
     let mut connection = Connection::open(app.address(), Version::H2).await;
     for kind in [Kind::User, Kind::Chat] {
         let token = Token::parse(&tokens.good[&kind]).signed(SECRET, kind.purpose());
@@ -269,7 +317,7 @@ async fn no_forgery_passes_on_any_method_in_any_dialect(database: Database) {
     report("forged tokens", &figures);
 }
 
-/// The token says a room, and the room says who is in it.
+/// The token names a room; the room knows its members.
 async fn a_well_signed_token_opens_no_room_that_its_user_is_not_in(database: Database) {
     let app = TestApp::start(&database).await;
     let tokens = Tokens::of(&app).await;
@@ -283,7 +331,7 @@ async fn a_well_signed_token_opens_no_room_that_its_user_is_not_in(database: Dat
         for dialect in Dialect::ALL {
             let mut connection = connect(&app, dialect).await;
             for (path, _) in METHODS.into_iter().filter(|(_, takes)| *takes == Kind::Chat) {
-                let (code, reason) = blamed_on_the_token(dialect, path, code, reason);
+                let (code, reason) = token_refusal(dialect, path, code, reason);
                 let outcome = dialect.call(&mut connection, path, &[("token", &token)], &()).await;
                 println!("{room} on {path} in {dialect:?}");
                 outcome.refused(code, reason);
@@ -312,7 +360,7 @@ async fn a_token_may_come_in_either_header(database: Database) {
     }
 }
 
-async fn two_equal_tokens_are_one(database: Database) {
+async fn the_same_token_in_both_headers_counts_as_one(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let bearer = format!("Bearer {}", user.token());
@@ -324,7 +372,7 @@ async fn two_equal_tokens_are_one(database: Database) {
     }
 }
 
-async fn a_room_token_opens_its_room_only(database: Database) {
+async fn a_room_token_opens_only_its_room(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let (room, other) = (owner.create_room().await, owner.create_room().await);

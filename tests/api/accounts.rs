@@ -1,4 +1,4 @@
-//! Accounts and sessions over REST: what each call answers, and what is kept of the original.
+//! Accounts and sessions over REST, including the answers that are the same as the original's.
 
 use std::collections::BTreeSet;
 
@@ -8,26 +8,26 @@ use crate::harness::{Answer, Database, PASSWORD, TestApp, User, new_name, on_eac
 
 on_each_database! {
     registering_answers_as_the_original_did,
-    registering_looks_at_names_without_regard_to_case_of_keys_and_passes_over_others,
-    a_name_is_taken_once_and_for_all,
+    registering_ignores_the_case_of_json_keys_and_unknown_keys,
+    a_name_is_registered_only_once,
     user_names_follow_the_originals_rule,
     passwords_follow_the_originals_rule_up_to_128_bytes,
-    the_name_is_looked_at_before_the_password,
-    a_body_that_is_no_such_json_is_refused,
+    the_name_is_checked_before_the_password,
+    a_body_that_is_not_the_expected_json_is_refused,
     a_body_over_16_kib_is_refused,
     logging_in_gives_a_token_and_a_session,
     wrong_credentials_are_refused_alike,
     refreshing_rotates_the_session,
-    the_last_refresh_token_answers_the_same_within_30_seconds,
-    two_refreshes_at_once_answer_the_same,
-    logging_out_ends_the_session_and_no_other,
+    the_previous_refresh_token_gets_the_same_answer_within_30_seconds,
+    two_refreshes_at_once_get_the_same_answer,
+    logging_out_ends_only_its_session,
     a_new_password_ends_the_other_sessions,
-    a_new_password_needs_the_old_one_and_the_rule,
+    a_new_password_needs_the_old_one_and_has_to_follow_the_rule,
     the_account_is_shown_to_its_owner,
     deleting_an_account_needs_its_password,
-    an_account_that_owns_rooms_stays,
-    a_deleted_account_is_gone_and_its_name_is_free_again,
-    two_at_once_register_one_name_and_one_gets_it,
+    an_account_that_owns_rooms_cannot_be_deleted,
+    a_deleted_accounts_name_can_be_registered_again,
+    of_two_registrations_of_one_name_at_once_one_succeeds,
 }
 
 const BAD_NAME: &str = "Invalid request body:user name must must not be empty and have at least 6 characters, \
@@ -37,7 +37,7 @@ const BAD_PASSWORD: &str = "Invalid request body:password must not be empty and 
 pub(crate) const TAKEN: &str = "Invalid request body:user with the provided user name already exists";
 pub(crate) const UNAUTHORIZED: &str = "Unauthorized:invalid credentials";
 
-/// Checks a refusal: its status, its reason, and the shape of its body.
+/// Checks the status, the reason and the body of a refusal.
 #[track_caller]
 pub(crate) fn assert_refused(answer: &Answer, status: u16, reason: &str) {
     let body = answer.json();
@@ -47,7 +47,7 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, reason: &str) {
     assert!(answer.header("content-type").starts_with("application/json"), "{answer:?}");
 }
 
-/// Checks a refusal that also keeps the original's sentence.
+/// Checks a refusal that has the original's sentence.
 #[track_caller]
 pub(crate) fn assert_sentence(answer: &Answer, status: u16, reason: &str, sentence: &str) {
     assert_refused(answer, status, reason);
@@ -82,7 +82,7 @@ async fn registering_answers_as_the_original_did(database: Database) {
     let app = TestApp::start(&database).await;
     let name = new_name();
     let answer = register(&app, &name, PASSWORD).await;
-    assert_eq!(answer.status, 200, "not 201: the original's client takes nothing else");
+    assert_eq!(answer.status, 200, "not 201: the original's client accepts only 200");
     assert_eq!(answer.header("content-type"), "application/json");
     let body = answer.json();
     assert_eq!(keys(&body), BTreeSet::from(["created_at", "id", "role", "user_name"]));
@@ -91,15 +91,13 @@ async fn registering_answers_as_the_original_did(database: Database) {
     assert!(is_rfc3339_in_utc(created_at), "{created_at}");
 }
 
-/// `2026-11-22T18:41:05.326528Z`, with 0 to 6 decimals.
+/// Such as `2026-11-22T18:41:05.326528Z`, with 0 to 6 decimals.
 fn is_rfc3339_in_utc(text: &str) -> bool {
     let parsed = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
     parsed.is_ok() && text.ends_with('Z') && text.len() <= "2026-11-22T18:41:05.326528Z".len()
 }
 
-async fn registering_looks_at_names_without_regard_to_case_of_keys_and_passes_over_others(
-    database: Database,
-) {
+async fn registering_ignores_the_case_of_json_keys_and_unknown_keys(database: Database) {
     let app = TestApp::start(&database).await;
     let name = new_name();
     let body = json!({"USER_NAME": name, "Password": PASSWORD, "role": "ADMIN", "more": [1, {}]});
@@ -109,7 +107,7 @@ async fn registering_looks_at_names_without_regard_to_case_of_keys_and_passes_ov
     assert_eq!(answer.json()["role"], "USER");
 }
 
-async fn a_name_is_taken_once_and_for_all(database: Database) {
+async fn a_name_is_registered_only_once(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     assert_sentence(&register(&app, &user.name, PASSWORD).await, 400, "USER_NAME_TAKEN", TAKEN);
@@ -144,12 +142,12 @@ async fn passwords_follow_the_originals_rule_up_to_128_bytes(database: Database)
     }
 }
 
-async fn the_name_is_looked_at_before_the_password(database: Database) {
+async fn the_name_is_checked_before_the_password(database: Database) {
     let app = TestApp::start(&database).await;
     assert_sentence(&register(&app, "bad", "bad").await, 400, "INVALID_USER_NAME", BAD_NAME);
 }
 
-async fn a_body_that_is_no_such_json_is_refused(database: Database) {
+async fn a_body_that_is_not_the_expected_json_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let calls = [
@@ -236,16 +234,16 @@ async fn refreshing_rotates_the_session(database: Database) {
     }
 }
 
-async fn the_last_refresh_token_answers_the_same_within_30_seconds(database: Database) {
+async fn the_previous_refresh_token_gets_the_same_answer_within_30_seconds(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let first = refresh(&app, &user.refresh_token).await.json();
     let again = refresh(&app, &user.refresh_token).await;
-    assert_eq!(again.status, 200, "an answer that was lost is asked for again: {again:?}");
+    assert_eq!(again.status, 200, "a client whose answer was lost asks again: {again:?}");
     assert_eq!(again.json()["refresh_token"], first["refresh_token"]);
 }
 
-async fn two_refreshes_at_once_answer_the_same(database: Database) {
+async fn two_refreshes_at_once_get_the_same_answer(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let (one, other) = tokio::join!(refresh(&app, &user.refresh_token), refresh(&app, &user.refresh_token));
@@ -253,7 +251,7 @@ async fn two_refreshes_at_once_answer_the_same(database: Database) {
     assert_eq!(one.json()["refresh_token"], other.json()["refresh_token"]);
 }
 
-async fn logging_out_ends_the_session_and_no_other(database: Database) {
+async fn logging_out_ends_only_its_session(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let other = user.log_in_again().await;
@@ -273,14 +271,18 @@ async fn a_new_password_ends_the_other_sessions(database: Database) {
     let other = user.log_in_again().await;
     let answer = change_password(&user, PASSWORD, NEW).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0), "{answer:?}");
-    assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200, "this session stays");
+    assert_eq!(
+        user.rest("GET", "/account", Value::Null).await.status,
+        200,
+        "the session that changed the password stays valid"
+    );
     assert_refused(&other.rest("GET", "/account", Value::Null).await, 401, "TOKEN_REVOKED");
     assert_refused(&refresh(&app, &other.refresh_token).await, 401, "TOKEN_REVOKED");
     assert_sentence(&log_in(&app, &user.name, PASSWORD).await, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
     assert_eq!(log_in(&app, &user.name, NEW).await.status, 200);
 }
 
-async fn a_new_password_needs_the_old_one_and_the_rule(database: Database) {
+async fn a_new_password_needs_the_old_one_and_has_to_follow_the_rule(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     assert_refused(&change_password(&user, "Wr0ng-password!", PASSWORD).await, 401, "INVALID_CREDENTIALS");
@@ -298,7 +300,7 @@ async fn the_account_is_shown_to_its_owner(database: Database) {
     assert_refused(&app.anonymous().rest("GET", "/account", Value::Null).await, 401, "TOKEN_MISSING");
 }
 
-/// The calls that delete an account: the second is for whoever cannot send a body with the first.
+/// The calls that delete an account. The second is for clients that cannot send a body with DELETE.
 const DELETE: [(&str, &str); 2] = [("DELETE", "/account"), ("POST", "/account/delete")];
 
 async fn deleting_an_account_needs_its_password(database: Database) {
@@ -311,7 +313,7 @@ async fn deleting_an_account_needs_its_password(database: Database) {
     assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200);
 }
 
-async fn an_account_that_owns_rooms_stays(database: Database) {
+async fn an_account_that_owns_rooms_cannot_be_deleted(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     user.create_room().await;
@@ -322,7 +324,7 @@ async fn an_account_that_owns_rooms_stays(database: Database) {
     assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200);
 }
 
-async fn a_deleted_account_is_gone_and_its_name_is_free_again(database: Database) {
+async fn a_deleted_accounts_name_can_be_registered_again(database: Database) {
     let app = TestApp::start(&database).await;
     for (method, path) in DELETE {
         let user = app.user().await;
@@ -331,13 +333,13 @@ async fn a_deleted_account_is_gone_and_its_name_is_free_again(database: Database
         assert_refused(&user.rest("GET", "/account", Value::Null).await, 401, "TOKEN_REVOKED");
         assert_refused(&refresh(&app, &user.refresh_token).await, 401, "TOKEN_REVOKED");
         assert_sentence(&log_in(&app, &user.name, PASSWORD).await, 401, "INVALID_CREDENTIALS", UNAUTHORIZED);
-        // Whoever takes it next is another account: nothing of the old one is theirs.
+        // The new account with this name gets nothing of the old one.
         assert_eq!(register(&app, &user.name, PASSWORD).await.status, 200);
         assert_refused(&refresh(&app, &user.refresh_token).await, 401, "TOKEN_REVOKED");
     }
 }
 
-async fn two_at_once_register_one_name_and_one_gets_it(database: Database) {
+async fn of_two_registrations_of_one_name_at_once_one_succeeds(database: Database) {
     let app = TestApp::start(&database).await;
     let name = new_name();
     let (one, other) = tokio::join!(register(&app, &name, PASSWORD), register(&app, &name, PASSWORD));

@@ -1,5 +1,5 @@
-//! What each caller may spend: calls, rooms, sessions, turns at the database. Who goes beyond is told when to come
-//! again, in their dialect, and nobody else notices. Honest use never meets the limits.
+//! The limits of each caller: calls, rooms, sessions, and waits for the database. A caller over a limit gets a retry delay in their
+//! dialect, and affects no other caller. Honest use stays within the limits.
 
 use std::time::{Duration, Instant};
 
@@ -18,21 +18,21 @@ use crate::harness::{
 };
 
 on_each_database! {
-    who_calls_too_often_is_told_when_to_come_again_in_their_dialect,
-    who_shows_no_token_pays_for_their_network,
-    a_refused_call_is_paid_for_too,
-    who_is_refused_again_and_again_is_answered_late_in_every_dialect,
-    each_request_inside_a_side_stream_is_paid_for,
-    what_is_asked_beside_the_rooms_has_a_few_kilobytes,
-    probes_are_answered_when_their_network_has_spent_its_share,
-    a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_the_limits,
-    five_thousand_streams_that_come_back_at_once_are_all_taken,
-    messages_are_stored_however_many_other_writes_wait,
+    a_caller_over_the_rate_gets_a_retry_delay_in_their_dialect,
+    a_caller_without_a_token_is_charged_to_their_network,
+    a_refused_call_is_charged_too,
+    repeated_refusals_are_delayed_in_every_dialect,
+    each_request_on_an_auxiliary_stream_is_charged,
+    requests_to_health_and_reflection_have_a_small_limit,
+    probes_are_answered_when_their_network_is_over_its_rate,
+    honest_use_stays_within_the_limits,
+    five_thousand_streams_that_reconnect_at_once_are_all_accepted,
+    messages_are_stored_while_many_other_writes_wait,
     rooms_of_one_user_are_bounded,
-    one_log_in_too_many_ends_the_oldest_session,
+    a_login_over_the_limit_ends_the_oldest_session,
 }
 
-/// The limits as they are without any setting.
+/// Removes the harness's settings, so that the server's own defaults hold.
 const DEFAULTS: [(&str, &str); 8] = [
     ("READS_PER_SECOND", ""),
     ("WRITES_PER_SECOND", ""),
@@ -44,16 +44,16 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("MESSAGES_PER_SECOND", ""),
 ];
 
-/// More calls than pass at once, also where the machine is busy and the bucket drains meanwhile.
+/// More calls than a burst allows, also on a busy machine, where the bucket drains meanwhile.
 const MANY: usize = 20;
 
-async fn who_calls_too_often_is_told_when_to_come_again_in_their_dialect(database: Database) {
+async fn a_caller_over_the_rate_gets_a_retry_delay_in_their_dialect(database: Database) {
     let settings = [("READS_PER_SECOND", "5"), ("WRITES_PER_SECOND", "1")];
     let app = TestApp::with(&database, &settings).await;
     let neighbour = app.user().await;
     for dialect in Dialect::ALL {
-        let user = app.user().await.speaking(dialect);
-        // It costs five reads.
+        let user = app.user().await.with_dialect(dialect);
+        // Each call costs five reads.
         let (mut listed, mut refused) = (0, Ok(()));
         while refused.is_ok() && listed < MANY {
             refused = user.call(ListChatRoomsRequest::default()).await.map(drop);
@@ -63,7 +63,7 @@ async fn who_calls_too_often_is_told_when_to_come_again_in_their_dialect(databas
         let delay = refused.as_ref().unwrap_err().get_details_retry_info().and_then(|info| info.retry_delay);
         assert!(delay.is_some_and(|delay| delay <= Duration::from_secs(1)), "{dialect:?}: {delay:?}");
         refused.refused(Code::ResourceExhausted, "RATE_LIMITED");
-        // Writes are another bucket.
+        // Writes have their own bucket.
         let (mut made, mut refused) = (0, Ok(()));
         while refused.is_ok() && made < MANY {
             refused = user.call(CreateChatRoomRequest::default()).await.map(drop);
@@ -87,7 +87,7 @@ async fn who_calls_too_often_is_told_when_to_come_again_in_their_dialect(databas
     neighbour.call(ListChatRoomsRequest::default()).await.unwrap();
 }
 
-/// Connects from an address of the loopback network.
+/// Connects from this address of the loopback network.
 async fn from(host: [u8; 4], app: &TestApp) -> Connection {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((host, 0).into()).unwrap();
@@ -95,8 +95,8 @@ async fn from(host: [u8; 4], app: &TestApp) -> Connection {
     Connection::over(socket, app.address(), Version::H2).await
 }
 
-/// Sends so many of a request, and returns how many were refused as too many.
-async fn refused_of(connection: &mut Connection, count: usize, method: &str, path: &str) -> usize {
+/// Sends a request `count` times, and returns how many were refused with 429.
+async fn count_refused(connection: &mut Connection, count: usize, method: &str, path: &str) -> usize {
     let mut refused = 0;
     for _ in 0..count {
         let answer = connection.send(request(method, path, &[], "")).await;
@@ -105,20 +105,20 @@ async fn refused_of(connection: &mut Connection, count: usize, method: &str, pat
     refused
 }
 
-async fn who_shows_no_token_pays_for_their_network(database: Database) {
+async fn a_caller_without_a_token_is_charged_to_their_network(database: Database) {
     let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
     let (mut here, mut there) = (from([127, 0, 0, 2], &app).await, from([127, 0, 0, 3], &app).await);
-    assert!(refused_of(&mut here, 20, "GET", "/openapi.json").await >= 5);
-    assert_eq!(refused_of(&mut there, 5, "GET", "/openapi.json").await, 0);
+    assert!(count_refused(&mut here, 20, "GET", "/openapi.json").await >= 5);
+    assert_eq!(count_refused(&mut there, 5, "GET", "/openapi.json").await, 0);
     let user = app.user().await;
     let mut member = from([127, 0, 0, 2], &app).await;
     let token = user.bearer().unwrap();
     let headers = [("authorization", token.as_str())];
     let answer = member.send(request("GET", "/account", &headers, "")).await;
-    assert_eq!(answer.status, 200, "who shows a token pays with what is theirs");
+    assert_eq!(answer.status, 200, "a caller with a token is charged to their user");
 }
 
-async fn a_refused_call_is_paid_for_too(database: Database) {
+async fn a_refused_call_is_charged_too(database: Database) {
     let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
     for (host, method, path) in [
         (2, "GET", "/account"),
@@ -126,12 +126,12 @@ async fn a_refused_call_is_paid_for_too(database: Database) {
         (4, "GET", "/grpcchatter.v1.ChatService/SendMessage"),
     ] {
         let mut connection = from([127, 0, 0, host], &app).await;
-        assert!(refused_of(&mut connection, 20, method, path).await >= 5, "{method} {path}");
+        assert!(count_refused(&mut connection, 20, method, path).await >= 5, "{method} {path}");
     }
 }
 
-/// The wait is the rule here, so it is measured; it cannot be shorter than what is looked for on any machine.
-async fn who_is_refused_again_and_again_is_answered_late_in_every_dialect(database: Database) {
+/// The delay itself is the rule here, so it is measured. It is at least as long as asserted on any machine.
+async fn repeated_refusals_are_delayed_in_every_dialect(database: Database) {
     let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
     let mut refused = JoinSet::new();
     for (host, path, content_type) in [
@@ -139,18 +139,18 @@ async fn who_is_refused_again_and_again_is_answered_late_in_every_dialect(databa
         (3, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc"),
         (4, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web+proto"),
         (5, "/grpcchatter.v1.ChatService/ListMessages", "application/grpc-web-text+proto"),
-        // What is refused above the layer that others are refused in.
+        // Refused by an earlier layer than the others.
         (6, "/grpcchatter.v1.ChatService/ListMessages", "text/plain"),
     ] {
         let mut connection = from([127, 0, 0, host], &app).await;
         refused.spawn(async move {
-            let begun = Instant::now();
-            // Ten are paid for, and twenty refusals more are answered at once; meanwhile ten drain each second.
+            let started = Instant::now();
+            // The bucket allows 10, and 20 more refusals are answered at once. Meanwhile 10 drain each second.
             for _ in 0..45 {
                 let headers = [("content-type", content_type), ("te", "trailers")];
                 connection.send(request("POST", path, &headers, "")).await;
             }
-            (begun.elapsed(), path, content_type)
+            (started.elapsed(), path, content_type)
         });
     }
     for (took, path, content_type) in refused.join_all().await {
@@ -158,20 +158,20 @@ async fn who_is_refused_again_and_again_is_answered_late_in_every_dialect(databa
     }
 }
 
-/// The message of `ServerReflectionRequest` that asks for all services.
+/// The fields of `ServerReflectionRequest` that ask for all services.
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListServices {
     #[prost(string, tag = "7")]
     list_services: String,
 }
 
-/// Where reflection answers.
+/// The paths of reflection.
 const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Sends these requests on one stream of reflection. Returns how many were answered, and how the stream ended.
+/// Sends these requests on one reflection stream. Returns how many were answered, and the status of the stream.
 async fn reflected(app: &TestApp, path: &'static str, requests: Vec<ListServices>) -> (usize, Status) {
     let codec = ProstCodec::<ListServices, ()>::default();
     let asked = Request::new(tokio_stream::iter(requests));
@@ -191,7 +191,7 @@ async fn reflected(app: &TestApp, path: &'static str, requests: Vec<ListServices
     }
 }
 
-async fn each_request_inside_a_side_stream_is_paid_for(database: Database) {
+async fn each_request_on_an_auxiliary_stream_is_charged(database: Database) {
     let list = || ListServices { list_services: "*".to_owned() };
     for path in REFLECTION {
         let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "2")]).await;
@@ -205,7 +205,7 @@ async fn each_request_inside_a_side_stream_is_paid_for(database: Database) {
     }
 }
 
-async fn what_is_asked_beside_the_rooms_has_a_few_kilobytes(database: Database) {
+async fn requests_to_health_and_reflection_have_a_small_limit(database: Database) {
     let app = TestApp::start(&database).await;
     let large = "x".repeat(5_000);
     for path in REFLECTION {
@@ -222,27 +222,25 @@ async fn what_is_asked_beside_the_rooms_has_a_few_kilobytes(database: Database) 
     checked.refused(Code::NotFound, "SERVICE_NOT_FOUND");
 }
 
-async fn probes_are_answered_when_their_network_has_spent_its_share(database: Database) {
+async fn probes_are_answered_when_their_network_is_over_its_rate(database: Database) {
     let app = TestApp::with(&database, &[("ANONYMOUS_PER_SECOND", "1")]).await;
     let mut neighbour = from([127, 0, 0, 2], &app).await;
-    assert!(refused_of(&mut neighbour, 20, "GET", "/docs").await > 0);
-    assert_eq!(refused_of(&mut neighbour, 5, "GET", "/livez").await, 0);
-    assert_eq!(refused_of(&mut neighbour, 3, "GET", "/readyz").await, 0);
+    assert!(count_refused(&mut neighbour, 20, "GET", "/docs").await > 0);
+    assert_eq!(count_refused(&mut neighbour, 5, "GET", "/livez").await, 0);
+    assert_eq!(count_refused(&mut neighbour, 3, "GET", "/readyz").await, 0);
 }
 
-async fn a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_the_limits(
-    database: Database,
-) {
+async fn honest_use_stays_within_the_limits(database: Database) {
     let settings: Vec<_> = DEFAULTS.into_iter().chain([("TRUSTED_PROXIES", "127.0.0.0/8")]).collect();
     let app = TestApp::with(&database, &settings).await;
     let user = app.user().await;
     let room = user.create_room().await;
     let member = user.join(&room).await;
 
-    // A bot that has fallen behind sends four seconds' worth at once, and reads what it missed.
+    // A bot sends four seconds' worth of messages at once.
     let mut calls = JoinSet::new();
     for nth in 0..200 {
-        let bot = member.elsewhere();
+        let bot = member.on_new_connection();
         let body = format!("message {nth}");
         calls.spawn(
             async move { bot.call(SendMessageRequest { body, ..Default::default() }).await.map(drop) },
@@ -251,10 +249,10 @@ async fn a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_
     for outcome in calls.join_all().await {
         outcome.unwrap();
     }
-    // A person opens the page on six devices: each lists 500 rooms in pages, enters one, and reads it.
+    // A user opens the page on six devices. Each lists 500 rooms in pages, joins one, and reads it.
     let mut devices = JoinSet::new();
     for _ in 0..6 {
-        let (device, enter) = (user.elsewhere(), room.join_request());
+        let (device, enter) = (user.on_new_connection(), room.join_request());
         devices.spawn(async move {
             for _ in 0..10 {
                 device.call(ListChatRoomsRequest::default()).await?;
@@ -268,7 +266,7 @@ async fn a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_
     for outcome in devices.join_all().await {
         outcome.unwrap();
     }
-    // A thousand people open the page at once, through the connections that their proxy has open.
+    // 1,000 users open the page at once, over the 10 connections of their proxy.
     let mut proxy = JoinSet::new();
     for connection in 0..10 {
         let address = app.address();
@@ -290,9 +288,9 @@ async fn a_bot_a_person_on_six_devices_and_a_thousand_behind_a_proxy_never_meet_
     proxy.join_all().await;
 }
 
-async fn five_thousand_streams_that_come_back_at_once_are_all_taken(database: Database) {
+async fn five_thousand_streams_that_reconnect_at_once_are_all_accepted(database: Database) {
     const USERS: usize = 50;
-    // Each database takes all of a small machine.
+    // One database at a time, since each run uses all cores of a small machine.
     static ALONE: Mutex<()> = Mutex::const_new(());
     let _alone = ALONE.lock().await;
     let settings: Vec<_> = DEFAULTS
@@ -307,12 +305,12 @@ async fn five_thousand_streams_that_come_back_at_once_are_all_taken(database: Da
     }
     let mut streams = JoinSet::new();
     for member in members {
-        let connection = member.elsewhere();
+        let connection = member.on_new_connection();
         streams.spawn(async move {
             let mut opening = JoinSet::new();
             for _ in 0..100 {
                 let caller = connection.with_token(connection.token());
-                opening.spawn(async move { open_in_turn(&caller).await });
+                opening.spawn(async move { open_with_retries(&caller).await });
             }
             opening.join_all().await
         });
@@ -320,30 +318,30 @@ async fn five_thousand_streams_that_come_back_at_once_are_all_taken(database: Da
     streams.join_all().await;
 }
 
-/// Opens a stream. Where there is no turn at the database for 20 s, which cannot be shorter on any machine, it tries again.
-async fn open_in_turn(caller: &Caller) {
+/// Opens a stream. If the server refuses it after 20 s without a free database connection, tries again.
+async fn open_with_retries(caller: &Caller) {
     loop {
-        let begun = Instant::now();
+        let started = Instant::now();
         let Err(status) = caller.subscribe(None).await else { return };
         status.refused(Code::Unavailable, "OVERLOADED");
-        assert!(begun.elapsed() > Duration::from_secs(15), "refused without a wait for a turn");
+        assert!(started.elapsed() > Duration::from_secs(15), "refused without waiting for the database");
     }
 }
 
-async fn messages_are_stored_however_many_other_writes_wait(database: Database) {
+async fn messages_are_stored_while_many_other_writes_wait(database: Database) {
     let app = TestApp::start(&database).await;
     let member = app.user().await;
     let member = member.join(&member.create_room().await).await;
     let greedy = app.user().await;
     let mut creating = JoinSet::new();
     for _ in 0..4 {
-        let connection = greedy.elsewhere();
+        let connection = greedy.on_new_connection();
         for _ in 0..200 {
             let caller = connection.with_token(connection.token());
             creating.spawn(async move { caller.call(CreateChatRoomRequest::default()).await.map(drop) });
         }
     }
-    // Each is acknowledged while they wait, or the call fails here.
+    // Each message is acknowledged while the other writes wait. Otherwise its call fails.
     for nth in 0..20 {
         member.say(&nth.to_string()).await;
     }
@@ -365,7 +363,7 @@ async fn rooms_of_one_user_are_bounded(database: Database) {
     owner.call(CreateChatRoomRequest::default()).await.refused(Code::ResourceExhausted, "TOO_MANY_ROOMS");
     owner.delete(&rooms.pop().unwrap()).await;
     rooms.push(owner.create_room().await);
-    // As many may be entered, and as many again.
+    // A user may be a member of twice as many rooms as they may own.
     let another = app.user().await;
     for _ in 0..2 {
         rooms.push(another.create_room().await);
@@ -376,13 +374,13 @@ async fn rooms_of_one_user_are_bounded(database: Database) {
     let last = app.user().await.create_room().await;
     let refused = other.call(last.join_request()).await;
     refused.refused(Code::ResourceExhausted, "TOO_MANY_MEMBERSHIPS");
-    // Whoever is in may come in again.
+    // A member may join again.
     let inside = other.join(&rooms[0]).await;
     inside.call(grpcchatter_proto::v1::LeaveChatRoomRequest {}).await.unwrap();
     other.join(&last).await;
 }
 
-async fn one_log_in_too_many_ends_the_oldest_session(database: Database) {
+async fn a_login_over_the_limit_ends_the_oldest_session(database: Database) {
     let app = TestApp::with(&database, &[("SESSIONS_PER_USER", "2")]).await;
     let first = app.user().await;
     let member = first.join(&first.create_room().await).await;
@@ -395,6 +393,6 @@ async fn one_log_in_too_many_ends_the_oldest_session(database: Database) {
     for session in [&second, &third] {
         session.call(ListChatRoomsRequest::default()).await.unwrap();
     }
-    // What was opened with it ends as well.
+    // A stream of that session ends too.
     within("the end of the stream", open.end()).await.refused(Code::Unauthenticated, "TOKEN_REVOKED");
 }

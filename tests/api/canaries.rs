@@ -1,22 +1,22 @@
-//! What must never be logged, nor stand in the figures: tokens, passwords, bodies and the secret, at the finest level,
-//! whatever is called and however it fails.
+//! No token, password, message body or `SECRET` is ever logged, at TRACE, or is part of the metrics, whatever call is made and
+//! however it fails.
 
 use grpcchatter_proto::v1::SendMessageRequest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    Connection, Database, Dialect, METHODS, PASSWORD, Process, SECRET, Token, Version, on_each_database,
-    request,
+    Connection, Database, Dialect, METHODS, Member, PASSWORD, Process, SECRET, Token, User, Version,
+    on_each_database, request,
 };
 
 on_each_database! {
-    nothing_secret_is_logged_at_the_finest_level,
+    no_secret_is_logged_at_trace,
 }
 
 const BODY: &str = "cAnary-body";
 
-async fn nothing_secret_is_logged_at_the_finest_level(database: Database) {
+async fn no_secret_is_logged_at_trace(database: Database) {
     for format in ["text", "json"] {
         let folder = TempDir::new().unwrap();
         let settings = [("LOG_LEVEL", "trace"), ("LOG_FORMAT", format)];
@@ -24,26 +24,37 @@ async fn nothing_secret_is_logged_at_the_finest_level(database: Database) {
         let mut secrets = vec!["cAnary".to_owned(), SECRET.to_owned()];
         secrets.extend(call_everything(&server).await);
         let mut connection = Connection::open(server.address(), Version::H1).await;
-        let figures = connection.send(request("GET", "/metrics", &[], "")).await;
-        assert_eq!(figures.status, 200);
-        let told: Vec<_> = secrets.iter().filter(|secret| figures.text().contains(*secret)).collect();
-        assert!(told.is_empty(), "the figures hold {told:?}");
+        let metrics = connection.send(request("GET", "/metrics", &[], "")).await;
+        assert_eq!(metrics.status, 200);
+        let seen: Vec<_> = secrets.iter().filter(|secret| metrics.text().contains(*secret)).collect();
+        assert!(seen.is_empty(), "the metrics contain {seen:?}");
         server.terminate();
         let (status, log) = server.wait().await;
         assert_eq!(status.code(), Some(0), "{log}");
-        assert!(log.lines().count() > 50, "the log says something: {log}");
-        let seen: Vec<_> =
+        assert!(log.lines().count() > 50, "the log is too short to be at TRACE: {log}");
+        let lines: Vec<_> =
             log.lines().filter(|line| secrets.iter().any(|secret| line.contains(secret))).collect();
-        assert!(seen.is_empty(), "{} lines hold a secret:\n{}", seen.len(), seen.join("\n"));
+        assert!(lines.is_empty(), "{} lines contain a secret:\n{}", lines.len(), lines.join("\n"));
     }
 }
 
-/// Calls what takes a secret, well and badly, and returns the secrets that were made on the way.
+/// Makes every call that takes a secret, with valid and with invalid ones. Returns the secrets that were issued.
 async fn call_everything(server: &Process) -> Vec<String> {
     let user = server.user().await;
-    let room = user.create_room().await;
-    let member = user.join(&room).await;
-    let invitation = user.invite(&room).await;
+    let member = user.join(&user.create_room().await).await;
+    let mut secrets = issue_secrets(&user, &member).await;
+    send_messages(&member).await;
+    fail_rest_calls(server, &user).await;
+    // Tokens in the wrong place, and tokens that were tampered with.
+    let forged = Token::parse(user.token()).claiming("name", "cAnary").unsigned();
+    secrets.push(forged.rsplit_once('.').unwrap().0.to_owned());
+    show_wrong_tokens(server, &forged).await;
+    secrets
+}
+
+/// Issues every kind of token. Returns them, and their signatures.
+async fn issue_secrets(user: &User, member: &Member) -> Vec<String> {
+    let invitation = user.invite(&member.room).await;
     user.join_by(&invitation).await.unwrap();
     let again = user.log_in_again().await;
     let refresh = json!({"refresh_token": again.refresh_token});
@@ -56,7 +67,11 @@ async fn call_everything(server: &Process) -> Vec<String> {
     secrets.extend([user.refresh_token.clone(), again.refresh_token.clone()]);
     secrets
         .extend([&renewed["token"], &renewed["refresh_token"]].map(|new| new.as_str().unwrap().to_owned()));
+    secrets
+}
 
+/// Sends messages over each call, some of which are refused.
+async fn send_messages(member: &Member) {
     let mut stream = member.subscribe(None).await.unwrap();
     let mut chat = member.chat().await.unwrap();
     chat.say_as("cAnary-id", BODY).await;
@@ -66,7 +81,9 @@ async fn call_everything(server: &Process) -> Vec<String> {
     chat.say_as("cAnary-long", &BODY.repeat(1000)).await;
     chat.next().await;
     member.call(SendMessageRequest { body: format!("{BODY}\0"), ..Default::default() }).await.unwrap_err();
+}
 
+async fn fail_rest_calls(server: &Process, user: &User) {
     let anonymous = server.anonymous();
     let bad = [
         format!(r#"{{"user_name": "walker1", "password": "{PASSWORD}"#),
@@ -83,15 +100,14 @@ async fn call_everything(server: &Process) -> Vec<String> {
     let change = json!({"password": "cAnary-wrong-1", "new_password": "cAnary-Passw0rd!2"});
     user.rest("PUT", "/account/password", change).await;
     user.rest("DELETE", "/account", json!({"password": "cAnary-wrong-1"})).await;
+}
 
-    // A token in the wrong place, and tokens that were tampered with.
-    let forged = Token::parse(user.token()).claiming("name", "cAnary").unsigned();
-    secrets.push(forged.rsplit_once('.').unwrap().0.to_owned());
+async fn show_wrong_tokens(server: &Process, forged: &str) {
     for dialect in Dialect::ALL {
         let mut connection = Connection::open(server.address(), dialect.version()).await;
         for (path, _) in METHODS {
             for (header, value) in
-                [("token", forged.as_str()), ("authorization", "Basic cAnary"), ("cookie", "token=cAnary")]
+                [("token", forged), ("authorization", "Basic cAnary"), ("cookie", "token=cAnary")]
             {
                 dialect.call(&mut connection, path, &[(header, value)], &()).await.unwrap_err();
             }
@@ -108,5 +124,4 @@ async fn call_everything(server: &Process) -> Vec<String> {
             connection.send(request("GET", path, &headers, "")).await;
         }
     }
-    secrets
 }

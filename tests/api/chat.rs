@@ -1,29 +1,29 @@
-//! Chat: sending and receiving on one stream, for clients with ids of their own and for old ones without.
+//! Chat: sending and receiving on one stream, for clients that send message ids and for old ones that do not.
 
 use grpcchatter_proto::v1::{ChatResponse, ListMessagesRequest, ResumePoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Chat, Database, Member, Refused as _, TestApp, Victim, on_each_database};
+use crate::harness::{Bystander, Chat, Database, Member, Refused as _, TestApp, on_each_database};
 
 on_each_database! {
     a_message_with_an_id_is_echoed_once_it_is_stored,
     a_message_without_an_id_is_not_echoed_to_its_stream,
     a_message_without_an_id_reaches_the_authors_other_stream,
     a_repeated_id_answers_with_the_first_seq_and_is_stored_once,
-    an_id_used_for_another_body_is_rejected_and_the_stream_goes_on,
+    an_id_reused_for_another_body_is_rejected_and_the_stream_stays_open,
     a_message_over_the_limit_with_an_id_is_rejected,
     a_message_over_the_limit_without_an_id_ends_the_stream,
-    each_stream_sees_one_order_without_gap_or_repeat,
-    the_first_chat_after_join_starts_with_what_was_said_since,
-    a_later_chat_starts_now,
+    all_streams_see_the_same_order_without_gaps_or_repeats,
+    the_first_chat_after_a_join_starts_with_the_messages_since,
+    a_later_chat_starts_with_new_messages,
     a_chat_resumes_after_a_message,
-    a_chat_that_cannot_resume_says_so,
-    half_closing_stores_what_was_sent_and_ends_well,
+    a_chat_that_cannot_resume_gets_reset,
+    half_closing_stores_everything_sent_and_ends_with_ok,
     more_than_64_unanswered_are_refused,
-    an_old_client_may_have_1024_messages_under_way,
-    empty_messages_pass,
-    two_streams_of_one_user_see_everything_each,
+    an_old_client_may_have_1024_messages_in_flight,
+    empty_messages_are_accepted,
+    two_streams_of_one_user_both_get_every_message,
     streams_per_user_are_bounded,
 }
 
@@ -86,7 +86,7 @@ async fn a_message_without_an_id_is_not_echoed_to_its_stream(database: Database)
 async fn a_message_without_an_id_reaches_the_authors_other_stream(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, _) = two_members(&app).await;
-    let (one, mut other) = (alice.chat().await.unwrap(), alice.elsewhere().chat().await.unwrap());
+    let (one, mut other) = (alice.chat().await.unwrap(), alice.on_new_connection().chat().await.unwrap());
     one.say("from one device to the other").await;
     assert_eq!(other.next().await.body, "from one device to the other");
 }
@@ -100,14 +100,14 @@ async fn a_repeated_id_answers_with_the_first_seq_and_is_stored_once(database: D
     chat.say_as("same", "hello").await;
     let again = chat.next().await;
     assert_eq!((again.seq, &again.message_id), (first.seq, &first.message_id));
-    // The same id of another author is another message.
+    // The same id from another author is another message.
     assert_eq!(bob.say_as("same", "hello").await.seq, 2);
-    // The same message by another call is the same message.
+    // The same id from the same author is the same message, over another call too.
     assert_eq!(alice.say_as("same", "hello").await.seq, 1);
     assert_eq!(log(&alice).await.len(), 2);
 }
 
-async fn an_id_used_for_another_body_is_rejected_and_the_stream_goes_on(database: Database) {
+async fn an_id_reused_for_another_body_is_rejected_and_the_stream_stays_open(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, _) = two_members(&app).await;
     let mut chat = alice.chat().await.unwrap();
@@ -137,7 +137,7 @@ async fn a_message_over_the_limit_with_an_id_is_rejected(database: Database) {
     assert_rejected(&chat.next().await, "nul", Code::InvalidArgument, "INVALID_MESSAGE");
     let id = "i".repeat(65);
     chat.say_as(&id, "an id of 65 bytes").await;
-    // Its beginning is told back: as much as an id may have.
+    // The rejection repeats the beginning of the id, up to the maximum length.
     assert_rejected(&chat.next().await, &id[..64], Code::InvalidArgument, "INVALID_CLIENT_MESSAGE_ID");
     chat.say_as("longest", &"x".repeat(4096)).await;
     assert_eq!(chat.next().await.seq, 1);
@@ -156,7 +156,7 @@ async fn a_message_over_the_limit_without_an_id_ends_the_stream(database: Databa
     assert_eq!(log(&bob).await.len(), 1);
 }
 
-async fn each_stream_sees_one_order_without_gap_or_repeat(database: Database) {
+async fn all_streams_see_the_same_order_without_gaps_or_repeats(database: Database) {
     const EACH: usize = 100;
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
@@ -170,7 +170,7 @@ async fn each_stream_sees_one_order_without_gap_or_repeat(database: Database) {
         tasks.push(tokio::spawn(async move {
             let (mut said, mut own, mut seen) = (0, 0, Vec::new());
             while seen.len() < 4 * EACH {
-                // At most 64 may be unanswered.
+                // At most 64 may be unacknowledged.
                 while said < EACH && said - own < 32 {
                     let id = format!("{author}-{said}");
                     chat.say_as(&id, &id).await;
@@ -204,7 +204,7 @@ async fn each_stream_sees_one_order_without_gap_or_repeat(database: Database) {
     }
 }
 
-async fn the_first_chat_after_join_starts_with_what_was_said_since(database: Database) {
+async fn the_first_chat_after_a_join_starts_with_the_messages_since(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -223,7 +223,7 @@ async fn the_first_chat_after_join_starts_with_what_was_said_since(database: Dat
     );
 }
 
-async fn a_later_chat_starts_now(database: Database) {
+async fn a_later_chat_starts_with_new_messages(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let first = bob.chat().await.unwrap();
@@ -249,7 +249,7 @@ async fn a_chat_resumes_after_a_message(database: Database) {
     assert_eq!(bodies(&mut chat, 3).await, ["two", "three", "four"]);
 }
 
-async fn a_chat_that_cannot_resume_says_so(database: Database) {
+async fn a_chat_that_cannot_resume_gets_reset(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let stored = alice.say("one").await;
@@ -267,7 +267,7 @@ async fn a_chat_that_cannot_resume_says_so(database: Database) {
     }
 }
 
-async fn half_closing_stores_what_was_sent_and_ends_well(database: Database) {
+async fn half_closing_stores_everything_sent_and_ends_with_ok(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let mut chat = alice.chat().await.unwrap();
@@ -283,7 +283,7 @@ async fn half_closing_stores_what_was_sent_and_ends_well(database: Database) {
     assert_eq!((echoes, log(&bob).await.len()), (50, 50));
 }
 
-/// One sends and does not wait for any answer; the stream never ends over it, and what is answered is stored.
+/// The author sends without waiting for answers. The stream stays open, and every acknowledged message is stored.
 async fn more_than_64_unanswered_are_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
@@ -309,7 +309,7 @@ async fn more_than_64_unanswered_are_refused(database: Database) {
     assert_eq!(bob.call(request).await.unwrap().last_seq, stored);
 }
 
-async fn an_old_client_may_have_1024_messages_under_way(database: Database) {
+async fn an_old_client_may_have_1024_messages_in_flight(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let (chat, mut to) = (alice.chat().await.unwrap(), bob.chat().await.unwrap());
@@ -321,7 +321,7 @@ async fn an_old_client_may_have_1024_messages_under_way(database: Database) {
     drop(chat);
 }
 
-async fn empty_messages_pass(database: Database) {
+async fn empty_messages_are_accepted(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let (chat, mut to) = (alice.chat().await.unwrap(), bob.chat().await.unwrap());
@@ -330,7 +330,7 @@ async fn empty_messages_pass(database: Database) {
     assert_eq!((heard.body.as_str(), heard.seq), ("", 1));
 }
 
-async fn two_streams_of_one_user_see_everything_each(database: Database) {
+async fn two_streams_of_one_user_both_get_every_message(database: Database) {
     let app = TestApp::start(&database).await;
     let (alice, bob) = two_members(&app).await;
     let (mut one, mut other) = (bob.chat().await.unwrap(), bob.chat().await.unwrap());
@@ -342,7 +342,7 @@ async fn two_streams_of_one_user_see_everything_each(database: Database) {
 
 async fn streams_per_user_are_bounded(database: Database) {
     let app = TestApp::with(&database, &[("STREAMS_PER_USER", "3")]).await;
-    let victim = Victim::of(&app).await;
+    let bystander = Bystander::of(&app).await;
     let (alice, bob) = two_members(&app).await;
     let mut open = Vec::new();
     for _ in 0..3 {
@@ -350,7 +350,7 @@ async fn streams_per_user_are_bounded(database: Database) {
     }
     let refused: Result<Chat, Status> = alice.chat().await;
     let status = match refused {
-        // The head goes out at once, so the refusal may be the stream's end.
+        // The headers are sent at once, so the refusal may come as the status at the stream's end.
         Ok(chat) => chat.end().await,
         Err(status) => status,
     };
@@ -358,7 +358,7 @@ async fn streams_per_user_are_bounded(database: Database) {
     assert_eq!(status.code(), Code::ResourceExhausted);
     bob.chat().await.unwrap();
     drop(open.pop());
-    // The end of a stream gives its place back, as soon as the server has seen it.
+    // When the server has seen the end of a stream, another may be opened.
     while alice.chat().await.is_err() {}
-    victim.noticed_nothing().await;
+    bystander.was_not_slowed_down().await;
 }

@@ -1,5 +1,5 @@
-//! How connections begin and end: what is said on them last, how long they may be idle, what streams say of themselves, and
-//! what the log says of those that are closed.
+//! How connections start and end: how long they may be idle, the last answer on them, the headers of streams, and the log lines of
+//! closed connections.
 
 use grpcchatter_proto::v1::SubscribeRequest;
 use tempfile::TempDir;
@@ -15,44 +15,44 @@ use crate::harness::{
 };
 
 on_each_database! {
-    an_idle_connection_is_kept_for_longer_than_a_silent_one,
-    an_idle_connection_ends_with_the_time_that_was_set,
-    without_keep_alive_every_answer_is_the_last,
-    an_old_connection_is_told_in_its_last_answer,
-    a_drain_is_told_in_the_last_answer,
-    every_stream_says_that_it_is_one,
-    a_silent_chat_beats_for_who_asks,
-    a_heartbeat_that_is_no_time_is_refused,
-    a_load_balancers_question_is_answered,
-    what_is_not_http_is_closed_and_said_once_a_minute,
-    a_trusted_proxy_has_as_many_connections_as_it_wants,
-    the_limit_of_files_is_raised_and_said_where_it_is_too_low,
+    an_idle_connection_is_kept_longer_than_a_silent_one,
+    an_idle_connection_is_closed_after_the_configured_time,
+    without_keep_alive_every_answer_closes_its_connection,
+    an_old_connection_is_closed_with_an_answer,
+    a_drain_closes_connections_with_an_answer,
+    every_stream_has_headers_that_forbid_buffering,
+    a_chat_sends_heartbeats_if_its_client_asks,
+    an_invalid_heartbeat_interval_is_refused,
+    a_load_balancers_options_probe_is_answered,
+    a_connection_that_is_not_http_is_closed_and_logged_once_a_minute,
+    a_trusted_proxy_has_no_connection_limit,
+    the_file_limit_is_raised_or_logged_as_too_low,
 }
 
-/// One connection over HTTP/1.1, with nothing between a test and what comes.
-struct Kept(TcpStream);
+/// A bare connection over HTTP/1.1.
+struct RawConnection(TcpStream);
 
-/// What came back for a request.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// An answer, after which the connection goes on.
-    GoesOn,
-    /// An answer that said that it is the last.
+enum Answered {
+    /// An answer after which the connection stays open.
+    KeptOpen,
+    /// An answer with `connection: close`.
     Last,
-    /// No answer.
-    Nothing,
+    /// The connection was closed without an answer.
+    Closed,
 }
 
-impl Kept {
+impl RawConnection {
     async fn open(address: std::net::SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    /// Asks for something, and reads the answer.
-    async fn ask(&mut self) -> Told {
+    /// Sends a request and reads the answer.
+    async fn ask(&mut self) -> Answered {
         let asked = b"POST /nothing HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
         if self.0.write_all(asked).await.is_err() {
-            return Told::Nothing;
+            return Answered::Closed;
         }
         let mut answer = Vec::new();
         let reading = async {
@@ -62,27 +62,30 @@ impl Kept {
                     let length = head.split("content-length: ").nth(1).unwrap();
                     if body.len() >= length.lines().next().unwrap().parse::<usize>().unwrap() {
                         return if head.contains("\r\nconnection: close") {
-                            Told::Last
+                            Answered::Last
                         } else {
-                            Told::GoesOn
+                            Answered::KeptOpen
                         };
                     }
                 }
                 if !matches!(self.0.read_buf(&mut answer).await, Ok(1..)) {
-                    return Told::Nothing;
+                    return Answered::Closed;
                 }
             }
         };
         within("an answer", reading).await
     }
 
-    /// Asks until an answer is the last, which one must be.
+    /// Sends requests until an answer is the last.
+    ///
+    /// # Panics
+    /// If the connection is closed without such an answer.
     async fn ask_until_last(&mut self) {
         loop {
             match self.ask().await {
-                Told::GoesOn => {}
-                Told::Last => return,
-                Told::Nothing => panic!("the connection was closed without a word"),
+                Answered::KeptOpen => {}
+                Answered::Last => return,
+                Answered::Closed => panic!("the connection was closed without a last answer"),
             }
         }
     }
@@ -90,69 +93,69 @@ impl Kept {
     /// Awaits the end of the connection.
     async fn end(mut self) {
         let mut rest = Vec::new();
-        // A reset is an end as well.
+        // A reset ends the connection too.
         drop(within("the end of the connection", self.0.read_to_end(&mut rest)).await);
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
 }
 
-async fn an_idle_connection_is_kept_for_longer_than_a_silent_one(database: Database) {
+async fn an_idle_connection_is_kept_longer_than_a_silent_one(database: Database) {
     let app = TestApp::start(&database).await;
-    let mut kept = Kept::open(app.address()).await;
-    assert_eq!(kept.ask().await, Told::GoesOn);
-    // A first byte has ten seconds, and so had the next request once.
-    let silent = Kept::open(app.address()).await;
+    let mut kept = RawConnection::open(app.address()).await;
+    assert_eq!(kept.ask().await, Answered::KeptOpen);
+    // The first byte of a connection has 10 s. In an earlier version the next request had no more.
+    let silent = RawConnection::open(app.address()).await;
     silent.end().await;
-    assert_eq!(kept.ask().await, Told::GoesOn);
+    assert_eq!(kept.ask().await, Answered::KeptOpen);
 }
 
-async fn an_idle_connection_ends_with_the_time_that_was_set(database: Database) {
+async fn an_idle_connection_is_closed_after_the_configured_time(database: Database) {
     let app = TestApp::with(&database, &[("KEEP_ALIVE_TIMEOUT", "50ms")]).await;
-    let mut kept = Kept::open(app.address()).await;
-    assert_eq!(kept.ask().await, Told::GoesOn);
+    let mut kept = RawConnection::open(app.address()).await;
+    assert_eq!(kept.ask().await, Answered::KeptOpen);
     kept.end().await;
 }
 
-async fn without_keep_alive_every_answer_is_the_last(database: Database) {
+async fn without_keep_alive_every_answer_closes_its_connection(database: Database) {
     let app = TestApp::with(&database, &[("KEEP_ALIVE_TIMEOUT", "0")]).await;
     for version in [Version::H1, Version::H2] {
         let answer = app.send(version, "GET", "/livez", &[], b"").await;
         assert_eq!(answer.header("connection"), if version == Version::H1 { "close" } else { "" });
     }
-    let mut kept = Kept::open(app.address()).await;
-    assert_eq!(kept.ask().await, Told::Last);
+    let mut kept = RawConnection::open(app.address()).await;
+    assert_eq!(kept.ask().await, Answered::Last);
     kept.end().await;
 }
 
-async fn an_old_connection_is_told_in_its_last_answer(database: Database) {
+async fn an_old_connection_is_closed_with_an_answer(database: Database) {
     let app = TestApp::with(&database, &[("CONNECTION_AGE", "200ms")]).await;
-    // On a busy machine a connection may be old before its first answer.
+    // On a busy machine a connection may be too old before its first answer.
     let young = async {
         loop {
-            let mut connection = Kept::open(app.address()).await;
-            if connection.ask().await == Told::GoesOn {
+            let mut connection = RawConnection::open(app.address()).await;
+            if connection.ask().await == Answered::KeptOpen {
                 return connection;
             }
         }
     };
     let mut idle = within("an answer that is not the last", young).await;
     for _ in 0..5 {
-        let mut busy = Kept::open(app.address()).await;
+        let mut busy = RawConnection::open(app.address()).await;
         busy.ask_until_last().await;
         busy.end().await;
     }
-    // It is old by now, and has not been closed: whoever asks on it is answered.
-    assert_eq!(idle.ask().await, Told::Last);
+    // It is too old by now, but was not closed: a request on it is still answered.
+    assert_eq!(idle.ask().await, Answered::Last);
     idle.end().await;
 }
 
-async fn a_drain_is_told_in_the_last_answer(database: Database) {
+async fn a_drain_closes_connections_with_an_answer(database: Database) {
     for delay in ["0", "1s"] {
         let folder = TempDir::new().unwrap();
         let database = database.another().await;
         let server = Process::start(&database, &folder, &[("DRAIN_DELAY", delay)]).await;
-        let mut kept = Kept::open(server.address()).await;
-        assert_eq!(kept.ask().await, Told::GoesOn);
+        let mut kept = RawConnection::open(server.address()).await;
+        assert_eq!(kept.ask().await, Answered::KeptOpen);
         server.terminate();
         kept.ask_until_last().await;
         kept.end().await;
@@ -160,7 +163,7 @@ async fn a_drain_is_told_in_the_last_answer(database: Database) {
     }
 }
 
-async fn every_stream_says_that_it_is_one(database: Database) {
+async fn every_stream_has_headers_that_forbid_buffering(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
@@ -186,17 +189,17 @@ async fn every_stream_says_that_it_is_one(database: Database) {
     }
     let chat = member.chat().await.unwrap();
     assert_eq!(chat.metadata.get("x-accel-buffering").unwrap(), "no");
-    // What has an end says nothing of it.
+    // An answer that is no stream has no such header.
     let answer = app.send(Version::H1, "GET", "/livez", &[], b"").await;
     assert_eq!(answer.header("x-accel-buffering"), "");
 }
 
-async fn a_silent_chat_beats_for_who_asks(database: Database) {
+async fn a_chat_sends_heartbeats_if_its_client_asks(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let mut old = member.chat().await.unwrap();
-    let mut new = Chat::beating(&member, "1s").await.unwrap();
+    let mut new = Chat::with_heartbeats(&member, "1s").await.unwrap();
     assert_eq!(new.metadata.get("grpcchatter-heartbeat").unwrap(), "1s");
     assert_eq!(old.metadata.get("grpcchatter-heartbeat"), None);
     for _ in 0..2 {
@@ -206,7 +209,7 @@ async fn a_silent_chat_beats_for_who_asks(database: Database) {
     }
     let said = member.say("hello").await;
     let heard = old.next().await;
-    assert_eq!((heard.seq, heard.heartbeat), (said.seq, None), "who did not ask hears messages alone");
+    assert_eq!((heard.seq, heard.heartbeat), (said.seq, None), "a client that did not ask gets no heartbeat");
     loop {
         let heard = new.next().await;
         match heard.heartbeat {
@@ -217,20 +220,21 @@ async fn a_silent_chat_beats_for_who_asks(database: Database) {
     }
 }
 
-async fn a_heartbeat_that_is_no_time_is_refused(database: Database) {
+async fn an_invalid_heartbeat_interval_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     for silence in ["0s", "301s", "+2s", "00002s", "20", "1m", "", "-1s", "1.5s", "99999999999999999999s"] {
-        let status = Chat::beating(&member, silence).await.refused(Code::InvalidArgument, "INVALID_FIELD");
+        let status =
+            Chat::with_heartbeats(&member, silence).await.refused(Code::InvalidArgument, "INVALID_FIELD");
         assert!(status.message().contains("grpcchatter-heartbeat"), "{status:?}");
     }
     for silence in ["1s", "300s"] {
-        Chat::beating(&member, silence).await.unwrap();
+        Chat::with_heartbeats(&member, silence).await.unwrap();
     }
 }
 
-async fn a_load_balancers_question_is_answered(database: Database) {
+async fn a_load_balancers_options_probe_is_answered(database: Database) {
     let app = TestApp::start(&database).await;
     for version in [Version::H1, Version::H2] {
         let answer = app.send(version, "OPTIONS", "/", &[], b"").await;
@@ -249,7 +253,7 @@ async fn a_load_balancers_question_is_answered(database: Database) {
     assert_eq!(nothing.status, 404);
 }
 
-async fn what_is_not_http_is_closed_and_said_once_a_minute(database: Database) {
+async fn a_connection_that_is_not_http_is_closed_and_logged_once_a_minute(database: Database) {
     let folder = TempDir::new().unwrap();
     let mut server = Process::start(&database, &folder, &[]).await;
     for (bytes, said) in [
@@ -261,7 +265,7 @@ async fn what_is_not_http_is_closed_and_said_once_a_minute(database: Database) {
         (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", "began with TLS"),
         (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", ""),
     ] {
-        let mut connection = Kept::open(server.address()).await;
+        let mut connection = RawConnection::open(server.address()).await;
         connection.0.write_all(bytes).await.unwrap();
         connection.end().await;
         if !said.is_empty() {
@@ -276,21 +280,24 @@ async fn what_is_not_http_is_closed_and_said_once_a_minute(database: Database) {
     }
 }
 
-async fn a_trusted_proxy_has_as_many_connections_as_it_wants(database: Database) {
+async fn a_trusted_proxy_has_no_connection_limit(database: Database) {
     for proxies in ["127.0.0.1", "192.0.2.1"] {
         let (folder, database) = (TempDir::new().unwrap(), database.another().await);
         let settings = [("TRUSTED_PROXIES", proxies), ("MAX_CONNECTIONS_PER_ADDRESS", "3")];
         let mut server = Process::start(&database, &folder, &settings).await;
         let mut open = Vec::new();
         for _ in 0..3 {
-            let mut connection = Kept::open(server.address()).await;
-            assert_eq!(connection.ask().await, Told::GoesOn);
+            let mut connection = RawConnection::open(server.address()).await;
+            assert_eq!(connection.ask().await, Answered::KeptOpen);
             open.push(connection);
         }
         for _ in 0..5 {
-            let mut connection = Kept::open(server.address()).await;
+            let mut connection = RawConnection::open(server.address()).await;
             let is_trusted = proxies == "127.0.0.1";
-            assert_eq!(connection.ask().await, if is_trusted { Told::GoesOn } else { Told::Nothing });
+            assert_eq!(
+                connection.ask().await,
+                if is_trusted { Answered::KeptOpen } else { Answered::Closed }
+            );
             open.push(connection);
         }
         if proxies != "127.0.0.1" {
@@ -301,11 +308,11 @@ async fn a_trusted_proxy_has_as_many_connections_as_it_wants(database: Database)
         drop(open);
         let (_, log) = server.wait().await;
         let said = log.matches("over the limit was closed;").count();
-        assert_eq!(said, usize::from(proxies != "127.0.0.1"), "the first of a minute: {log}");
+        assert_eq!(said, usize::from(proxies != "127.0.0.1"), "only the first of a minute is logged: {log}");
     }
 }
 
-async fn the_limit_of_files_is_raised_and_said_where_it_is_too_low(database: Database) {
+async fn the_file_limit_is_raised_or_logged_as_too_low(database: Database) {
     for (command, needed, is_enough) in [
         ("ulimit -Sn 128", "100", true),
         ("ulimit -n 256", "100", true),

@@ -1,4 +1,4 @@
-//! Other sites: who may call from a browser, and what its scripts may read.
+//! CORS: which origins may call from a browser, and which headers their scripts may read.
 
 use grpcchatter_proto::v1::ListChatRoomsRequest;
 
@@ -6,7 +6,7 @@ use crate::harness::{Answer, Database, Rpc as _, TestApp, Version, on_each_datab
 
 on_each_database! {
     a_preflight_from_a_listed_origin_is_allowed,
-    a_preflight_from_elsewhere_is_not,
+    a_preflight_from_another_origin_is_not,
     errors_are_exposed_to_listed_origins,
 }
 
@@ -28,7 +28,6 @@ fn list(answer: &Answer, header: &str) -> Vec<String> {
     answer.header(header).split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
-/// Row 8.
 async fn a_preflight_from_a_listed_origin_is_allowed(database: Database) {
     let app = TestApp::with(&database, &[("CORS_ORIGINS", ORIGIN)]).await;
     for path in [LIST, "/login", "/account", "/nothing"] {
@@ -43,8 +42,8 @@ async fn a_preflight_from_a_listed_origin_is_allowed(database: Database) {
     }
 }
 
-/// Row 8: nobody is listed by default, and a name is compared whole.
-async fn a_preflight_from_elsewhere_is_not(database: Database) {
+/// By default no origin is listed. Origins are compared as a whole.
+async fn a_preflight_from_another_origin_is_not(database: Database) {
     let none = TestApp::start(&database).await;
     let answer = none.send(Version::H1, "OPTIONS", LIST, &preflight(ORIGIN), b"").await;
     assert_eq!(answer.header("access-control-allow-origin"), "", "{answer:?}");
@@ -57,7 +56,7 @@ async fn a_preflight_from_elsewhere_is_not(database: Database) {
     }
 }
 
-/// Row 8: a browser may read gRPC's status, on errors too.
+/// A browser may read the gRPC status, on errors too.
 async fn errors_are_exposed_to_listed_origins(database: Database) {
     let app = TestApp::with(&database, &[("CORS_ORIGINS", ORIGIN)]).await;
     for (path, content_type) in

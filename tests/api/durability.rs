@@ -1,4 +1,4 @@
-//! What was acknowledged stays, however the server ends: killed at any moment, or asked to stop under load.
+//! Acknowledged messages stay when the server is killed at any moment or stopped under load.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,34 +18,37 @@ use crate::harness::{
 };
 
 on_each_database! {
-    no_acknowledged_message_is_lost_by_kill_9,
+    a_sigkill_loses_no_acknowledged_message,
     sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing,
-    sigterm_ends_a_server_with_idle_connections,
-    a_call_under_way_at_sigterm_is_answered,
+    sigterm_stops_a_server_with_idle_connections,
+    a_call_in_flight_at_sigterm_is_answered,
 }
 
-/// How soon a server that was asked to end has ended.
-const END: Duration = Duration::from_secs(10);
+/// Within this time a server stops after SIGTERM.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What was acknowledged: the author's id of each message, and its place.
+/// The acknowledged messages: the client message id of each, and its seq.
 pub(crate) type Acknowledged = BTreeMap<String, i64>;
 
-/// Says one message after the other, at most 32 of them unanswered, until the stream ends. Each that is
-/// acknowledged is counted where the test listens.
-async fn speak(mut chat: Chat, author: String, counted: mpsc::UnboundedSender<()>) -> (Acknowledged, Status) {
-    let (mut said, mut own, mut acknowledged) = (0, 0, Acknowledged::new());
+/// Sends messages until the stream ends, with at most 32 of them unanswered. Notifies the test of each acknowledgement.
+async fn send_until_end(
+    mut chat: Chat,
+    author: String,
+    counted: mpsc::UnboundedSender<()>,
+) -> (Acknowledged, Status) {
+    let (mut sent, mut own, mut acknowledged) = (0, 0, Acknowledged::new());
     loop {
-        while said - own < 32 {
-            let id = format!("{author}-{said:06}");
+        while sent - own < 32 {
+            let id = format!("{author}-{sent:06}");
             chat.say_as(&id, &format!("cAnary body of {id}")).await;
-            said += 1;
+            sent += 1;
         }
         match chat.response().await {
             Ok(Some(response)) if response.client_message_id.starts_with(&author) => {
                 own += 1;
                 if response.rejected.is_none() {
                     acknowledged.insert(response.client_message_id, response.seq);
-                    // The test may have heard enough.
+                    // Fails once the test no longer counts.
                     let _ = counted.send(());
                 }
             }
@@ -70,23 +73,22 @@ pub(crate) async fn log(member: &Caller) -> Vec<Message> {
     }
 }
 
-/// Checks that a log is whole, and holds what was acknowledged at its place, once.
-pub(crate) fn assert_kept(log: &[Message], acknowledged: &Acknowledged) {
-    let mut places = BTreeMap::new();
+/// Checks that a log has no gaps, and contains each acknowledged message once, with its seq.
+pub(crate) fn assert_complete(log: &[Message], acknowledged: &Acknowledged) {
+    let mut stored = BTreeMap::new();
     for (message, seq) in log.iter().zip(1..) {
         assert_eq!(message.seq, seq, "a gap or a repeat");
         assert_eq!(message.body, format!("cAnary body of {}", message.client_message_id));
-        let before = places.insert(message.client_message_id.as_str(), seq);
+        let before = stored.insert(message.client_message_id.as_str(), seq);
         assert_eq!(before, None, "{} is stored twice", message.client_message_id);
     }
     for (id, seq) in acknowledged {
-        assert_eq!(places.get(id.as_str()), Some(seq), "{id} was acknowledged");
+        assert_eq!(stored.get(id.as_str()), Some(seq), "{id} was acknowledged");
     }
 }
 
-/// Starts authors who speak until their streams end. All of them have come when it returns: whatever ends the server
-/// afterwards ends a stream of each.
-async fn speakers(
+/// Starts authors who send until their streams end. Returns when all streams are open, so that the server's end ends each of them.
+async fn authors(
     member: &Member,
     round: usize,
     count: usize,
@@ -94,49 +96,49 @@ async fn speakers(
     let (counted, counts) = mpsc::unbounded_channel();
     let mut chats = Vec::new();
     for _ in 0..count {
-        chats.push(member.elsewhere().chat().await.unwrap());
+        chats.push(member.on_new_connection().chat().await.unwrap());
     }
-    let mut speaking = JoinSet::new();
+    let mut sending = JoinSet::new();
     for (author, chat) in chats.into_iter().enumerate() {
-        speaking.spawn(speak(chat, format!("{round}-{author}"), counted.clone()));
+        sending.spawn(send_until_end(chat, format!("{round}-{author}"), counted.clone()));
     }
-    (speaking, counts)
+    (sending, counts)
 }
 
-/// Awaits so many acknowledgements.
+/// Awaits `count` acknowledgements.
 async fn acknowledged(counts: &mut mpsc::UnboundedReceiver<()>, count: usize) {
-    let heard = async {
+    let acked = async {
         for _ in 0..count {
-            counts.recv().await.expect("somebody speaks");
+            counts.recv().await.expect("an author is still sending");
         }
     };
-    within("acknowledgements", heard).await;
+    within("acknowledgements", acked).await;
 }
 
-async fn no_acknowledged_message_is_lost_by_kill_9(database: Database) {
+async fn a_sigkill_loses_no_acknowledged_message(database: Database) {
     let folder = TempDir::new().unwrap();
     let mut server = Process::start(&database, &folder, &[]).await;
     let user = server.user().await;
     let mut member = user.join(&user.create_room().await).await;
     let mut all = Acknowledged::new();
     for round in 0..5 {
-        let (speaking, mut counts) = speakers(&member, round, 8).await;
-        // Killed at another moment each time, in the middle of what is being said.
+        let (sending, mut counts) = authors(&member, round, 8).await;
+        // Each time it is killed at another moment, while messages are being sent.
         acknowledged(&mut counts, 100 + 37 * round).await;
         server.kill().await;
-        for (heard, status) in within("the authors' end", speaking.join_all()).await {
+        for (acked, status) in within("the authors' end", sending.join_all()).await {
             assert_ne!(status.code(), Code::Ok, "killed");
-            all.extend(heard);
+            all.extend(acked);
         }
         server = Process::start(&database, &folder, &[]).await;
         member = member.at(server.address());
-        assert_kept(&log(&member).await, &all);
+        assert_complete(&log(&member).await, &all);
     }
-    // Whoever sends again what was acknowledged is told the same place.
+    // A repeated send of an acknowledged message gets the same seq.
     for (id, seq) in all.iter().take(50) {
         assert_eq!(member.say_as(id, &format!("cAnary body of {id}")).await.seq, *seq);
     }
-    report("kill -9", &format!("5 times, {} acknowledged, all kept", all.len()));
+    report("kill -9", &format!("5 times, {} acknowledged, all stored", all.len()));
 }
 
 async fn sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing(database: Database) {
@@ -146,30 +148,33 @@ async fn sigterm_under_load_ends_every_stream_with_a_status_and_loses_nothing(da
     let member = user.join(&user.create_room().await).await;
     let mut listening = JoinSet::new();
     for dialect in Dialect::ALL {
-        let stream = member.elsewhere().speaking(dialect).subscribe(None).await.unwrap();
+        let stream = member.on_new_connection().with_dialect(dialect).subscribe(None).await.unwrap();
         listening.spawn(stream.rest());
     }
-    let (speaking, mut counts) = speakers(&member, 0, 8).await;
+    let (sending, mut counts) = authors(&member, 0, 8).await;
     acknowledged(&mut counts, 500).await;
     server.terminate();
-    let ended = promised("the end", END, server.wait()).await;
+    let ended = promised("the end", STOP_DEADLINE, server.wait()).await;
     assert_eq!(ended.0.code(), Some(0), "{}", ended.1);
 
     let mut all = Acknowledged::new();
-    for (heard, status) in within("the authors' end", speaking.join_all()).await {
+    for (acked, status) in within("the authors' end", sending.join_all()).await {
         status.refused(Code::Unavailable, "DRAINING");
-        all.extend(heard);
+        all.extend(acked);
     }
     for (events, status) in within("the listeners' end", listening.join_all()).await {
-        assert!(events.iter().any(|event| matches!(event, Event::Draining(_))), "told to come back");
+        assert!(
+            events.iter().any(|event| matches!(event, Event::Draining(_))),
+            "a draining event came first"
+        );
         status.refused(Code::Unavailable, "DRAINING");
     }
     let server = Process::start(&database, &folder, &[]).await;
-    assert_kept(&log(&member.at(server.address())).await, &all);
-    report("SIGTERM under load", &format!("{} acknowledged, all kept", all.len()));
+    assert_complete(&log(&member.at(server.address())).await, &all);
+    report("SIGTERM under load", &format!("{} acknowledged, all stored", all.len()));
 }
 
-async fn sigterm_ends_a_server_with_idle_connections(database: Database) {
+async fn sigterm_stops_a_server_with_idle_connections(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
     let mut idle = Vec::new();
@@ -180,12 +185,12 @@ async fn sigterm_ends_a_server_with_idle_connections(database: Database) {
     }
     let silent = TcpStream::connect(server.address()).await.unwrap();
     server.terminate();
-    let (status, log) = promised("the end", END, server.wait()).await;
+    let (status, log) = promised("the end", STOP_DEADLINE, server.wait()).await;
     assert_eq!(status.code(), Some(0), "{log}");
     drop((idle, silent));
 }
 
-async fn a_call_under_way_at_sigterm_is_answered(database: Database) {
+async fn a_call_in_flight_at_sigterm_is_answered(database: Database) {
     let folder = TempDir::new().unwrap();
     let mut server = Process::start(&database, &folder, &[]).await;
     let user = server.user().await;
@@ -196,9 +201,9 @@ async fn a_call_under_way_at_sigterm_is_answered(database: Database) {
     );
     let mut socket = TcpStream::connect(server.address()).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
-    // The server asks for the form once the call is under way.
+    // The server asks for the body once the call is in flight.
     let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
-    within("the question for the form", socket.read_exact(&mut asked)).await.unwrap();
+    within("the request for the body", socket.read_exact(&mut asked)).await.unwrap();
     assert!(asked.starts_with(b"HTTP/1.1 100 "), "{}", asked.escape_ascii());
     server.terminate();
     server.says("SIGTERM received").await;

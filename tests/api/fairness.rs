@@ -1,4 +1,4 @@
-//! Who asks for much waits in a line of their own: the others are answered in between, as if there were one more of them.
+//! Fair queuing: the many calls of one user wait in that user's own queue, so that calls of other users are answered in between.
 
 use std::sync::{
     Arc,
@@ -18,16 +18,16 @@ use crate::harness::{
 };
 
 on_each_database! {
-    one_who_writes_much_delays_nobody_elses_writes,
-    one_who_reads_much_delays_nobody_elses_reads,
-    messages_wait_for_no_other_calls_of_their_user,
-    forms_that_never_come_keep_nobody_at_their_address_from_the_page,
+    many_writes_of_one_user_do_not_delay_those_of_others,
+    many_reads_of_one_user_do_not_delay_those_of_others,
+    messages_do_not_wait_for_other_calls_of_their_user,
+    unfinished_bodies_do_not_block_other_calls_from_their_address,
 }
 
-/// So many calls of one user at a time: fewer than may wait.
+/// How many calls the crowd has in flight: fewer than may wait.
 const CROWD: usize = 200;
 
-/// Calls of one user, each made again as soon as it is answered, until this is dropped.
+/// Parallel calls of one user, each repeated as soon as it is answered, until this is dropped.
 struct Crowd {
     answers: Arc<Answers>,
     _calls: JoinSet<()>,
@@ -43,12 +43,12 @@ impl Crowd {
     fn of<R: Rpc + Clone + Sync>(caller: &Caller, message: &R) -> Self {
         let (answers, mut calls) = (Arc::<Answers>::default(), JoinSet::new());
         for _ in 0..4 {
-            let caller = caller.elsewhere();
+            let caller = caller.on_new_connection();
             for _ in 0..CROWD / 4 {
                 let (caller, message, answers) = (caller.clone(), message.clone(), Arc::clone(&answers));
                 calls.spawn(async move {
                     loop {
-                        // On a busy machine some wait for too long.
+                        // On a busy machine some time out.
                         let made = caller.call(message.clone()).await.is_ok();
                         answers.count.fetch_add(usize::from(made), Ordering::Relaxed);
                         answers.more.notify_one();
@@ -63,15 +63,15 @@ impl Crowd {
         self.answers.count.load(Ordering::Relaxed)
     }
 
-    /// Makes a call some times, while all of these wait, and checks that few of them are answered first. The median counts:
-    /// other things may hold a call up as well.
-    async fn lets_by(&self, name: &str, call: impl AsyncFn()) {
-        let all_wait = async {
+    /// Repeats a call while the crowd's calls wait, and checks that few of those are answered first. The median counts, since a
+    /// call may be delayed by other things too.
+    async fn delays_little(&self, name: &str, call: impl AsyncFn()) {
+        let all_started = async {
             while self.count() < CROWD {
                 self.answers.more.notified().await;
             }
         };
-        within("answers to a crowd", all_wait).await;
+        within("answers to a crowd", all_started).await;
         let mut first = Vec::new();
         for _ in 0..11 {
             let before = self.count();
@@ -79,26 +79,26 @@ impl Crowd {
             first.push(self.count() - before);
         }
         first.sort_unstable();
-        let middle = first[first.len() / 2];
-        let told = format!("{middle} of {CROWD} others were answered first");
-        report(&format!("{name} beside a crowd"), &told);
-        assert!(middle < CROWD / 8, "{name}: {told}");
+        let median = first[first.len() / 2];
+        let figures = format!("{median} of the crowd's {CROWD} calls were answered first");
+        report(&format!("{name} beside a crowd"), &figures);
+        assert!(median < CROWD / 8, "{name}: {figures}");
     }
 }
 
-async fn one_who_writes_much_delays_nobody_elses_writes(database: Database) {
+async fn many_writes_of_one_user_do_not_delay_those_of_others(database: Database) {
     let app = TestApp::start(&database).await;
     let (greedy, user) = (app.user().await, app.user().await);
     let room = user.create_room_with("").await;
     let member = user.join(&room).await;
     let crowd = Crowd::of(&greedy, &CreateChatRoomRequest::default());
-    crowd.lets_by("a message", async || drop(member.say("hello").await)).await;
-    crowd.lets_by("a room", async || drop(user.create_room_with("").await)).await;
-    crowd.lets_by("an entrance", async || drop(user.join(&room).await)).await;
+    crowd.delays_little("a message", async || drop(member.say("hello").await)).await;
+    crowd.delays_little("a room", async || drop(user.create_room_with("").await)).await;
+    crowd.delays_little("a join", async || drop(user.join(&room).await)).await;
 }
 
-/// Has a user own many rooms, so that listing them is work.
-async fn owns_many(app: &TestApp, database: &Database, user: &User) {
+/// Gives a user many rooms, so that listing them takes time.
+async fn give_many_rooms(app: &TestApp, database: &Database, user: &User) {
     let operator = app.operator(database).await;
     let rooms: Vec<_> = (0..2_000)
         .map(|nth| {
@@ -118,50 +118,54 @@ async fn owns_many(app: &TestApp, database: &Database, user: &User) {
     operator.close().await.unwrap();
 }
 
-async fn one_who_reads_much_delays_nobody_elses_reads(database: Database) {
+async fn many_reads_of_one_user_do_not_delay_those_of_others(database: Database) {
     let app = TestApp::start(&database).await;
     let (greedy, user) = (app.user().await, app.user().await);
-    owns_many(&app, &database, &greedy).await;
+    give_many_rooms(&app, &database, &greedy).await;
     let member = user.join(&user.create_room_with("").await).await;
     let crowd = Crowd::of(&greedy, &ListChatRoomsRequest { page_size: 200, ..Default::default() });
-    crowd.lets_by("a page", async || drop(member.call(ListMessagesRequest::default()).await.unwrap())).await;
-    crowd.lets_by("rooms", async || drop(user.call(ListChatRoomsRequest::default()).await.unwrap())).await;
+    crowd
+        .delays_little("a page", async || drop(member.call(ListMessagesRequest::default()).await.unwrap()))
+        .await;
+    crowd
+        .delays_little("rooms", async || drop(user.call(ListChatRoomsRequest::default()).await.unwrap()))
+        .await;
 }
 
-async fn messages_wait_for_no_other_calls_of_their_user(database: Database) {
+async fn messages_do_not_wait_for_other_calls_of_their_user(database: Database) {
     let app = TestApp::with(&database, &[("CALLS_PER_USER", "1")]).await;
     let user = app.user().await;
     let member = user.join(&user.create_room_with("").await).await;
     member.say("hello").await;
-    // An answer that lies unread is a call under way, and the next call waits.
+    // A call whose answer is unread is still in flight, so the next call waits.
     let mut unread = Unread::on(app.address()).await;
     let answer = unread.ask(&member, &ListMessagesRequest::default()).await;
     let answer = within("a head", answer).await.unwrap();
-    let waiting = user.elsewhere();
+    let waiting = user.on_new_connection();
     let mut waiting = Box::pin(waiting.call(ListChatRoomsRequest::default()));
     assert!((&mut waiting).now_or_never().is_none());
     for dialect in Dialect::ALL {
         let message = SendMessageRequest { body: "hello".to_owned(), ..Default::default() };
-        member.speaking(dialect).call(message).await.unwrap();
+        member.with_dialect(dialect).call(message).await.unwrap();
     }
-    assert!((&mut waiting).now_or_never().is_none(), "it was answered before what was read is read");
+    assert!((&mut waiting).now_or_never().is_none(), "it was answered while the other answer was unread");
     drop(answer);
     waiting.await.unwrap();
 }
 
-async fn forms_that_never_come_keep_nobody_at_their_address_from_the_page(database: Database) {
+async fn unfinished_bodies_do_not_block_other_calls_from_their_address(database: Database) {
     let app = TestApp::with(&database, &[("ANONYMOUS_CALLS", "1")]).await;
     let mut unread = Unread::on(app.address()).await;
     let mut forms: Vec<_> = Vec::new();
     for _ in 0..20 {
         forms.push(unread.post("/login", &[]).await);
     }
-    // They are under way, or wait for one another.
+    // The logins are in flight, or wait for one another.
     let mut connection = Connection::open(app.address(), Version::H2).await;
     for path in ["/livez", "/", "/app.js", "/openapi.json"] {
         assert_eq!(connection.send(request("GET", path, &[], "")).await.status, 200, "{path}");
     }
     for (answer, _) in &mut forms {
-        assert!(answer.now_or_never().is_none(), "a form was answered that had not come");
+        assert!(answer.now_or_never().is_none(), "a login was answered without its body");
     }
 }

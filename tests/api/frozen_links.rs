@@ -1,71 +1,69 @@
-//! PostgreSQL behind a link that swallows everything and breaks nothing, as a machine that is dead, a process that is frozen
-//! or a firewall that forgets: what was asked there is never answered, and no connection ends. The address leads to a server
-//! that answers by then, and all goes on by new connections, without a restart.
+//! PostgreSQL behind a link that drops all bytes and closes no connection, as with a dead machine, a frozen process or a firewall that
+//! has lost its state: queries are never answered. New connections reach a working PostgreSQL, so the server recovers without a restart.
 
 use std::time::Duration;
 
 use grpcchatter_proto::v1::{ListMessagesRequest, SendMessageRequest};
+use grpcchatter_testbed::{Postgres, Proxy};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::{
     durability::log,
-    harness::{
-        Cable, Database, End, Member, OwnPostgres, PASSWORD, Refused as _, TestApp, User, on_postgres,
-        promised, within,
-    },
+    harness::{Database, Member, PASSWORD, Refused as _, TestApp, User, on_postgres, promised, within},
 };
 
 on_postgres! {
-    a_link_that_is_frozen_is_replaced,
-    a_server_that_is_frozen_is_left_for_the_standby_that_is_promoted,
+    connections_over_a_frozen_link_are_replaced,
+    a_frozen_primary_is_replaced_by_its_promoted_standby,
 }
 
-/// How soon everything works by new connections.
-const RETURN: Duration = Duration::from_secs(10);
+/// Within this time everything works over new connections.
+const RECOVERY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// So many calls of each sort wait: more than connections, and more than there are turns.
+/// How many calls of each sort wait: more than there are database connections.
 const CALLS: usize = 16;
 
-async fn a_link_that_is_frozen_is_replaced(_: Database) {
-    let cluster = OwnPostgres::start().unwrap();
-    cluster.run(&["CREATE DATABASE chat"]).await;
-    let link = Cable::start(cluster.address()).await;
-    let app = TestApp::start(&cluster.database("chat").at(link.address())).await;
+async fn connections_over_a_frozen_link_are_replaced(_: Database) {
+    let cluster = Postgres::start(&[]).await.unwrap();
+    cluster.create_database("chat").await.unwrap();
+    let link = Proxy::start(cluster.address()).await.unwrap();
+    let app = TestApp::start(&Database::reached_by(cluster.url("chat")).at(link.address())).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
-    // Those that were opened for the first freeze are frozen by the second.
+    // The second freeze affects the connections that were opened after the first.
     for round in 0..2 {
-        at_once(&user, &member).join_all().await;
+        call_all(&user, &member).join_all().await;
         link.freeze();
-        let waiting = at_once(&user, &member);
-        promised("the return", RETURN, heals(&app, &user, &member, round)).await;
+        let waiting = call_all(&user, &member);
+        promised("the recovery", RECOVERY_DEADLINE, recovers(&app, &user, &member, round)).await;
         within("the answers", waiting.join_all()).await;
     }
 }
 
-async fn a_server_that_is_frozen_is_left_for_the_standby_that_is_promoted(_: Database) {
-    let mut primary = OwnPostgres::start().unwrap();
-    primary.run(&["CREATE DATABASE chat"]).await;
-    let standby = primary.standby();
-    let link = Cable::start(primary.address()).await;
-    let app = TestApp::start(&primary.database("chat").at(link.address())).await;
+async fn a_frozen_primary_is_replaced_by_its_promoted_standby(_: Database) {
+    let mut primary = Postgres::start(&[]).await.unwrap();
+    primary.create_database("chat").await.unwrap();
+    let standby = primary.standby(primary.address()).await.unwrap();
+    let link = Proxy::start(primary.address()).await.unwrap();
+    let app = TestApp::start(&Database::reached_by(primary.url("chat")).at(link.address())).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
-    at_once(&user, &member).join_all().await;
+    call_all(&user, &member).join_all().await;
     link.freeze();
-    let waiting = at_once(&user, &member);
-    // All that it has arrives at the standby. Of its end nothing is seen through the link.
-    primary.end(End::Fast);
-    link.lead_to(standby.address());
-    standby.run(&["SELECT pg_promote()"]).await;
-    promised("the return", RETURN, heals(&app, &user, &member, 0)).await;
+    let waiting = call_all(&user, &member);
+    // The standby receives everything from the primary. The link hides the primary's end.
+    primary.end(Signal::INT).await.unwrap();
+    link.set_target(standby.address());
+    standby.promote().await.unwrap();
+    promised("the recovery", RECOVERY_DEADLINE, recovers(&app, &user, &member, 0)).await;
     within("the answers", waiting.join_all()).await;
 }
 
-/// Makes calls of every sort at once, whatever becomes of them.
-fn at_once(user: &User, member: &Member) -> JoinSet<()> {
+/// Makes calls of every sort at once, and ignores their outcomes.
+fn call_all(user: &User, member: &Member) -> JoinSet<()> {
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
         let caller = member.clone();
@@ -79,8 +77,8 @@ fn at_once(user: &User, member: &Member) -> JoinSet<()> {
     calls
 }
 
-/// Returns once everything works again.
-async fn heals(app: &TestApp, user: &User, member: &Member, round: usize) {
+/// Returns when everything works again.
+async fn recovers(app: &TestApp, user: &User, member: &Member, round: usize) {
     let send =
         || SendMessageRequest { body: "healed".to_owned(), client_message_id: format!("healed-{round}") };
     while let Err(status) = member.call(send()).await {
@@ -91,6 +89,6 @@ async fn heals(app: &TestApp, user: &User, member: &Member, round: usize) {
     }
     while app.anonymous().rest("GET", "/readyz", Value::Null).await.status != 200 {}
     User::log_in(&app.anonymous(), &user.name, PASSWORD).await;
-    at_once(user, member).join_all().await;
+    call_all(user, member).join_all().await;
     assert!(log(member).await.iter().any(|message| message.body == "healed"));
 }

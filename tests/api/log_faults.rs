@@ -1,11 +1,15 @@
-//! The log when PostgreSQL is slow, held by others or cut off: nothing is lost, doubled or out of place, and a room
-//! in trouble is in trouble alone.
+//! The log while PostgreSQL is slow, locked by others or cut off: no message is lost, doubled or out of order, and a room in trouble
+//! does not affect the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use grpcchatter_proto::v1::{
     ListMessagesRequest, Message, ResumePoint, SendMessageRequest, subscribe_request::Start,
     subscribe_response::Event,
+};
+use grpcchatter_testbed::{
+    CommitFault::{CutAfter, CutBefore, Hold},
+    Proxy,
 };
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, Statement, TransactionTrait as _,
@@ -14,21 +18,19 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::harness::{
-    Database, Fault, Member, Proxy, Refused as _, Room, TestApp, on_postgres, report, within,
-};
+use crate::harness::{Database, Member, Refused as _, Room, TestApp, on_postgres, report, within};
 
 on_postgres! {
-    a_room_that_another_session_holds_holds_nobody_else_up,
-    messages_wait_behind_one_another_for_a_room_that_is_held,
-    whoever_is_in_a_room_that_is_held_logs_in_and_out_all_the_same,
-    a_commit_that_was_cut_off_is_looked_up,
-    a_commit_that_stays_unknown_is_unavailable_and_counts_once,
-    a_message_that_the_database_refuses_is_refused_alone,
+    a_locked_room_does_not_delay_other_rooms,
+    messages_for_a_locked_room_keep_their_order,
+    a_member_of_a_locked_room_can_log_in_and_out,
+    a_commit_in_doubt_is_looked_up,
+    a_commit_that_stays_in_doubt_is_unavailable_and_stored_once,
+    a_message_that_the_database_refuses_does_not_fail_its_batch,
 }
 
-/// Sends until it is stored, as a client does that is told UNAVAILABLE.
-async fn insist(member: &Member, id: &str) -> Message {
+/// Repeats a send until it is stored, as a client does after UNAVAILABLE.
+async fn send_until_stored(member: &Member, id: &str) -> Message {
     let request =
         SendMessageRequest { body: format!("cAnary body of {id}"), client_message_id: id.to_owned() };
     let stored = async {
@@ -49,15 +51,15 @@ async fn log(member: &Member) -> Vec<Message> {
     page.messages
 }
 
-/// Locks a room's row, as another server or an operator may, until the transaction ends.
-async fn hold(operator: &DatabaseConnection, room: &Room) -> DatabaseTransaction {
+/// Locks a room's row until the transaction ends, as another server or an operator may.
+async fn lock_room(operator: &DatabaseConnection, room: &Room) -> DatabaseTransaction {
     let transaction = operator.begin().await.unwrap();
     let lock = format!("SELECT id FROM rooms WHERE short_code = '{}' FOR UPDATE", room.short_code);
     transaction.execute_unprepared(&lock).await.unwrap();
     transaction
 }
 
-/// Returns the statements that wait for a lock now.
+/// Returns the statements that currently wait for a lock.
 async fn waits(operator: &DatabaseConnection) -> BTreeSet<String> {
     let find = "SELECT pid || ' since ' || query_start AS wait FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -66,16 +68,16 @@ async fn waits(operator: &DatabaseConnection) -> BTreeSet<String> {
     rows.into_iter().map(|row| row.try_get("", "wait").unwrap()).collect()
 }
 
-async fn a_room_that_another_session_holds_holds_nobody_else_up(database: Database) {
+async fn a_locked_room_does_not_delay_other_rooms(database: Database) {
     const ROUNDS: usize = 20;
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let mut members = Vec::new();
-    // Enough rooms for two in each lane.
+    // Two rooms for each lane.
     for _ in 0..8 {
         members.push(user.join(&user.create_room().await).await);
     }
-    let held = members.remove(0);
+    let locked = members.remove(0);
     let others = async |seq: i64| {
         for member in &members {
             assert_eq!(member.say("as always").await.seq, seq);
@@ -83,15 +85,15 @@ async fn a_room_that_another_session_holds_holds_nobody_else_up(database: Databa
     };
     others(1).await;
     let operator = database.connect().await;
-    let transaction = hold(&operator, &held.room).await;
-    // Somebody tries again and again to be heard in the room that is held.
-    let mut insisting = JoinSet::new();
+    let transaction = lock_room(&operator, &locked.room).await;
+    // Two clients repeat their sends to the locked room.
+    let mut sending = JoinSet::new();
     for id in ["one", "two"] {
-        let member = held.clone();
-        insisting.spawn(async move { insist(&member, id).await.seq });
+        let member = locked.clone();
+        sending.spawn(async move { send_until_stored(&member, id).await.seq });
     }
-    // A round of the others passes while one statement waits for the lock. Behind that wait none could. Some waits end
-    // meanwhile, and their rounds do not count.
+    // A round of the others completes while one statement waits for the lock, so the round did not wait behind it. Rounds during
+    // which the wait ended do not count.
     let passed = async {
         let mut rounds = 2..;
         for _ in 0..ROUNDS {
@@ -105,21 +107,21 @@ async fn a_room_that_another_session_holds_holds_nobody_else_up(database: Databa
         }
     };
     within("rounds of the others, each during one wait for the lock", passed).await;
-    assert!(insisting.try_join_next().is_none(), "the lock holds");
+    assert!(sending.try_join_next().is_none(), "the lock holds");
     transaction.rollback().await.unwrap();
-    let mut seqs = within("the held room", insisting.join_all()).await;
+    let mut seqs = within("the locked room", sending.join_all()).await;
     seqs.sort_unstable();
     assert_eq!(seqs, [1, 2]);
-    assert_eq!(log(&held).await.len(), 2);
+    assert_eq!(log(&locked).await.len(), 2);
 }
 
-async fn whoever_is_in_a_room_that_is_held_logs_in_and_out_all_the_same(database: Database) {
+async fn a_member_of_a_locked_room_can_log_in_and_out(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let stream = member.subscribe(None).await.unwrap();
     let operator = database.connect().await;
-    let transaction = hold(&operator, &member.room).await;
+    let transaction = lock_room(&operator, &member.room).await;
     let again = user.log_in_again().await;
     for session in [user, again] {
         assert_eq!(session.rest("POST", "/logout", Value::Null).await.status, 204);
@@ -128,12 +130,12 @@ async fn whoever_is_in_a_room_that_is_held_logs_in_and_out_all_the_same(database
     transaction.rollback().await.unwrap();
 }
 
-async fn messages_wait_behind_one_another_for_a_room_that_is_held(database: Database) {
+async fn messages_for_a_locked_room_keep_their_order(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let operator = database.connect().await;
-    let transaction = hold(&operator, &member.room).await;
+    let transaction = lock_room(&operator, &member.room).await;
     let mut chat = member.chat().await.unwrap();
     for id in 0..10 {
         chat.say_as(&format!("{id:02}"), "waits").await;
@@ -159,27 +161,27 @@ async fn messages_wait_behind_one_another_for_a_room_that_is_held(database: Data
         let response = chat.next().await;
         match response.rejected {
             None => stored.push((response.seq, response.client_message_id)),
-            // A slow machine: a second passed before the lock was let go.
+            // On a slow machine the message may time out before the lock is released.
             Some(rejected) => assert_eq!(rejected.reason, "DATABASE_UNAVAILABLE"),
         }
     }
     assert!(stored.is_sorted(), "{stored:?}");
     let ids: Vec<_> = stored.iter().map(|(_, id)| id).collect();
-    assert!(ids.is_sorted(), "in the order in which they were said: {ids:?}");
+    assert!(ids.is_sorted(), "not in the order of sending: {ids:?}");
     assert!(stored.iter().map(|(seq, _)| *seq).eq(1..=i64::try_from(stored.len()).unwrap()), "{stored:?}");
-    // The room is back in its lane.
+    // The room is back in its own lane.
     assert_eq!(usize::try_from(member.say("after").await.seq).unwrap(), stored.len() + 1);
 }
 
-async fn a_commit_that_was_cut_off_is_looked_up(database: Database) {
+async fn a_commit_in_doubt_is_looked_up(database: Database) {
     const AUTHORS: usize = 4;
     const EACH: usize = 30;
-    let proxy = Proxy::before(&database).await;
-    let app = TestApp::start(&database.through(&proxy)).await;
+    let proxy = Proxy::start(database.address()).await.unwrap();
+    let app = TestApp::start(&database.at(proxy.address())).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let mut listening = member.subscribe(Some(Start::After(ResumePoint::default()))).await.unwrap();
-    proxy.strike([Fault::CutBefore, Fault::CutAfter, Fault::CutAfter, Fault::CutBefore].repeat(5));
+    proxy.fail_commits([CutBefore, CutAfter, CutAfter, CutBefore].repeat(5));
     let mut speaking = JoinSet::new();
     for author in 0..AUTHORS {
         let member = member.clone();
@@ -187,50 +189,50 @@ async fn a_commit_that_was_cut_off_is_looked_up(database: Database) {
             let mut acknowledged = Vec::new();
             for nth in 0..EACH {
                 let id = format!("{author}-{nth:02}");
-                acknowledged.push((id.clone(), insist(&member, &id).await.seq));
+                acknowledged.push((id.clone(), send_until_stored(&member, &id).await.seq));
             }
             acknowledged
         });
     }
     let acknowledged: Vec<_> = speaking.join_all().await.into_iter().flatten().collect();
-    assert_eq!(proxy.faults_left(), 0, "every fault has struck");
+    assert_eq!(proxy.faults_left(), 0, "every fault was injected");
 
     let stored = log(&member).await;
     assert!(stored.iter().map(|message| message.seq).eq(1..=stored.len() as i64), "a gap or a repeat");
-    let places: BTreeMap<_, _> =
+    let stored_seqs: BTreeMap<_, _> =
         stored.iter().map(|message| (&*message.client_message_id, message.seq)).collect();
-    assert_eq!((places.len(), stored.len()), (AUTHORS * EACH, AUTHORS * EACH), "each is stored once");
+    assert_eq!((stored_seqs.len(), stored.len()), (AUTHORS * EACH, AUTHORS * EACH), "each is stored once");
     for (id, seq) in &acknowledged {
-        assert_eq!(places.get(id.as_str()), Some(seq), "{id} was acknowledged");
+        assert_eq!(stored_seqs.get(id.as_str()), Some(seq), "{id} was acknowledged");
     }
     for message in &stored {
         let heard = listening.message().await;
         assert_eq!((heard.seq, heard.message_id), (message.seq, message.message_id.clone()));
     }
-    let figures = format!("20 times, {} acknowledged, all kept, none twice", acknowledged.len());
+    let figures = format!("20 times, {} acknowledged, all stored once", acknowledged.len());
     report("COMMIT cut off", &figures);
 }
 
-async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Database) {
-    let proxy = Proxy::before(&database).await;
-    let app = TestApp::start(&database.through(&proxy)).await;
+async fn a_commit_that_stays_in_doubt_is_unavailable_and_stored_once(database: Database) {
+    let proxy = Proxy::start(database.address()).await.unwrap();
+    let app = TestApp::start(&database.at(proxy.address())).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
     let mut listening = member.subscribe(None).await.unwrap();
-    proxy.strike([Fault::Held]);
+    proxy.fail_commits([Hold]);
     let request =
         SendMessageRequest { body: "cAnary body of it".to_owned(), client_message_id: "it".to_owned() };
     let first = tokio::spawn({
         let (member, request) = (member.clone(), request.clone());
         async move { member.call(request).await }
     });
-    proxy.struck().await;
+    within("a COMMIT", proxy.fault_met()).await;
     first.await.unwrap().refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
-    // Until it is known, nothing is written behind it.
-    member.elsewhere().call(request).await.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
+    // Until the outcome is known, no message is written after it.
+    member.on_new_connection().call(request).await.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
     proxy.release();
-    let stored = insist(&member, "it").await;
-    assert_eq!((stored.seq, insist(&member, "next").await.seq), (1, 2));
+    let stored = send_until_stored(&member, "it").await;
+    assert_eq!((stored.seq, send_until_stored(&member, "next").await.seq), (1, 2));
     let bodies: Vec<_> = log(&member).await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies, ["cAnary body of it", "cAnary body of next"]);
     let heard =
@@ -239,8 +241,8 @@ async fn a_commit_that_stays_unknown_is_unavailable_and_counts_once(database: Da
     assert_eq!(listening.message().await.seq, 2);
 }
 
-/// Nothing that a client may say is refused by the database as it is made; here it has a rule of its own.
-async fn a_message_that_the_database_refuses_is_refused_alone(database: Database) {
+/// The schema refuses no message that the server accepts, so the test adds a constraint.
+async fn a_message_that_the_database_refuses_does_not_fail_its_batch(database: Database) {
     const EACH: usize = 50;
     let app = TestApp::with(&database, &[("STREAMS_PER_USER", "0")]).await;
     let user = app.user().await;
@@ -252,7 +254,7 @@ async fn a_message_that_the_database_refuses_is_refused_alone(database: Database
     for author in 0..20 {
         let member = user.join(&rooms[author % 2]).await;
         speaking.spawn(async move {
-            let mut chat = member.elsewhere().chat().await.unwrap();
+            let mut chat = member.on_new_connection().chat().await.unwrap();
             for nth in 0..EACH {
                 let body = if (author, nth) == (7, 20) { "something rude" } else { "something polite" };
                 chat.say_as(&format!("{author}-{nth}"), body).await;

@@ -1,67 +1,68 @@
-//! The acceptance tests: what a caller sees, from outside, of the real server.
+//! The acceptance tests, which call the real server from outside.
 //!
-//! One binary, a file a topic. Each test is named by the rule that it holds; what exists in several dialects
-//! or on several databases is one body that runs in all of them. The harness is in `harness/`.
+//! They are one binary with one file per topic. A test's name is the rule that it checks. A rule for several dialects or databases
+//! is one function that runs in all of them. The harness is in `harness/`.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-#![expect(clippy::print_stdout, reason = "a test says what it has counted, and where it is when it fails")]
+#![expect(clippy::print_stdout, reason = "tests print their figures, and where they are when they fail")]
 #![expect(clippy::cloned_ref_to_slice_refs, reason = "`[name.clone()]` reads better in a comparison")]
 
 mod harness;
 
 mod access;
 mod accounts;
-mod answers;
 mod audit;
 mod budgets;
 mod canaries;
 mod chat;
-mod claim;
 mod commands;
 mod connections;
 mod cors;
-mod degraded;
-mod door;
+mod database_outage;
 mod durability;
-mod edge;
+mod enumeration;
+mod failed_starts;
 mod fairness;
 mod floods;
+mod flow_control;
 mod frozen_links;
-mod guesses;
+mod guess_limits;
+mod http_rules;
+mod instance_lock;
+mod invalid_utf8;
+mod lifecycle;
 mod limits;
 mod liveness;
 mod log_faults;
-mod lost_log;
+mod log_rollback;
 mod matrix;
 mod membership;
 mod messages;
 mod metrics;
-mod names;
+mod migration_from_original;
 mod negotiation;
-mod not_text;
 mod one_port;
-mod oracles;
+mod operator_accounts;
 mod original;
+mod parked_streams;
 mod password_forms;
 mod passwords;
-mod people;
 mod postgres_start;
 mod postgres_states;
 mod presence;
 mod proxies;
+mod rate_limits;
 mod reflection;
 mod refused_bodies;
 mod retention;
 mod revocation;
 mod rooms;
-mod service;
 mod slow_reader;
 mod sqlite_file;
-mod start;
 mod subscribe;
-mod takeover;
 mod tls;
-mod unanswered;
+mod unanswered_messages;
+mod unread_answers;
 mod unusable_secrets;
 mod upgrade;
-mod windows;
+mod user_names;

@@ -1,4 +1,4 @@
-//! Who is in a room: joining by password, by invitation, by having been there; leaving, removing, banning.
+//! Membership: joining with a password, with an invitation, or as a member; leaving, removing and banning.
 
 use grpcchatter_proto::v1::{
     JoinChatRoomRequest, LeaveChatRoomRequest, ListMessagesRequest, RemoveChatRoomUserRequest,
@@ -11,19 +11,19 @@ use crate::harness::{Database, Dialect, Refused as _, Room, TestApp, User, on_ea
 on_each_database! {
     joining_gives_a_chat_token_and_the_room,
     a_wrong_password_is_refused,
-    a_room_without_password_opens_by_its_code,
-    the_owner_enters_by_the_code_alone,
-    a_member_enters_again_by_the_code_alone,
+    a_room_without_a_password_is_joined_with_its_code,
+    the_owner_joins_with_the_code_alone,
+    a_member_joins_again_with_the_code_alone,
     a_member_who_gives_a_wrong_password_is_refused,
-    entering_from_a_second_device_is_not_refused,
-    an_invitation_opens_without_code_and_password,
-    a_new_room_password_ends_invitations_and_memberships_but_the_owners,
-    whoever_left_needs_the_password_again,
-    whoever_was_removed_may_come_back_by_password,
-    whoever_was_banned_may_not_come_back_until_unbanned,
-    removing_somebody_unknown_is_refused,
+    joining_from_a_second_device_is_allowed,
+    an_invitation_needs_no_code_and_no_password,
+    a_new_room_password_ends_invitations_and_all_memberships_but_the_owners,
+    a_user_who_left_needs_the_password_again,
+    a_removed_user_may_join_again_with_the_password,
+    a_banned_user_may_not_join_until_unbanned,
+    removing_an_unknown_user_is_refused,
     the_owner_cannot_be_removed,
-    a_member_of_one_room_is_none_of_another,
+    memberships_of_two_rooms_are_independent,
 }
 
 fn code_alone(room: &Room) -> JoinChatRoomRequest {
@@ -45,7 +45,7 @@ async fn joining_gives_a_chat_token_and_the_room(database: Database) {
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
     for dialect in Dialect::ALL {
-        let joined = guest.speaking(dialect).call(room.join_request()).await.unwrap();
+        let joined = guest.with_dialect(dialect).call(room.join_request()).await.unwrap();
         let seen = joined.room.unwrap();
         assert_eq!((seen.short_code, seen.room_name), (room.short_code.clone(), room.name.clone()));
         assert_eq!((seen.owner_name, seen.last_seq), (owner.name.clone(), 0));
@@ -70,21 +70,21 @@ async fn a_wrong_password_is_refused(database: Database) {
     }
 }
 
-async fn a_room_without_password_opens_by_its_code(database: Database) {
+async fn a_room_without_a_password_is_joined_with_its_code(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room_with("").await;
     guest.call(code_alone(&room)).await.unwrap();
 }
 
-async fn the_owner_enters_by_the_code_alone(database: Database) {
+async fn the_owner_joins_with_the_code_alone(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     let room = owner.create_room().await;
     owner.call(code_alone(&room)).await.unwrap();
 }
 
-async fn a_member_enters_again_by_the_code_alone(database: Database) {
+async fn a_member_joins_again_with_the_code_alone(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -102,7 +102,7 @@ async fn a_member_who_gives_a_wrong_password_is_refused(database: Database) {
     guest.call(request).await.refused(Code::PermissionDenied, "WRONG_ROOM_PASSWORD");
 }
 
-async fn entering_from_a_second_device_is_not_refused(database: Database) {
+async fn joining_from_a_second_device_is_allowed(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -110,19 +110,19 @@ async fn entering_from_a_second_device_is_not_refused(database: Database) {
     assert_eq!((one.say("one").await.seq, other.say("two").await.seq), (1, 2));
 }
 
-async fn an_invitation_opens_without_code_and_password(database: Database) {
+async fn an_invitation_needs_no_code_and_no_password(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
     let invitation = owner.invite(&room).await;
     for dialect in Dialect::ALL {
         let request = JoinChatRoomRequest { room_token: invitation.clone(), ..Default::default() };
-        let joined = guest.speaking(dialect).call(request).await.unwrap();
+        let joined = guest.with_dialect(dialect).call(request).await.unwrap();
         assert_eq!(joined.room.unwrap().short_code, room.short_code);
     }
 }
 
-async fn a_new_room_password_ends_invitations_and_memberships_but_the_owners(database: Database) {
+async fn a_new_room_password_ends_invitations_and_all_memberships_but_the_owners(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -138,7 +138,7 @@ async fn a_new_room_password_ends_invitations_and_memberships_but_the_owners(dat
     guest.join_by(&owner.invite(&room).await).await.unwrap();
 }
 
-async fn whoever_left_needs_the_password_again(database: Database) {
+async fn a_user_who_left_needs_the_password_again(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -154,7 +154,7 @@ async fn whoever_left_needs_the_password_again(database: Database) {
     member.call(ListMessagesRequest::default()).await.refused(Code::PermissionDenied, "NOT_A_MEMBER");
 }
 
-async fn whoever_was_removed_may_come_back_by_password(database: Database) {
+async fn a_removed_user_may_join_again_with_the_password(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -165,7 +165,7 @@ async fn whoever_was_removed_may_come_back_by_password(database: Database) {
     guest.join(&room).await.call(ListMessagesRequest::default()).await.unwrap();
 }
 
-async fn whoever_was_banned_may_not_come_back_until_unbanned(database: Database) {
+async fn a_banned_user_may_not_join_until_unbanned(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -181,7 +181,7 @@ async fn whoever_was_banned_may_not_come_back_until_unbanned(database: Database)
     guest.join(&room).await;
 }
 
-async fn removing_somebody_unknown_is_refused(database: Database) {
+async fn removing_an_unknown_user_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, stranger) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -198,7 +198,7 @@ async fn the_owner_cannot_be_removed(database: Database) {
     owner.call(remove(&room, &owner.name, true)).await.refused(Code::InvalidArgument, "INVALID_FIELD");
 }
 
-async fn a_member_of_one_room_is_none_of_another(database: Database) {
+async fn memberships_of_two_rooms_are_independent(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let (one, other) = (owner.create_room().await, owner.create_room().await);

@@ -1,4 +1,4 @@
-//! Messages: stored before they are acknowledged, once each, and read back page by page, in every dialect.
+//! Messages: they are stored once, before they are acknowledged, and listed page by page, in every dialect.
 
 use grpcchatter_proto::v1::{
     ListMessagesRequest, ListMessagesResponse, ResumePoint, SendMessageRequest, subscribe_request::Start,
@@ -9,20 +9,20 @@ use tonic::Code;
 use crate::harness::{Database, Dialect, Member, Refused as _, TestApp, on_each_database};
 
 on_each_database! {
-    a_message_sent_is_answered_as_it_was_stored,
-    the_same_id_again_answers_the_same,
-    the_same_id_at_once_is_stored_once,
-    the_same_id_with_another_body_is_refused,
+    the_answer_to_a_send_is_the_stored_message,
+    a_repeated_id_gets_the_same_answer,
+    an_id_sent_in_parallel_is_stored_once,
+    an_id_reused_for_another_body_is_refused,
     messages_have_limits,
-    whoever_gives_an_id_says_something,
-    the_longest_message_is_a_setting,
-    pages_backwards_and_forwards_hold_every_message_once,
-    the_newest_are_first_without_a_bound,
-    an_empty_log_has_no_bounds,
-    page_sizes_are_bounded,
+    a_message_with_an_id_needs_a_body,
+    the_maximum_message_length_is_a_setting,
+    pages_in_both_directions_contain_every_message_once,
+    without_a_bound_the_newest_messages_are_listed,
+    an_empty_log_has_an_empty_page,
+    page_sizes_are_limited,
     two_bounds_at_once_are_refused,
     messages_of_a_deleted_account_stay_without_its_name,
-    streams_do_not_tell_the_name_of_a_deleted_account,
+    streams_do_not_show_the_name_of_a_deleted_account,
     invalid_utf8_is_refused_with_a_status,
 }
 
@@ -51,42 +51,42 @@ fn seqs(page: &ListMessagesResponse) -> Vec<i64> {
     page.messages.iter().map(|message| message.seq).collect()
 }
 
-async fn a_message_sent_is_answered_as_it_was_stored(database: Database) {
+async fn the_answer_to_a_send_is_the_stored_message(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for (number, dialect) in Dialect::ALL.into_iter().enumerate() {
         let seq = i64::try_from(number).unwrap() + 1;
         let body = format!("said in {dialect:?}: Grüße, \u{1F44B}");
-        let answer = member.speaking(dialect).call(send(&format!("id {seq}"), &body)).await.unwrap();
+        let answer = member.with_dialect(dialect).call(send(&format!("id {seq}"), &body)).await.unwrap();
         let message = answer.message.unwrap();
         assert!(!answer.duplicate);
         assert_eq!((&message.user_name, &message.body, message.seq), (&member.name, &body, seq));
         assert_eq!(message.client_message_id, format!("id {seq}"));
         let id = uuid::Uuid::parse_str(&message.message_id).unwrap();
         assert_eq!(id.get_version_num(), 7);
-        let page = member.speaking(dialect).call(newest(1)).await.unwrap();
+        let page = member.with_dialect(dialect).call(newest(1)).await.unwrap();
         assert_eq!(page.messages, [message]);
     }
 }
 
-async fn the_same_id_again_answers_the_same(database: Database) {
+async fn a_repeated_id_gets_the_same_answer(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let first = member.call(send("same", "hello")).await.unwrap();
     member.say("between").await;
     for dialect in Dialect::ALL {
-        let again = member.speaking(dialect).call(send("same", "hello")).await.unwrap();
+        let again = member.with_dialect(dialect).call(send("same", "hello")).await.unwrap();
         assert_eq!((again.message, again.duplicate), (first.message.clone(), true));
     }
     assert_eq!(member.call(newest(10)).await.unwrap().last_seq, 2);
 }
 
-async fn the_same_id_at_once_is_stored_once(database: Database) {
+async fn an_id_sent_in_parallel_is_stored_once(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let mut calls = Vec::new();
     for _ in 0..20 {
-        let member = member.elsewhere();
+        let member = member.on_new_connection();
         calls.push(tokio::spawn(async move { member.call(send("same", "hello")).await.unwrap() }));
     }
     let mut stored = 0;
@@ -95,16 +95,16 @@ async fn the_same_id_at_once_is_stored_once(database: Database) {
         assert_eq!(answer.message.unwrap().seq, 1);
         stored += usize::from(!answer.duplicate);
     }
-    assert_eq!(stored, 1, "all but one are told that it had been stored before");
+    assert_eq!(stored, 1, "all answers but one say that the message was stored before");
     assert_eq!(member.call(newest(10)).await.unwrap().last_seq, 1);
 }
 
-async fn the_same_id_with_another_body_is_refused(database: Database) {
+async fn an_id_reused_for_another_body_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     member.call(send("same", "hello")).await.unwrap();
     for dialect in Dialect::ALL {
-        let outcome = member.speaking(dialect).call(send("same", "good bye")).await;
+        let outcome = member.with_dialect(dialect).call(send("same", "good bye")).await;
         outcome.refused(Code::AlreadyExists, "CLIENT_MESSAGE_ID_REUSED");
     }
 }
@@ -113,7 +113,7 @@ async fn messages_have_limits(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for dialect in Dialect::ALL {
-        let member = member.speaking(dialect);
+        let member = member.with_dialect(dialect);
         let invalid = Code::InvalidArgument;
         member.call(send("", &"x".repeat(4097))).await.refused(invalid, "MESSAGE_TOO_LONG");
         member.call(send("", &"é".repeat(2049))).await.refused(invalid, "MESSAGE_TOO_LONG");
@@ -124,22 +124,22 @@ async fn messages_have_limits(database: Database) {
     }
     member.call(send("", "")).await.unwrap();
     let longest = member.call(send(&"i".repeat(64), &"x".repeat(4096))).await.unwrap();
-    assert_eq!(longest.message.unwrap().seq, 2, "what was refused took no place in the log");
+    assert_eq!(longest.message.unwrap().seq, 2, "refused messages took no seq");
 }
 
-/// Old clients give none, and send what the original took. Blanks are something.
-async fn whoever_gives_an_id_says_something(database: Database) {
+/// Old clients send no id, and may send empty messages, as with the original. A body of blanks is not empty.
+async fn a_message_with_an_id_needs_a_body(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for dialect in Dialect::ALL {
-        let member = member.speaking(dialect);
+        let member = member.with_dialect(dialect);
         member.call(send("an id", "")).await.refused(Code::InvalidArgument, "INVALID_MESSAGE");
         member.call(send("", "")).await.unwrap();
         member.call(send(&format!("{dialect:?}"), " ")).await.unwrap();
     }
-    // In a room of its own: a first Chat begins with what was said before.
+    // In another room, since a first Chat starts with earlier messages.
     let member = self::member(&app).await;
-    let mut chat = member.elsewhere().chat().await.unwrap();
+    let mut chat = member.on_new_connection().chat().await.unwrap();
     for id in ["an id", ""] {
         chat.say_as(id, "").await;
     }
@@ -154,7 +154,7 @@ async fn whoever_gives_an_id_says_something(database: Database) {
     assert_eq!(stored, ["", "after"], "the one without an id is stored");
 }
 
-async fn the_longest_message_is_a_setting(database: Database) {
+async fn the_maximum_message_length_is_a_setting(database: Database) {
     let app = TestApp::with(&database, &[("MAX_MESSAGE_SIZE", "10")]).await;
     let member = member(&app).await;
     member.call(send("", "0123456789")).await.unwrap();
@@ -163,7 +163,7 @@ async fn the_longest_message_is_a_setting(database: Database) {
     assert!(status.message().contains("10 bytes"), "{status:?}");
 }
 
-async fn pages_backwards_and_forwards_hold_every_message_once(database: Database) {
+async fn pages_in_both_directions_contain_every_message_once(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for number in 1..=25 {
@@ -196,7 +196,7 @@ async fn pages_backwards_and_forwards_hold_every_message_once(database: Database
     assert_eq!((seqs(&beyond), beyond.more), (vec![], false));
 }
 
-async fn the_newest_are_first_without_a_bound(database: Database) {
+async fn without_a_bound_the_newest_messages_are_listed(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for number in 1..=60 {
@@ -207,13 +207,13 @@ async fn the_newest_are_first_without_a_bound(database: Database) {
     assert!(page.more);
 }
 
-async fn an_empty_log_has_no_bounds(database: Database) {
+async fn an_empty_log_has_an_empty_page(database: Database) {
     let app = TestApp::start(&database).await;
     let page = member(&app).await.call(newest(0)).await.unwrap();
     assert_eq!(page, ListMessagesResponse::default());
 }
 
-async fn page_sizes_are_bounded(database: Database) {
+async fn page_sizes_are_limited(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for number in 1..=201 {
@@ -263,16 +263,16 @@ async fn invalid_utf8_is_refused_with_a_status(database: Database) {
     assert_eq!(member.say("still here").await.seq, 1);
 }
 
-/// A `SendMessageRequest` whose text need not be text.
+/// A `SendMessageRequest` whose body need not be UTF-8.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NotUtf8 {
     #[prost(bytes = "vec", tag = "1")]
     body: Vec<u8>,
 }
 
-/// Returns who said what was stored before, as a subscription tells it.
+/// Returns the authors of the stored messages that a subscription delivers.
 async fn authors(member: &Member, start: Start) -> Vec<String> {
-    let mut stream = member.elsewhere().subscribe(Some(start)).await.unwrap();
+    let mut stream = member.on_new_connection().subscribe(Some(start)).await.unwrap();
     let mut authors = Vec::new();
     loop {
         match stream.next().await {
@@ -283,7 +283,7 @@ async fn authors(member: &Member, start: Start) -> Vec<String> {
     }
 }
 
-async fn streams_do_not_tell_the_name_of_a_deleted_account(database: Database) {
+async fn streams_do_not_show_the_name_of_a_deleted_account(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -301,6 +301,6 @@ async fn streams_do_not_tell_the_name_of_a_deleted_account(database: Database) {
     assert_eq!(guest.rest("DELETE", "/account", body).await.status, 204);
     assert_eq!(authors(&member, all()).await, ["", ""]);
     assert_eq!(authors(&member, Start::Last(1)).await, [""]);
-    // Who was listening goes on.
+    // A stream that was open continues.
     assert_eq!((member.say("and on").await.seq, listening.message().await.seq), (3, 3));
 }

@@ -1,4 +1,4 @@
-//! /metrics: what is exported, that docs/metrics.md says the same, and who may read it.
+//! /metrics: the exported metrics, which docs/metrics.md lists, and who may read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use crate::harness::{
 };
 
 on_each_database! {
-    what_is_exported_is_what_the_document_lists,
-    the_figures_come_in_openmetrics_too_and_no_two_names_clash,
-    what_alerts_are_about_is_there_from_the_first_scrape,
-    what_is_done_is_counted,
-    whatever_begins_is_counted_at_its_end,
-    refusals_of_http_itself_are_counted,
-    strangers_cannot_make_series,
-    the_figures_are_for_this_machine_or_for_the_token,
-    the_figures_may_have_an_address_of_their_own,
+    the_exported_metrics_are_those_in_the_document,
+    metrics_are_served_as_openmetrics_too_without_name_clashes,
+    metrics_of_alerts_exist_from_the_first_scrape,
+    calls_and_deliveries_are_counted,
+    a_cancelled_call_or_stream_is_counted_when_it_ends,
+    http_refusals_are_counted,
+    unknown_names_create_no_series,
+    metrics_are_served_to_this_machine_or_with_the_token,
+    metrics_may_have_their_own_address,
 }
 
 /// The samples of a scrape, by name and labels.
@@ -34,24 +34,24 @@ impl Scrape {
         Self::when(server, |scrape| scrape.samples.contains_key(name)).await
     }
 
-    /// Scrapes until something is so.
-    async fn when(server: &Process, is_so: impl Fn(&Self) -> bool) -> Self {
-        Self::when_at(server.address(), is_so).await
+    /// Scrapes until a condition holds.
+    async fn when(server: &Process, condition: impl Fn(&Self) -> bool) -> Self {
+        Self::when_at(server.address(), condition).await
     }
 
-    async fn when_at(address: std::net::SocketAddr, is_so: impl Fn(&Self) -> bool) -> Self {
+    async fn when_at(address: std::net::SocketAddr, condition: impl Fn(&Self) -> bool) -> Self {
         let search = async {
             loop {
                 let scrape = Self::at(address).await;
-                if is_so(&scrape) {
+                if condition(&scrape) {
                     return scrape;
                 }
             }
         };
-        within("a change of the figures", search).await
+        within("a change of the metrics", search).await
     }
 
-    /// Adds the samples of a figure that have these labels, among others.
+    /// Adds up the samples of a metric that have these labels, among others.
     fn sum(&self, name: &str, labels: &str) -> f64 {
         let has = |sample: &str| sample.starts_with(&format!("{name}{{")) && sample.contains(labels);
         self.samples.iter().filter(|(sample, _)| has(sample)).map(|(_, value)| value).sum()
@@ -82,12 +82,12 @@ async fn get(address: std::net::SocketAddr, version: Version, headers: &[(&str, 
     Connection::open(address, version).await.send(request("GET", "/metrics", headers, "")).await
 }
 
-async fn what_is_exported_is_what_the_document_lists(database: Database) {
+async fn the_exported_metrics_are_those_in_the_document(database: Database) {
     let (folder, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let [cert, key] = Certificate::trusted().write(files.path());
     let server = Process::start(&database, &folder, &[(cert.0, &cert.1), (key.0, &key.1)]).await;
     let mut connection = Connection::open(server.address(), Version::TlsH2).await;
-    // Something of everything that has labels.
+    // One sample of each metric with labels.
     for path in ["/register", "/login"] {
         let body = serde_json::json!({"user_name": "walker1", "password": PASSWORD}).to_string();
         let json = [("content-type", "application/json")];
@@ -139,11 +139,11 @@ async fn what_is_exported_is_what_the_document_lists(database: Database) {
     assert_eq!(exported, listed);
 }
 
-/// In OpenMetrics the family of a counter is named without `_total`, and of its samples each with it.
-async fn the_figures_come_in_openmetrics_too_and_no_two_names_clash(database: Database) {
+/// In OpenMetrics the name of a counter's family has no `_total`, but its samples have it.
+async fn metrics_are_served_as_openmetrics_too_without_name_clashes(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
-    // Accounts and rooms are counted a moment after the start.
+    // Accounts and rooms are first counted a moment after the start.
     Scrape::with(&server, "grpcchatter_rooms_stored").await;
     let plain = get(server.address(), Version::H1, &[("accept", "text/plain")]).await;
     let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
@@ -161,15 +161,15 @@ async fn the_figures_come_in_openmetrics_too_and_no_two_names_clash(database: Da
             _ => (name, kind),
         })
         .collect();
-    let told = families(answer.text());
-    assert_eq!(told, expected);
-    let names: BTreeSet<_> = told.iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), told.len(), "two families have one name");
+    let served = families(answer.text());
+    assert_eq!(served, expected);
+    let names: BTreeSet<_> = served.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), served.len(), "two families have one name");
     let reserved = ["_total", "_created", "_count", "_sum", "_bucket"];
     assert!(!names.iter().any(|name| reserved.iter().any(|suffix| name.ends_with(suffix))), "{names:?}");
 }
 
-async fn what_alerts_are_about_is_there_from_the_first_scrape(database: Database) {
+async fn metrics_of_alerts_exist_from_the_first_scrape(database: Database) {
     let server = Process::start(&database, &TempDir::new().unwrap(), &[]).await;
     let scrape = Scrape::at(server.address()).await;
     let alerts = include_str!("../../configs/prometheus/alerts.yml");
@@ -180,7 +180,7 @@ async fn what_alerts_are_about_is_there_from_the_first_scrape(database: Database
     assert!(labelled.inspect(|selector| assert!(scrape.has(selector, 0.0), "{selector}")).count() >= 5);
 }
 
-async fn what_is_done_is_counted(database: Database) {
+async fn calls_and_deliveries_are_counted(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
     let (owner, guest) = (server.user().await, server.user().await);
@@ -198,7 +198,7 @@ async fn what_is_done_is_counted(database: Database) {
     let sent = of("unary", "SendMessage");
     let handled = format!("grpc_server_handled_total{{{sent},grpc_code=\"OK\"}}");
     let register = "http_requests_total{method=\"POST\",path=\"/register\",status=\"200\"}";
-    // A call is counted when its answer has been sent, which is after its client has it.
+    // A call is counted after its answer was sent, so its client may get the answer first.
     let open = Scrape::when(&server, |scrape| scrape.has(&handled, 3.0) && scrape.has(register, 2.0)).await;
     assert_eq!(open.get("grpcchatter_messages_stored_total"), 3.0);
     assert_eq!(open.get("grpcchatter_deliveries_total"), 3.0);
@@ -227,22 +227,22 @@ async fn what_is_done_is_counted(database: Database) {
     assert!(closed.get("grpcchatter_password_queue_seconds_count") >= 4.0, "two registered and logged in");
 }
 
-async fn whatever_begins_is_counted_at_its_end(database: Database) {
+async fn a_cancelled_call_or_stream_is_counted_when_it_ends(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
-    // A call that is given up before it is answered: on a busy machine its deadline may come first, and another is tried.
+    // A call that is cancelled before it is answered. On a busy machine its deadline may come first; then another one is tried.
     let user = server.user().await;
     let call = "dialect=\"grpc\",grpc_type=\"unary\",grpc_service=\"grpcchatter.v1.ChatService\",\
                 grpc_method=\"ListChatRooms\"";
     let cancelled = format!("grpc_server_handled_total{{{call},grpc_code=\"Canceled\"}}");
-    for begun in 1.. {
+    for started in 1.. {
         let headers = [("content-type", "application/grpc"), ("token", user.token())];
         let head = h2_post(ListChatRoomsRequest::PATH, &headers);
         let (_answer, mut body) = h2(server.address()).await.send_request(head, false).unwrap();
-        Scrape::when(&server, |scrape| scrape.sum("grpc_server_started_total", call) == f64::from(begun))
+        Scrape::when(&server, |scrape| scrape.sum("grpc_server_started_total", call) == f64::from(started))
             .await;
         body.send_reset(h2::Reason::CANCEL);
-        let all = |scrape: &Scrape| scrape.sum("grpc_server_handled_total", call) == f64::from(begun);
+        let all = |scrape: &Scrape| scrape.sum("grpc_server_handled_total", call) == f64::from(started);
         if Scrape::when(&server, all).await.samples.contains_key(&cancelled) {
             break;
         }
@@ -257,11 +257,11 @@ async fn whatever_begins_is_counted_at_its_end(database: Database) {
     Scrape::with(&server, &format!("grpc_server_handled_total{{{call},grpc_code=\"Canceled\"}}")).await;
 }
 
-async fn refusals_of_http_itself_are_counted(database: Database) {
+async fn http_refusals_are_counted(database: Database) {
     let folder = TempDir::new().unwrap();
     let settings = [("METRICS_ADDRESS", "127.0.0.1:0"), ("CORS_ORIGINS", "https://a.example")];
     let mut server = Process::start(&database, &folder, &settings).await;
-    let own = figures_address(&mut server).await;
+    let own = metrics_address(&mut server).await;
     let mut connection = Connection::open(server.address(), Version::H1).await;
     for (verb, content_type, status) in
         [("GET", "", 405), ("POST", "text/plain", 415), ("POST", "application/grpc", 505)]
@@ -283,7 +283,7 @@ async fn refusals_of_http_itself_are_counted(database: Database) {
         .await;
 }
 
-async fn strangers_cannot_make_series(database: Database) {
+async fn unknown_names_create_no_series(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
     let mut h2 = Connection::open(server.address(), Version::H2).await;
@@ -312,7 +312,7 @@ async fn strangers_cannot_make_series(database: Database) {
     let after = Scrape::when(&server, |scrape| scrape.has(unknown, 63.0)).await;
     assert!(!after.text.contains("STRANGER"), "{}", after.text);
     let names = |scrape: &Scrape| scrape.samples.keys().cloned().collect::<BTreeSet<_>>();
-    // The first scrape is seen by the second.
+    // The first scrape itself is a request that the second one counts.
     let new: Vec<_> = names(&after)
         .difference(&names(&before))
         .filter(|name| !name.contains("/metrics"))
@@ -321,12 +321,12 @@ async fn strangers_cannot_make_series(database: Database) {
     assert!(new.is_empty(), "{new:?}");
 }
 
-async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
+async fn metrics_are_served_to_this_machine_or_with_the_token(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[("TRUSTED_PROXIES", "127.0.0.2")]).await;
     assert_eq!(get(server.address(), Version::H1, &[]).await.status, 200);
-    // What has come through a proxy on this machine is from elsewhere, and so is a page by whose name this machine is found.
-    for not_from_here in [
+    // A request through a proxy on this machine comes from elsewhere, and so does one from a page whose name resolves to this machine.
+    for forwarded in [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "https"),
         ("forwarded", "for=127.0.0.1"),
@@ -336,9 +336,9 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
         ("host", "rebind.attacker.test"),
         ("host", "127.0.0.1.evil.example"),
     ] {
-        let answer = get(server.address(), Version::H1, &[not_from_here]).await;
+        let answer = get(server.address(), Version::H1, &[forwarded]).await;
         let outcome = (answer.status.as_u16(), &answer.json()["reason"]);
-        assert_eq!(outcome, (403, &"METRICS_NOT_ALLOWED".into()), "{not_from_here:?}");
+        assert_eq!(outcome, (403, &"METRICS_NOT_ALLOWED".into()), "{forwarded:?}");
     }
     for host in ["127.0.0.1", "localhost", "localhost:8080", "[::1]", "[::1]:8080"] {
         assert_eq!(get(server.address(), Version::H1, &[("host", host)]).await.status, 200, "{host}");
@@ -354,26 +354,26 @@ async fn the_figures_are_for_this_machine_or_for_the_token(database: Database) {
         let answer = get(server.address(), Version::H2, &[header]).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (status, &reason.into()));
     }
-    for shown in ["Bearer cAnary-metrics", "bearer  cAnary-metrics"] {
-        let headers = [("authorization", "Basic cHJveHk="), ("authorization", shown)];
+    for authorization in ["Bearer cAnary-metrics", "bearer  cAnary-metrics"] {
+        let headers = [("authorization", "Basic cHJveHk="), ("authorization", authorization)];
         let answer = get(server.address(), Version::H2, &headers).await;
         assert_eq!(answer.status, 200);
         assert!(!answer.text().contains("cAnary"));
     }
 }
 
-/// Returns the address that the figures have to themselves, as the log says it.
-async fn figures_address(server: &mut Process) -> std::net::SocketAddr {
-    let told = server.says("the figures have an address of their own").await;
-    let address = told.split("127.0.0.1:").nth(1).unwrap();
+/// Returns the address of the metrics listener from the log.
+async fn metrics_address(server: &mut Process) -> std::net::SocketAddr {
+    let served = server.says("metrics are served on a separate address").await;
+    let address = served.split("127.0.0.1:").nth(1).unwrap();
     let digits = address.find(|c: char| !c.is_ascii_digit()).unwrap_or(address.len());
     ([127, 0, 0, 1], address[..digits].parse().unwrap()).into()
 }
 
-async fn the_figures_may_have_an_address_of_their_own(database: Database) {
+async fn metrics_may_have_their_own_address(database: Database) {
     let folder = TempDir::new().unwrap();
     let mut server = Process::start(&database, &folder, &[("METRICS_ADDRESS", "127.0.0.1:0")]).await;
-    let own = figures_address(&mut server).await;
+    let own = metrics_address(&mut server).await;
     assert_eq!(get(own, Version::H1, &[]).await.status, 200);
     assert_eq!(get(server.address(), Version::H1, &[]).await.status, 404);
     let mut connection = Connection::open(own, Version::H2).await;

@@ -1,4 +1,4 @@
-//! What headers agree on, by RFC 9110: encodings of requests and answers, validators, and whose a token is.
+//! Negotiation by headers (RFC 9110): encodings of requests and answers, cache validators, and credentials of other schemes.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use grpcchatter_proto::v1::ListChatRoomsRequest;
@@ -11,10 +11,10 @@ use crate::harness::{
 };
 
 on_each_database! {
-    a_compressed_call_is_unimplemented_and_told_what_is_taken,
-    a_compressed_body_is_told_what_is_taken,
-    a_page_that_the_caller_has_is_not_sent_again,
-    a_password_for_somebody_in_front_is_no_token,
+    a_compressed_call_is_unimplemented_and_names_the_accepted_encodings,
+    a_refused_compressed_body_names_the_accepted_encodings,
+    a_page_in_the_callers_cache_is_not_sent_again,
+    basic_credentials_for_a_proxy_are_no_token,
 }
 
 /// Frames bytes as a compressed message.
@@ -26,7 +26,7 @@ fn compressed(bytes: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-async fn a_compressed_call_is_unimplemented_and_told_what_is_taken(database: Database) {
+async fn a_compressed_call_is_unimplemented_and_names_the_accepted_encodings(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let member = user.join(&user.create_room().await).await;
@@ -58,7 +58,7 @@ async fn a_compressed_call_is_unimplemented_and_told_what_is_taken(database: Dat
     }
 }
 
-async fn a_compressed_body_is_told_what_is_taken(database: Database) {
+async fn a_refused_compressed_body_names_the_accepted_encodings(database: Database) {
     let app = TestApp::start(&database).await;
     let body = json!({"user_name": "walker1", "password": "x"}).to_string();
     for (encoding, status, reason) in [
@@ -74,12 +74,12 @@ async fn a_compressed_body_is_told_what_is_taken(database: Database) {
             (status, &json!(reason)),
             "{encoding}"
         );
-        let taken = if status == 415 { "identity" } else { "" };
-        assert_eq!(answer.header("accept-encoding"), taken, "{encoding}");
+        let accepted = if status == 415 { "identity" } else { "" };
+        assert_eq!(answer.header("accept-encoding"), accepted, "{encoding}");
     }
 }
 
-async fn a_page_that_the_caller_has_is_not_sent_again(database: Database) {
+async fn a_page_in_the_callers_cache_is_not_sent_again(database: Database) {
     let app = TestApp::start(&database).await;
     let get = async |headers: &[(&str, &str)]| app.send(Version::H1, "GET", "/", headers, b"").await;
     let tag = |answer: &Answer| answer.header("etag").to_owned();
@@ -91,7 +91,7 @@ async fn a_page_that_the_caller_has_is_not_sent_again(database: Database) {
     for (answer, encoding) in [(&plain, ""), (&gzip, "gzip"), (&brotli, "br")] {
         assert_eq!((answer.header("content-encoding"), answer.header("vary")), (encoding, "accept-encoding"));
     }
-    assert!(tag(&plain) != tag(&gzip) && tag(&gzip) != tag(&brotli), "each encoding has a tag of its own");
+    assert!(tag(&plain) != tag(&gzip) && tag(&gzip) != tag(&brotli), "each encoding has its own tag");
     let refused = get(&[("accept-encoding", "br;q=0, gzip;q=0, *")]).await;
     assert_eq!((refused.header("content-encoding"), tag(&refused)), ("", tag(&plain)));
     let weak = format!("W/{}", tag(&plain));
@@ -104,8 +104,8 @@ async fn a_page_that_the_caller_has_is_not_sent_again(database: Database) {
     }
 }
 
-/// A proxy may ask for a name and a password of its own.
-async fn a_password_for_somebody_in_front_is_no_token(database: Database) {
+/// A proxy may ask for its own name and password.
+async fn basic_credentials_for_a_proxy_are_no_token(database: Database) {
     const BASIC: (&str, &str) = ("authorization", "Basic d2Fsa2VyMTpwcm94eQ==");
     let app = TestApp::start(&database).await;
     let (user, other) = (app.user().await, app.user().await);

@@ -1,5 +1,4 @@
-//! One port: the rows of behaviour that hold REST, gRPC and gRPC-web together on it. What the matrix holds is
-//! not repeated here.
+//! REST, gRPC and gRPC-web on one port: the rules that `matrix.rs` does not cover.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use grpcchatter_proto::v1::{CreateChatRoomRequest, DeleteChatRoomRequest, ListChatRoomsRequest};
@@ -15,25 +14,24 @@ use crate::harness::{
 };
 
 on_each_database! {
-    text_clients_are_answered_in_text_whatever_they_accept,
-    text_padded_anywhere_is_answered_with_a_status,
+    text_clients_get_text_whatever_they_accept,
+    text_padded_anywhere_gets_a_status,
     broken_text_is_refused_with_a_status,
-    another_content_type_is_told_what_is_taken,
-    get_and_head_of_a_method_are_told_to_post,
+    an_unsupported_content_type_gets_the_supported_ones,
+    get_and_head_of_a_method_get_405_with_allow_post,
     an_unknown_method_is_unimplemented_in_the_callers_dialect,
-    refusals_speak_the_callers_dialect,
-    grpc_over_http_1_says_why_not,
+    refusals_are_in_the_callers_dialect,
+    grpc_over_http_1_is_refused_with_the_reason,
     chat_over_grpc_web_is_refused_at_once,
-    grpc_is_not_compressed_and_files_are,
-    probes_answer,
-    empty_lines_before_a_request_are_passed_over_and_an_unknown_method_is_told_so,
+    files_are_compressed_and_grpc_is_not,
+    health_and_reflection_answer,
+    empty_lines_before_a_request_are_ignored_and_an_unknown_method_gets_501,
     an_unknown_path_is_json_and_never_the_page,
 }
 
 const LIST: &str = ListChatRoomsRequest::PATH;
 
-/// Row 3.
-async fn text_clients_are_answered_in_text_whatever_they_accept(database: Database) {
+async fn text_clients_get_text_whatever_they_accept(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let dialect = Dialect::WebText;
@@ -57,9 +55,9 @@ async fn text_clients_are_answered_in_text_whatever_they_accept(database: Databa
     }
 }
 
-/// Row 4: a client may encode each piece by itself, so padding stands in the middle. What was cut at a group of
-/// four is read; of the rest only an answer with a status is asked, never a hang or a panic.
-async fn text_padded_anywhere_is_answered_with_a_status(database: Database) {
+/// A client may encode each piece separately, so there may be padding in the middle. A text whose pieces end at a group of four is
+/// decoded. Any other text gets an answer with a status, and never a hang or a panic.
+async fn text_padded_anywhere_gets_a_status(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let room_name = "padded".to_owned();
@@ -81,7 +79,6 @@ async fn text_padded_anywhere_is_answered_with_a_status(database: Database) {
     }
 }
 
-/// Row 4.
 async fn broken_text_is_refused_with_a_status(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
@@ -111,8 +108,7 @@ async fn broken_text_is_refused_with_a_status(database: Database) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Row 5.
-async fn another_content_type_is_told_what_is_taken(database: Database) {
+async fn an_unsupported_content_type_gets_the_supported_ones(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     for content_type in
@@ -135,8 +131,7 @@ async fn another_content_type_is_told_what_is_taken(database: Database) {
     }
 }
 
-/// Row 6.
-async fn get_and_head_of_a_method_are_told_to_post(database: Database) {
+async fn get_and_head_of_a_method_get_405_with_allow_post(database: Database) {
     let app = TestApp::start(&database).await;
     for (method, path) in [("GET", LIST), ("HEAD", LIST), ("GET", "/proto.GRPCChatter/Chat")] {
         for version in [Version::H1, Version::H2] {
@@ -146,7 +141,6 @@ async fn get_and_head_of_a_method_are_told_to_post(database: Database) {
     }
 }
 
-/// Row 7.
 async fn an_unknown_method_is_unimplemented_in_the_callers_dialect(database: Database) {
     let app = TestApp::start(&database).await;
     let paths = [
@@ -170,14 +164,13 @@ async fn an_unknown_method_is_unimplemented_in_the_callers_dialect(database: Dat
     assert_eq!(outcome.unwrap_err().message(), "unknown method Nope for service proto.GRPCChatter");
 }
 
-/// Row 9.
-async fn refusals_speak_the_callers_dialect(database: Database) {
+async fn refusals_are_in_the_callers_dialect(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     for dialect in Dialect::ALL {
         let mut connection = Connection::open(app.address(), dialect.version()).await;
         dialect.call(&mut connection, LIST, &[], &()).await.refused(Code::Unauthenticated, "TOKEN_MISSING");
-        let user = user.speaking(dialect);
+        let user = user.with_dialect(dialect);
         let room_name = "x".repeat(70_000);
         let large = CreateChatRoomRequest { room_name, ..Default::default() };
         user.call(large).await.refused(Code::ResourceExhausted, "TOO_LARGE");
@@ -189,15 +182,13 @@ async fn refusals_speak_the_callers_dialect(database: Database) {
     assert_eq!((answer.status.as_u16(), &answer.json()["reason"]), (401, &"TOKEN_MISSING".into()));
 }
 
-/// Row 10.
-async fn grpc_over_http_1_says_why_not(database: Database) {
+async fn grpc_over_http_1_is_refused_with_the_reason(database: Database) {
     let app = TestApp::start(&database).await;
     let answer = app.send(Version::H1, "POST", LIST, &[("content-type", "application/grpc")], b"").await;
     assert_eq!(answer.status, 505);
     assert!(answer.text().contains("HTTP/2"), "{answer:?}");
 }
 
-/// Row 11.
 async fn chat_over_grpc_web_is_refused_at_once(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
@@ -213,8 +204,7 @@ async fn chat_over_grpc_web_is_refused_at_once(database: Database) {
     }
 }
 
-/// Row 13.
-async fn grpc_is_not_compressed_and_files_are(database: Database) {
+async fn files_are_compressed_and_grpc_is_not(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let all = ("accept-encoding", "gzip, br, zstd, deflate");
@@ -228,15 +218,14 @@ async fn grpc_is_not_compressed_and_files_are(database: Database) {
     }
 }
 
-/// The part of `ServerReflectionRequest` that asks for all services.
+/// The fields of `ServerReflectionRequest` that ask for all services.
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListServices {
     #[prost(string, tag = "7")]
     list_services: String,
 }
 
-/// Row 22.
-async fn probes_answer(database: Database) {
+async fn health_and_reflection_answer(database: Database) {
     let app = TestApp::start(&database).await;
     for path in ["/livez", "/readyz"] {
         for version in [Version::H1, Version::H2] {
@@ -260,8 +249,8 @@ async fn probes_answer(database: Database) {
     }
 }
 
-/// RFC 9112, 2.2, and RFC 9110, 9.1.
-async fn empty_lines_before_a_request_are_passed_over_and_an_unknown_method_is_told_so(database: Database) {
+/// RFC 9112, section 2.2, and RFC 9110, section 9.1.
+async fn empty_lines_before_a_request_are_ignored_and_an_unknown_method_gets_501(database: Database) {
     let app = TestApp::start(&database).await;
     for (line, status) in [
         ("\r\nGET /livez HTTP/1.1", "HTTP/1.1 200 "),

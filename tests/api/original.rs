@@ -1,5 +1,5 @@
-//! The original's client: built from its own .proto, calling what it called, in the order in which it did, with
-//! one address given as both of its addresses.
+//! The original's client, built from its own .proto. It makes the original's calls in the original's order, and uses one address as
+//! both of its addresses.
 
 use grpcchatter_original::{
     ClientMessage, CreateChatRoomRequest, DeleteChatRoomRequest, JoinChatRoomRequest, ServerMessage,
@@ -17,19 +17,19 @@ use crate::harness::{
 };
 
 on_each_database! {
-    one_address_is_both_of_its_addresses,
-    it_chats_as_it_did,
-    what_is_said_between_join_and_chat_comes_first,
-    closing_the_connection_is_leaving,
-    half_closing_is_leaving,
-    half_closing_on_one_device_is_not_leaving_on_the_other,
+    one_address_serves_as_both_of_its_addresses,
+    two_of_its_clients_chat,
+    messages_between_join_and_chat_come_first,
+    closing_the_connection_leaves_the_room,
+    half_closing_leaves_the_room,
+    half_closing_on_one_device_does_not_leave_on_another,
     deleting_a_room_ends_its_chats,
-    entering_from_a_second_device_passes,
+    joining_from_a_second_device_is_allowed,
     refusals_keep_the_originals_sentences,
-    what_it_said_survives_kill_9,
+    its_messages_survive_a_sigkill,
 }
 
-/// What the original calls a client: somebody logged in, with a connection.
+/// A client as in the original: a logged-in user with a connection.
 #[derive(Clone)]
 struct Client {
     name: String,
@@ -39,7 +39,7 @@ struct Client {
 }
 
 impl Client {
-    /// Registers and logs in, as its scripts do: what is not 200 is an error.
+    /// Registers and logs in, as the original's scripts do: any status but 200 is an error.
     async fn register(caller: &Caller) -> Self {
         let name = new_name();
         let credentials = json!({"user_name": name, "password": PASSWORD});
@@ -55,12 +55,12 @@ impl Client {
     }
 
     fn with_token(caller: &Caller, name: &str, token: &str) -> Self {
-        let caller = caller.elsewhere();
+        let caller = caller.on_new_connection();
         let grpc = GrpcChatterClient::new(caller.channel());
         Self { name: name.to_owned(), token: token.to_owned(), grpc, caller }
     }
 
-    /// Wraps a message as the original does, with the token under its own name.
+    /// Wraps a message as the original does, with the token in its `token` header.
     fn carrying<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("token", self.token.parse().unwrap());
@@ -78,7 +78,7 @@ impl Client {
         self.grpc.clone().delete_chat_room(self.carrying(request)).await.map(|_| ())
     }
 
-    /// Enters a room: the same client over a connection of its own, with the room's token.
+    /// Joins a room: the same client on a new connection, with the room's token.
     async fn join(&self, short_code: &str, password: &str) -> Result<Self, Status> {
         let (short_code, room_password) = (short_code.to_owned(), password.to_owned());
         let request = self.carrying(JoinChatRoomRequest { short_code, room_password });
@@ -132,7 +132,7 @@ async fn two(caller: &Caller) -> (String, Client, Client) {
     (code, alice, bob)
 }
 
-async fn one_address_is_both_of_its_addresses(database: Database) {
+async fn one_address_serves_as_both_of_its_addresses(database: Database) {
     let settings = [
         ("SERVER_ADDRESS", ""),
         ("SERVER_PORT", ""),
@@ -148,7 +148,7 @@ async fn one_address_is_both_of_its_addresses(database: Database) {
     assert_eq!(to.hear().await, (alice.name.clone(), "hello".to_owned()));
 }
 
-async fn it_chats_as_it_did(database: Database) {
+async fn two_of_its_clients_chat(database: Database) {
     let app = TestApp::start(&database).await;
     let (code, alice, bob) = two(&app.anonymous()).await;
     assert_eq!((code.len(), code.chars().all(|c| c.is_ascii_alphanumeric())), (6, true), "{code}");
@@ -158,18 +158,18 @@ async fn it_chats_as_it_did(database: Database) {
         from.say(&format!("from alice {number}")).await;
         assert_eq!(to.hear().await, (alice.name.clone(), format!("from alice {number}")));
         to.say(&format!("from bob {number}")).await;
-        // Nobody hears themselves.
+        // Authors do not get their own messages.
         assert_eq!(from.hear().await, (bob.name.clone(), format!("from bob {number}")));
     }
     from.say("").await;
     assert_eq!(to.hear().await, (alice.name.clone(), String::new()));
 }
 
-async fn what_is_said_between_join_and_chat_comes_first(database: Database) {
+async fn messages_between_join_and_chat_come_first(database: Database) {
     let app = TestApp::start(&database).await;
     let (_, alice, bob) = two(&app.anonymous()).await;
     let from = alice.chat().await.unwrap();
-    // The original kept 255, and stopped for good at the next.
+    // The original kept 255 messages, and stopped for good at the next one.
     for number in 0..300 {
         from.say(&number.to_string()).await;
     }
@@ -179,13 +179,13 @@ async fn what_is_said_between_join_and_chat_comes_first(database: Database) {
     }
 }
 
-/// Awaits that somebody is alone in their room: leaving is known as soon as the server has seen it.
+/// Awaits that a client is alone in its room. Another one has left as soon as the server has noticed it.
 async fn alone(client: &Client) {
     let alone = async { while !client.users().await.unwrap().is_empty() {} };
     within("the others' end", alone).await;
 }
 
-async fn closing_the_connection_is_leaving(database: Database) {
+async fn closing_the_connection_leaves_the_room(database: Database) {
     let app = TestApp::start(&database).await;
     let (_, alice, bob) = two(&app.anonymous()).await;
     let chat = bob.chat().await.unwrap();
@@ -193,7 +193,7 @@ async fn closing_the_connection_is_leaving(database: Database) {
     alone(&alice).await;
 }
 
-async fn half_closing_is_leaving(database: Database) {
+async fn half_closing_leaves_the_room(database: Database) {
     let app = TestApp::start(&database).await;
     let (_, alice, bob) = two(&app.anonymous()).await;
     let mut to = alice.chat().await.unwrap();
@@ -206,7 +206,7 @@ async fn half_closing_is_leaving(database: Database) {
     alone(&alice).await;
 }
 
-async fn half_closing_on_one_device_is_not_leaving_on_the_other(database: Database) {
+async fn half_closing_on_one_device_does_not_leave_on_another(database: Database) {
     let app = TestApp::start(&database).await;
     let (_, alice, bob) = two(&app.anonymous()).await;
     let mut here = bob.chat().await.unwrap();
@@ -235,7 +235,7 @@ async fn deleting_a_room_ends_its_chats(database: Database) {
     member.users().await.refused(Code::NotFound, "ROOM_NOT_FOUND");
 }
 
-async fn entering_from_a_second_device_passes(database: Database) {
+async fn joining_from_a_second_device_is_allowed(database: Database) {
     let app = TestApp::start(&database).await;
     let (code, alice, _) = two(&app.anonymous()).await;
     let token = app.anonymous();
@@ -254,7 +254,7 @@ async fn refusals_keep_the_originals_sentences(database: Database) {
     grpc.list_chat_room_users(()).await.refused(Code::Unauthenticated, "TOKEN_MISSING");
     let garbage = Client::with_token(&app.anonymous(), "", "garbage");
     garbage.users().await.refused(Code::Unauthenticated, "TOKEN_INVALID");
-    // The original said Internal here.
+    // The original answered with Internal here.
     garbage.create_room().await.refused(Code::Unauthenticated, "TOKEN_INVALID");
 
     let unknown =
@@ -274,18 +274,18 @@ async fn refusals_keep_the_originals_sentences(database: Database) {
     }
 }
 
-/// The original forgot every room and message when it stopped. Here the client's own tokens go on as well.
-async fn what_it_said_survives_kill_9(database: Database) {
+/// The original lost every room and message when it stopped. Here the client's tokens stay valid too.
+async fn its_messages_survive_a_sigkill(database: Database) {
     let folder = TempDir::new().unwrap();
     let first = Process::start(&database, &folder, &[]).await;
     let (code, alice, bob) = two(&first.anonymous()).await;
     let carol = Client::register(&first.anonymous()).await.join(&code, "pass").await.unwrap();
     let (from, mut to) = (alice.chat().await.unwrap(), bob.chat().await.unwrap());
-    let said: Vec<_> = (0..100).map(|number| format!("message {number}")).collect();
-    for body in &said {
+    let sent: Vec<_> = (0..100).map(|number| format!("message {number}")).collect();
+    for body in &sent {
         from.say(body).await;
     }
-    for body in &said {
+    for body in &sent {
         assert_eq!(to.hear().await.1, *body);
     }
     first.kill().await;
@@ -295,12 +295,12 @@ async fn what_it_said_survives_kill_9(database: Database) {
     let request = ListMessagesRequest { page_size: 200, ..Default::default() };
     let stored = caller.with_token(&bob.token).call(request).await.unwrap();
     let bodies: Vec<_> = stored.messages.into_iter().map(|message| message.body).collect();
-    assert_eq!(bodies, said);
-    // Who had joined and heard nothing yet hears it all, and what is said now.
+    assert_eq!(bodies, sent);
+    // A user who had joined before gets all messages, and new ones.
     let mut late = Client::with_token(&caller, &carol.name, &carol.token).chat().await.unwrap();
     let from = Client::with_token(&caller, &alice.name, &alice.token).chat().await.unwrap();
     from.say("and on").await;
-    for body in said.iter().map(String::as_str).chain(["and on"]) {
+    for body in sent.iter().map(String::as_str).chain(["and on"]) {
         assert_eq!(late.hear().await.1, body);
     }
 }

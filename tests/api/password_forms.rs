@@ -1,4 +1,4 @@
-//! One password, however a keyboard writes it: in the form of RFC 8265, and where a hash is older, as it was typed then.
+//! A password in any Unicode form is one password: it is normalised by RFC 8265. An older hash accepts the form that was typed then.
 
 use grpcchatter_proto::v1::{JoinChatRoomRequest, UpdateChatRoomRequest};
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
@@ -14,14 +14,14 @@ use crate::{
 };
 
 on_each_database! {
-    an_account_s_password_is_one_in_every_spelling,
-    an_account_s_older_hash_opens_as_it_was_typed_and_is_made_anew,
-    a_room_s_password_is_one_in_every_spelling,
-    a_room_s_older_hash_opens_as_it_was_typed_and_is_made_anew,
-    an_operator_s_password_is_one_in_every_spelling,
+    all_spellings_of_an_account_password_are_one,
+    an_older_account_hash_accepts_the_typed_form_and_is_replaced,
+    all_spellings_of_a_room_password_are_one,
+    an_older_room_hash_accepts_the_typed_form_and_is_replaced,
+    all_spellings_of_an_operators_password_are_one,
 }
 
-/// One password: composed; decomposed, as some systems write it; with another blank.
+/// One password: composed; decomposed, as some systems write it; decomposed with a no-break space.
 const SPELLINGS: [&str; 3] =
     ["cAnary Cr\u{e8}me-1!", "cAnary Cre\u{300}me-1!", "cAnary\u{a0}Cre\u{300}me-1!"];
 
@@ -32,13 +32,13 @@ async fn hash(operator: &DatabaseConnection, table: &str) -> String {
     operator.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
 }
 
-/// Stores a hash of the text as it is, which an older version or the original has made.
+/// Stores a hash of the text without normalisation, as older versions and the original did.
 async fn store_older(operator: &DatabaseConnection, table: &str, password: &str) {
     let hash = bcrypt::hash(password, 4).unwrap();
     operator.execute_unprepared(&format!("UPDATE {table} SET password_hash = '{hash}'")).await.unwrap();
 }
 
-async fn an_account_s_password_is_one_in_every_spelling(database: Database) {
+async fn all_spellings_of_an_account_password_are_one(database: Database) {
     let app = TestApp::start(&database).await;
     for set in SPELLINGS {
         let name = new_name();
@@ -49,7 +49,7 @@ async fn an_account_s_password_is_one_in_every_spelling(database: Database) {
         assert_eq!(
             log_in(&app, &name, "cAnary Creme-1!").await.status,
             401,
-            "without its accent it is another"
+            "without its accent it is another password"
         );
         let user = User::log_in(&app.anonymous(), &name, SPELLINGS[0]).await;
         for [old, new] in [[SPELLINGS[1], PASSWORD], [PASSWORD, SPELLINGS[2]]] {
@@ -61,11 +61,11 @@ async fn an_account_s_password_is_one_in_every_spelling(database: Database) {
     }
 }
 
-async fn an_account_s_older_hash_opens_as_it_was_typed_and_is_made_anew(database: Database) {
+async fn an_older_account_hash_accepts_the_typed_form_and_is_replaced(database: Database) {
     let app = TestApp::start(&database).await;
     let (user, operator) = (app.user().await, app.operator(&database).await);
     store_older(&operator, "accounts", SPELLINGS[2]).await;
-    assert_eq!(log_in(&app, &user.name, SPELLINGS[1]).await.status, 401, "it was typed otherwise");
+    assert_eq!(log_in(&app, &user.name, SPELLINGS[1]).await.status, 401, "another form was typed");
     assert_eq!(log_in(&app, &user.name, SPELLINGS[2]).await.status, 200);
     assert!(hash(&operator, "accounts").await.starts_with("$argon2id$"));
     for spelling in SPELLINGS {
@@ -78,14 +78,14 @@ fn join(room: &Room, password: &str) -> JoinChatRoomRequest {
     Room { password: password.to_owned(), ..room.clone() }.join_request()
 }
 
-async fn a_room_s_password_is_one_in_every_spelling(database: Database) {
+async fn all_spellings_of_a_room_password_are_one(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     let mut room = owner.create_room_with(SPELLINGS[1]).await;
     for dialect in Dialect::ALL {
         for given in SPELLINGS {
             let stranger = app.user().await;
-            let caller = stranger.speaking(dialect);
+            let caller = stranger.with_dialect(dialect);
             caller
                 .call(join(&room, "cAnary Creme-1!"))
                 .await
@@ -97,12 +97,12 @@ async fn a_room_s_password_is_one_in_every_spelling(database: Database) {
             room_name: None,
             room_password: Some(SPELLINGS[2].to_owned()),
         };
-        owner.speaking(dialect).call(update).await.unwrap();
+        owner.with_dialect(dialect).call(update).await.unwrap();
         room.password = SPELLINGS[2].to_owned();
     }
 }
 
-async fn a_room_s_older_hash_opens_as_it_was_typed_and_is_made_anew(database: Database) {
+async fn an_older_room_hash_accepts_the_typed_form_and_is_replaced(database: Database) {
     let app = TestApp::start(&database).await;
     let operator = app.operator(&database).await;
     let owner = app.user().await;
@@ -120,12 +120,12 @@ async fn a_room_s_older_hash_opens_as_it_was_typed_and_is_made_anew(database: Da
     operator.close().await.unwrap();
 }
 
-async fn an_operator_s_password_is_one_in_every_spelling(database: Database) {
+async fn all_spellings_of_an_operators_password_are_one(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
     let name = new_name();
-    let (code, _, told) = Process::command(&database, &folder, &["user", "add", &name], SPELLINGS[2]).await;
-    assert_eq!(code, 0, "{told}");
+    let (code, _, stderr) = Process::command(&database, &folder, &["user", "add", &name], SPELLINGS[2]).await;
+    assert_eq!(code, 0, "{stderr}");
     for spelling in SPELLINGS {
         let user = User::log_in(&server.anonymous(), &name, spelling).await;
         assert_eq!(user.rest("GET", "/account", Value::Null).await.status, 200);

@@ -1,4 +1,4 @@
-//! Hashing passwords: whoever has many hashed keeps nobody else out, and what it takes is bounded.
+//! Password hashing: a client with many hashes does not block others, and memory and priority are bounded.
 
 use std::{
     fs,
@@ -21,45 +21,45 @@ use crate::harness::{
 };
 
 on_each_database! {
-    an_address_that_fills_the_queue_keeps_no_other_out,
-    a_customer_with_many_networks_keeps_no_other_out,
-    an_account_that_sets_many_room_passwords_keeps_no_other_out,
+    an_address_that_fills_the_queue_blocks_no_other_address,
+    a_customer_with_many_networks_blocks_no_other,
+    an_account_that_sets_many_room_passwords_blocks_no_other,
 }
 
-/// How many ask again and again: more than there are places on two cores, which are what CI has.
-fn crowd() -> usize {
-    40 * threads() + 48
+/// How many clients retry all the time: more than the queue holds on two cores, which CI has.
+fn flood_size() -> usize {
+    40 * hashing_threads() + 48
 }
 
-/// How many threads hash.
-fn threads() -> usize {
+/// The number of threads that hash.
+fn hashing_threads() -> usize {
     available_parallelism().unwrap().get()
 }
 
-/// What a flood tells whom it is to harm, and hears from them.
+/// Coordinates the flood with the user whom it must not block.
 #[derive(Clone, Default)]
-struct Pressure(Arc<State>);
+struct Flood(Arc<State>);
 
 #[derive(Default)]
 struct State {
     is_refused: AtomicBool,
     refused: Notify,
-    again: Notify,
+    retry: Notify,
 }
 
-impl Pressure {
-    /// Says that somebody was refused, and awaits that it is worth while to ask again.
+impl Flood {
+    /// Records a refusal, and awaits the signal to retry.
     async fn refused(&self) {
-        let again = self.0.again.notified();
+        let retry = self.0.retry.notified();
         self.0.is_refused.store(true, Ordering::Relaxed);
         self.0.refused.notify_one();
-        again.await;
+        retry.await;
     }
 
-    /// Awaits that the queue is full: somebody was refused since the last look.
+    /// Awaits that the queue is full: a client was refused since the last call.
     async fn is_full(&self) {
         while !self.0.is_refused.swap(false, Ordering::Relaxed) {
-            self.0.again.notify_waiters();
+            self.0.retry.notify_waiters();
             within("a refusal", self.0.refused.notified()).await;
         }
     }
@@ -74,11 +74,11 @@ async fn log_in(caller: &Caller, name: &str) -> Answer {
     Connection::open(caller.address, Version::H1).await.send(log_in_request(name)).await
 }
 
-async fn an_address_that_fills_the_queue_keeps_no_other_out(database: Database) {
+async fn an_address_that_fills_the_queue_blocks_no_other_address(database: Database) {
     let app = TestApp::start(&database).await;
-    let (user, pressure) = (app.user().await, Pressure::default());
+    let (user, pressure) = (app.user().await, Flood::default());
     let mut flood = JoinSet::new();
-    for _ in 0..crowd() {
+    for _ in 0..flood_size() {
         let (address, name, pressure) = (app.address(), user.name.clone(), pressure.clone());
         flood.spawn(async move {
             let socket = TcpSocket::new_v4().unwrap();
@@ -93,19 +93,19 @@ async fn an_address_that_fills_the_queue_keeps_no_other_out(database: Database) 
             }
         });
     }
-    let mut let_in = 0;
+    let mut logged_in = 0;
     for _ in 0..26 {
         pressure.is_full().await;
         let answer = log_in(&app.anonymous(), &user.name).await;
-        assert_eq!(answer.status, 200, "after {let_in} others: {answer:?}");
-        let_in += 1;
+        assert_eq!(answer.status, 200, "after {logged_in} others: {answer:?}");
+        logged_in += 1;
     }
-    report("log-ins beside an address that fills the queue", &format!("{let_in} of 26 let in"));
+    report("logins beside an address that fills the queue", &format!("{logged_in} of 26 logged in"));
     flood.shutdown().await;
 }
 
-/// An IPv6 customer may have 65,536 networks.
-async fn a_customer_with_many_networks_keeps_no_other_out(database: Database) {
+/// An IPv6 customer may have 65,536 networks of size /64.
+async fn a_customer_with_many_networks_blocks_no_other(database: Database) {
     let app = TestApp::with(&database, &[("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let user = app.user().await;
     let from = |path: &str, name: &str, client: &str| {
@@ -114,8 +114,8 @@ async fn a_customer_with_many_networks_keeps_no_other_out(database: Database) {
         request("POST", path, &headers, body.into_bytes())
     };
     for path in ["/login", "/register"] {
-        let (mut flood, pressure) = (JoinSet::new(), Pressure::default());
-        for network in 0..crowd() {
+        let (mut flood, pressure) = (JoinSet::new(), Flood::default());
+        for network in 0..flood_size() {
             let (address, user, pressure) = (app.address(), user.name.clone(), pressure.clone());
             flood.spawn(async move {
                 let client = format!("2001:db8:0:{network:x}::1");
@@ -139,13 +139,13 @@ async fn a_customer_with_many_networks_keeps_no_other_out(database: Database) {
     }
 }
 
-async fn an_account_that_sets_many_room_passwords_keeps_no_other_out(database: Database) {
+async fn an_account_that_sets_many_room_passwords_blocks_no_other(database: Database) {
     let app = TestApp::start(&database).await;
-    let (flooder, user, pressure) = (app.user().await, app.user().await, Pressure::default());
+    let (flooder, user, pressure) = (app.user().await, app.user().await, Flood::default());
     let mut flood = JoinSet::new();
     let room = || CreateChatRoomRequest { room_name: "many".to_owned(), room_password: "cAnary".to_owned() };
-    for _ in 0..crowd() {
-        let (flooder, pressure) = (flooder.elsewhere(), pressure.clone());
+    for _ in 0..flood_size() {
+        let (flooder, pressure) = (flooder.on_new_connection(), pressure.clone());
         flood.spawn(async move {
             loop {
                 if let Err(status) = flooder.call(room()).await
@@ -164,9 +164,9 @@ async fn an_account_that_sets_many_room_passwords_keeps_no_other_out(database: D
     flood.shutdown().await;
 }
 
-/// One block of memory for each hash that is under way: what is allocated anew for each is not given back.
+/// Each thread reuses one block of memory: blocks that are allocated for each hash are not returned to the system.
 #[tokio::test]
-async fn the_threads_hash_in_memory_of_their_own_behind_all_others() {
+async fn hashing_uses_one_block_per_thread_at_low_priority() {
     let (database, folder) = (Database::sqlite(), tempfile::tempdir().unwrap());
     let server = Process::start(&database, &folder, &[]).await;
     let user = server.user().await;
@@ -180,31 +180,31 @@ async fn the_threads_hash_in_memory_of_their_own_behind_all_others() {
             }
         });
     }
-    within("sixty log-ins", logging_in.join_all()).await;
+    within("sixty logins", logging_in.join_all()).await;
     let grown = megabytes(&server) - before;
-    report("memory", &format!("{grown} MB more at the most, after 60 log-ins"));
-    let most = 20 * threads() + 32;
-    assert!(grown <= most, "{grown} MB more, where {most} are the most");
+    report("memory", &format!("at most {grown} MB more, after 60 logins"));
+    let most = 20 * hashing_threads() + 32;
+    assert!(grown <= most, "{grown} MB more, above the limit of {most}");
 
     let lowered = async {
-        // A thread that has not run yet has not lowered itself either: each log-in gives it another chance.
-        while hashing(&server) != vec![(own_niceness() + 10).min(19); threads()] {
+        // A thread lowers its priority when it first runs, so each login gives another thread the chance.
+        while niceness_of_hashing(&server) != vec![(own_niceness() + 10).min(19); hashing_threads()] {
             log_in(&server.anonymous(), &user.name).await;
         }
     };
     let lowered = tokio::time::timeout(DEADLINE, lowered).await;
-    assert!(lowered.is_ok(), "the threads that hash: {:?}", hashing(&server));
+    assert!(lowered.is_ok(), "the niceness of the hashing threads: {:?}", niceness_of_hashing(&server));
 }
 
-/// Reads the most memory that a server has had.
+/// Reads a server's peak memory.
 fn megabytes(server: &Process) -> usize {
     let status = fs::read_to_string(server.proc().join("status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
 }
 
-/// Reads the niceness of each of a server's threads that hash.
-fn hashing(server: &Process) -> Vec<i32> {
+/// Reads the niceness of each hashing thread of a server.
+fn niceness_of_hashing(server: &Process) -> Vec<i32> {
     let tasks = fs::read_dir(server.proc().join("task")).unwrap();
     let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
     stats.filter(|stat| stat.contains("(passwords-")).map(|stat| niceness(&stat)).collect()

@@ -1,49 +1,50 @@
-//! Starting on a PostgreSQL that cannot be served from, or hardly: what is said, and with which rights it works.
+//! Starting with a PostgreSQL that is unusable or restricted: the error messages, and the rights that suffice.
 
+use grpcchatter_testbed::Postgres;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 
-use crate::harness::{Database, OwnPostgres, Process, TestApp, on_postgres};
+use crate::harness::{Database, Process, TestApp, on_postgres};
 
 on_postgres! {
-    a_cluster_that_may_lose_what_it_acknowledged_is_refused_by_name,
-    a_database_that_cannot_hold_every_character_is_refused,
-    what_keeps_it_from_the_database_is_said_once_with_its_remedy,
-    a_role_that_may_change_no_schema_serves_a_complete_one,
-    a_role_that_may_change_no_schema_is_told_what_it_lacks,
-    a_search_path_without_a_schema_is_told_at_the_start_and_by_the_check,
+    a_cluster_with_unsafe_settings_is_refused_by_their_names,
+    a_database_that_is_not_utf8_is_refused,
+    a_connection_failure_is_reported_once_with_its_remedy,
+    a_role_without_schema_rights_can_serve_a_complete_schema,
+    a_role_without_schema_rights_gets_an_error_that_names_them,
+    a_search_path_without_a_schema_is_reported_at_start_and_by_check_config,
 }
 
-async fn refused(database: &Database) -> String {
-    let (code, said) = Process::fail(database, &TempDir::new().unwrap(), &[]).await;
-    assert_eq!(code, 69, "{said}");
-    said
+async fn start_error(database: &Database) -> String {
+    let (code, stderr) = Process::fail(database, &TempDir::new().unwrap(), &[]).await;
+    assert_eq!(code, 69, "{stderr}");
+    stderr
 }
 
-async fn a_cluster_that_may_lose_what_it_acknowledged_is_refused_by_name(_: Database) {
-    let cluster = OwnPostgres::start().unwrap();
-    let database = cluster.database("postgres");
+async fn a_cluster_with_unsafe_settings_is_refused_by_their_names(_: Database) {
+    let cluster = Postgres::start(&[]).await.unwrap();
+    let database = Database::reached_by(cluster.url("postgres"));
     for setting in ["fsync", "full_page_writes"] {
-        cluster.set(setting, "off").await;
-        let said = refused(&database).await;
-        assert!(said.contains(&format!("{setting} = off")), "{said}");
-        assert!(said.contains(&format!("set {setting} = on in postgresql.conf")), "{said}");
-        cluster.set(setting, "on").await;
+        cluster.set(setting, "off").await.unwrap();
+        let stderr = start_error(&database).await;
+        assert!(stderr.contains(&format!("{setting} = off")), "{stderr}");
+        assert!(stderr.contains(&format!("set {setting} = on in postgresql.conf")), "{stderr}");
+        cluster.set(setting, "on").await.unwrap();
     }
 }
 
-async fn a_database_that_cannot_hold_every_character_is_refused(database: Database) {
+async fn a_database_that_is_not_utf8_is_refused(database: Database) {
     let operator = database.connect().await;
     for encoding in ["LATIN1", "EUC_JP", "SQL_ASCII"] {
         let name = format!("{}_{}", database_name(&database), encoding.to_lowercase());
         let make = format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0");
         operator.execute_unprepared(&make).await.unwrap();
-        let said = refused(&with_name(&database, &name)).await;
-        assert!(said.contains(encoding) && said.contains("createdb --encoding=UTF8"), "{said}");
+        let stderr = start_error(&with_name(&database, &name)).await;
+        assert!(stderr.contains(encoding) && stderr.contains("createdb --encoding=UTF8"), "{stderr}");
     }
 }
 
-async fn what_keeps_it_from_the_database_is_said_once_with_its_remedy(database: Database) {
+async fn a_connection_failure_is_reported_once_with_its_remedy(database: Database) {
     let address = database.address().to_string();
     let url = database.url().unwrap();
     let cases = [
@@ -58,22 +59,22 @@ async fn what_keeps_it_from_the_database_is_said_once_with_its_remedy(database: 
         (Database::reached_by(url.replace("=disable", "=require")), "TLS cannot be used"),
         (
             Database::reached_by("postgres://a:cAnary@no.such.host.invalid/b".to_owned()),
-            "see that the name is known",
+            "check that the host name resolves",
         ),
     ];
-    for (database, told) in cases {
-        let said = refused(&database).await;
-        assert_eq!(said.matches(told).count(), 1, "{said}");
-        assert!(!said.contains("pool timed out") && !said.contains("at line"), "{said}");
-        assert!(!told.contains("SQLSTATE") || said.contains(&address), "{said}");
+    for (database, expected) in cases {
+        let stderr = start_error(&database).await;
+        assert_eq!(stderr.matches(expected).count(), 1, "{stderr}");
+        assert!(!stderr.contains("pool timed out") && !stderr.contains("at line"), "{stderr}");
+        assert!(!expected.contains("SQLSTATE") || stderr.contains(&address), "{stderr}");
     }
 }
 
-/// Makes a role that may use what is there, and not change it.
-async fn limit(database: &Database, role: &str) -> Database {
+/// Creates a role that may use the tables and not change the schema.
+async fn limited_role(database: &Database, role: &str) -> Database {
     let operator = database.connect().await;
     for statement in [
-        format!("CREATE ROLE {role} LOGIN"),
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'limited'"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"),
         format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"),
         "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC".to_owned(),
@@ -81,40 +82,40 @@ async fn limit(database: &Database, role: &str) -> Database {
         operator.execute_unprepared(&statement).await.unwrap();
     }
     let url = database.url().unwrap();
-    Database::reached_by(url.replace("//postgres@", &format!("//{role}@")))
+    Database::reached_by(url.replace("//postgres@", &format!("//{role}:limited@")))
 }
 
-async fn a_role_that_may_change_no_schema_serves_a_complete_one(database: Database) {
+async fn a_role_without_schema_rights_can_serve_a_complete_schema(database: Database) {
     let folder = TestApp::start(&database).await.stop().await;
-    let limited = limit(&database, &format!("limited_{}", database_name(&database))).await;
+    let limited = limited_role(&database, &format!("limited_{}", database_name(&database))).await;
     let app = TestApp::on(&limited, folder, &[]).await;
     let user = app.user().await;
     assert_eq!(user.join(&user.create_room().await).await.say("hello").await.seq, 1);
 }
 
-async fn a_role_that_may_change_no_schema_is_told_what_it_lacks(database: Database) {
-    let limited = limit(&database, &format!("limited_{}", database_name(&database))).await;
-    let said = refused(&limited).await;
-    assert!(said.contains("permission denied") && said.contains("run `grpcchatter migrate`"), "{said}");
-    let said = checked(&limited).await;
-    assert!(said.contains("permission denied") && said.contains("run `grpcchatter migrate`"), "{said}");
+async fn a_role_without_schema_rights_gets_an_error_that_names_them(database: Database) {
+    let limited = limited_role(&database, &format!("limited_{}", database_name(&database))).await;
+    let stderr = start_error(&limited).await;
+    assert!(stderr.contains("permission denied") && stderr.contains("run `grpcchatter migrate`"), "{stderr}");
+    let stderr = check_error(&limited).await;
+    assert!(stderr.contains("permission denied") && stderr.contains("run `grpcchatter migrate`"), "{stderr}");
 }
 
-async fn a_search_path_without_a_schema_is_told_at_the_start_and_by_the_check(database: Database) {
+async fn a_search_path_without_a_schema_is_reported_at_start_and_by_check_config(database: Database) {
     let operator = database.connect().await;
     let name = database_name(&database);
     operator.execute_unprepared(&format!("ALTER DATABASE {name} SET search_path = nowhere")).await.unwrap();
-    for said in [refused(&database).await, checked(&database).await] {
-        assert!(said.contains("search_path = nowhere") && said.contains("CREATE SCHEMA"), "{said}");
+    for stderr in [start_error(&database).await, check_error(&database).await] {
+        assert!(stderr.contains("search_path = nowhere") && stderr.contains("CREATE SCHEMA"), "{stderr}");
     }
 }
 
-/// What the check says, which ends as the start does.
-async fn checked(database: &Database) -> String {
+/// Returns the error of `check-config`, which exits with the same code as the start.
+async fn check_error(database: &Database) -> String {
     let check = ["check-config", "--connect"];
-    let (code, _, said) = Process::command(database, &TempDir::new().unwrap(), &check, "").await;
-    assert_eq!(code, 69, "{said}");
-    said
+    let (code, _, stderr) = Process::command(database, &TempDir::new().unwrap(), &check, "").await;
+    assert_eq!(code, 69, "{stderr}");
+    stderr
 }
 
 fn database_name(database: &Database) -> String {
@@ -122,7 +123,7 @@ fn database_name(database: &Database) -> String {
     url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned()
 }
 
-/// The same server's database of another name.
+/// Returns another database of the same PostgreSQL.
 fn with_name(database: &Database, name: &str) -> Database {
     let url = database.url().unwrap();
     Database::reached_by(url.replace(&format!("/{}?", database_name(database)), &format!("/{name}?")))

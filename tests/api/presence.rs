@@ -1,4 +1,4 @@
-//! Presence: who is here, told once a person, with a grace for those who come back.
+//! Presence: who is in a room, once per user, with a grace period for users who come back.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::harness::{
 };
 
 on_each_database! {
-    everybody_present_is_listed_once_and_the_caller_too,
-    joining_is_being_present,
-    the_first_list_has_everybody_and_none_of_it_is_told_again,
-    coming_and_going_are_told,
-    whoever_comes_back_within_the_grace_never_left,
-    leaving_is_told_at_once,
-    beyond_200_only_the_count_is_told,
+    everybody_present_is_listed_once_including_the_caller,
+    a_user_who_joins_is_present,
+    the_first_list_is_complete_and_not_repeated_as_changes,
+    arrivals_and_departures_are_sent,
+    a_user_who_returns_within_the_grace_period_never_left,
+    leaving_is_sent_at_once,
+    above_200_users_only_the_count_is_sent,
 }
 
 async fn names(caller: &Caller) -> Vec<String> {
@@ -29,7 +29,7 @@ async fn names(caller: &Caller) -> Vec<String> {
     users.into_iter().map(|user| user.user_name).collect()
 }
 
-/// Awaits that somebody is told to have come. The arrival of whoever watches may be told together with it.
+/// Awaits the arrival of a user. The watcher's own arrival may be in the same change.
 async fn came(subscription: &mut Subscription, name: &str) -> PresenceChange {
     subscription
         .find(|event| match event {
@@ -42,7 +42,7 @@ async fn came(subscription: &mut Subscription, name: &str) -> PresenceChange {
         .await
 }
 
-/// Awaits that somebody is told to have left.
+/// Awaits a change with a departure.
 async fn left(subscription: &mut Subscription) -> PresenceChange {
     subscription
         .find(|event| match event {
@@ -58,32 +58,32 @@ async fn owner_and_room(app: &TestApp) -> (User, Room) {
     (owner, room)
 }
 
-async fn everybody_present_is_listed_once_and_the_caller_too(database: Database) {
+async fn everybody_present_is_listed_once_including_the_caller(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let guest = app.user().await;
     let (member, visitor) = (owner.join(&room).await, guest.join(&room).await);
     let _streams = [
         visitor.subscribe(None).await.unwrap(),
-        visitor.elsewhere().subscribe(None).await.unwrap(),
-        visitor.speaking(Dialect::Web).subscribe(None).await.unwrap(),
+        visitor.on_new_connection().subscribe(None).await.unwrap(),
+        visitor.with_dialect(Dialect::Web).subscribe(None).await.unwrap(),
     ];
     let expected = BTreeSet::from([owner.name.clone(), guest.name.clone()]);
     for dialect in Dialect::ALL {
-        let listed = names(&member.speaking(dialect)).await;
+        let listed = names(&member.with_dialect(dialect)).await;
         assert_eq!((listed.len(), listed.into_iter().collect::<BTreeSet<_>>()), (2, expected.clone()));
     }
 }
 
-async fn joining_is_being_present(database: Database) {
+async fn a_user_who_joins_is_present(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let member = owner.join(&room).await;
-    assert_eq!(names(&member).await, [owner.name.clone()], "for thirty seconds, without a stream");
+    assert_eq!(names(&member).await, [owner.name.clone()], "for 30 s, without a stream");
 }
 
-/// However soon after one another they come.
-async fn the_first_list_has_everybody_and_none_of_it_is_told_again(database: Database) {
+/// The users arrive one right after the other.
+async fn the_first_list_is_complete_and_not_repeated_as_changes(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let (guest, other, last) = (app.user().await, app.user().await, app.user().await);
@@ -91,7 +91,7 @@ async fn the_first_list_has_everybody_and_none_of_it_is_told_again(database: Dat
     let (visitor, third) = (guest.join(&room).await, other.join(&room).await);
     for caller in [&member, &visitor, &third] {
         for dialect in Dialect::ALL {
-            let mut watching = caller.speaking(dialect).subscribe(None).await.unwrap();
+            let mut watching = caller.with_dialect(dialect).subscribe(None).await.unwrap();
             let first = watching.find(|event| match event {
                 Event::Presence(presence) => Some(presence),
                 _ => None,
@@ -112,7 +112,7 @@ async fn the_first_list_has_everybody_and_none_of_it_is_told_again(database: Dat
     assert_eq!(came, [last.name.clone()]);
 }
 
-async fn coming_and_going_are_told(database: Database) {
+async fn arrivals_and_departures_are_sent(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let guest = app.user().await;
@@ -127,7 +127,7 @@ async fn coming_and_going_are_told(database: Database) {
     assert_eq!(names(&member).await, [owner.name.clone()]);
 }
 
-async fn whoever_comes_back_within_the_grace_never_left(database: Database) {
+async fn a_user_who_returns_within_the_grace_period_never_left(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let (guest, other) = (app.user().await, app.user().await);
@@ -137,7 +137,7 @@ async fn whoever_comes_back_within_the_grace_never_left(database: Database) {
     drop(visitor.subscribe(None).await.unwrap());
     let _back = visitor.subscribe(None).await.unwrap();
     came(&mut watching, &guest.name).await;
-    // The one who goes for good, later than the one who came back, is the first to be told as gone.
+    // The user who leaves for good, later than the one who came back, is in the first departure.
     let leaving = other.join(&room).await;
     let stream = leaving.subscribe(None).await.unwrap();
     came(&mut watching, &other.name).await;
@@ -145,7 +145,7 @@ async fn whoever_comes_back_within_the_grace_never_left(database: Database) {
     assert_eq!(left(&mut watching).await.left, [other.name.clone()]);
 }
 
-async fn leaving_is_told_at_once(database: Database) {
+async fn leaving_is_sent_at_once(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, room) = owner_and_room(&app).await;
     let guest = app.user().await;
@@ -153,7 +153,7 @@ async fn leaving_is_told_at_once(database: Database) {
     let mut watching = member.subscribe(None).await.unwrap();
     let visitor = guest.join(&room).await;
     let stream = visitor.subscribe(None).await.unwrap();
-    // Whoever comes and leaves before either was told is not told at all.
+    // A user who arrives and leaves between two changes is in neither, so the arrival is awaited.
     came(&mut watching, &guest.name).await;
     visitor.call(LeaveChatRoomRequest {}).await.unwrap();
     assert_eq!(names(&member).await, [owner.name.clone()]);
@@ -161,16 +161,16 @@ async fn leaving_is_told_at_once(database: Database) {
     stream.end().await.refused(Code::PermissionDenied, "NOT_A_MEMBER");
 }
 
-async fn beyond_200_only_the_count_is_told(database: Database) {
+async fn above_200_users_only_the_count_is_sent(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     let room = owner.create_room_with("").await;
     let member = owner.join(&room).await;
     let mut watching = member.subscribe(None).await.unwrap();
     let mut streams = Vec::new();
-    // A few at a time: the server refuses at once the passwords that it cannot hash soon.
+    // A few at a time, since the server refuses passwords that it cannot hash soon.
     let users: Vec<_> = stream::iter(0..205).map(|_| app.user()).buffer_unordered(2).collect().await;
-    // Joining counts for half a minute, which all of them may not enter in on a busy machine; a stream counts as long as it is.
+    // A join counts for 30 s, which is too short for all of them on a busy machine. A stream counts as long as it is open.
     for user in &users {
         streams.push(user.join(&room).await.subscribe(None).await.unwrap());
     }

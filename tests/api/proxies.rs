@@ -1,5 +1,5 @@
-//! Calls and streams through a proxy: while somebody else's are refused on the same connections behind it, while those grow
-//! old, and while nobody says anything. The proxies are real, and run with what docs/proxies.md says.
+//! Calls and streams through a proxy: while calls of others are refused on the same connections behind it, while those connections
+//! are closed for their age, and while streams are silent. The proxies are real, with the configurations of docs/proxies.md.
 
 use std::{
     net::SocketAddr,
@@ -19,40 +19,40 @@ use crate::harness::{
     Version, new_name, report, request, within,
 };
 
-/// The calls of the one user.
+/// How many calls the user makes.
 const CALLS: usize = 600;
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_nginx() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::Nginx).await;
+async fn refusals_of_others_fail_no_call_through_nginx() {
+    refusals_of_others_fail_no_call(HttpProxyKind::Nginx).await;
 }
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_caddy() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::Caddy).await;
+async fn refusals_of_others_fail_no_call_through_caddy() {
+    refusals_of_others_fail_no_call(HttpProxyKind::Caddy).await;
 }
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_caddy_by_http2() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::CaddyHttp2).await;
+async fn refusals_of_others_fail_no_call_through_caddy_over_http2() {
+    refusals_of_others_fail_no_call(HttpProxyKind::CaddyHttp2).await;
 }
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_haproxy() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::Haproxy).await;
+async fn refusals_of_others_fail_no_call_through_haproxy() {
+    refusals_of_others_fail_no_call(HttpProxyKind::Haproxy).await;
 }
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_haproxy_by_http2() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::HaproxyHttp2).await;
+async fn refusals_of_others_fail_no_call_through_haproxy_over_http2() {
+    refusals_of_others_fail_no_call(HttpProxyKind::HaproxyHttp2).await;
 }
 
 #[tokio::test]
-async fn nobody_elses_refusals_fail_a_call_through_envoy() {
-    nobody_elses_refusals_fail_a_call(HttpProxyKind::Envoy).await;
+async fn refusals_of_others_fail_no_call_through_envoy() {
+    refusals_of_others_fail_no_call(HttpProxyKind::Envoy).await;
 }
 
-async fn nobody_elses_refusals_fail_a_call(kind: HttpProxyKind) {
+async fn refusals_of_others_fail_no_call(kind: HttpProxyKind) {
     let app = TestApp::with(&Database::sqlite(), &[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
     let user = app.user().await;
@@ -88,7 +88,7 @@ async fn nobody_elses_refusals_fail_a_call(kind: HttpProxyKind) {
         is_over.store(true, Ordering::Relaxed);
         failed
     };
-    let poisoning = async |length: usize, is_chunked: bool| {
+    let sending_refused = async |length: usize, is_chunked: bool| {
         for head in REFUSED.iter().cycle() {
             if is_over.load(Ordering::Relaxed) {
                 break;
@@ -100,10 +100,10 @@ async fn nobody_elses_refusals_fail_a_call(kind: HttpProxyKind) {
     };
     let (failed, ..) = tokio::join!(
         calling,
-        poisoning(100_000, false),
-        poisoning(200_000, false),
-        poisoning(100_000, true),
-        poisoning(200_000, true),
+        sending_refused(100_000, false),
+        sending_refused(200_000, false),
+        sending_refused(100_000, true),
+        sending_refused(200_000, true),
     );
     let refused = refused.into_inner();
     report("behind a proxy", &format!("{} of {CALLS} calls failed beside {refused} refusals", failed.len()));
@@ -113,7 +113,7 @@ async fn nobody_elses_refusals_fail_a_call(kind: HttpProxyKind) {
     assert_eq!(connection.send(request("GET", "/metrics", &[], "")).await.status, 404);
 }
 
-/// What is refused before all of it has come.
+/// Requests that are refused before their whole body has arrived.
 const REFUSED: [&str; 5] = [
     "PUT /account/password HTTP/1.1\r\ncontent-type: application/json\r\n",
     "POST /nothing HTTP/1.1\r\n",
@@ -122,7 +122,7 @@ const REFUSED: [&str; 5] = [
     "POST /login HTTP/1.1\r\ncontent-type: application/json\r\n",
 ];
 
-/// Asks for something that is refused, and says whether the proxy passed the refusal on: it may as well give up.
+/// Sends such a request. Returns whether the proxy passed the refusal on; it may also give up.
 async fn refusal(proxy: &HttpProxy, head: &str, length: usize, is_chunked: bool) -> bool {
     let mut socket = TcpStream::connect(proxy.address()).await.unwrap();
     let framing = if is_chunked {
@@ -154,7 +154,7 @@ async fn refusal(proxy: &HttpProxy, head: &str, length: usize, is_chunked: bool)
     written.is_ok() && read.is_ok() && answer.starts_with(b"HTTP/1.1 4")
 }
 
-/// A connection that is closed while a POST is on its way to it would be a 502: it must not be sent a second time.
+/// If a connection were closed while a POST is on its way, the proxy would answer 502, since it must not repeat a POST.
 #[tokio::test]
 async fn old_connections_fail_no_call_through_nginx() {
     old_connections_fail_no_call(HttpProxyKind::Nginx).await;
@@ -188,148 +188,149 @@ async fn old_connections_fail_no_call(kind: HttpProxyKind) {
     }
 }
 
-/// Somebody in a room, who calls at a proxy's address.
-async fn behind(app: &TestApp, proxy: SocketAddr) -> Member {
+/// A member of a room who calls through a proxy.
+async fn member_through(app: &TestApp, proxy: SocketAddr) -> Member {
     let user = app.user().await;
     user.join(&user.create_room().await).await.at(proxy)
 }
 
-/// Without being told, nginx keeps a stream back until it ends.
+/// By default nginx buffers a stream until it ends.
 #[tokio::test]
-async fn a_subscription_is_heard_at_once_through_a_bare_nginx() {
-    a_subscription_is_heard_at_once(HttpProxyKind::BareNginx).await;
+async fn a_subscription_is_delivered_at_once_through_a_bare_nginx() {
+    a_subscription_is_delivered_at_once(HttpProxyKind::BareNginx).await;
 }
 
 #[tokio::test]
-async fn a_subscription_is_heard_at_once_through_nginx() {
-    a_subscription_is_heard_at_once(HttpProxyKind::Nginx).await;
+async fn a_subscription_is_delivered_at_once_through_nginx() {
+    a_subscription_is_delivered_at_once(HttpProxyKind::Nginx).await;
 }
 
 #[tokio::test]
-async fn a_subscription_is_heard_at_once_through_caddy() {
-    a_subscription_is_heard_at_once(HttpProxyKind::Caddy).await;
+async fn a_subscription_is_delivered_at_once_through_caddy() {
+    a_subscription_is_delivered_at_once(HttpProxyKind::Caddy).await;
 }
 
 #[tokio::test]
-async fn a_subscription_is_heard_at_once_through_haproxy() {
-    a_subscription_is_heard_at_once(HttpProxyKind::HaproxyHttp2).await;
+async fn a_subscription_is_delivered_at_once_through_haproxy() {
+    a_subscription_is_delivered_at_once(HttpProxyKind::HaproxyHttp2).await;
 }
 
 #[tokio::test]
-async fn a_subscription_is_heard_at_once_through_envoy() {
-    a_subscription_is_heard_at_once(HttpProxyKind::Envoy).await;
+async fn a_subscription_is_delivered_at_once_through_envoy() {
+    a_subscription_is_delivered_at_once(HttpProxyKind::Envoy).await;
 }
 
-/// By HTTP/1.1, as a page without TLS speaks; to Caddy by HTTP/2, as browsers do with TLS, since Caddy cuts one stream in some
-/// hundred over HTTP/1.1 (caddyserver/caddy#5431).
-async fn a_subscription_is_heard_at_once(kind: HttpProxyKind) {
+/// Over HTTP/1.1, like a page without TLS. To Caddy over HTTP/2, like browsers with TLS, since Caddy cuts one in some hundred streams
+/// over HTTP/1.1 (caddyserver/caddy#5431).
+async fn a_subscription_is_delivered_at_once(kind: HttpProxyKind) {
     let version = if kind == HttpProxyKind::Caddy { Version::H2 } else { Version::H1 };
     let app = TestApp::start(&Database::sqlite()).await;
     let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
-    let member = behind(&app, proxy.address()).await;
+    let member = member_through(&app, proxy.address()).await;
     for dialect in [Dialect::Web, Dialect::WebText] {
         let connection = Connection::open(proxy.address(), version).await;
-        let mut subscription = Subscription::over(connection, &member.speaking(dialect), None).await.unwrap();
+        let mut subscription =
+            Subscription::over(connection, &member.with_dialect(dialect), None).await.unwrap();
         let Event::Subscribed(_) = subscription.next().await else { panic!("not subscribed first") };
         let hello = SendMessageRequest { body: "hello".into(), client_message_id: new_name() };
-        let said = member.speaking(dialect).call(hello).await.unwrap();
+        let said = member.with_dialect(dialect).call(hello).await.unwrap();
         assert_eq!(subscription.message().await.seq, said.message.unwrap().seq);
     }
 }
 
-/// With three seconds for a silent stream, as the minutes of these proxies are too long for a test.
+/// The proxy's timeout for silent streams is set to 3 s, since its minutes are too long for a test.
 #[tokio::test]
-async fn a_chat_that_beats_outlives_nginxs_patience() {
+async fn a_chat_with_heartbeats_outlives_nginxs_timeout() {
     let changes =
         [("grpc_read_timeout 1h", "grpc_read_timeout 3s"), ("grpc_send_timeout 1h", "grpc_send_timeout 3s")];
-    a_chat_that_beats_goes_on(HttpProxyKind::Nginx, &changes).await;
+    a_chat_with_heartbeats_outlives_the_timeout(HttpProxyKind::Nginx, &changes).await;
 }
 
 #[tokio::test]
-async fn a_chat_that_beats_outlives_haproxys_patience() {
+async fn a_chat_with_heartbeats_outlives_haproxys_timeout() {
     let changes = [("timeout client 1h", "timeout client 3s"), ("timeout server 1h", "timeout server 3s")];
-    a_chat_that_beats_goes_on(HttpProxyKind::HaproxyHttp2, &changes).await;
+    a_chat_with_heartbeats_outlives_the_timeout(HttpProxyKind::HaproxyHttp2, &changes).await;
 }
 
 #[tokio::test]
-async fn a_chat_that_beats_outlives_envoys_patience() {
+async fn a_chat_with_heartbeats_outlives_envoys_timeout() {
     let changes = [("stream_idle_timeout: 3600s", "stream_idle_timeout: 3s")];
-    a_chat_that_beats_goes_on(HttpProxyKind::Envoy, &changes).await;
+    a_chat_with_heartbeats_outlives_the_timeout(HttpProxyKind::Envoy, &changes).await;
 }
 
-async fn a_chat_that_beats_goes_on(kind: HttpProxyKind, changes: &[(&str, &str)]) {
+async fn a_chat_with_heartbeats_outlives_the_timeout(kind: HttpProxyKind, changes: &[(&str, &str)]) {
     let app = TestApp::start(&Database::sqlite()).await;
     let Some(proxy) = HttpProxy::start_with(kind, app.address(), changes).await else { return };
-    let member = behind(&app, proxy.for_grpc()).await;
-    let mut beating = Chat::beating(&member, "1s").await.unwrap();
-    let cut_off = member.elsewhere().chat().await.unwrap().end().await;
-    // It comes from the proxy, and names no reason of the server's.
+    let member = member_through(&app, proxy.for_grpc()).await;
+    let mut chat = Chat::with_heartbeats(&member, "1s").await.unwrap();
+    let cut_off = member.on_new_connection().chat().await.unwrap().end().await;
+    // The status comes from the proxy, so it has no reason of the server.
     assert!(cut_off.code() != Code::Ok && cut_off.details().is_empty(), "{cut_off:?}");
     for _ in 0..4 {
-        assert!(beating.next().await.heartbeat.is_some());
+        assert!(chat.next().await.heartbeat.is_some());
     }
-    assert_eq!(echo(&mut beating, "hello").await, 1);
+    assert_eq!(echo(&mut chat, "hello").await, 1);
 }
 
-/// Says something, and returns its seq once it is heard.
+/// Sends a message, and returns its seq once it is echoed.
 async fn echo(chat: &mut Chat, body: &str) -> i64 {
     chat.say_as(&new_name(), body).await;
     loop {
-        let heard = chat.next().await;
-        assert_eq!(heard.rejected, None);
-        if heard.heartbeat.is_none() {
-            assert_eq!(heard.body, body);
-            return heard.seq;
+        let response = chat.next().await;
+        assert_eq!(response.rejected, None);
+        if response.heartbeat.is_none() {
+            assert_eq!(response.body, body);
+            return response.seq;
         }
     }
 }
 
 #[tokio::test]
-async fn a_chat_says_more_than_a_megabyte_through_nginx() {
-    a_chat_says_more_than_a_megabyte(HttpProxyKind::Nginx).await;
+async fn a_chat_sends_more_than_a_megabyte_through_nginx() {
+    a_chat_sends_more_than_a_megabyte(HttpProxyKind::Nginx).await;
 }
 
 #[tokio::test]
-async fn a_chat_says_more_than_a_megabyte_through_caddy() {
-    a_chat_says_more_than_a_megabyte(HttpProxyKind::Caddy).await;
+async fn a_chat_sends_more_than_a_megabyte_through_caddy() {
+    a_chat_sends_more_than_a_megabyte(HttpProxyKind::Caddy).await;
 }
 
 #[tokio::test]
-async fn a_chat_says_more_than_a_megabyte_through_haproxy() {
-    a_chat_says_more_than_a_megabyte(HttpProxyKind::HaproxyHttp2).await;
+async fn a_chat_sends_more_than_a_megabyte_through_haproxy() {
+    a_chat_sends_more_than_a_megabyte(HttpProxyKind::HaproxyHttp2).await;
 }
 
 #[tokio::test]
-async fn a_chat_says_more_than_a_megabyte_through_envoy() {
-    a_chat_says_more_than_a_megabyte(HttpProxyKind::Envoy).await;
+async fn a_chat_sends_more_than_a_megabyte_through_envoy() {
+    a_chat_sends_more_than_a_megabyte(HttpProxyKind::Envoy).await;
 }
 
-async fn a_chat_says_more_than_a_megabyte(kind: HttpProxyKind) {
+async fn a_chat_sends_more_than_a_megabyte(kind: HttpProxyKind) {
     let app = TestApp::with(&Database::sqlite(), &[("MAX_MESSAGE_SIZE", "32KiB")]).await;
     let Some(proxy) = HttpProxy::start(kind, app.address()).await else { return };
-    let mut chat = behind(&app, proxy.for_grpc()).await.chat().await.unwrap();
+    let mut chat = member_through(&app, proxy.for_grpc()).await.chat().await.unwrap();
     let body = "x".repeat(30 << 10);
     for seq in 1..=40 {
         assert_eq!(echo(&mut chat, &body).await, seq);
     }
 }
 
-/// Without being told what to ask for it asks `OPTIONS /`, and takes a server out that answers 405.
+/// By default HAProxy probes with `OPTIONS /`, and takes a server out that answers 405.
 #[tokio::test]
-async fn haproxys_own_question_keeps_the_server_in() {
+async fn haproxys_default_probe_keeps_the_server_in() {
     let app = TestApp::start(&Database::sqlite()).await;
     let changes = [("option httpchk GET /readyz", "option httpchk"), (" check", " check inter 20ms fall 1")];
     let kind = HttpProxyKind::HaproxyHttp2;
     let Some(proxy) = HttpProxy::start_with(kind, app.address(), &changes).await else { return };
-    let mut figures = Connection::open(app.address(), Version::H1).await;
-    let asked = async |figures: &mut Connection| {
-        let told = figures.send(request("GET", "/metrics", &[], "")).await;
-        let asked = told.text().lines().filter(|line| line.contains("method=\"OPTIONS\""));
-        asked.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    let mut metrics = Connection::open(app.address(), Version::H1).await;
+    let probes = async |metrics: &mut Connection| {
+        let answer = metrics.send(request("GET", "/metrics", &[], "")).await;
+        let probes = answer.text().lines().filter(|line| line.contains("method=\"OPTIONS\""));
+        probes.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
     };
-    let asking = async { while asked(&mut figures).await < 5 {} };
-    within("five questions", asking).await;
-    // A question that a busy machine answers late takes it out until the next one.
+    let probing = async { while probes(&mut metrics).await < 5 {} };
+    within("five probes", probing).await;
+    // On a busy machine a late answer to a probe takes the server out until the next one.
     let served = async {
         let mut connection = Connection::open(proxy.address(), Version::H1).await;
         while connection.send(request("GET", "/livez", &[], "")).await.status != 200 {

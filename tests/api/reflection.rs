@@ -1,5 +1,4 @@
-//! Reflection, message by message: what is served describes itself, all that it sends too, and what is not known ends
-//! nothing.
+//! Reflection: the served methods and all messages that they send are described, and an unknown name does not end the stream.
 
 use std::collections::BTreeSet;
 
@@ -17,17 +16,17 @@ use crate::harness::{Database, TestApp, on_each_database, within};
 
 on_each_database! {
     both_names_of_the_service_are_listed_and_described,
-    whatever_a_refusal_carries_is_described,
-    what_is_not_known_is_answered_and_the_stream_goes_on,
+    every_message_in_a_refusal_is_described,
+    unknown_names_get_an_error_and_the_stream_stays_open,
 }
 
-/// Where it answers: the messages are the same bytes.
+/// The two versions of reflection, whose messages are the same bytes.
 const PATHS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Asks all of it on one stream, which is to end well, and returns the answers.
+/// Sends all requests on one stream, which has to end with OK. Returns the answers.
 async fn asked(app: &TestApp, path: &'static str, asked: Vec<MessageRequest>) -> Vec<MessageResponse> {
     let requests: Vec<_> = asked
         .into_iter()
@@ -49,7 +48,7 @@ async fn asked(app: &TestApp, path: &'static str, asked: Vec<MessageRequest>) ->
 }
 
 fn broken<T>(status: Status) -> T {
-    panic!("the stream was ended: {status:?}")
+    panic!("the stream ended: {status:?}")
 }
 
 fn symbol(name: &str) -> MessageRequest {
@@ -100,7 +99,7 @@ async fn both_names_of_the_service_are_listed_and_described(database: Database) 
     }
 }
 
-async fn whatever_a_refusal_carries_is_described(database: Database) {
+async fn every_message_in_a_refusal_is_described(database: Database) {
     let app = TestApp::start(&database).await;
     for path in PATHS {
         let names = [
@@ -114,7 +113,7 @@ async fn whatever_a_refusal_carries_is_described(database: Database) {
             "google.protobuf.Timestamp",
         ];
         let answers = asked(&app, path, names.map(symbol).into()).await;
-        // Each file that another one needs can be asked for as well.
+        // Each dependency of a file can be asked for too.
         let needed: BTreeSet<_> =
             answers.iter().flat_map(files).flat_map(|file: FileDescriptorProto| file.dependency).collect();
         asked(&app, path, needed.into_iter().map(MessageRequest::FileByFilename).collect())
@@ -124,7 +123,7 @@ async fn whatever_a_refusal_carries_is_described(database: Database) {
     }
 }
 
-async fn what_is_not_known_is_answered_and_the_stream_goes_on(database: Database) {
+async fn unknown_names_get_an_error_and_the_stream_stays_open(database: Database) {
     const NOT_FOUND: i32 = 5;
     let app = TestApp::start(&database).await;
     let extension =

@@ -1,34 +1,35 @@
-//! What is left of a request over HTTP/2 that is refused: its answer reaches whoever still sends it.
+//! The rest of a refused request over HTTP/2: the answer reaches a client that is still sending.
 
 use std::future::poll_fn;
 
 use bytes::Bytes;
+use grpcchatter_testbed::find_program;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::{Database, TestApp, h2, h2_post, on_each_database, programs, within};
+use crate::harness::{Database, TestApp, h2, h2_post, on_each_database, within};
 
 on_each_database! {
-    a_refused_body_costs_no_stream_of_http2,
-    the_rest_of_a_refused_body_is_taken_over_http2,
-    no_more_than_a_bounded_rest_is_taken_over_http2,
-    curl_is_told_why_a_body_is_refused_over_http2,
+    a_refused_body_does_not_reset_its_http2_stream,
+    the_rest_of_a_refused_body_is_read_over_http2,
+    only_a_bounded_rest_of_a_refused_body_is_read_over_http2,
+    curl_shows_why_a_body_is_refused_over_http2,
 }
 
-/// Sends so long a body as the windows open, which is how a client learns that all of it is asked for.
+/// Sends a body of `length` bytes as the windows allow. The windows only open for all of it if the server reads all of it.
 async fn send_all(sending: &mut h2::SendStream<Bytes>, length: usize) {
     let mut left = length;
     while left > 0 {
         sending.reserve_capacity(left);
         let window = poll_fn(|context| sending.poll_capacity(context));
-        let window = within("a window", window).await.expect("the stream goes on");
+        let window = within("a window", window).await.expect("the stream stays open");
         let count = window.expect("the stream is not reset").min(left);
         left -= count;
-        sending.send_data(vec![b'x'; count].into(), left == 0).expect("the stream goes on");
+        sending.send_data(vec![b'x'; count].into(), left == 0).expect("the stream stays open");
     }
 }
 
-async fn a_refused_body_costs_no_stream_of_http2(database: Database) {
+async fn a_refused_body_does_not_reset_its_http2_stream(database: Database) {
     let app = TestApp::start(&database).await;
     let mut client = h2(app.address()).await;
     for length in [200_000, 1_000_000_usize] {
@@ -52,8 +53,8 @@ async fn a_refused_body_costs_no_stream_of_http2(database: Database) {
     }
 }
 
-/// Some clients read nothing before they have sent all.
-async fn the_rest_of_a_refused_body_is_taken_over_http2(database: Database) {
+/// Some clients read nothing before they have sent everything.
+async fn the_rest_of_a_refused_body_is_read_over_http2(database: Database) {
     const SEND: &str = "/grpcchatter.v1.ChatService/SendMessage";
     let app = TestApp::start(&database).await;
     let mut client = h2(app.address()).await;
@@ -74,15 +75,15 @@ async fn the_rest_of_a_refused_body_is_taken_over_http2(database: Database) {
             let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
             assert_eq!(head.status, status, "{path} {content_type} {length}");
             while let Some(data) = within("a body", body.data()).await {
-                data.expect("the answer ends by itself");
+                data.expect("the answer ends without a reset");
             }
             client = client.ready().await.unwrap();
         }
     }
 }
 
-/// Whoever sends without end is answered, and stopped.
-async fn no_more_than_a_bounded_rest_is_taken_over_http2(database: Database) {
+/// A client that sends without end gets the answer and then a reset.
+async fn only_a_bounded_rest_of_a_refused_body_is_read_over_http2(database: Database) {
     const PIECE: usize = 16 << 10;
     let app = TestApp::start(&database).await;
     for (path, content_type, status) in [
@@ -106,19 +107,19 @@ async fn no_more_than_a_bounded_rest_is_taken_over_http2(database: Database) {
         let (head, mut body) = within("an answer", answer).await.unwrap().into_parts();
         assert_eq!(head.status, status);
         while let Some(data) = within("a body", body.data()).await {
-            data.expect("the answer ends by itself");
+            data.expect("the answer ends without a reset");
         }
         let reset = within("a reset", poll_fn(|context| sending.poll_reset(context))).await.unwrap();
         assert_eq!(reset, h2::Reason::NO_ERROR);
     }
 }
 
-/// It sends on until it sees the answer, and forgets an answer that a reset follows at once. More than is taken, too.
-async fn curl_is_told_why_a_body_is_refused_over_http2(database: Database) {
-    let Some(curl) = programs::in_path("curl") else {
+/// curl sends until it sees the answer, and drops an answer that is followed by a reset at once. The last length is above the limit.
+async fn curl_shows_why_a_body_is_refused_over_http2(database: Database) {
+    let Some(curl) = find_program("curl") else {
         let is_required = std::env::var_os("REQUIRE_CURL").is_some_and(|value| value == "1");
         assert!(!is_required, "there is no curl in the PATH");
-        println!("passed over: there is no curl in the PATH");
+        println!("skipped: there is no curl in the PATH");
         return;
     };
     let (app, folder) = (TestApp::start(&database).await, TempDir::new().unwrap());
@@ -130,9 +131,9 @@ async fn curl_is_told_why_a_body_is_refused_over_http2(database: Database) {
             command.args(["--silent", "--show-error", "--http2-prior-knowledge", "--max-time", "20"]);
             command.args(["--output", "/dev/null", "--write-out", "%{http_code}", "--data-binary"]);
             command.arg(format!("@{}", file.display())).arg(format!("http://{}/{path}", app.address()));
-            let told = within("curl's end", command.kill_on_drop(true).output()).await.unwrap();
-            let answer = String::from_utf8_lossy(&told.stdout).into_owned();
-            assert!(told.status.success(), "{path} {length}: {told:?}");
+            let output = within("curl's end", command.kill_on_drop(true).output()).await.unwrap();
+            let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{path} {length}: {output:?}");
             assert_eq!(answer, "413", "{path} {length}");
         }
     }

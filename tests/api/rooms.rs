@@ -1,4 +1,4 @@
-//! Rooms: made, changed, listed and deleted by their owner, in every dialect.
+//! Rooms: their owner creates, changes, lists and deletes them, in every dialect.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,21 @@ use tonic::Code;
 use crate::harness::{Database, Dialect, Refused as _, Room, TestApp, User, on_each_database};
 
 on_each_database! {
-    a_room_is_made_with_a_code_of_letters_and_digits,
+    a_room_gets_a_code_of_letters_and_digits,
     the_length_of_codes_is_a_setting,
     names_and_passwords_may_be_empty_and_names_need_not_be_unique,
     names_and_passwords_have_limits,
-    names_hold_nothing_that_steers_the_text_around_them,
+    names_contain_no_control_or_formatting_characters,
     the_owner_of_a_new_room_is_not_in_it,
-    a_room_is_renamed_and_its_streams_are_told,
-    what_is_unset_stays,
-    rooms_are_listed_the_latest_active_first,
+    a_rename_is_sent_to_the_rooms_streams,
+    unset_fields_stay_unchanged,
+    rooms_are_listed_by_latest_activity,
     rooms_are_listed_page_by_page,
-    a_page_token_that_is_none_is_refused,
-    a_deleted_room_is_gone_with_its_streams,
+    an_invalid_page_token_is_refused,
+    deleting_a_room_ends_its_streams_and_tokens,
     only_the_owner_changes_a_room,
     an_unknown_room_is_not_found,
-    a_code_that_cannot_be_one_is_refused,
+    an_invalid_code_is_refused,
     invitations_expire_within_30_days,
 }
 
@@ -44,11 +44,11 @@ async fn codes(user: &User) -> Vec<String> {
     rooms.into_iter().map(|room| room.short_code).collect()
 }
 
-async fn a_room_is_made_with_a_code_of_letters_and_digits(database: Database) {
+async fn a_room_gets_a_code_of_letters_and_digits(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     for dialect in Dialect::ALL {
-        let made = user.speaking(dialect).call(create("the lounge", "cAnary")).await.unwrap();
+        let made = user.with_dialect(dialect).call(create("the lounge", "cAnary")).await.unwrap();
         assert_eq!(made.short_code.len(), 6);
         assert!(made.short_code.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{}", made.short_code);
         let room = made.room.unwrap();
@@ -83,7 +83,7 @@ async fn names_and_passwords_have_limits(database: Database) {
     let (name, password) = ("é".repeat(128), "p".repeat(128));
     user.call(create(&name, &password)).await.unwrap();
     for dialect in Dialect::ALL {
-        let user = user.speaking(dialect);
+        let user = user.with_dialect(dialect);
         for bad in [format!("{name}x"), "nul\0".to_owned()] {
             user.call(create(&bad, "")).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
             user.call(rename(&room, &bad)).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
@@ -94,19 +94,19 @@ async fn names_and_passwords_have_limits(database: Database) {
     }
 }
 
-async fn names_hold_nothing_that_steers_the_text_around_them(database: Database) {
+async fn names_contain_no_control_or_formatting_characters(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     let room = user.create_room().await;
     for dialect in Dialect::ALL {
-        let user = user.speaking(dialect);
+        let user = user.with_dialect(dialect);
         for bad in
             ["a\nb", "a\u{1b}[31mb", "a\u{9b}b", "a\u{202e}b", "a\u{2066}b", "a\u{200b}b", "a\u{2028}b"]
         {
             user.call(create(bad, "")).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
             user.call(rename(&room, bad)).await.refused(Code::InvalidArgument, "INVALID_ROOM_NAME");
         }
-        // A family of emoji and a word of Persian are held together by what cannot be seen.
+        // A family emoji and a Persian word contain invisible joiners.
         for good in [
             "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}",
             "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
@@ -127,38 +127,42 @@ async fn the_owner_of_a_new_room_is_not_in_it(database: Database) {
     assert_eq!(names, [guest.name.clone()]);
 }
 
-async fn a_room_is_renamed_and_its_streams_are_told(database: Database) {
+async fn a_rename_is_sent_to_the_rooms_streams(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     let room = owner.create_room().await;
     let mut subscription = owner.join(&room).await.subscribe(None).await.unwrap();
     let renamed = owner.call(rename(&room, "the garden")).await.unwrap().room.unwrap();
     assert_eq!((&*renamed.room_name, &renamed.short_code), ("the garden", &room.short_code));
-    let told = subscription.find(|event| match event {
+    let updated = subscription.find(|event| match event {
         Event::RoomUpdated(room) => Some(room),
         _ => None,
     });
-    assert_eq!(told.await.room_name, "the garden");
+    assert_eq!(updated.await.room_name, "the garden");
 }
 
-async fn what_is_unset_stays(database: Database) {
+async fn unset_fields_stay_unchanged(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
     let nothing = UpdateChatRoomRequest { short_code: room.short_code.clone(), ..Default::default() };
     assert_eq!(owner.call(nothing).await.unwrap().room.unwrap().room_name, room.name);
     owner.call(rename(&room, "")).await.unwrap();
-    // The password is the same as before.
+    // The password is unchanged.
     guest.join(&room).await;
 }
 
-async fn rooms_are_listed_the_latest_active_first(database: Database) {
+async fn rooms_are_listed_by_latest_activity(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let (one, two, three) = (owner.create_room().await, owner.create_room().await, owner.create_room().await);
     let other = guest.create_room().await;
     assert_eq!(codes(&owner).await, [&*three.short_code, &*two.short_code, &*one.short_code]);
-    assert_eq!(codes(&guest).await, [other.short_code.clone()], "neither owned nor joined");
+    assert_eq!(
+        codes(&guest).await,
+        [other.short_code.clone()],
+        "the list has rooms that the user neither owns nor has joined"
+    );
     let member = guest.join(&one).await;
     let said = member.say("hello").await;
     assert_eq!(codes(&owner).await, [&*one.short_code, &*three.short_code, &*two.short_code]);
@@ -189,7 +193,7 @@ async fn rooms_are_listed_page_by_page(database: Database) {
     }
 }
 
-async fn a_page_token_that_is_none_is_refused(database: Database) {
+async fn an_invalid_page_token_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let owner = app.user().await;
     for page_token in ["nonsense", "AAAA", "nul\0", &"x".repeat(5000)] {
@@ -200,7 +204,7 @@ async fn a_page_token_that_is_none_is_refused(database: Database) {
     owner.call(request).await.refused(Code::InvalidArgument, "INVALID_FIELD");
 }
 
-async fn a_deleted_room_is_gone_with_its_streams(database: Database) {
+async fn deleting_a_room_ends_its_streams_and_tokens(database: Database) {
     let app = TestApp::start(&database).await;
     let (owner, guest) = (app.user().await, app.user().await);
     let room = owner.create_room().await;
@@ -227,7 +231,7 @@ async fn only_the_owner_changes_a_room(database: Database) {
     let short_code = room.short_code.clone();
     let user_name = owner.name.clone();
     for dialect in Dialect::ALL {
-        let (caller, not_owner) = (guest.speaking(dialect), "NOT_ROOM_OWNER");
+        let (caller, not_owner) = (guest.with_dialect(dialect), "NOT_ROOM_OWNER");
         let (code, name) = (short_code.clone(), user_name.clone());
         caller.call(rename(&room, "mine")).await.refused(Code::PermissionDenied, not_owner);
         let request = DeleteChatRoomRequest { short_code: code.clone() };
@@ -243,7 +247,7 @@ async fn only_the_owner_changes_a_room(database: Database) {
     }
 }
 
-/// The requests that name a room by its code.
+/// Checks that every request that names a room refuses this code.
 async fn refuse_code(user: &User, short_code: &str, code: Code, reason: &str) {
     let short_code = short_code.to_owned();
     let room = Room { short_code: short_code.clone(), name: String::new(), password: String::new() };
@@ -268,7 +272,7 @@ async fn an_unknown_room_is_not_found(database: Database) {
     }
 }
 
-async fn a_code_that_cannot_be_one_is_refused(database: Database) {
+async fn an_invalid_code_is_refused(database: Database) {
     let app = TestApp::start(&database).await;
     let user = app.user().await;
     for bad in ["", "no-such", "é", "a b", "nul\0", &"Z".repeat(33)] {
@@ -291,12 +295,12 @@ async fn invitations_expire_within_30_days(database: Database) {
     };
     let made = owner.call(ask(None)).await.unwrap().expire_time.unwrap().seconds;
     let longest = owner.call(ask(Some(30 * DAY))).await.unwrap().expire_time.unwrap().seconds;
-    assert!((29 * DAY - 60..=29 * DAY + 60).contains(&(longest - made)), "24 hours by default");
+    assert!((29 * DAY - 60..=29 * DAY + 60).contains(&(longest - made)), "the default is 24 hours");
     for seconds in [30 * DAY + 1, 0, -1, i64::MAX] {
         owner.call(ask(Some(seconds))).await.refused(Code::InvalidArgument, "INVALID_FIELD");
     }
     owner.call(of(5, 999_999_999)).await.unwrap();
-    // A Duration's nanoseconds have the sign of its seconds, and are fewer than a second.
+    // The nanos of a Duration have the sign of its seconds and are less than a second.
     for nanos in [-5, 1_000_000_000, i32::MAX, i32::MIN] {
         owner.call(of(5, nanos)).await.refused(Code::InvalidArgument, "INVALID_FIELD");
     }

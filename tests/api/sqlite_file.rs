@@ -1,4 +1,4 @@
-//! One server a SQLite file, whatever leads to it; and none on a file that is no longer there.
+//! Only one server may use a SQLite file, by whatever path, and a server stops when its file is gone.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -18,31 +18,31 @@ async fn two_data_folders_with_one_file_exclude_each_other() {
     fs::hard_link(&file, &hard).unwrap();
     for path in [&file, &linked, &hard] {
         let url = format!("sqlite://{}", path.display());
-        let (code, said) = Process::fail(&Database::sqlite(), &other, &[("DATABASE_URL", &url)]).await;
-        assert_eq!((code, said.contains("another process is using")), (75, true), "{said}");
+        let (code, stderr) = Process::fail(&Database::sqlite(), &other, &[("DATABASE_URL", &url)]).await;
+        assert_eq!((code, stderr.contains("another process is using")), (75, true), "{stderr}");
     }
-    // An operator beside the server is let in.
+    // An operator's command may use it while the server runs.
     let database = Database::sqlite();
     let arguments = ["room", "list"];
-    let (code, _, said) =
+    let (code, _, stderr) =
         Process::command_with(&database, &one, &arguments, "", &[("DATABASE_URL", &url)]).await;
-    assert_eq!(code, 0, "{said}");
+    assert_eq!(code, 0, "{stderr}");
     server.kill().await;
     Process::start(&Database::sqlite(), &other, &[("DATABASE_URL", &url)]).await.kill().await;
 }
 
 #[tokio::test]
-async fn a_deleted_lock_lets_no_second_server_in() {
+async fn a_second_server_is_refused_though_the_lock_file_was_deleted() {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&Database::sqlite(), &folder, &[]).await;
     fs::remove_file(folder.path().join("lock")).unwrap();
-    let (code, said) = Process::fail(&Database::sqlite(), &folder, &[]).await;
-    assert_eq!((code, said.contains("another process is using")), (75, true), "{said}");
+    let (code, stderr) = Process::fail(&Database::sqlite(), &folder, &[]).await;
+    assert_eq!((code, stderr.contains("another process is using")), (75, true), "{stderr}");
     server.kill().await;
 }
 
 #[tokio::test]
-async fn a_server_whose_file_was_moved_deleted_or_replaced_ends_with_75() {
+async fn a_server_whose_file_was_moved_deleted_or_replaced_exits_with_75() {
     for replaced in [true, false] {
         let folder = TempDir::new().unwrap();
         let server = Process::start(&Database::sqlite(), &folder, &[]).await;
@@ -56,14 +56,14 @@ async fn a_server_whose_file_was_moved_deleted_or_replaced_ends_with_75() {
         } else {
             fs::remove_file(&file).unwrap();
         }
-        let (status, said) = server.wait().await;
-        assert_eq!(status.code(), Some(75), "{said}");
-        assert!(said.contains("was moved, deleted or replaced while the server ran"), "{said}");
+        let (status, stderr) = server.wait().await;
+        assert_eq!(status.code(), Some(75), "{stderr}");
+        assert!(stderr.contains("was moved, deleted or replaced while the server ran"), "{stderr}");
     }
 }
 
-/// What the start says of a file, and the check, which ends as it does.
-async fn refused(path: &Path) -> [String; 2] {
+/// Returns the errors of the start and of `check-config` on a file. Both exit with 69.
+async fn errors(path: &Path) -> [String; 2] {
     let (folder, database) = (TempDir::new().unwrap(), Database::sqlite());
     let url = format!("sqlite://{}", path.display());
     let settings = [("DATABASE_URL", url.as_str())];
@@ -76,7 +76,7 @@ async fn refused(path: &Path) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_named_at_the_start_and_by_the_check() {
+async fn a_path_that_is_no_database_is_reported_at_start_and_by_check_config() {
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("notes.txt");
     fs::write(&text, "somebody's notes").unwrap();
@@ -85,15 +85,15 @@ async fn what_is_no_database_is_named_at_the_start_and_by_the_check() {
         (text.clone(), "is no SQLite database"),
         (folder.path().join("missing/chat.db"), "make its folder first"),
     ] {
-        for said in refused(&path).await {
-            assert!(said.contains(remedy) && said.contains(path.to_str().unwrap()), "{said}");
+        for stderr in errors(&path).await {
+            assert!(stderr.contains(remedy) && stderr.contains(path.to_str().unwrap()), "{stderr}");
         }
     }
     assert_eq!(fs::read_to_string(text).unwrap(), "somebody's notes");
 }
 
 #[tokio::test]
-async fn another_program_s_file_is_not_taken_over() {
+async fn the_file_of_another_program_stays_unchanged() {
     let folder = TempDir::new().unwrap();
     for (name, more) in
         [("without", ""), ("with", "CREATE TABLE seaql_migrations (version TEXT, applied_at INTEGER)")]
@@ -104,8 +104,8 @@ async fn another_program_s_file_is_not_taken_over() {
         for statement in ["CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT)", more] {
             operator.execute_unprepared(statement).await.unwrap();
         }
-        for said in refused(&path).await {
-            assert!(said.contains("a table notes that this program did not make"), "{said}");
+        for stderr in errors(&path).await {
+            assert!(stderr.contains("a table notes that this program did not make"), "{stderr}");
         }
         let tables = "SELECT name FROM sqlite_master WHERE name IN ('accounts', 'meta')";
         let tables = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, tables);

@@ -1,4 +1,4 @@
-//! Subscribe: what is being said, live, from any earlier point on, without a gap, in every dialect.
+//! Subscribe: new messages, and earlier ones from any point on, without a gap, in every dialect.
 
 use grpcchatter_proto::v1::{
     Message, ResumePoint, Subscribed, subscribe_request::Start, subscribe_response::Event,
@@ -9,16 +9,16 @@ use crate::harness::{Database, Dialect, Member, Refused as _, Subscription, Test
 
 on_each_database! {
     the_first_event_is_subscribed_then_presence,
-    what_is_said_is_heard_in_order,
-    a_subscription_hears_its_own_users_messages,
-    without_a_start_it_begins_now,
-    it_begins_with_the_newest_that_were_asked_for,
-    it_resumes_after_a_message_without_a_gap,
-    it_resumes_across_many_pages,
-    a_point_that_cannot_be_continued_from_is_a_reset,
+    messages_are_delivered_in_order,
+    a_subscription_gets_the_messages_of_its_own_user,
+    without_a_start_only_new_messages_are_delivered,
+    a_start_with_last_delivers_the_newest_messages_first,
+    a_start_after_a_message_resumes_without_a_gap,
+    a_resume_across_many_pages_has_no_gap,
+    an_unknown_resume_point_is_a_reset,
     numbers_out_of_range_are_refused,
-    many_streams_see_the_same,
-    other_rooms_are_not_heard,
+    many_streams_get_the_same_messages,
+    messages_of_other_rooms_are_not_delivered,
 }
 
 async fn member(app: &TestApp) -> Member {
@@ -35,7 +35,7 @@ async fn subscribed(subscription: &mut Subscription) -> Subscribed {
     subscribed
 }
 
-/// Returns the seqs of the messages until all that was stored before has come.
+/// Returns the seqs of the messages before the `caught_up` event.
 async fn caught_up(subscription: &mut Subscription) -> Vec<i64> {
     let mut seqs = Vec::new();
     loop {
@@ -54,7 +54,7 @@ async fn the_first_event_is_subscribed_then_presence(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for dialect in Dialect::ALL {
-        let mut subscription = member.speaking(dialect).subscribe(None).await.unwrap();
+        let mut subscription = member.with_dialect(dialect).subscribe(None).await.unwrap();
         let room = subscribed(&mut subscription).await.room.unwrap();
         assert_eq!(
             (room.short_code, room.room_name),
@@ -66,12 +66,12 @@ async fn the_first_event_is_subscribed_then_presence(database: Database) {
     }
 }
 
-async fn what_is_said_is_heard_in_order(database: Database) {
+async fn messages_are_delivered_in_order(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let mut streams = Vec::new();
     for dialect in Dialect::ALL {
-        streams.push(member.speaking(dialect).subscribe(None).await.unwrap());
+        streams.push(member.with_dialect(dialect).subscribe(None).await.unwrap());
     }
     let mut said = Vec::new();
     for number in 0..50 {
@@ -84,7 +84,7 @@ async fn what_is_said_is_heard_in_order(database: Database) {
     }
 }
 
-async fn a_subscription_hears_its_own_users_messages(database: Database) {
+async fn a_subscription_gets_the_messages_of_its_own_user(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let mut subscription = member.subscribe(None).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_subscription_hears_its_own_users_messages(database: Database) {
     assert_eq!(subscription.message().await.body, "from my other device");
 }
 
-async fn without_a_start_it_begins_now(database: Database) {
+async fn without_a_start_only_new_messages_are_delivered(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     member.say("before").await;
@@ -103,7 +103,7 @@ async fn without_a_start_it_begins_now(database: Database) {
     assert_eq!(subscription.message().await.body, "after");
 }
 
-async fn it_begins_with_the_newest_that_were_asked_for(database: Database) {
+async fn a_start_with_last_delivers_the_newest_messages_first(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     for number in 0..250 {
@@ -117,7 +117,7 @@ async fn it_begins_with_the_newest_that_were_asked_for(database: Database) {
     }
 }
 
-async fn it_resumes_after_a_message_without_a_gap(database: Database) {
+async fn a_start_after_a_message_resumes_without_a_gap(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let first = member.say("1").await;
@@ -125,18 +125,18 @@ async fn it_resumes_after_a_message_without_a_gap(database: Database) {
         member.say(&number.to_string()).await;
     }
     for dialect in Dialect::ALL {
-        let mut subscription = member.speaking(dialect).subscribe(after(&first)).await.unwrap();
+        let mut subscription = member.with_dialect(dialect).subscribe(after(&first)).await.unwrap();
         assert!(!subscribed(&mut subscription).await.reset);
         assert_eq!(caught_up(&mut subscription).await, (2..=20).collect::<Vec<_>>());
     }
-    // Nothing at all was heard yet: the log is read from its beginning.
+    // A client without any message gets the log from its beginning.
     let nothing = Start::After(ResumePoint { seq: 0, message_id: String::new() });
     let mut subscription = member.subscribe(Some(nothing)).await.unwrap();
     assert_eq!(caught_up(&mut subscription).await, (1..=20).collect::<Vec<_>>());
 }
 
-/// More than memory keeps: the rest comes from the database, while more is being said.
-async fn it_resumes_across_many_pages(database: Database) {
+/// More messages than memory keeps: the rest comes from the database, while more are sent.
+async fn a_resume_across_many_pages_has_no_gap(database: Database) {
     let app = TestApp::with(&database, &[("MAX_MESSAGE_QUEUE_SIZE", "16")]).await;
     let member = member(&app).await;
     let mut chat = member.chat().await.unwrap();
@@ -157,7 +157,7 @@ async fn it_resumes_across_many_pages(database: Database) {
     }
 }
 
-async fn a_point_that_cannot_be_continued_from_is_a_reset(database: Database) {
+async fn an_unknown_resume_point_is_a_reset(database: Database) {
     let app = TestApp::start(&database).await;
     let member = member(&app).await;
     let said = member.say("one").await;
@@ -171,9 +171,9 @@ async fn a_point_that_cannot_be_continued_from_is_a_reset(database: Database) {
     for point in wrong {
         for dialect in Dialect::ALL {
             let start = Some(Start::After(point.clone()));
-            let mut subscription = member.speaking(dialect).subscribe(start).await.unwrap();
+            let mut subscription = member.with_dialect(dialect).subscribe(start).await.unwrap();
             assert!(subscribed(&mut subscription).await.reset, "{point:?}");
-            assert_eq!(caught_up(&mut subscription).await, [0; 0], "it goes on from now");
+            assert_eq!(caught_up(&mut subscription).await, [0; 0], "only new messages follow");
             let next = member.say("from now on").await;
             assert_eq!(subscription.message().await, next);
         }
@@ -187,13 +187,13 @@ async fn numbers_out_of_range_are_refused(database: Database) {
         let nonsense = ResumePoint { seq: 1, message_id: "nonsense".to_owned() };
         let negative = ResumePoint { seq: -1, message_id: String::new() };
         for start in [Start::Last(-1), Start::After(nonsense), Start::After(negative)] {
-            let outcome = member.speaking(dialect).subscribe(Some(start)).await;
+            let outcome = member.with_dialect(dialect).subscribe(Some(start)).await;
             outcome.refused(Code::InvalidArgument, "INVALID_FIELD");
         }
     }
 }
 
-async fn many_streams_see_the_same(database: Database) {
+async fn many_streams_get_the_same_messages(database: Database) {
     let app = TestApp::with(&database, &[("STREAMS_PER_USER", "0")]).await;
     let member = member(&app).await;
     let mut streams = Vec::new();
@@ -212,7 +212,7 @@ async fn many_streams_see_the_same(database: Database) {
     }
 }
 
-async fn other_rooms_are_not_heard(database: Database) {
+async fn messages_of_other_rooms_are_not_delivered(database: Database) {
     let app = TestApp::start(&database).await;
     let (here, there) = (member(&app).await, member(&app).await);
     let mut subscription = here.subscribe(None).await.unwrap();

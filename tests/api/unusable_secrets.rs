@@ -1,14 +1,14 @@
-//! A secret that cannot be used is refused with the name of its setting, and no part of it.
+//! A secret that cannot be used is refused with the name of its setting, and no part of it is printed.
 
 use tempfile::TempDir;
 
 use crate::harness::{Database, Process};
 
-/// The settings that hold a secret, and values that they cannot take. All parts of them count as secret.
+/// The settings with a secret, and invalid values for them. All parts of the values count as secret.
 const UNUSABLE: &[(&str, &[&str])] = &[
     ("SECRET", &["cAnary", "cAnary,cAnary-that-is-long-enough-0123456789abcdef"]),
     ("SECRET_FILE", &["cAnary", "cAnary\ncAnary", "\"cAnary\""]),
-    // No header carries them.
+    // No header can contain them.
     ("METRICS_TOKEN", &["cAnary\tx", "cAnary\u{e9}"]),
     (
         "DATABASE_URL",
@@ -26,11 +26,11 @@ const UNUSABLE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What must not be told.
-const PARTS: &[&str] = &["cAnary", "dAnary", "ssW", "4711", "passwrod"];
+/// What must not be printed.
+const SECRET_PARTS: &[&str] = &["cAnary", "dAnary", "ssW", "4711", "passwrod"];
 
 #[tokio::test]
-async fn no_part_of_it_is_told_by_any_command() {
+async fn no_command_prints_any_part_of_an_unusable_secret() {
     for (name, values) in UNUSABLE {
         for value in *values {
             let folder = TempDir::new().unwrap();
@@ -39,30 +39,30 @@ async fn no_part_of_it_is_told_by_any_command() {
                 std::fs::write(folder.path().join("file"), value).unwrap();
                 given = "file".to_owned();
             }
-            // Two secrets for one thing are another mistake.
+            // SECRET and SECRET_FILE together would be another mistake.
             let settings =
                 [(*name, given.as_str()), if *name == "SECRET_FILE" { ("SECRET", "") } else { ("", "") }];
             let settings = &settings[..if *name == "SECRET_FILE" { 2 } else { 1 }];
             for command in ["serve", "check-config", "migrate"] {
                 let (code, out, err) =
                     Process::command_with(&Database::sqlite(), &folder, &[command], "", settings).await;
-                let said = format!("{out}{err}");
-                let told = PARTS.iter().any(|part| said.contains(part));
+                let output = format!("{out}{err}");
+                let leaks = SECRET_PARTS.iter().any(|part| output.contains(part));
                 assert_eq!(
-                    (code, said.contains(name), told),
+                    (code, output.contains(name), leaks),
                     (64, true, false),
-                    "{command} {name}={value}: {said}"
+                    "{command} {name}={value}: {output}"
                 );
             }
-            // And out of a file, whose lines may be spoiled.
+            // The same from a settings file, whose lines may be malformed.
             let file = folder.path().join("settings.env");
             for line in [format!("{name}='{given}'"), given.replace('\n', " ")] {
                 std::fs::write(&file, &line).unwrap();
                 let arguments = ["check-config", "--config", "settings.env"];
                 let (_, out, err) =
                     Process::command_with(&Database::sqlite(), &folder, &arguments, "", &[]).await;
-                let said = format!("{out}{err}");
-                assert!(!PARTS.iter().any(|part| said.contains(part)), "{line}: {said}");
+                let output = format!("{out}{err}");
+                assert!(!SECRET_PARTS.iter().any(|part| output.contains(part)), "{line}: {output}");
             }
         }
     }

@@ -1,4 +1,4 @@
-"""A name can be taken once, which no schema says: each good registration gets a name of its own."""
+"""Gives each valid registration its own name, since a name can be registered only once, which a schema cannot express."""
 
 import itertools
 

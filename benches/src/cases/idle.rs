@@ -1,26 +1,28 @@
-//! The memory of a stream on which nothing happens, over shared connections and over one each.
+//! The memory of an idle stream, on shared connections and on connections of their own.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
-use crate::{load::swarm::Swarm, peer::Peer, process::Process, report::Row, server::Gateway};
+use crate::{
+    baseline::Baseline, load::subscribers::Subscribers, process::Process, report::Row, server::Gateway,
+};
 
-const EVERY: usize = 1;
-const SAMPLE: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Memory that moved less than this between two looks, in KB, stands still.
-const STILL: f64 = 64.0;
+const SAMPLE_EVERY: usize = 1;
+const INTERVAL: Duration = Duration::from_millis(500);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The memory is stable if it changes by less than this in one interval, in KB.
+const STABLE: f64 = 64.0;
 
 pub(super) async fn run(gateway: &Gateway) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (connections, each, floor, goal) in [(100, 100, 4.0, 2.8), (2_000, 1, 24.0, 20.0)] {
-        let plain = kilobytes(&Peer::Broadcast.start()?, "", connections, each).await?;
-        // A new process each time: memory that was freed before would be taken again unseen.
-        let server = gateway.start()?;
+        let plain = kilobytes(&Baseline::Broadcast.start().await?, "", connections, each).await?;
+        // A new process each time: an old one would reuse freed memory, which would not show.
+        let server = gateway.start().await?;
         let ours = kilobytes(&server, &gateway.audience, connections, each).await?;
-        server.stop()?;
+        server.stop().await?;
         let name = format!("idle, KB a stream: {} over {connections} connections", connections * each);
         rows.push(Row::new(name, ours).beside(plain).at_most(floor, goal));
     }
@@ -28,21 +30,21 @@ pub(super) async fn run(gateway: &Gateway) -> Result<Vec<Row>> {
 }
 
 async fn kilobytes(server: &Process, token: &str, connections: u32, each: u32) -> Result<f64> {
-    // The first stream brings what is there once: the room, the pools.
-    let _first = Swarm::open(server.address, token, 1, 1, EVERY).await?;
-    let before = settled(server).await?;
-    let _streams = Swarm::open(server.address, token, connections, each, EVERY).await?;
-    Ok((settled(server).await? - before) / f64::from(connections * each))
+    // The first stream allocates what exists once: the room, the pools.
+    let _first = Subscribers::open(server.address, token, 1, 1, SAMPLE_EVERY).await?;
+    let before = stable_memory(server).await?;
+    let _streams = Subscribers::open(server.address, token, connections, each, SAMPLE_EVERY).await?;
+    Ok((stable_memory(server).await? - before) / f64::from(connections * each))
 }
 
-/// Returns the memory once it stands still.
-async fn settled(server: &Process) -> Result<f64> {
+/// Returns the resident memory in KB once it is stable, or after [`SETTLE_TIMEOUT`].
+async fn stable_memory(server: &Process) -> Result<f64> {
     let began = Instant::now();
     let mut before = server.resident()?;
     loop {
-        sleep(SAMPLE).await;
+        sleep(INTERVAL).await;
         let now = server.resident()?;
-        if (now - before).abs() < STILL || began.elapsed() > PATIENCE {
+        if (now - before).abs() < STABLE || began.elapsed() > SETTLE_TIMEOUT {
             return Ok(now);
         }
         before = now;

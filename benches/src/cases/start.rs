@@ -1,4 +1,4 @@
-//! How long a start on an existing database takes, and the memory of a gateway without work.
+//! The time of a start on an existing database, and the memory of an idle gateway.
 
 use std::{thread, time::Duration};
 
@@ -6,29 +6,29 @@ use anyhow::{Result, ensure};
 
 use super::Scale;
 use crate::{
-    load::rest::Rest, peer::Peer, process::Process, quantiles::median, report::Row, server::Gateway,
+    baseline::Baseline, latencies::median, load::rest::Rest, process::Process, report::Row, server::Gateway,
 };
 
-/// A start is short, so that more of them cost nothing.
-const STARTS_A_ROUND: u32 = 3;
-/// After this long, what the start left to do has been done.
+/// A start is short, so a round has several.
+const STARTS_PER_ROUND: u32 = 3;
+/// The time after which background work of the start has ended.
 const SETTLE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
+pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     let (mut ours, mut plain) = (Vec::new(), Vec::new());
     let mut memory = (0.0, 0.0);
-    for _ in 0..scale.rounds * STARTS_A_ROUND {
-        plain.push(first_answer(&Peer::Axum.start()?, "/livez")?);
-        let server = gateway.start()?;
+    for _ in 0..scale.rounds * STARTS_PER_ROUND {
+        plain.push(first_answer(&Baseline::Axum.start().await?, "/livez")?);
+        let server = gateway.start().await?;
         ours.push(first_answer(&server, "/readyz")?);
-        server.stop()?;
+        server.stop().await?;
     }
-    let (server, peer) = (gateway.start()?, Peer::Broadcast.start()?);
+    let (server, baseline) = (gateway.start().await?, Baseline::Broadcast.start().await?);
     first_answer(&server, "/readyz")?;
     thread::sleep(SETTLE);
     memory.0 = server.resident()? / 1024.0;
-    memory.1 = peer.resident()? / 1024.0;
-    server.stop()?;
+    memory.1 = baseline.resident()? / 1024.0;
+    server.stop().await?;
     Ok(vec![
         Row::new("start to first answer on an existing database, ms", median(ours))
             .beside(median(plain))
@@ -37,7 +37,7 @@ pub(super) fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     ])
 }
 
-/// Returns the time from the start of the process to an answer, in milliseconds.
+/// Returns the time from the start of the process to its first answer, in milliseconds.
 fn first_answer(process: &Process, path: &str) -> Result<f64> {
     let status = Rest::open(process.address)?.get(path)?;
     ensure!(status == 200, "{path} answered {status}");

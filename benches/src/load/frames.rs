@@ -1,21 +1,21 @@
-//! HTTP/2 frames by hand: what a client needs that writes few kinds of requests and looks at little of the answers.
+//! HTTP/2 frames: as much as a client needs that sends few kinds of requests and reads little of the answers.
 //!
-//! Headers are literals that are not indexed (RFC 7541, 6.2.2), without Huffman's code.
+//! Header fields are literals without indexing (RFC 7541, 6.2.2) and without Huffman coding.
 
 use std::net::SocketAddr;
 
-/// What a client sends first.
+/// The connection preface of a client.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest window of a stream or a connection.
 pub(super) const LARGEST_WINDOW: u32 = (1 << 31) - 1;
-/// The window of a connection at first, in both directions.
+/// The initial window of a connection, in both directions.
 pub(super) const FIRST_WINDOW: u32 = 65_535;
-/// The connection's window is refilled after this many bytes.
+/// The client refills the connection's window after this many received bytes.
 pub(super) const REFILL: u32 = 1 << 30;
 /// The length of a frame's head.
 const HEAD: usize = 9;
 
-/// Types of frames (RFC 9113, 6).
+/// Frame types (RFC 9113, 6).
 pub(super) mod kind {
     pub(in crate::load) const DATA: u8 = 0;
     pub(in crate::load) const HEADERS: u8 = 1;
@@ -26,7 +26,7 @@ pub(super) mod kind {
     pub(in crate::load) const WINDOW_UPDATE: u8 = 8;
 }
 
-/// Flags of frames.
+/// Frame flags.
 pub(super) mod flag {
     pub(in crate::load) const ACK: u8 = 1;
     pub(in crate::load) const END_STREAM: u8 = 1;
@@ -40,7 +40,7 @@ pub(super) mod setting {
     pub(in crate::load) const INITIAL_WINDOW_SIZE: u16 = 4;
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'b> {
     pub(super) kind: u8,
@@ -50,14 +50,14 @@ pub(super) struct Frame<'b> {
 }
 
 impl<'b> Frame<'b> {
-    /// Returns the first frame in `bytes` and what follows it, once it is there as a whole.
+    /// Returns the first frame in `bytes` and the bytes after it, once it is complete.
     pub(super) fn first(bytes: &'b [u8]) -> Option<(Self, &'b [u8])> {
         let (&[a, b, c, kind, flags, w, x, y, z], rest) = bytes.split_first_chunk::<HEAD>()?;
         let (payload, rest) = rest.split_at_checked(u32::from_be_bytes([0, a, b, c]) as usize)?;
         Some((Self { kind, flags, stream: u32::from_be_bytes([w, x, y, z]), payload }, rest))
     }
 
-    /// Returns whether the other side says with it that a stream is over.
+    /// Returns whether the frame ends its stream.
     pub(super) const fn ends(self) -> bool {
         matches!(self.kind, kind::DATA | kind::HEADERS) && self.flags & flag::END_STREAM != 0
     }
@@ -105,7 +105,7 @@ pub(super) fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// Writes a string literal without Huffman's code (RFC 7541, 5.2): its length as an integer of a 7-bit prefix.
+/// Writes a string literal without Huffman coding (RFC 7541, 5.2); its length is an integer with a 7-bit prefix.
 fn string(block: &mut Vec<u8>, text: &str) {
     const PREFIX: usize = 127;
     match text.len().checked_sub(PREFIX) {

@@ -32,23 +32,23 @@ pub(crate) struct Connection {
     driver: AbortHandle,
 }
 
-/// A status other than OK.
+/// A gRPC status other than OK.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    /// gRPC's number for it.
+pub(crate) struct StatusError {
+    /// The code, as a decimal number.
     pub(crate) code: String,
     message: String,
 }
 
-impl Error for Refusal {}
+impl Error for StatusError {}
 
-impl Display for Refusal {
+impl Display for StatusError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "status {}: {}", self.code, self.message)
     }
 }
 
-/// One call with both its directions.
+/// A call with both its directions.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(super) requests: SendStream<Bytes>,
@@ -56,15 +56,15 @@ pub(crate) struct Call {
 }
 
 impl Connection {
-    /// Connects, without TLS and without HTTP/1.1.
+    /// Connects by HTTP/2 without TLS.
     ///
     /// # Errors
-    /// If nothing answers there.
+    /// If the connection or the handshake fails.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         Self::open_with_window(address, WINDOW).await
     }
 
-    /// Does the same with another window for each stream; with 0 nothing is ever read.
+    /// Connects with another window for each stream; with a window of 0 the server can send no data.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -87,7 +87,7 @@ impl Connection {
             .initial_connection_window_size(WINDOW)
             .handshake(socket)
             .await?;
-        // What goes wrong with the connection is told by its streams as well.
+        // An error of the connection reaches its streams too.
         let driver = tokio::task::spawn_local(async { drop(connection.await) }).abort_handle();
         Ok(Self { requests, address, driver })
     }
@@ -95,7 +95,7 @@ impl Connection {
     /// Starts a call; `path` is `/package.Service/Method`.
     ///
     /// # Errors
-    /// If the connection is gone.
+    /// If the connection is closed.
     pub(crate) async fn start(&self, path: &str, token: Option<&str>) -> Result<Call> {
         let mut request = Request::post(format!("http://{}{path}", self.address))
             .header("content-type", "application/grpc")
@@ -111,7 +111,7 @@ impl Connection {
     /// Makes a unary call.
     ///
     /// # Errors
-    /// If it fails, with its status.
+    /// If it fails; a status other than OK is a [`StatusError`].
     pub(crate) async fn unary<A: Message + Default>(
         &self,
         path: &str,
@@ -139,7 +139,7 @@ impl Drop for Connection {
     }
 }
 
-/// Puts messages behind each other, each with its prefix.
+/// Encodes messages one after the other, each with its prefix.
 pub(super) fn framed<'m, M: Message + 'm>(messages: impl IntoIterator<Item = &'m M>) -> Bytes {
     let mut bytes = BytesMut::new();
     for message in messages {
@@ -150,19 +150,22 @@ pub(super) fn framed<'m, M: Message + 'm>(messages: impl IntoIterator<Item = &'m
     bytes.freeze()
 }
 
-/// Returns the next piece of a body and gives its room in the window back.
+/// Returns the next piece of a body, and releases its flow-control capacity.
 pub(super) async fn receive(body: &mut RecvStream) -> Result<Option<Bytes>> {
     let Some(data) = body.data().await.transpose()? else { return Ok(None) };
     body.flow_control().release_capacity(data.len())?;
     Ok(Some(data))
 }
 
-/// Returns the failure that headers or trailers tell of, if they do.
+/// Checks the status in headers or trailers, if there is one.
+///
+/// # Errors
+/// If the status is not OK.
 pub(super) fn status(headers: &HeaderMap) -> Result<()> {
     let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     match text("grpc-status") {
         Some(code) if code != "0" => {
-            Err(Refusal { code, message: text("grpc-message").unwrap_or_default() }.into())
+            Err(StatusError { code, message: text("grpc-message").unwrap_or_default() }.into())
         }
         _ => Ok(()),
     }
@@ -171,7 +174,7 @@ pub(super) fn status(headers: &HeaderMap) -> Result<()> {
 /// Connects from another address of this machine.
 ///
 /// # Errors
-/// If nothing listens there.
+/// If the connection fails.
 pub(crate) async fn connect_from(from: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((from, 0)))?;

@@ -1,4 +1,4 @@
-//! One Subscribe stream that is read message by message: the client of one person, not the swarm of a thousand.
+//! One Subscribe stream that is read message by message, as by the client of one person.
 
 use std::collections::VecDeque;
 
@@ -21,16 +21,16 @@ use super::{
 pub(crate) struct Reader {
     body: RecvStream,
     pieces: Messages,
-    /// What came and was not asked for yet.
+    /// Received events that were not returned yet.
     events: VecDeque<Event>,
     _requests: SendStream<Bytes>,
 }
 
 impl Reader {
-    /// Opens a stream from `after` on, or from now on.
+    /// Opens a stream after a resume point; without one it begins with the next message.
     ///
     /// # Errors
-    /// If it is refused.
+    /// If the server refuses it.
     pub(crate) async fn open(
         connection: &Connection,
         token: &str,
@@ -71,7 +71,7 @@ impl Reader {
         }
     }
 
-    /// Returns the next message; events of other kinds are passed over.
+    /// Returns the next message, and skips other events.
     ///
     /// # Errors
     /// If the stream ends.

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, blocking, one request at a time: enough for accounts and for timing one call.
+//! A blocking HTTP/1.1 client for one request at a time: it makes accounts, and times single calls.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -29,7 +29,7 @@ impl Rest {
     /// Makes a GET request and returns the status.
     ///
     /// # Errors
-    /// If the connection fails or what comes is not HTTP/1.1 with a length.
+    /// If the connection fails, or the answer is not HTTP/1.1 with a content-length.
     pub(crate) fn get(&mut self, path: &str) -> Result<u16> {
         let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
         Ok(self.exchange(&head)?.0)

@@ -1,4 +1,4 @@
-//! Just enough of gRPC's and protobuf's framing to count messages and to look into one field of a few.
+//! Just enough of gRPC's and protobuf's framing to count messages and to read single fields.
 
 /// The compression flag and the length before every gRPC message.
 pub(super) const PREFIX: usize = 5;
@@ -9,15 +9,15 @@ pub(super) fn length(prefix: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes([a, b, c, d]) as usize)
 }
 
-/// Cuts a byte stream that comes in any pieces into gRPC messages.
+/// Splits a byte stream that arrives in arbitrary pieces into gRPC messages.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    /// The beginning of a message whose end has not come; empty nearly always.
+    /// An incomplete message; nearly always empty.
     partial: Vec<u8>,
 }
 
 impl Messages {
-    /// Calls `each` with every message that `data` ends or holds, without its prefix.
+    /// Calls `each` with every message that `data` completes or contains, without its prefix.
     pub(super) fn feed(&mut self, mut data: &[u8], mut each: impl FnMut(&[u8])) {
         while !self.partial.is_empty() && !data.is_empty() {
             let whole = length(&self.partial).map_or(PREFIX, |length| PREFIX + length);
@@ -37,7 +37,7 @@ impl Messages {
     }
 }
 
-/// Returns the first field of this number whose value has a length: a string, bytes or a message.
+/// Returns the first field with this number; its value must be a string, bytes or a message.
 pub(super) fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
     while !message.is_empty() {
         let (key, rest) = varint(message)?;
@@ -62,10 +62,10 @@ pub(super) fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
 
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
-    for (place, &byte) in bytes.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f) << (7 * place);
+    for (index, &byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            return Some((value, &bytes[place + 1..]));
+            return Some((value, &bytes[index + 1..]));
         }
     }
     None
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_found_however_the_stream_is_cut() {
+    fn messages_are_found_however_the_stream_is_split() {
         let bodies: [&[u8]; 4] = [b"one", b"", b"three three three", b"four"];
         let stream: Vec<u8> = bodies
             .iter()
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_behind_fields_of_every_kind() {
+    fn a_field_is_found_after_fields_of_every_type() {
         let response = ChatResponse {
             user_name: "somebody1".into(),
             seq: 300,

@@ -1,12 +1,12 @@
-//! The module `blocking`: the same calls, for threads.
+//! The module `blocking`: the same calls without an async runtime.
 
 use std::{collections::BTreeSet, thread};
 
 use grpcchatter_client::{Error, blocking::Client};
 
-use crate::fake::{Fake, says};
+use crate::fake::{Fake, with_messages};
 
-/// A server that runs for as long as the runtime is kept.
+/// A server that runs as long as its runtime.
 fn server() -> (tokio::runtime::Runtime, Fake) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fake = runtime.block_on(Fake::start());
@@ -22,7 +22,7 @@ fn names(source: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_call_has_the_same_name() {
+fn every_async_call_has_a_blocking_twin() {
     let sources = [
         include_str!("../../src/client.rs"),
         include_str!("../../src/rooms.rs"),
@@ -43,7 +43,7 @@ fn every_call_has_the_same_name() {
 #[test]
 fn the_calls_work_without_a_runtime() {
     let (_runtime, fake) = server();
-    fake.scene(says([1]), None);
+    fake.script_stream(with_messages([1]), None);
     let client = Client::new_at(&fake.url).unwrap();
     client.login("walker1", "Secret-1!").unwrap();
     let room = client.join_chat_room("aB3xYz", "").unwrap();
@@ -54,9 +54,9 @@ fn the_calls_work_without_a_runtime() {
 }
 
 #[test]
-fn disconnecting_ends_what_another_thread_waits_for_in_a_quiet_room() {
+fn disconnect_unblocks_a_reader_in_another_thread() {
     let (runtime, fake) = server();
-    fake.scene(says([]), None);
+    fake.script_stream(with_messages([]), None);
     let client = Client::new_at(&fake.url).unwrap();
     client.login("walker1", "Secret-1!").unwrap();
     let room = client.join_chat_room("aB3xYz", "").unwrap();
@@ -67,7 +67,7 @@ fn disconnecting_ends_what_another_thread_waits_for_in_a_quiet_room() {
 }
 
 #[test]
-fn nothing_secret_is_printed() {
+fn debug_output_contains_no_secret() {
     let (_runtime, fake) = server();
     let client = Client::builder(&fake.url).build_blocking().unwrap();
     client.login("walker1", "Secret-1!").unwrap();
@@ -79,7 +79,7 @@ fn nothing_secret_is_printed() {
 }
 
 #[tokio::test]
-async fn dropping_it_inside_a_runtime_is_safe() {
+async fn dropping_a_blocking_client_inside_a_runtime_is_safe() {
     let fake = Fake::start().await;
     drop(Client::new_at(&fake.url).unwrap());
 }

@@ -1,12 +1,12 @@
-//! The library against a server that fails on purpose. Every test ends by what happens, never by the clock.
+//! The client against a scripted server. Every test ends by an event, never by the clock.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-mod between;
+mod auto_traits;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod events;
 mod fake;
-mod promises;
+mod proxies;
 mod sending;
 mod session;
 #[cfg(feature = "tls")]
@@ -16,8 +16,8 @@ use grpcchatter_client::{Client, Room};
 
 use crate::fake::Fake;
 
-/// A server, and somebody who is in its room.
-async fn in_a_room() -> (Fake, Client, Room) {
+/// A server, and a client that has joined its room.
+async fn joined_room() -> (Fake, Client, Room) {
     let fake = Fake::start().await;
     let client = Client::new_at(&fake.url).unwrap();
     client.login("walker1", "Secret-1!").await.unwrap();

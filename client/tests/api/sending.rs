@@ -1,4 +1,4 @@
-//! Sending: until it is acknowledged, once, in order.
+//! Sending: retried until acknowledged, stored once, in order.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{fake::status, in_a_room};
+use crate::{fake::status, joined_room};
 
 #[tokio::test]
-async fn a_lost_answer_does_not_double_a_message() {
-    let (fake, _client, room) = in_a_room().await;
-    fake.state().lost_answers = 2;
+async fn a_lost_response_does_not_duplicate_a_message() {
+    let (fake, _client, room) = joined_room().await;
+    fake.state().lost_responses = 2;
     assert_eq!(room.send("hello").await.unwrap().seq, 1);
     assert_eq!(fake.state().log.len(), 1);
 }
 
 #[tokio::test]
-async fn messages_are_stored_in_the_order_sent_though_some_are_refused_first() {
-    let (fake, _client, room) = in_a_room().await;
+async fn retried_messages_are_stored_in_the_order_sent() {
+    let (fake, _client, room) = joined_room().await;
     fake.state().refusals.extend([Status::unavailable("busy"), Status::unavailable("busy")]);
     let bodies: Vec<_> = (1..=20).map(|number| format!("number {number}")).collect();
     for sent in join_all(bodies.iter().map(|body| room.send(body))).await {
@@ -30,8 +30,8 @@ async fn messages_are_stored_in_the_order_sent_though_some_are_refused_first() {
     assert_eq!(stored, bodies);
 }
 
-/// A refusal that asks to wait for longer than anybody waits.
-fn an_hour() -> Status {
+/// A refusal that asks for a longer delay than any timeout.
+fn retry_in_an_hour() -> Status {
     Status::with_error_details(
         Code::Unavailable,
         "busy",
@@ -47,19 +47,19 @@ fn unacknowledged(error: &Error) -> &str {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_in_time_is_told_with_its_id() {
-    let (fake, _client, room) = in_a_room().await;
-    fake.state().refusals.push_back(an_hour());
+async fn an_unacknowledged_message_is_reported_with_its_id() {
+    let (fake, _client, room) = joined_room().await;
+    fake.state().refusals.push_back(retry_in_an_hour());
     let error = room.send_with_id("mine", "hello").await.unwrap_err();
     assert!(error.is_retryable());
     assert_eq!(unacknowledged(&error), "mine");
 }
 
 #[tokio::test]
-async fn a_send_and_those_that_wait_for_it_end_in_time_though_nobody_answers() {
-    let (fake, _client, room) = in_a_room().await;
-    fake.state().silent = true;
-    // From here on nothing but time ends anything, so it need not be waited for.
+async fn a_send_and_those_queued_behind_it_end_by_the_timeout() {
+    let (fake, _client, room) = joined_room().await;
+    fake.state().no_response = true;
+    // From here on only time ends anything, so the clock is paused.
     tokio::time::pause();
     let began = Instant::now();
     let ids = ["one", "two", "three"];
@@ -70,8 +70,8 @@ async fn a_send_and_those_that_wait_for_it_end_in_time_though_nobody_answers() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_stored() {
-    let (fake, _client, room) = in_a_room().await;
+async fn a_refusal_after_a_lost_response_leaves_the_message_unacknowledged() {
+    let (fake, _client, room) = joined_room().await;
     fake.state()
         .refusals
         .extend([Status::unavailable("the answer is lost"), status(Code::PermissionDenied, "NOT_A_MEMBER")]);
@@ -81,8 +81,8 @@ async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_stored() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_limit_says_that_nothing_was_stored() {
-    let (fake, _client, room) = in_a_room().await;
+async fn a_refusal_after_a_rate_limit_is_final() {
+    let (fake, _client, room) = joined_room().await;
     let mut details = ErrorDetails::with_error_info("RATE_LIMITED", "grpcchatter", []);
     details.set_retry_info(Some(Duration::ZERO));
     let limited = Status::with_error_details(Code::ResourceExhausted, "too many requests", details);
@@ -92,8 +92,8 @@ async fn a_refusal_after_a_limit_says_that_nothing_was_stored() {
 }
 
 #[tokio::test]
-async fn a_refused_message_is_not_tried_again() {
-    let (fake, _client, room) = in_a_room().await;
+async fn a_refused_message_is_not_retried() {
+    let (fake, _client, room) = joined_room().await;
     fake.state().refusals.push_back(status(Code::InvalidArgument, "MESSAGE_TOO_LONG"));
     let error = room.send("hello").await.unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::MessageTooLong));
@@ -101,17 +101,17 @@ async fn a_refused_message_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_message_of_somebody_who_reads_nothing_is_stored_once() {
-    let (fake, client, _room) = in_a_room().await;
-    fake.state().lost_answers = 1;
+async fn join_and_send_stores_a_message_once() {
+    let (fake, client, _room) = joined_room().await;
+    fake.state().lost_responses = 1;
     assert_eq!(client.join_and_send("aB3xYz", "hello").await.unwrap().body, "hello");
     assert_eq!(fake.state().log.len(), 1);
 }
 
 #[tokio::test]
-async fn a_message_of_another_run_is_stored_once_under_its_id() {
-    let (fake, client, _room) = in_a_room().await;
-    fake.state().refusals.push_back(an_hour());
+async fn a_message_that_another_run_sends_again_is_stored_once() {
+    let (fake, client, _room) = joined_room().await;
+    fake.state().refusals.push_back(retry_in_an_hour());
     let error = client.join_and_send_with_id("aB3xYz", "mine", "hello").await.unwrap_err();
     assert_eq!(unacknowledged(&error), "mine");
     assert!(error.to_string().contains("may be stored") && error.to_string().contains("mine"), "{error}");
@@ -122,11 +122,11 @@ async fn a_message_of_another_run_is_stored_once_under_its_id() {
 }
 
 #[tokio::test]
-async fn all_that_a_handle_with_one_end_does_is_over_at_that_end() {
-    let (fake, client, _room) = in_a_room().await;
+async fn all_calls_of_a_handle_with_a_deadline_end_by_it() {
+    let (fake, client, _room) = joined_room().await;
     let client = client.within(Duration::from_secs(9));
     let room = client.join("aB3xYz", "").await.unwrap();
-    fake.state().silent = true;
+    fake.state().no_response = true;
     tokio::time::pause();
     let began = Instant::now();
     for id in ["one", "two", "three"] {

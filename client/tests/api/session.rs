@@ -1,4 +1,4 @@
-//! Tokens: renewed once, for all who wait, and by the programs of one person in turn.
+//! Tokens are renewed once for all waiting calls, and by one program at a time.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use grpcchatter_client::{Client, Error, Reason};
 use tokio::{runtime::Runtime, sync::Notify};
 
 use crate::{
-    fake::{Between, Fake},
-    in_a_room,
+    fake::{Fake, Fault},
+    joined_room,
 };
 
 #[tokio::test]
 async fn calls_that_are_refused_together_refresh_once() {
-    let (fake, client, _room) = in_a_room().await;
-    spoil(&fake);
+    let (fake, client, _room) = joined_room().await;
+    invalidate_user_token(&fake);
     for listed in join_all((0..10).map(|_| client.list_chat_rooms())).await {
         assert_eq!(listed.unwrap().len(), 2);
     }
     assert_eq!(fake.state().refreshes, 1);
 }
 
-/// Ends the user token without the refresh token.
-fn spoil(fake: &Fake) {
-    fake.state().spoiled = true;
+/// Invalidates the user token but not the refresh token.
+fn invalidate_user_token(fake: &Fake) {
+    fake.state().user_token_invalid = true;
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn programs_that_share_a_file_share_the_session() {
     assert!(matches!(second.user_name().await, Err(Error::NotLoggedIn)));
     first.login("walker1", "Secret-1!").await.unwrap();
     assert_eq!(second.user_name().await.unwrap(), "walker1");
-    spoil(&fake);
+    invalidate_user_token(&fake);
     first.list_chat_rooms().await.unwrap();
     second.list_chat_rooms().await.unwrap();
     assert_eq!(fake.state().refreshes, 1);
@@ -49,27 +49,27 @@ async fn a_session_that_has_ended_is_forgotten() {
     let path = folder.path().join("session.json");
     let client = Client::builder(&fake.url).session_file(&path).build().unwrap();
     client.login("walker1", "Secret-1!").await.unwrap();
-    spoil(&fake);
-    fake.state().session_over = true;
+    invalidate_user_token(&fake);
+    fake.state().session_ended = true;
     assert!(matches!(client.list_chat_rooms().await, Err(Error::NotLoggedIn)));
     assert!(!path.exists());
 }
 
 #[tokio::test]
-async fn a_program_logs_in_where_its_session_is_missing_or_over_and_not_else() {
+async fn login_if_needed_logs_in_only_without_a_valid_session() {
     let fake = Fake::start().await;
     fake.state().user_name = "walker1".to_owned();
     let folder = tempfile::tempdir().unwrap();
     let program =
         || Client::builder(&fake.url).session_file(folder.path().join("session.json")).build().unwrap();
-    // The server is on its way up.
-    fake.between("/login", Between::Page(502));
+    // The server is still starting.
+    fake.inject("/login", Fault::Page(502));
     for logins in [1, 1] {
         program().login_if_needed("walker1", "Secret-1!").await.unwrap();
         assert_eq!(*fake.logins.borrow(), logins);
     }
-    spoil(&fake);
-    fake.state().refresh_over = true;
+    invalidate_user_token(&fake);
+    fake.state().refresh_token_invalid = true;
     program().login_if_needed("walker1", "Secret-1!").await.unwrap();
     assert_eq!(*fake.logins.borrow(), 2);
     program().login_if_needed("walker2", "Secret-1!").await.unwrap();
@@ -77,7 +77,7 @@ async fn a_program_logs_in_where_its_session_is_missing_or_over_and_not_else() {
 }
 
 #[tokio::test]
-async fn a_user_is_called_as_the_server_writes_them() {
+async fn user_name_is_the_servers_spelling() {
     let fake = Fake::start().await;
     fake.state().user_name = "zo\u{eb}1234".to_owned();
     let client = Client::new_at(&fake.url).unwrap();
@@ -86,7 +86,7 @@ async fn a_user_is_called_as_the_server_writes_them() {
 }
 
 #[tokio::test]
-async fn a_name_in_another_spelling_than_the_servers_logs_in_once() {
+async fn another_spelling_of_a_name_logs_in_once() {
     let fake = Fake::start().await;
     fake.state().user_name = "zo\u{eb}1234".to_owned();
     let folder = tempfile::tempdir().unwrap();
@@ -96,18 +96,18 @@ async fn a_name_in_another_spelling_than_the_servers_logs_in_once() {
         program().login_if_needed(name, "Secret-1!").await.unwrap();
         assert_eq!(*fake.logins.borrow(), 1, "{name:?}");
     }
-    spoil(&fake);
+    invalidate_user_token(&fake);
     for _ in 0..2 {
         program().login_if_needed("zoe\u{308}1234", "Secret-1!").await.unwrap();
     }
-    assert_eq!((*fake.logins.borrow(), fake.state().refreshes), (1, 1), "a refresh keeps both");
+    assert_eq!((*fake.logins.borrow(), fake.state().refreshes), (1, 1), "a refresh preserves both spellings");
 }
 
 #[tokio::test]
-async fn nothing_secret_is_printed() {
-    let (fake, client, room) = in_a_room().await;
+async fn debug_output_contains_no_secret() {
+    let (fake, client, room) = joined_room().await;
     let builder = Client::builder(&fake.url);
-    fake.state().session_over = true;
+    fake.state().session_ended = true;
     let error = client.login("walker1", "Secret-1!").await.unwrap_err();
     let printed = format!("{builder:?} {client:?} {room:?} {:?} {error:?} {error}", room.events());
     for secret in ["Secret-1!", "edelweiss", "user-1", "refresh-1", "chat-1"] {
@@ -116,42 +116,42 @@ async fn nothing_secret_is_printed() {
 }
 
 #[tokio::test]
-async fn a_room_outlives_the_handle_it_came_from() {
-    let (_fake, client, room) = in_a_room().await;
+async fn a_room_outlives_its_client_handle() {
+    let (_fake, client, room) = joined_room().await;
     drop(client);
     assert_eq!(room.send("hello").await.unwrap().seq, 1);
 }
 
 #[tokio::test]
-async fn disconnecting_ends_a_call_that_waits_for_a_fresh_token() {
-    let (fake, client, _room) = in_a_room().await;
-    spoil(&fake);
-    fake.state().busy = Some(5);
+async fn disconnect_ends_a_call_that_waits_for_a_refresh() {
+    let (fake, client, _room) = joined_room().await;
+    invalidate_user_token(&fake);
+    fake.state().overloaded_for = Some(5);
     let (listed, ()) = tokio::join!(client.list_chat_rooms(), async {
-        fake.put_off.notified().await;
+        fake.refresh_held.notified().await;
         client.disconnect();
     });
     assert!(matches!(listed, Err(Error::Disconnected)), "{listed:?}");
 }
 
 #[tokio::test]
-async fn a_refresh_that_is_put_off_for_long_is_told_at_once() {
-    let (fake, client, _room) = in_a_room().await;
-    spoil(&fake);
-    fake.state().busy = Some(3600);
+async fn a_refresh_with_a_long_retry_delay_fails_at_once() {
+    let (fake, client, _room) = joined_room().await;
+    invalidate_user_token(&fake);
+    fake.state().overloaded_for = Some(3600);
     let error = client.list_chat_rooms().await.unwrap_err();
     assert_eq!(error.reason(), Some(&Reason::Overloaded));
 }
 
 #[tokio::test]
-async fn a_refresh_under_way_does_not_take_the_place_of_a_new_session() {
-    let (fake, client, _room) = in_a_room().await;
+async fn a_refresh_in_flight_does_not_overwrite_a_new_session() {
+    let (fake, client, _room) = joined_room().await;
     let held = Arc::new(Notify::new());
-    spoil(&fake);
-    fake.state().slow_refresh = Some(Arc::clone(&held));
+    invalidate_user_token(&fake);
+    fake.state().refresh_gate = Some(Arc::clone(&held));
     let (listed, logged_in) = tokio::join!(client.list_chat_rooms(), async {
-        fake.put_off.notified().await;
-        // The new session ends the one before: that is what the refresh is told afterwards.
+        fake.refresh_held.notified().await;
+        // The new session ends the old one, which the delayed refresh learns afterwards.
         let mut logins = fake.logins.subscribe();
         let refreshed = async {
             logins.wait_for(|logins| *logins == 2).await.unwrap();
@@ -166,16 +166,16 @@ async fn a_refresh_under_way_does_not_take_the_place_of_a_new_session() {
 }
 
 #[tokio::test]
-async fn logging_out_of_a_session_that_has_ended_is_done() {
-    let (fake, client, _room) = in_a_room().await;
-    spoil(&fake);
-    fake.state().session_over = true;
+async fn logging_out_of_an_ended_session_succeeds() {
+    let (fake, client, _room) = joined_room().await;
+    invalidate_user_token(&fake);
+    fake.state().session_ended = true;
     client.logout().await.unwrap();
     assert!(matches!(client.logout().await, Err(Error::NotLoggedIn)));
 }
 
 #[test]
-fn a_client_outlives_the_runtime_that_it_was_used_on_first() {
+fn a_client_outlives_its_first_runtime() {
     let serving = Runtime::new().unwrap();
     let fake = serving.block_on(Fake::start());
     let client = Client::new_at(&fake.url).unwrap();

@@ -1,4 +1,4 @@
-//! `https`: whom the library trusts, and what it says of those whom it does not.
+//! `https`: which servers the client trusts, and how it reports the others.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
-use crate::fake::{Fake, says};
+use crate::fake::{Fake, with_messages};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -20,7 +20,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A server whose certificate is for `name`.
+/// A server with a certificate for `name`.
 async fn server(authority: &Authority, name: &str) -> Fake {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
@@ -40,10 +40,10 @@ fn client(url: &str, authority: &Authority) -> Client {
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted() {
+async fn a_configured_authority_is_trusted() {
     let authority = authority("ours");
     let fake = server(&authority, "127.0.0.1").await;
-    fake.scene(says([1]), None);
+    fake.script_stream(with_messages([1]), None);
     let client = client(&fake.url, &authority);
     client.login("walker1", "Secret-1!").await.unwrap();
     let room = client.join_chat_room("aB3xYz", "").await.unwrap();
@@ -52,7 +52,7 @@ async fn an_authority_of_ones_own_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_authority_is_refused_and_not_tried_again() {
+async fn an_unknown_authority_is_rejected_without_a_retry() {
     let fake = server(&authority("theirs"), "127.0.0.1").await;
     for client in [client(&fake.url, &authority("ours")), Client::new_at(&fake.url).unwrap()] {
         let error = client.login("walker1", "Secret-1!").await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_server_of_another_authority_is_refused_and_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused_with_the_name() {
+async fn a_certificate_for_another_name_is_rejected_with_that_name() {
     let authority = authority("ours");
     let fake = server(&authority, "chat.example").await;
     let error = client(&fake.url, &authority).login("walker1", "Secret-1!").await.unwrap_err();
@@ -71,7 +71,7 @@ async fn a_certificate_for_another_name_is_refused_with_the_name() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_no_matter_of_trust() {
+async fn a_server_without_tls_is_unreachable() {
     let fake = Fake::start().await;
     let url = fake.url.replace("http://", "https://");
     let error = Client::new_at(url).unwrap().login("walker1", "Secret-1!").await.unwrap_err();
@@ -79,7 +79,7 @@ async fn a_server_without_tls_is_no_matter_of_trust() {
 }
 
 #[test]
-fn what_is_no_certificate_is_refused_before_anything_is_sent() {
+fn an_invalid_authority_is_rejected_at_build() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in ["", "hello", broken] {
         let built = Client::builder("https://chat.example").ca_certificate(pem).build();

@@ -31,7 +31,7 @@ fn refused<T>(answer: Result<T, Error>) -> Reason {
 
 #[tokio::test]
 async fn an_account_lives_and_ends() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let client = server.user("walker1").await;
     assert_eq!(client.account().await.unwrap().user_name, "walker1");
     assert_eq!(refused(client.register("walker1", PASSWORD).await), Reason::UserNameTaken);
@@ -53,7 +53,7 @@ async fn an_account_lives_and_ends() {
 
 #[tokio::test]
 async fn people_talk_and_read_again() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (anna, ben) = (server.user("anna01").await, server.user("ben001").await);
     let made = anna.create_chat_room("Mountains", "edelweiss").await.unwrap();
     assert_eq!((made.name.as_str(), made.owner_name.as_str()), ("Mountains", "anna01"));
@@ -96,7 +96,7 @@ async fn people_talk_and_read_again() {
 
 #[tokio::test]
 async fn those_who_are_here_are_told() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (anna, ben) = (server.user("anna01").await, server.user("ben001").await);
     let code = anna.create_chat_room("Mountains", "").await.unwrap().short_code;
     let room = anna.join_chat_room(&code, "").await.unwrap();
@@ -128,7 +128,7 @@ async fn read_by_ben(server: &Server) -> (Client, Client, String, Events) {
 
 #[tokio::test]
 async fn an_owner_puts_people_out_and_lets_them_in() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (anna, ben, code, mut events) = read_by_ben(&server).await;
     assert_eq!(refused(ben.remove_user(&code, "anna01").await), Reason::NotRoomOwner);
     anna.remove_user(&code, "ben001").await.unwrap();
@@ -145,7 +145,7 @@ async fn an_owner_puts_people_out_and_lets_them_in() {
 
 #[tokio::test]
 async fn a_room_is_renamed_locked_and_deleted() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (anna, ben, code, mut events) = read_by_ben(&server).await;
     anna.rename_chat_room(&code, "High mountains").await.unwrap();
     let name = until(&mut events, |event| match event {
@@ -170,7 +170,7 @@ async fn a_room_is_renamed_locked_and_deleted() {
 
 #[tokio::test]
 async fn logging_out_ends_the_streams() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (_anna, ben, _code, mut events) = read_by_ben(&server).await;
     ben.logout().await.unwrap();
     let why = closed(&mut events).await;
@@ -180,7 +180,7 @@ async fn logging_out_ends_the_streams() {
 #[tokio::test]
 async fn tokens_that_end_are_renewed_under_open_streams() {
     let short = &["--token-duration", "1s", "--chat-token-duration", "1s"];
-    let Some(server) = Server::start(short) else { return };
+    let Some(server) = Server::start(short).await else { return };
     let (anna, _ben, code, mut events) = read_by_ben(&server).await;
     until(&mut events, |event| matches!(event, Event::Resumed).then_some(())).await;
     let room = anna.join_chat_room(&code, "").await.unwrap();

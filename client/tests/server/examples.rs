@@ -34,7 +34,7 @@ async fn hear(room: &Room) -> String {
 
 #[tokio::test]
 async fn the_echo_bot_answers_each_message_once_and_goes_on_where_it_stopped() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let anna = server.user("anna01").await;
     server.user("echobot1").await;
     let code = anna.create_room("Mountains", "").await.unwrap().short_code;
@@ -69,7 +69,7 @@ async fn the_echo_bot_answers_each_message_once_and_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn the_outbox_sends_what_an_earlier_run_left_and_then_its_input() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let anna = server.user("anna01").await;
     let code = anna.create_room("Mountains", "").await.unwrap().short_code;
     let room = anna.join(&code, "").await.unwrap();
@@ -90,7 +90,7 @@ async fn the_outbox_sends_what_an_earlier_run_left_and_then_its_input() {
 #[cfg(feature = "blocking")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_blocking_example_says_and_shows() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let (anna, ben) = (server.user("anna01").await, server.user("ben001").await);
     let code = anna.create_room("Mountains", "").await.unwrap().short_code;
     anna.join(&code, "").await.unwrap().send("hello").await.unwrap();

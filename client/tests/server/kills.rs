@@ -9,25 +9,24 @@ use std::{
 use futures_util::future::join_all;
 use grpcchatter_client::{Event, Message, Room, new_message_id};
 use grpcchatter_nemesis::{Entry, Event as Seen, History, Start, check};
+use grpcchatter_testbed::{Postgres, ReverseProxy};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    postgres::Cluster,
     process::{Server, user_at},
-    programs,
-    proxy::{self, Proxy},
+    proxy::Proxy,
 };
 
 const SENDERS: usize = 4;
 const READERS: usize = 4;
-/// So many of a sender's messages are under way at once, in their order.
-const AT_ONCE: usize = 3;
-/// The server is ended each time that so many more were acknowledged.
+/// Unacknowledged messages of a sender at a time, sent in order.
+const IN_FLIGHT: usize = 3;
+/// Acknowledged messages between two ends of the server.
 const END_EVERY: usize = 40;
-/// For what takes seconds: where a message is lost, its readers would wait for ever.
+/// Timeout of the whole test: if a message is lost, its readers wait forever.
 const LONG: Duration = Duration::from_secs(240);
 
-/// What everybody does, before they do it, and what they see, after they saw it.
+/// The history: each action before it begins, each observation after it was made.
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Seen>>>);
 
@@ -56,8 +55,8 @@ async fn say(room: &Room, record: &Record, chat: Option<usize>, id: &str, body: 
 
 /// Sends its messages, some at a time, and the first of each time once more when it is acknowledged.
 async fn send(room: Room, sender: usize, load: usize, record: Record, acknowledged: watch::Sender<usize>) {
-    for first in (0..load).step_by(AT_ONCE) {
-        let ids: Vec<_> = (first..first + AT_ONCE).map(|number| (new_message_id(), number)).collect();
+    for first in (0..load).step_by(IN_FLIGHT) {
+        let ids: Vec<_> = (first..first + IN_FLIGHT).map(|number| (new_message_id(), number)).collect();
         let sent = ids.iter().map(|(id, number)| {
             let body = format!("{sender}/{number}");
             let (room, record) = (&room, &record);
@@ -65,7 +64,7 @@ async fn send(room: Room, sender: usize, load: usize, record: Record, acknowledg
         });
         join_all(sent).await;
         say(&room, &record, None, &ids[0].0, &format!("{sender}/{first}")).await;
-        acknowledged.send_modify(|count| *count += AT_ONCE);
+        acknowledged.send_modify(|count| *count += IN_FLIGHT);
     }
 }
 
@@ -100,7 +99,7 @@ async fn log(room: &Room) -> Vec<Entry> {
     }
 }
 
-/// Lets everybody talk by `url`, each with so many messages, while the server is ended again and again.
+/// Has each sender send `load` messages by `url` while the server is ended again and again.
 async fn the_promise_is_kept(mut server: Server, url: &str, load: usize) {
     let owner = user_at(url, "walker1").await;
     let code = owner.create_chat_room("Mountains", "").await.unwrap().short_code;
@@ -118,7 +117,7 @@ async fn the_promise_is_kept(mut server: Server, url: &str, load: usize) {
     for end in 1..SENDERS * load / END_EVERY {
         acknowledged.wait_for(|count| *count >= end * END_EVERY).await.unwrap();
         // By turns without a warning, and with a drain: GOAWAY, and a hint when to come back.
-        if end % 2 == 0 { server.restart() } else { server.crash() }
+        if end % 2 == 0 { server.restart().await } else { server.crash().await }
     }
     for person in people {
         timeout(LONG, person).await.expect("everybody comes to an end").unwrap();
@@ -130,42 +129,42 @@ async fn the_promise_is_kept(mut server: Server, url: &str, load: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_on_sqlite() {
-    let Some(server) = Server::start(&[]) else { return };
+    let Some(server) = Server::start(&[]).await else { return };
     let url = server.url.clone();
     Box::pin(the_promise_is_kept(server, &url, 150)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_behind_nginx() {
-    behind(proxy::Kind::Nginx).await;
+    behind(ReverseProxy::Nginx).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_behind_haproxy() {
-    behind(proxy::Kind::Haproxy).await;
+    behind(ReverseProxy::Haproxy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_behind_caddy() {
-    behind(proxy::Kind::Caddy).await;
+    behind(ReverseProxy::Caddy).await;
 }
 
-async fn behind(kind: proxy::Kind) {
-    let Some(server) = Server::start(&[]) else { return };
+async fn behind(kind: ReverseProxy) {
+    let Some(server) = Server::start(&[]).await else { return };
     let Some(proxy) = Proxy::start(kind, &server.url).await else { return };
     Box::pin(the_promise_is_kept(server, &proxy.url, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_promise_is_kept_on_postgres() {
-    if programs::postgres().is_none() {
+    let Some(postgres) = Postgres::shared().await else {
         assert!(std::env::var_os("REQUIRE_POSTGRES").is_none(), "PostgreSQL is not installed");
         return;
-    }
-    let database = Cluster::shared().unwrap().create_database().await;
+    };
+    let database = postgres.new_database().await.unwrap();
     let secret = "a secret of this test that is longer than 32 bytes".to_owned();
     let environment = vec![("DATABASE_URL", database), ("SECRET", secret)];
-    let Some(server) = Server::with(&[], environment) else { return };
+    let Some(server) = Server::with(&[], environment).await else { return };
     let url = server.url.clone();
     Box::pin(the_promise_is_kept(server, &url, 150)).await;
 }

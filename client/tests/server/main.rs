@@ -8,13 +8,7 @@
 mod calls;
 mod examples;
 mod kills;
-#[path = "../../../tests/api/harness/port.rs"]
-mod port;
-#[path = "../../../tests/api/harness/postgres.rs"]
-mod postgres;
 mod process;
-#[path = "../../../tests/api/harness/programs.rs"]
-mod programs;
 mod proxy;
 mod reasons;
 #[cfg(feature = "tls")]

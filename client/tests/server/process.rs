@@ -1,29 +1,21 @@
 //! A server that a test starts, ends in both ways and starts again.
 
-use std::{
-    env,
-    io::{BufRead as _, BufReader},
-    net::Ipv4Addr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
+use std::{env, net::Ipv4Addr, path::PathBuf};
 
 use grpcchatter_client::Client;
+use grpcchatter_testbed::{ReservedPort, built_program};
 use tempfile::TempDir;
-
-use crate::port::KeptPort;
+use tokio::process::Command;
 
 /// Meets the rules for a password.
 pub(crate) const PASSWORD: &str = "Secret-1!";
 
+/// A server on a folder and a port of its own. It is killed with its test.
 pub(crate) struct Server {
-    program: PathBuf,
-    data: TempDir,
-    settings: &'static [&'static str],
-    environment: Vec<(&'static str, String)>,
-    running: Option<Child>,
+    server: grpcchatter_testbed::Server,
     pub(crate) url: String,
-    port: KeptPort,
+    _data: TempDir,
+    _port: ReservedPort,
 }
 
 /// The server's program: named, or built beside the tests.
@@ -33,11 +25,10 @@ fn program() -> Option<PathBuf> {
 
 /// A program that a build of the workspace puts beside the tests.
 pub(crate) fn built(name: &str) -> Option<PathBuf> {
-    let tests = env::current_exe().unwrap();
-    there(tests.parent()?.parent()?.join(format!("{name}{}", env::consts::EXE_SUFFIX)))
+    there(built_program(name).unwrap())
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was not tested")]
+#[expect(clippy::print_stderr, reason = "the developer must see what was not tested")]
 fn there(program: PathBuf) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
@@ -49,61 +40,35 @@ fn there(program: PathBuf) -> Option<PathBuf> {
 
 impl Server {
     /// Starts the server with settings of the test's own; `None` where there is no program.
-    pub(crate) fn start(settings: &'static [&'static str]) -> Option<Self> {
-        Self::with(settings, Vec::new())
+    pub(crate) async fn start(settings: &[&str]) -> Option<Self> {
+        Self::with(settings, Vec::new()).await
     }
 
     /// Starts the server with settings that have no flag, or are made by the test.
-    pub(crate) fn with(
-        settings: &'static [&'static str],
-        environment: Vec<(&'static str, String)>,
-    ) -> Option<Self> {
-        let (program, data) = (program()?, tempfile::tempdir().unwrap());
-        let port = KeptPort::on(Ipv4Addr::LOCALHOST.into());
-        let mut server =
-            Self { program, data, settings, environment, running: None, url: String::new(), port };
-        server.spawn();
-        Some(server)
+    pub(crate) async fn with(settings: &[&str], environment: Vec<(&'static str, String)>) -> Option<Self> {
+        let (mut command, data) = (Command::new(program()?), tempfile::tempdir().unwrap());
+        let port = ReservedPort::on(Ipv4Addr::LOCALHOST).unwrap();
+        command
+            .env_clear()
+            .envs(environment)
+            .args(["--server-port", &port.number().to_string(), "--log-level", "warn", "--data-dir"])
+            .arg(data.path())
+            .args(["--messages-per-second=0", "--registrations-per-hour=0", "--guesses-per-hour=0"])
+            .args(settings);
+        let server = grpcchatter_testbed::Server::start(command).await.unwrap();
+        Some(Self { url: server.url().to_owned(), server, _data: data, _port: port })
     }
 
     /// Kills it, as a crash or the lack of memory would, and starts it on the same port.
-    pub(crate) fn crash(&mut self) {
-        self.kill();
-        self.spawn();
+    pub(crate) async fn crash(&mut self) {
+        self.server.kill().await.unwrap();
+        self.server.start_again().await.unwrap();
     }
 
     /// Ends it as an operator does, waits until it has drained, and starts it on the same port.
-    pub(crate) fn restart(&mut self) {
-        let mut running = self.running.take().unwrap();
-        let told = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
-        assert!(told.success() && running.wait().unwrap().success());
-        self.spawn();
-    }
-
-    fn spawn(&mut self) {
-        let port = self.port.number().to_string();
-        let limits = ["messages-per-second", "registrations-per-hour", "guesses-per-hour"];
-        let mut child = Command::new(&self.program)
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .args(["--server-port", &port, "--log-level", "warn", "--data-dir"])
-            .arg(self.data.path())
-            .args(limits.iter().flat_map(|name| [format!("--{name}"), "0".to_owned()]))
-            .args(self.settings)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut announced = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut announced).unwrap();
-        self.running = Some(child);
-        self.url = announced.split_whitespace().last().unwrap().trim_end_matches('/').to_owned();
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.kill().unwrap();
-            running.wait().unwrap();
-        }
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.server.stop().await.unwrap().success(), "{}", self.server.log());
+        self.server.start_again().await.unwrap();
     }
 
     /// Somebody who has an account and is logged in.
@@ -118,10 +83,4 @@ pub(crate) async fn user_at(url: &str, name: &str) -> Client {
     client.register(name, PASSWORD).await.unwrap();
     client.login(name, PASSWORD).await.unwrap();
     client
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }

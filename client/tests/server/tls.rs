@@ -22,7 +22,7 @@ async fn a_server_of_ones_own_authority_is_talked_to_over_tls() {
         path.to_str().unwrap().to_owned()
     };
     let environment = vec![("TLS_CERT", file("cert.pem", &certificate)), ("TLS_KEY", file("key.pem", &key))];
-    let Some(mut server) = Server::with(&[], environment) else { return };
+    let Some(mut server) = Server::with(&[], environment).await else { return };
     assert!(server.url.starts_with("https://"), "{}", server.url);
 
     let client = Client::builder(&server.url).ca_certificate(certificate).build().unwrap();
@@ -32,7 +32,7 @@ async fn a_server_of_ones_own_authority_is_talked_to_over_tls() {
     let room = client.join_chat_room(&code, "").await.unwrap();
     room.send("one").await.unwrap();
     assert_eq!(room.receive().await.unwrap().body, "one");
-    server.restart();
+    server.restart().await;
     room.send("two").await.unwrap();
     assert_eq!(room.receive().await.unwrap().body, "two");
 

@@ -1,29 +1,29 @@
-//! What must hold although acknowledged messages were lost, as by a failover to a standby for which nobody waited.
+//! The invariants that hold after acknowledged messages were lost, as by a failover to an asynchronous standby.
 //!
-//! The loss is counted. Whoever heard of a lost message is told so before they are told anything of what came in its place.
+//! The losses are counted. A reader that received a lost message must be reset before it receives a later one.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Found, Invariant, Messages, Violation};
+use super::{Invariant, Messages, Violation, Violations};
 use crate::history::{Entry, Event, History, Start};
 
-/// What was found.
+/// The result of [`check_after_loss`].
 #[derive(Debug, Default)]
 pub struct AfterLoss {
-    /// How many acknowledgements name a place at which the log has another message, or none.
+    /// The number of acknowledgements with a seq at which the log has another message, or none.
     pub lost: usize,
-    /// How often a reader was told that the log is not what it was: as a stream ended, or as the next one began.
-    pub told: usize,
-    /// What must not be, all the same.
+    /// The number of times that a reader was reset: as a stream ended, or as the next one began.
+    pub resets: usize,
+    /// The violations besides the losses.
     pub violations: Vec<Violation>,
 }
 
-/// Counts what was lost, and returns every way in which a history breaks the promise beside that.
+/// Counts the losses in a history, and returns all other violations.
 pub fn check_after_loss(history: &History) -> AfterLoss {
-    let mut found = Found::default();
+    let mut violations = Violations::default();
     let messages = Messages::of(history);
-    found.logs(history, &messages);
-    let (mut lost, mut told) = (0, 0);
+    violations.check_logs(history, &messages);
+    let (mut lost, mut resets) = (0, 0);
     let mut readers: HashMap<usize, Reader<'_>> = HashMap::new();
     let mut times_sent: HashMap<&str, usize> = HashMap::new();
     let mut answered = HashSet::new();
@@ -32,52 +32,52 @@ pub fn check_after_loss(history: &History) -> AfterLoss {
             Event::Sent { id, .. } => *times_sent.entry(id).or_insert(0) += 1,
             Event::Acknowledged { id, seq, .. } => {
                 answered.insert(id.as_str());
-                lost += usize::from(messages.place(id) != Some(*seq));
+                lost += usize::from(messages.seq(id) != Some(*seq));
             }
             Event::Opened { reader, room, start, author } => {
-                told += usize::from(matches!(start, Start::Reset { .. }) && readers.contains_key(reader));
+                resets += usize::from(matches!(start, Start::Reset { .. }) && readers.contains_key(reader));
                 let log = history.logs.get(*room).map_or(&[][..], Vec::as_slice);
                 let reader = readers.entry(*reader).or_insert_with(|| Reader::new(*reader, log));
                 reader.author = author.as_deref();
-                reader.open(start, &mut found);
+                reader.open(start, &mut violations);
             }
             Event::Received { reader, message } => {
-                let again = times_sent.get(message.id.as_str()).is_some_and(|times| *times > 1);
+                let repeated = times_sent.get(message.id.as_str()).is_some_and(|times| *times > 1);
                 if let Some(reader) = readers.get_mut(reader) {
-                    reader.receive(message, again, &mut found);
+                    reader.receive(message, repeated, &mut violations);
                 }
             }
-            Event::LogReset { .. } => told += 1,
+            Event::LogReset { .. } => resets += 1,
             Event::Left { reader } => drop(readers.remove(reader)),
             Event::Failed { .. } => {}
         }
     }
     for id in messages.sent.keys().filter(|id| !answered.contains(*id)) {
-        found.add(Invariant::I7, format!("{id} was never answered"));
+        violations.add(Invariant::I7, format!("{id} was never answered"));
     }
     let mut readers: Vec<_> = readers.into_values().collect();
     readers.sort_unstable_by_key(|reader| reader.number);
-    readers.iter().for_each(|reader| reader.end(&mut found));
-    AfterLoss { lost, told, violations: found.0 }
+    readers.iter().for_each(|reader| reader.end(&mut violations));
+    AfterLoss { lost, resets, violations: violations.0 }
 }
 
-/// What one reader has seen.
+/// What one reader has received so far.
 struct Reader<'h> {
     number: usize,
     log: &'h [Entry],
     author: Option<&'h str>,
-    /// The message that it has, behind which the next one must have been stored.
+    /// The seq and id of the message that it has; the next one must have been stored after it.
     last: Option<(i64, &'h str)>,
-    /// The place of the next message, or of one after it where `begins` is set.
+    /// The seq of the next message, once it is known.
     next: Option<i64>,
-    /// Whether nothing was told yet on a stream that begins with what is said from then on. What was stored while it was
-    /// opened may be told on it.
-    begins: bool,
+    /// Whether nothing was received yet on a stream that did not resume. Its first message may have been stored while it was
+    /// opened, so that its seq is below `next`.
+    is_new: bool,
 }
 
 impl<'h> Reader<'h> {
     fn new(number: usize, log: &'h [Entry]) -> Self {
-        Self { number, log, author: None, last: None, next: None, begins: false }
+        Self { number, log, author: None, last: None, next: None, is_new: false }
     }
 
     fn at(&self, seq: i64) -> Option<&'h Entry> {
@@ -88,38 +88,38 @@ impl<'h> Reader<'h> {
         self.at(seq).is_some_and(|entry| entry.message_id == message_id)
     }
 
-    fn open(&mut self, start: &'h Start, found: &mut Found) {
-        self.begins = !matches!(start, Start::After { .. });
+    fn open(&mut self, start: &'h Start, violations: &mut Violations) {
+        self.is_new = !matches!(start, Start::After { .. });
         (self.last, self.next) = match start {
             Start::Now(last_seq) => (None, last_seq.map(|seq| seq + 1)),
             Start::After { seq: 0, .. } => (None, Some(1)),
-            // It may have been there still.
+            // The message may have been in the log when the stream was opened.
             Start::After { seq, message_id } => (Some((*seq, message_id.as_str())), Some(seq + 1)),
             Start::Reset { seq, message_id, last_seq } => {
                 if self.is_kept((*seq, message_id)) {
                     let number = self.number;
                     let what = format!("reader {number} was reset, but {seq} is the message that it had");
-                    found.add(Invariant::I3, what);
+                    violations.add(Invariant::I3, what);
                 }
                 (None, last_seq.map(|seq| seq + 1))
             }
         };
     }
 
-    fn receive(&mut self, message: &'h Entry, again: bool, found: &mut Found) {
+    fn receive(&mut self, message: &'h Entry, repeated: bool, violations: &mut Violations) {
         let own = self.author.is_some_and(|author| message.id.starts_with(author));
-        // The answer to one's own message, sent again, is told beside the log: it says nothing of where the stream begins.
-        if own && again && (self.begins || self.next.is_none_or(|next| message.seq < next)) {
+        // An answer to a repeated id is not part of the stream's sequence.
+        if own && repeated && (self.is_new || self.next.is_none_or(|next| message.seq < next)) {
             return;
         }
-        let (number, seq, begins) = (self.number, message.seq, std::mem::take(&mut self.begins));
+        let (number, seq, is_new) = (self.number, message.seq, std::mem::take(&mut self.is_new));
         match self.next {
-            Some(next) if seq < next && !begins => {
-                found.add(Invariant::I2, format!("reader {number} was told {seq} again"));
+            Some(next) if seq < next && !is_new => {
+                violations.add(Invariant::I2, format!("reader {number} received {seq} again"));
                 return;
             }
             Some(next) if seq > next => {
-                found.add(Invariant::I3, format!("reader {number} was told {seq} where {next} comes next"));
+                violations.add(Invariant::I3, format!("reader {number} received {seq} in place of {next}"));
             }
             _ => {}
         }
@@ -129,20 +129,20 @@ impl<'h> Reader<'h> {
             && !self.is_kept(last)
         {
             let what =
-                format!("reader {number} was told {} at {}, which is lost, and then {seq}", last.1, last.0);
-            found.add(Invariant::I3, what);
+                format!("reader {number} received {} at {}, which is lost, and then {seq}", last.1, last.0);
+            violations.add(Invariant::I3, what);
         }
         (self.last, self.next) = (Some(this), Some(seq + 1));
     }
 
-    fn end(&self, found: &mut Found) {
+    fn end(&self, violations: &mut Violations) {
         let (number, end) = (self.number, self.log.last().map_or(0, |entry| entry.seq));
         if let Some(last) = self.last.filter(|last| !self.is_kept(*last)) {
-            let what = format!("reader {number} was never told that {} at {} is lost", last.1, last.0);
-            found.add(Invariant::I3, what);
+            let what = format!("reader {number} was not reset, although {} at {} is lost", last.1, last.0);
+            violations.add(Invariant::I3, what);
         } else if let Some(next) = self.next.filter(|next| *next <= end) {
             let what = format!("reader {number} has seen up to {}, and the log has {end}", next - 1);
-            found.add(Invariant::I7, what);
+            violations.add(Invariant::I7, what);
         }
     }
 }
@@ -167,8 +167,8 @@ mod tests {
         Start::After { seq, message_id: format!("m-{id}") }
     }
 
-    /// Four messages are sent; a failover loses the second, and the others are stored in its place.
-    fn check(told: &[Event]) -> (usize, Vec<Invariant>) {
+    /// Checks a history of four messages, of which a failover loses the second. The third gets the seq of the second.
+    fn check(received: &[Event]) -> (usize, Vec<Invariant>) {
         let mut events = Vec::new();
         for (id, seq) in [("a", 1), ("lost", 2), ("b", 2), ("c", 3)] {
             events.push(Event::Sent {
@@ -179,45 +179,45 @@ mod tests {
             });
             events.push(Event::Acknowledged { id: id.to_owned(), seq, chat: None });
         }
-        events.extend_from_slice(told);
+        events.extend_from_slice(received);
         let logs = vec![vec![entry(1, "a"), entry(2, "b"), entry(3, "c")]];
         let AfterLoss { lost, violations, .. } =
             check_after_loss(&History { events, logs, firsts: Vec::new() });
         (lost, violations.into_iter().map(|violation| violation.invariant).collect())
     }
 
-    const HEARD: [fn() -> Event; 3] = [|| opened(after(0, "")), || received(1, "a"), || received(2, "lost")];
+    const READ: [fn() -> Event; 3] = [|| opened(after(0, "")), || received(1, "a"), || received(2, "lost")];
 
-    fn heard(then: &[Event]) -> (usize, Vec<Invariant>) {
-        let told: Vec<Event> = HEARD.iter().map(|event| event()).chain(then.iter().cloned()).collect();
-        check(&told)
+    fn check_after_read(then: &[Event]) -> (usize, Vec<Invariant>) {
+        let events: Vec<Event> = READ.iter().map(|event| event()).chain(then.iter().cloned()).collect();
+        check(&events)
     }
 
     #[test]
-    fn a_loss_is_counted_and_whoever_is_told_of_it_is_not_wronged() {
+    fn a_loss_is_counted_and_a_reader_that_is_reset_is_no_violation() {
         assert_eq!(check(&[]), (1, vec![]));
         let reset = Start::Reset { seq: 2, message_id: "m-lost".to_owned(), last_seq: Some(2) };
-        let told = [Event::LogReset { reader: 7 }, opened(reset), received(3, "c")];
-        assert_eq!(heard(&told), (1, vec![]));
-        // It was behind, and goes on where it was.
+        let events = [Event::LogReset { reader: 7 }, opened(reset), received(3, "c")];
+        assert_eq!(check_after_read(&events), (1, vec![]));
+        // This reader had not received the lost message, and resumes.
         assert_eq!(check(&[opened(after(1, "a")), received(2, "b"), received(3, "c")]), (1, vec![]));
     }
 
     #[test]
-    fn a_stream_that_goes_over_to_the_other_log_is_reported() {
-        assert_eq!(heard(&[received(3, "c")]), (1, vec![Invariant::I3]));
-        // Also where it comes back in between.
-        assert_eq!(heard(&[opened(after(2, "lost")), received(3, "c")]), (1, vec![Invariant::I3]));
+    fn a_stream_that_continues_with_the_other_log_is_reported() {
+        assert_eq!(check_after_read(&[received(3, "c")]), (1, vec![Invariant::I3]));
+        // Also where it reconnects in between.
+        assert_eq!(check_after_read(&[opened(after(2, "lost")), received(3, "c")]), (1, vec![Invariant::I3]));
     }
 
     #[test]
-    fn a_reader_who_never_hears_that_a_message_is_lost_is_reported() {
-        assert_eq!(heard(&[]), (1, vec![Invariant::I3]));
-        assert_eq!(heard(&[Event::Left { reader: 7 }]), (1, vec![]));
+    fn a_reader_of_a_lost_message_that_is_never_reset_is_reported() {
+        assert_eq!(check_after_read(&[]), (1, vec![Invariant::I3]));
+        assert_eq!(check_after_read(&[Event::Left { reader: 7 }]), (1, vec![]));
     }
 
     #[test]
-    fn a_reset_without_reason_a_gap_and_a_repeat_are_reported_all_the_same() {
+    fn a_reset_without_reason_a_gap_and_a_repeat_are_reported_after_a_loss_too() {
         let reset = Start::Reset { seq: 1, message_id: "m-a".to_owned(), last_seq: Some(3) };
         assert_eq!(check(&[opened(after(0, "")), opened(reset)]), (1, vec![Invariant::I3]));
         assert_eq!(
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_beside_the_log_does_not_say_where_a_stream_begins() {
+    fn an_answer_to_a_repeated_id_does_not_say_where_a_stream_begins() {
         let again = |id: &str| Event::Sent {
             room: 0,
             id: id.to_owned(),
@@ -243,8 +243,8 @@ mod tests {
             start: Start::Reset { seq: 2, message_id: "m-lost".to_owned(), last_seq: None },
             author: Some(author.to_owned()),
         };
-        let told = |author| [again("a"), chat(author), received(1, "a"), received(3, "c")];
-        assert_eq!(check(&told("a")), (1, vec![]));
-        assert_eq!(check(&told("c")), (1, vec![Invariant::I3]));
+        let events = |author| [again("a"), chat(author), received(1, "a"), received(3, "c")];
+        assert_eq!(check(&events("a")), (1, vec![]));
+        assert_eq!(check(&events("c")), (1, vec![Invariant::I3]));
     }
 }

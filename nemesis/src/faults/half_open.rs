@@ -1,5 +1,5 @@
-//! Clients whose network goes away: a network of their own, a process in it that opens a thousand streams, and a link
-//! between it and the server that is cut, so that nothing is closed and nothing is answered any more.
+//! Half-open connections: a child process in a network namespace of its own opens a thousand streams; then its link to the
+//! server is set down, so that no packet passes and no connection is closed.
 
 use std::{
     env, fs,
@@ -18,23 +18,23 @@ use tokio::{
 
 use crate::{
     client::{Subscription, grpc},
-    record::until,
-    round::{PATIENCE, Round},
+    record::wait_until,
+    round::{Round, WAIT_TIMEOUT},
 };
 
-/// So many connections there are, half of them by native gRPC and half by gRPC-web.
+/// The number of connections, half of them by native gRPC and half by gRPC-web.
 const CONNECTIONS: usize = 1_000;
 
-/// So many of them are opened at once.
-const AT_ONCE: usize = 50;
+/// The number of streams that are opened concurrently.
+const BATCH: usize = 50;
 
-/// They must be gone by then.
-const REAPED: Duration = Duration::from_secs(45);
+/// The server must have closed all of them after this time.
+const CLOSED_AFTER: Duration = Duration::from_secs(45);
 
-/// How the process in the other network is told whose streams to open.
+/// The environment variable that gives the child process its chat token.
 const TOKEN: &str = "NEMESIS_TOKEN";
 
-/// A network of its own, and a link to it. Dropping it takes both away.
+/// A network namespace and a veth link to it. Dropping it deletes both.
 #[derive(Debug)]
 pub(crate) struct Link {
     name: String,
@@ -43,10 +43,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Makes a network and a link.
+    /// Makes a namespace and a link.
     ///
     /// # Errors
-    /// If this may not be.
+    /// If the machine does not permit it.
     pub(super) fn make() -> Result<Self> {
         let number = std::process::id();
         let [.., subnet] = number.to_be_bytes();
@@ -71,7 +71,7 @@ impl Link {
         format!("{}b", self.name)
     }
 
-    /// Returns the address at this end.
+    /// Returns the address of the server's end.
     pub(super) const fn host(&self) -> Ipv4Addr {
         self.host
     }
@@ -80,7 +80,7 @@ impl Link {
         ip(&["-netns", &self.name, "link", "set", &self.far(), state])
     }
 
-    /// Returns how many connections from the other end a server's port has.
+    /// Returns the number of established connections from the namespace to a port of the server.
     fn connections(&self, port: u16) -> usize {
         const ESTABLISHED: &str = "01";
         let guest = format!("{:08X}:", u32::from_ne_bytes(self.guest.octets()));
@@ -97,65 +97,66 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // The link goes with its network, if it was made at all.
+        // Deleting the namespace deletes the link too.
         drop(ip(&["netns", "delete", &self.name]));
     }
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
     let output = Command::new("ip").args(arguments).output().context("ip cannot be run")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), error.trim());
     Ok(())
 }
 
-/// Opens the streams from the other network, cuts the link, and awaits that the server lets go of them.
-pub(super) async fn strike(round: &mut Round, link: &Link) -> Result<()> {
+/// Opens the streams from the namespace, cuts the link, and waits until the server has closed all of them.
+pub(super) async fn cut_link(round: &mut Round, link: &Link) -> Result<()> {
     let address = round.server.address();
     link.set("up")?;
     let mut clients = tokio::process::Command::new("ip")
         .args(["netns", "exec", &link.name])
         .arg(env::current_exe()?)
         .arg(format!("--silent-clients={address}"))
-        .env(TOKEN, &round.seats.first().context("no room")?.token)
+        .env(TOKEN, &round.members.first().context("no room")?.token)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let mut lines = BufReader::new(clients.stdout.take().context("no standard output")?).lines();
-    let opened = timeout(PATIENCE, lines.next_line()).await.context("the streams do not open")??;
+    let opened = timeout(WAIT_TIMEOUT, lines.next_line()).await.context("the streams do not open")??;
     ensure!(opened.is_some(), "the streams cannot be opened");
     let open = link.connections(address.port());
     ensure!(open >= CONNECTIONS, "{open} of {CONNECTIONS} connections are open");
     link.set("down")?;
     let cut = Instant::now();
-    let gone = until(PATIENCE, || link.connections(address.port()) == 0).await;
+    let closed = wait_until(WAIT_TIMEOUT, || link.connections(address.port()) == 0).await;
     let took = cut.elapsed();
     round.outcome.count("half-open connections", open);
-    round.outcome.at_most("s until they were gone", took.as_secs_f64());
-    if !gone || took > REAPED {
-        round
-            .blame(format!("half-open connections were to be gone within {REAPED:?}: {gone} after {took:?}"));
+    round.outcome.maximum("s until they were closed", took.as_secs_f64());
+    if !closed || took > CLOSED_AFTER {
+        let left = link.connections(address.port());
+        let what = format!("half-open connections were to be closed within {CLOSED_AFTER:?}");
+        round.violated(format!("{what}: {left} are open after {took:?}"));
     }
     clients.kill().await?;
     Ok(())
 }
 
-/// What the process in the other network does: opens the streams, says so, and reads nothing of them until it is killed.
-#[expect(clippy::print_stdout, reason = "this is how it says so")]
-pub(crate) async fn be_silent(address: SocketAddr) -> Result<()> {
+/// The child process in the namespace: opens the streams, prints a line, and reads nothing from them until it is killed.
+#[expect(clippy::print_stdout, reason = "the parent waits for this line")]
+pub(crate) async fn hold_silent_streams(address: SocketAddr) -> Result<()> {
     let token = env::var(TOKEN)?;
     let mut streams = Vec::new();
     while streams.len() < CONNECTIONS {
-        let mut some = JoinSet::new();
-        for nth in 0..AT_ONCE {
+        let mut batch = JoinSet::new();
+        for nth in 0..BATCH {
             let native = if nth % 2 == 0 { Some(grpc(address)?) } else { None };
             let token = token.clone();
-            some.spawn(async move {
+            batch.spawn(async move {
                 Subscription::open(address, native.as_ref(), &token, ResumePoint::default()).await
             });
         }
-        while let Some(opened) = some.join_next().await {
+        while let Some(opened) = batch.join_next().await {
             streams.push(opened??);
         }
     }

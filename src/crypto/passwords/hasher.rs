@@ -1,4 +1,4 @@
-//! argon2id in memory that is kept from one password to the next, and bcrypt for what the original has stored.
+//! Hashes with argon2id, in memory that is reused, and verifies the bcrypt hashes of the original.
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -12,46 +12,46 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// The most that a stored hash may ask for: 256 MiB, four times what RFC 9106 recommends where memory is scarce.
-const MOST_BLOCKS: usize = 256 * 1024;
+/// Maximum memory of a stored hash, in blocks of 1 KiB: 256 MiB, four times what RFC 9106 recommends if memory is scarce.
+const MAX_BLOCKS: usize = 256 * 1024;
 
-/// A hash that no password is known for, with today's parameters: an unknown account costs what a known one
-/// does.
+/// A hash with the current parameters and no known password, so that an unknown account costs the same time as a known one.
 const DUMMY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$R1JQQ0NoYXR0ZXItbm9ib2R5$dGhlIHBhc3N3b3JkIG9mIG5vYm9keSBhdCBhbGwhISE";
 
-/// What follows the cost in a hash of bcrypt that no password is known for: a salt, and a hash of zeros.
+/// The end of a bcrypt hash with no known password, after its cost: a salt, and a hash of zeros.
 const BCRYPT_DUMMY: &str = "R1JQQ0NoYXR0ZXItbm9ibe...............................";
 
-/// What a password is to a stored hash.
+/// The result of comparing a password with a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the one.
+    /// The password matches.
     Right,
-    /// It is the one, but the hash is of another time, or of another form of it, and should be made anew.
+    /// The password matches, but the hash has other parameters or is of another form of the password, and should be
+    /// replaced.
     RightNeedsRehash,
-    /// It is another, or there is no hash.
+    /// The password does not match, or there is no hash.
     Wrong,
 }
 
-/// Hashes one password at a time, all in the same memory.
+/// Hashes one password at a time, in the same memory.
 #[derive(Default)]
 pub(super) struct Hasher {
-    /// Empty until it is needed.
+    /// Empty until it is needed, and after [`Self::release_memory`].
     memory: Vec<Block>,
-    /// How often a password was compared, so that tests see what it costs without a clock.
+    /// Number of comparisons, so that tests can measure the cost without a clock.
     #[cfg(test)]
     compared: usize,
 }
 
 impl Hasher {
-    /// Says whether it holds memory.
-    pub(super) const fn is_warm(&self) -> bool {
+    /// Says whether it holds its memory.
+    pub(super) const fn holds_memory(&self) -> bool {
         !self.memory.is_empty()
     }
 
-    /// Gives the memory back. The next password takes it anew.
-    pub(super) fn cool(&mut self) {
+    /// Releases the memory. The next password allocates it again.
+    pub(super) fn release_memory(&mut self) {
         self.memory = Vec::new();
     }
 
@@ -76,7 +76,7 @@ impl Hasher {
             self.compared += 1;
         }
         if is_bcrypt(stored) {
-            // The original hashed with bcrypt, and refused what bcrypt would have cut off.
+            // The original refused longer passwords, which bcrypt would have truncated.
             return match bcrypt::verify(password, stored) {
                 Ok(true) if password.len() <= 72 => Verdict::RightNeedsRehash,
                 _ => Verdict::Wrong,
@@ -85,14 +85,14 @@ impl Hasher {
         self.verify_argon2(password, stored).unwrap_or(Verdict::Wrong)
     }
 
-    /// Returns none for what is no hash of argon2.
+    /// Returns `None` if `stored` is no usable argon2 hash.
     fn verify_argon2(&mut self, password: &str, stored: &str) -> Option<Verdict> {
         let stored = PasswordHash::new(stored).ok()?;
         let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
         let version = stored.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
         let params = Params::try_from(&stored).ok()?;
         let (salt, expected) = (stored.salt?, stored.hash?);
-        let is_of_today = (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES);
+        let is_current = (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES);
         let mut output = [0; Output::MAX_LENGTH];
         let output = output.get_mut(..expected.len())?;
         if let Err(error) = self.fill(&Argon2::new(algorithm, version, params), password, &salt, output) {
@@ -100,14 +100,14 @@ impl Hasher {
             return None;
         }
         // `Output` compares in constant time.
-        Some(match (Output::new(output).ok()? == expected, is_of_today) {
+        Some(match (Output::new(output).ok()? == expected, is_current) {
             (true, true) => Verdict::Right,
             (true, false) => Verdict::RightNeedsRehash,
             (false, _) => Verdict::Wrong,
         })
     }
 
-    /// Computes a hash of the length of `output`. What needs more memory than is kept has memory of its own.
+    /// Computes a hash of the length of `output`. Parameters that need more memory than is kept get memory of their own.
     fn fill(
         &mut self,
         argon2: &Argon2<'_>,
@@ -119,7 +119,7 @@ impl Hasher {
         let mut more = Vec::new();
         let memory = if blocks <= kept { &mut self.memory } else { &mut more };
         if memory.len() < blocks {
-            if blocks > MOST_BLOCKS || memory.try_reserve_exact(blocks.max(kept)).is_err() {
+            if blocks > MAX_BLOCKS || memory.try_reserve_exact(blocks.max(kept)).is_err() {
                 return Err(argon2::Error::OutOfMemory);
             }
             memory.resize(blocks.max(kept), Block::new());
@@ -128,31 +128,32 @@ impl Hasher {
     }
 }
 
-/// What is compared with a password.
-pub(super) struct Work {
+/// The stored hash that a password is compared with, or a dummy.
+pub(super) struct Comparison {
     stored: String,
     is_known: bool,
-    /// A hash of the other kind, for whoever is wrong.
-    other: Option<String>,
+    /// A dummy of the other algorithm, compared too if the password does not match.
+    dummy: Option<String>,
 }
 
-impl Work {
-    /// Compares with a stored hash, and with none for who is not there. Where there are accounts with hashes of bcrypt
-    /// their cost is not 0, and whatever is wrong costs the work of both kinds, for each form of the password.
-    pub(super) fn of(stored: Option<String>, bcrypt_cost: u32) -> Self {
+impl Comparison {
+    /// Prepares a comparison with a stored hash; `None` for an account or room that does not exist. `bcrypt_cost` is 0
+    /// unless some accounts have bcrypt hashes. Then every mismatch costs the work of both algorithms, for each form of
+    /// the password.
+    pub(super) fn new(stored: Option<String>, bcrypt_cost: u32) -> Self {
         let is_known = stored.is_some();
         let stored = stored.unwrap_or_else(|| DUMMY.to_owned());
-        let other = if is_bcrypt(&stored) {
+        let dummy = if is_bcrypt(&stored) {
             Some(DUMMY.to_owned())
         } else {
             (bcrypt_cost > 0).then(|| format!("$2b${bcrypt_cost:02}${BCRYPT_DUMMY}"))
         };
-        Self { stored, is_known, other }
+        Self { stored, is_known, dummy }
     }
 
-    /// Compares. How many forms the password has is known to whoever typed it, so that a second one tells nothing of what
-    /// is stored.
-    pub(super) fn done_with(self, password: &GivenPassword, hasher: &mut Hasher) -> Verdict {
+    /// Compares. The number of forms depends only on the password as typed, so comparing a second form reveals nothing
+    /// about the stored hash.
+    pub(super) fn run(self, password: &GivenPassword, hasher: &mut Hasher) -> Verdict {
         for (form, is_older) in [(Some(password.expose()), false), (password.as_typed(), true)] {
             let Some(form) = form else { continue };
             match hasher.verify(form, &self.stored) {
@@ -161,8 +162,8 @@ impl Work {
                 _ if self.is_known => return Verdict::RightNeedsRehash,
                 _ => {}
             }
-            if let Some(other) = &self.other {
-                hasher.verify(form, other);
+            if let Some(dummy) = &self.dummy {
+                hasher.verify(form, dummy);
             }
         }
         Verdict::Wrong
@@ -184,47 +185,47 @@ mod tests {
 
     use super::*;
 
-    /// A hash with other parameters.
-    fn other(kib: u32, passes: u32, lanes: u32) -> String {
+    /// Hashes with other parameters.
+    fn hash_with(kib: u32, passes: u32, lanes: u32) -> String {
         let params = Params::new(kib, passes, lanes, None).unwrap();
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         argon2.hash_password_with_salt(b"Passw0rd!", &[7; 16]).unwrap().to_string()
     }
 
     fn verdict(password: &str, stored: &str) -> Verdict {
-        Work::of(Some(stored.to_owned()), 0).done_with(&GivenPassword::new(password), &mut Hasher::default())
+        Comparison::new(Some(stored.to_owned()), 0).run(&GivenPassword::new(password), &mut Hasher::default())
     }
 
     #[test]
-    fn what_lies_in_the_memory_changes_no_hash() {
+    fn leftovers_in_the_memory_change_no_hash() {
         let mut hasher = Hasher::default();
         let theirs = argon2id().hash_password_with_salt(b"Passw0rd!", &[7; 16]).unwrap().to_string();
         for _ in 0..2 {
             assert_eq!(hasher.hash("Passw0rd!", &[7; 16]), theirs);
-            assert_eq!(hasher.verify("another", &other(64, 1, 1)), Verdict::Wrong);
+            assert_eq!(hasher.verify("another", &hash_with(64, 1, 1)), Verdict::Wrong);
         }
-        assert!(hasher.is_warm());
-        hasher.cool();
-        assert!(!hasher.is_warm());
+        assert!(hasher.holds_memory());
+        hasher.release_memory();
+        assert!(!hasher.holds_memory());
         assert_eq!(hasher.verify("Passw0rd!", &theirs), Verdict::Right);
     }
 
     #[test]
-    fn nobody_has_a_password_but_checking_it_is_real_work() {
+    fn the_dummy_costs_the_work_of_a_real_hash() {
         let hash = PasswordHash::new(DUMMY).unwrap();
         let params = Params::try_from(&hash).unwrap();
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
         assert_eq!(hash.hash.unwrap().as_bytes().len(), Params::DEFAULT_OUTPUT_LEN);
         let mut hasher = Hasher::default();
         assert_eq!(
-            Work::of(None, 0).done_with(&GivenPassword::new("Passw0rd!"), &mut hasher),
+            Comparison::new(None, 0).run(&GivenPassword::new("Passw0rd!"), &mut hasher),
             Verdict::Wrong
         );
-        assert!(hasher.is_warm());
+        assert!(hasher.holds_memory());
     }
 
     #[test]
-    fn the_originals_hashes_verify_and_are_to_be_replaced() {
+    fn hashes_of_the_original_match_and_need_a_rehash() {
         let hash = bcrypt::hash("Passw0rd!", 4).unwrap();
         assert_eq!(verdict("Passw0rd!", &hash), Verdict::RightNeedsRehash);
         assert_eq!(verdict("passw0rd!", &hash), Verdict::Wrong);
@@ -233,12 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_costs_the_same_work_while_hashes_of_bcrypt_are_there() {
+    fn every_mismatch_costs_the_same_work_while_there_are_bcrypt_hashes() {
         let theirs = bcrypt::hash("Passw0rd!", 4).unwrap();
         let kind = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         let work = |stored: Option<&str>| {
-            let work = Work::of(stored.map(str::to_owned), 4);
-            let mut kinds = [Some(work.stored), work.other].map(|hash| hash.map(|hash| kind(&hash)));
+            let comparison = Comparison::new(stored.map(str::to_owned), 4);
+            let mut kinds =
+                [Some(comparison.stored), comparison.dummy].map(|hash| hash.map(|hash| kind(&hash)));
             // bcrypt's salt is not part of its kind.
             for kind in kinds.iter_mut().flatten().filter(|kind| kind[1].starts_with('2')) {
                 kind.truncate(3);
@@ -250,13 +252,13 @@ mod tests {
         assert_eq!(work(None), work(Some(&known)));
         assert_eq!(work(None), work(Some(&theirs)));
         assert!(work(None).iter().all(Option::is_some));
-        assert_eq!(Work::of(None, 0).other, None, "without such accounts nobody pays for them");
-        let other = Work::of(None, 4).other.unwrap();
-        assert_eq!(bcrypt::verify("Passw0rd!", &other).ok(), Some(false), "it is real work");
+        assert_eq!(Comparison::new(None, 0).dummy, None, "without bcrypt hashes there is no extra work");
+        let dummy = Comparison::new(None, 4).dummy.unwrap();
+        assert_eq!(bcrypt::verify("Passw0rd!", &dummy).ok(), Some(false), "it is real work");
     }
 
     #[test]
-    fn a_hash_of_what_was_typed_opens_and_is_to_be_replaced() {
+    fn a_hash_of_the_password_as_typed_matches_and_needs_a_rehash() {
         const TYPED: &str = "Pa\u{301}ssw0rd!";
         let prepared = GivenPassword::new(TYPED);
         let mut hasher = Hasher::default();
@@ -270,33 +272,33 @@ mod tests {
             assert_eq!(
                 verdict(prepared.expose(), &older),
                 Verdict::Wrong,
-                "it is not known how else it was typed"
+                "the form as typed cannot be derived from it"
             );
         }
     }
 
     #[test]
-    fn a_second_form_costs_the_same_whoever_is_there() {
+    fn a_second_form_costs_the_same_for_every_account() {
         let (argon2, bcrypt) =
             (Hasher::default().hash("Passw0rd!", &[7; 16]), bcrypt::hash("Passw0rd!", 4).unwrap());
         let cost = |stored: Option<&String>, password: &str, bcrypt_cost: u32| {
             let mut hasher = Hasher::default();
-            let work = Work::of(stored.cloned(), bcrypt_cost);
-            assert_eq!(work.done_with(&GivenPassword::new(password), &mut hasher), Verdict::Wrong);
+            let comparison = Comparison::new(stored.cloned(), bcrypt_cost);
+            assert_eq!(comparison.run(&GivenPassword::new(password), &mut hasher), Verdict::Wrong);
             hasher.compared
         };
         for (password, forms) in [("wrong", 1), ("wro\u{a0}ng", 2)] {
             assert_eq!((cost(None, password, 0), cost(Some(&argon2), password, 0)), (forms, forms));
             for stored in [None, Some(&argon2), Some(&bcrypt)] {
-                assert_eq!(cost(stored, password, 4), 2 * forms, "both kinds of hashes");
+                assert_eq!(cost(stored, password, 4), 2 * forms, "both algorithms");
             }
         }
     }
 
     #[test]
-    fn other_parameters_verify_and_are_to_be_replaced() {
+    fn hashes_with_other_parameters_match_and_need_a_rehash() {
         for (kib, passes, lanes) in [(64, 1, 1), (2 * MEMORY_KIB, 1, 1), (4_096, 1, 4)] {
-            let hash = other(kib, passes, lanes);
+            let hash = hash_with(kib, passes, lanes);
             assert_eq!(verdict("Passw0rd!", &hash), Verdict::RightNeedsRehash, "{hash}");
             assert_eq!(verdict("passw0rd!", &hash), Verdict::Wrong, "{hash}");
         }
@@ -304,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_asks_for_more_memory_than_there_may_be_is_not_followed() {
-        let hash = other(64, 1, 1).replace("m=64", "m=4194304");
+    fn a_hash_with_excessive_memory_is_refused() {
+        let hash = hash_with(64, 1, 1).replace("m=64", "m=4194304");
         assert_eq!(verdict("Passw0rd!", &hash), Verdict::Wrong);
     }
 }

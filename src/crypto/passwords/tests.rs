@@ -1,3 +1,5 @@
+//! Tests of hashing and its queue.
+
 use futures_util::FutureExt as _;
 use std::{
     net::Ipv4Addr,
@@ -23,23 +25,23 @@ fn passwords() -> Passwords {
     Passwords::start(Clock::system(), 1).unwrap()
 }
 
-/// Keeps the only thread busy, until what is returned is dropped.
+/// Keeps the only thread busy until the sender is dropped.
 fn keep_busy(passwords: &Passwords) -> mpsc::Sender<()> {
     let (busy, until) = mpsc::channel::<()>();
     let (begun, has_begun) = mpsc::channel();
-    let place = passwords.admit(Payer::User(UserId(0))).unwrap();
+    let slot = passwords.admit(Payer::User(UserId(0))).unwrap();
     let job = move |_: &mut Hasher| {
         begun.send(()).unwrap();
         // It ends with an error, when the sender is dropped.
         let _ = until.recv();
     };
-    place.pool.shared.submit(place.payer, place.ticket, Box::new(job));
+    slot.pool.workers.submit(slot.payer, slot.ticket, Box::new(job));
     has_begun.recv().unwrap();
     busy
 }
 
-/// Takes places until there is none.
-fn fill(passwords: &Passwords, payer: Payer) -> Vec<Place> {
+/// Takes slots until there is none.
+fn fill(passwords: &Passwords, payer: Payer) -> Vec<QueueSlot> {
     std::iter::from_fn(|| passwords.admit(payer).ok()).collect()
 }
 
@@ -50,14 +52,14 @@ async fn a_hash_is_a_phc_string_with_owasps_parameters_and_its_own_salt() {
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert_ne!(hash, passwords.hash(here(), "Passw0rd!").await.unwrap());
     for (password, verdict) in [("Passw0rd!", Verdict::Right), ("passw0rd!", Verdict::Wrong)] {
-        let place = passwords.admit(here()).unwrap();
-        let seen = place.verify(&GivenPassword::new(password), Some(hash.clone())).await.unwrap();
+        let slot = passwords.admit(here()).unwrap();
+        let seen = slot.verify(&GivenPassword::new(password), Some(hash.clone())).await.unwrap();
         assert_eq!(seen, verdict);
     }
 }
 
 #[tokio::test]
-async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt() {
+async fn passwords_are_compared_correctly_while_there_are_bcrypt_hashes() {
     let (passwords, theirs) = (passwords(), bcrypt::hash("Passw0rd!", 4).unwrap());
     passwords.expect_bcrypt(&theirs);
     let ours = passwords.hash(here(), "Passw0rd!").await.unwrap();
@@ -79,7 +81,7 @@ async fn a_right_password_is_right_and_a_wrong_one_wrong_beside_hashes_of_bcrypt
 }
 
 #[tokio::test]
-async fn the_excess_is_refused_at_once() {
+async fn a_full_queue_refuses_at_once() {
     let passwords = passwords();
     let taken = fill(&passwords, here());
     assert_eq!(taken.len(), WAITING_OF_NETWORK_PER_WORKER);
@@ -89,7 +91,7 @@ async fn the_excess_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn one_network_and_one_account_leave_places_to_others() {
+async fn one_network_and_one_account_leave_slots_to_others() {
     let passwords = passwords();
     let (network, account) = (fill(&passwords, here()), fill(&passwords, SOMEBODY));
     assert_eq!(network.len(), WAITING_OF_NETWORK_PER_WORKER);
@@ -99,21 +101,21 @@ async fn one_network_and_one_account_leave_places_to_others() {
 }
 
 #[tokio::test]
-async fn however_many_accounts_wait_networks_find_their_places() {
+async fn waiting_accounts_take_no_slots_from_networks() {
     let passwords = passwords();
     let busy = keep_busy(&passwords);
-    // A line that grows takes places of longer ones.
+    // A growing line displaces jobs of longer lines.
     let mut jobs = Vec::new();
     let mut context = Context::from_waker(Waker::noop());
     for user in 1..100 {
-        for place in fill(&passwords, Payer::User(UserId(user))) {
-            let mut job = Box::pin(place.hash("Passw0rd!"));
+        for slot in fill(&passwords, Payer::User(UserId(user))) {
+            let mut job = Box::pin(slot.hash("Passw0rd!"));
             assert!(job.as_mut().poll(&mut context).is_pending());
             jobs.push(job);
         }
     }
     assert_eq!(fill(&passwords, here()).len(), WAITING_OF_NETWORK_PER_WORKER);
-    // And they are served in turn.
+    // Networks and accounts are served alternately.
     let log_in = passwords.hash(here(), "Passw0rd!");
     drop(busy);
     log_in.await.unwrap();
@@ -122,17 +124,17 @@ async fn however_many_accounts_wait_networks_find_their_places() {
 }
 
 #[tokio::test]
-async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
+async fn a_job_displaced_by_a_shorter_line_is_refused_at_once() {
     let passwords = passwords();
     let busy = keep_busy(&passwords);
     let mut waiting: Vec<_> =
-        fill(&passwords, here()).into_iter().map(|place| Box::pin(place.hash("Passw0rd!"))).collect();
+        fill(&passwords, here()).into_iter().map(|slot| Box::pin(slot.hash("Passw0rd!"))).collect();
     let mut context = Context::from_waker(Waker::noop());
     for job in &mut waiting {
         assert!(job.as_mut().poll(&mut context).is_pending());
     }
     let mut others = fill(&passwords, there());
-    // Two places were free: the others have displaced as many of the newest jobs.
+    // Two slots were free. The rest of the new slots displaced the newest jobs.
     assert!(others.len() > 2, "{}", others.len());
     let displaced = waiting.split_off(waiting.len() - (others.len() - 2));
     for job in displaced {
@@ -141,7 +143,7 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
     for job in &mut waiting {
         assert!(job.as_mut().poll(&mut context).is_pending());
     }
-    // A place that is lost before its job comes tells the same.
+    // A slot that is lost before its job is submitted fails in the same way.
     let others_again = fill(&passwords, Payer::at(Ipv4Addr::new(127, 0, 0, 3).into()));
     assert!(others_again.len() > 1, "{}", others_again.len());
     let lost = others.pop().unwrap();
@@ -150,15 +152,15 @@ async fn whoever_loses_the_place_to_a_shorter_line_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_frees_its_place_and_costs_no_hash() {
+async fn a_dropped_caller_frees_its_slot_and_costs_no_hash() {
     let passwords = passwords();
     let busy = keep_busy(&passwords);
-    let places = fill(&passwords, SOMEBODY);
-    let count = places.len();
+    let slots = fill(&passwords, SOMEBODY);
+    let count = slots.len();
     {
         let mut context = Context::from_waker(Waker::noop());
-        for place in places {
-            let mut job = pin!(place.run(|_| panic!("nobody waits for it any more")));
+        for slot in slots {
+            let mut job = pin!(slot.run(|_| panic!("the caller is gone")));
             let polled: Poll<Result<()>> = job.as_mut().poll(&mut context);
             assert!(polled.is_pending());
         }
@@ -169,7 +171,7 @@ async fn a_caller_that_goes_away_frees_its_place_and_costs_no_hash() {
 }
 
 #[tokio::test]
-async fn a_panic_is_its_callers_alone() {
+async fn a_panic_affects_only_its_caller() {
     let passwords = passwords();
     let broken = passwords.admit(here()).unwrap().run::<()>(|_| panic!("on purpose")).await;
     assert!(matches!(broken, Err(Error::Internal)), "{broken:?}");
@@ -179,12 +181,12 @@ async fn a_panic_is_its_callers_alone() {
 #[tokio::test]
 async fn the_threads_end_with_the_last_handle() {
     let passwords = passwords();
-    let shared = Arc::downgrade(&passwords.0.shared);
+    let workers = Arc::downgrade(&passwords.0.workers);
     passwords.clone().hash(here(), "Passw0rd!").await.unwrap();
-    assert!(shared.upgrade().is_some());
+    assert!(workers.upgrade().is_some());
     drop(passwords);
-    // The thread holds what is shared until it has ended.
-    while shared.upgrade().is_some() {
+    // The thread holds its reference until it has ended.
+    while workers.upgrade().is_some() {
         tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The threads that hash, and what they share with those who wait.
+//! The hashing threads and their queue.
 
 use std::{
     io,
@@ -16,20 +16,20 @@ use crate::{
     model::Payer,
 };
 
-/// How much nicer the threads are than the rest of the process. Beside a thread that wants all of a core, ten steps leave
-/// a tenth of it: chat goes first, and a full queue is still worked off within the deadline of a request. With all
-/// nineteen, or `SCHED_IDLE`, it would be a hundredth or less, and a busy chat would let nobody in.
+/// Nice increment of the threads. Beside a thread that uses a whole core, 10 steps leave a tenth of it: chat goes first,
+/// and a full queue is still finished within the deadline of a request. With 19, or `SCHED_IDLE`, it would be a hundredth
+/// or less, and nobody could log in to a busy chat.
 #[cfg(target_os = "linux")]
-const NICER: i32 = 10;
+const NICE_INCREMENT: i32 = 10;
 
-/// After so long without a password a thread gives its memory back.
-const IDLE: Duration = Duration::from_secs(10);
+/// A thread without a job for this time releases its memory.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is done with a thread's memory once it is its turn. It is dropped undone where its place was given to another.
+/// Work for a thread. It is dropped without being run if its slot was given to another payer.
 pub(super) type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// The queue, before which the threads wait for jobs. Nothing is hashed, freed or answered under its lock.
-pub(super) struct Shared {
+/// The queue, which the threads share. No job is run, dropped or answered under its lock.
+pub(super) struct Workers {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -39,12 +39,12 @@ struct State {
     ended: bool,
 }
 
-/// Networks and accounts wait apart, and are served in turn: however many accounts set passwords of rooms, somebody else
-/// finds a place to log in.
+/// Networks and accounts have queues of their own, which are served alternately. So a log-in, which is charged to a
+/// network, finds a slot however many accounts set passwords of rooms.
 struct Queues {
     networks: FairQueue<Payer, (Instant, Job)>,
     accounts: FairQueue<Payer, (Instant, Job)>,
-    /// Whose turn it is, where both have somebody.
+    /// Whether accounts are served next, if both have jobs.
     accounts_next: bool,
 }
 
@@ -64,15 +64,15 @@ impl Queues {
     }
 }
 
-/// What a thread does next.
+/// The next step of a thread.
 enum Next {
     Job(Instant, Job),
     Idle,
     End,
 }
 
-impl Shared {
-    /// Makes a queue for each kind of payer, with so many places.
+impl Workers {
+    /// Makes the two queues with these lengths.
     pub(super) fn new(networks: usize, accounts: usize) -> Arc<Self> {
         let (networks, accounts) = (FairQueue::new(networks), FairQueue::new(accounts));
         let queues = Queues { networks, accounts, accounts_next: false };
@@ -81,26 +81,26 @@ impl Shared {
     }
 
     /// Starts a thread. It ends after [`Self::end`].
-    pub(super) fn start(self: &Arc<Self>, index: usize) -> io::Result<()> {
+    pub(super) fn start_thread(self: &Arc<Self>, index: usize) -> io::Result<()> {
         let shared = Arc::clone(self);
         thread::Builder::new().name(format!("passwords-{index}")).spawn(move || shared.work())?;
         Ok(())
     }
 
-    /// Ends the threads, each after the job that it is at.
+    /// Ends the threads, each after its current job.
     pub(super) fn end(&self) {
         self.state.lock().ended = true;
         self.changed.notify_all();
     }
 
-    /// Takes a place, where there is one.
-    pub(super) fn admit(&self, payer: Payer, share: usize) -> Option<Ticket> {
-        // What is displaced answers its caller when it is dropped, after the lock.
-        let admitted = self.state.lock().queues.of(payer).admit(payer, share);
+    /// Takes a slot, if there is one.
+    pub(super) fn admit(&self, payer: Payer, max_per_payer: usize) -> Option<Ticket> {
+        // A displaced job answers its caller when it is dropped, after the lock is released.
+        let admitted = self.state.lock().queues.of(payer).admit(payer, max_per_payer);
         admitted.map(|(ticket, _displaced)| ticket)
     }
 
-    /// Puts a job on its place. Drops it where the place is another's by now.
+    /// Queues the job of a slot. Drops the job if the slot was given to another payer.
     pub(super) fn submit(&self, payer: Payer, ticket: Ticket, job: Job) {
         let submitted = self.state.lock().queues.of(payer).submit(payer, ticket, (Instant::now(), job));
         if submitted.is_ok() {
@@ -108,7 +108,7 @@ impl Shared {
         }
     }
 
-    /// Frees a place, unless its job has begun.
+    /// Frees a slot, unless its job has begun.
     pub(super) fn leave(&self, payer: Payer, ticket: Ticket) {
         let left = self.state.lock().queues.of(payer).leave(payer, ticket);
         drop(left);
@@ -119,19 +119,19 @@ impl Shared {
         lower_priority();
         let mut hasher = Hasher::default();
         loop {
-            match self.next(hasher.is_warm().then_some(IDLE)) {
+            match self.next(hasher.holds_memory().then_some(IDLE_TIMEOUT)) {
                 Next::Job(since, job) => {
                     PASSWORD_QUEUE_SECONDS.observe_duration(since.elapsed());
                     job(&mut hasher);
                 }
-                Next::Idle => hasher.cool(),
+                Next::Idle => hasher.release_memory(),
                 Next::End => return,
             }
         }
     }
 
-    /// Awaits the next job, for no longer than `patience` where there is one.
-    fn next(&self, patience: Option<Duration>) -> Next {
+    /// Waits for the next job, up to `idle_timeout` if there is one.
+    fn next(&self, idle_timeout: Option<Duration>) -> Next {
         let mut state = self.state.lock();
         loop {
             if state.ended {
@@ -140,10 +140,10 @@ impl Shared {
             if let Some((since, job)) = state.queues.take() {
                 return Next::Job(since, job);
             }
-            match patience {
+            match idle_timeout {
                 None => self.changed.wait(&mut state),
-                Some(patience) => {
-                    if self.changed.wait_for(&mut state, patience).timed_out() {
+                Some(idle_timeout) => {
+                    if self.changed.wait_for(&mut state, idle_timeout).timed_out() {
                         return Next::Idle;
                     }
                 }
@@ -152,14 +152,13 @@ impl Shared {
     }
 }
 
-/// Has this thread go behind the others of the process. Linux counts niceness for each thread; elsewhere it is the
-/// process's.
+/// Lowers the priority of this thread. On Linux each thread has its own niceness; elsewhere the process has one.
 #[cfg(target_os = "linux")]
 fn lower_priority() {
     use rustix::process::{getpriority_process, setpriority_process};
 
     let lowered =
-        getpriority_process(None).and_then(|nice| setpriority_process(None, (nice + NICER).min(19)));
+        getpriority_process(None).and_then(|nice| setpriority_process(None, (nice + NICE_INCREMENT).min(19)));
     if let Err(error) = lowered {
         tracing::debug!(%error, "a thread that hashes passwords keeps the priority of the others");
     }
@@ -170,7 +169,7 @@ fn lower_priority() {
 mod tests {
     use super::*;
 
-    /// Reads this thread's niceness, the 19th field; the second, its name, is in brackets.
+    /// Reads this thread's niceness, the 19th field. The second field, its name, is in parentheses.
     fn niceness() -> i32 {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let (_, after_name) = stat.rsplit_once(')').unwrap();
@@ -178,13 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_thread_that_asks_is_lowered() {
+    fn only_the_calling_thread_is_lowered() {
         let before = niceness();
         let lowered = thread::spawn(|| {
             lower_priority();
             niceness()
         });
-        assert_eq!(lowered.join().unwrap(), (before + NICER).min(19));
+        assert_eq!(lowered.join().unwrap(), (before + NICE_INCREMENT).min(19));
         assert_eq!(niceness(), before);
     }
 }

@@ -1,8 +1,10 @@
+//! Charging, waiting and delayed refusals.
+
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{
-    held_back::{MOST, MOST_OF_ONE},
+    delayed_refusals::{MAX, MAX_OF_ONE},
     *,
 };
 use crate::model::{Timestamp, UserId};
@@ -15,9 +17,9 @@ fn budget(config: BudgetConfig) -> (Budget, Clock) {
     (Budget::new(config, clock.clone()), clock)
 }
 
-/// Makes a call that is over at once, and returns what it was told.
+/// Makes a call that ends at once, and returns its outcome.
 fn call(budget: &Budget, payer: Payer, cost: Cost) -> Result<()> {
-    budget.enter(payer, cost).now_or_never().expect("nothing is under way").map(drop)
+    budget.enter(payer, cost).now_or_never().expect("nothing is in flight").map(drop)
 }
 
 fn passed(budget: &Budget, payer: Payer, cost: Cost, calls: usize) -> usize {
@@ -38,57 +40,57 @@ fn reads_and_writes_have_buckets_of_their_own() {
 }
 
 #[test]
-fn messages_are_counted_where_they_are_said() {
+fn messages_are_counted_when_they_are_sent() {
     let (budget, _) = budget(BudgetConfig::default());
     assert_eq!(passed(&budget, SOMEBODY, Cost::Message, 10_000), 10_000);
 }
 
 #[test]
-fn a_network_pays_for_who_shows_no_token_and_its_probes_are_apart() {
+fn calls_without_a_token_are_charged_to_the_network_and_health_checks_apart() {
     let (budget, clock) = budget(BudgetConfig::default());
     let here = Payer::at("2001:db8::1".parse().unwrap());
     assert_eq!(passed(&budget, here, Cost::Write, 10_000), 2_000);
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 0, "it has one bucket for both");
     assert_eq!(passed(&budget, Payer::at("2001:db8::2".parse().unwrap()), Cost::Read, 1), 0, "the same /64");
     assert_eq!(passed(&budget, Payer::at("2001:db8:0:1::1".parse().unwrap()), Cost::Read, 1), 1);
-    assert_eq!(passed(&budget, here, Cost::Probe, 10_000), 2_000, "and another for them");
-    assert_eq!(passed(&budget, here, Cost::Connection, 10_000), 2_000, "and one for connections");
+    assert_eq!(passed(&budget, here, Cost::Probe, 10_000), 2_000, "health checks have another");
+    assert_eq!(passed(&budget, here, Cost::Connection, 10_000), 2_000, "connections have another");
     clock.set(NOON + Duration::from_secs(1));
     assert_eq!(passed(&budget, here, Cost::Read, 10_000), 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_beyond_those_under_way_wait_and_only_so_many() {
+async fn calls_beyond_the_limit_in_flight_wait_in_bounded_number() {
     let config = BudgetConfig { reads_per_second: 0, ..BudgetConfig::default() };
     let (budget, _) = budget(config);
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     for _ in 0..16 {
-        under_way.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
+        in_flight.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
     }
     let mut waiting: Vec<_> = (0..512).map(|_| Box::pin(budget.enter(SOMEBODY, Cost::Read))).collect();
     assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
     let refused = budget.enter(SOMEBODY, Cost::Read).await.err().unwrap();
-    assert_eq!(refused.retry_after(), Some(SOON));
+    assert_eq!(refused.retry_after(), Some(RETRY_SOON));
     assert!(budget.enter(Payer::User(UserId(2)), Cost::Read).await.is_ok(), "somebody else does not wait");
-    under_way.pop();
+    in_flight.pop();
     let first = waiting[0].as_mut().await.unwrap();
-    // Whoever waits in vain is told to come again.
+    // A call that waits too long is refused.
     let begun = Instant::now();
     assert!(waiting[1].as_mut().await.is_err());
-    assert_eq!(begun.elapsed(), LONGEST_WAIT);
+    assert_eq!(begun.elapsed(), ADMISSION_TIMEOUT);
     drop(first);
 }
 
 #[tokio::test]
-async fn those_that_wait_are_bounded_in_the_process_and_a_few_have_not_all_the_places() {
+async fn waiting_calls_are_bounded_in_the_process_and_a_few_payers_cannot_fill_it() {
     let config = BudgetConfig { reads_per_second: 0, ..BudgetConfig::default() };
     let (budget, _) = budget(config);
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     let mut wait = |user: i64| {
         let payer = Payer::User(UserId(user));
         while let Some(entered) = budget.enter(payer, Cost::Read).now_or_never() {
             let Ok(entered) = entered else { return Vec::new() };
-            under_way.push(entered);
+            in_flight.push(entered);
         }
         let mut waiting: Vec<_> = (0..600).map(|_| Box::pin(budget.enter(payer, Cost::Read))).collect();
         waiting.retain_mut(|call| call.now_or_never().is_none());
@@ -98,47 +100,47 @@ async fn those_that_wait_are_bounded_in_the_process_and_a_few_have_not_all_the_p
     assert!(greedy.iter().all(|waiting| waiting.len() == USER_WAITING));
     let many: Vec<_> = (3..3 + 64).map(&mut wait).collect();
     assert!(many.iter().all(|waiting| waiting.len() == WAITING_WHEN_TIGHT));
-    assert_eq!(wait(100).len(), 0, "all have a bound too");
+    assert_eq!(wait(100).len(), 0, "the total is bounded too");
     drop(greedy);
     drop(many);
     assert_eq!(wait(101).len(), USER_WAITING);
 }
 
 #[tokio::test]
-async fn four_writes_of_one_user_are_under_way_at_a_time() {
+async fn four_writes_of_one_user_are_in_flight_at_a_time() {
     let (budget, _) = budget(BudgetConfig::default());
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     for _ in 0..4 {
-        under_way.push(budget.enter(SOMEBODY, Cost::Write).await.unwrap());
+        in_flight.push(budget.enter(SOMEBODY, Cost::Write).await.unwrap());
     }
     assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_none());
-    under_way.pop();
+    in_flight.pop();
     assert!(budget.enter(SOMEBODY, Cost::Write).now_or_never().is_some());
 }
 
 #[tokio::test]
-async fn messages_wait_for_no_other_calls_of_their_user() {
+async fn messages_do_not_wait_for_other_calls_of_their_user() {
     let (budget, _) = budget(BudgetConfig::default());
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     for _ in 0..16 {
-        under_way.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
+        in_flight.push(budget.enter(SOMEBODY, Cost::Read).await.unwrap());
     }
     let mut waiting = Box::pin(budget.enter(SOMEBODY, Cost::Write));
     assert!((&mut waiting).now_or_never().is_none());
     for _ in 0..16 {
         let message = budget.enter(SOMEBODY, Cost::Message).now_or_never().expect("it does not wait");
-        under_way.push(message.unwrap());
+        in_flight.push(message.unwrap());
     }
-    assert!(budget.enter(SOMEBODY, Cost::Message).now_or_never().is_none(), "but for one another");
+    assert!(budget.enter(SOMEBODY, Cost::Message).now_or_never().is_none(), "but for each other");
 }
 
 #[tokio::test]
-async fn forms_that_never_come_keep_nobody_of_their_network_from_reading() {
+async fn forms_that_never_arrive_do_not_block_reads_of_their_network() {
     let (budget, _) = budget(BudgetConfig::default());
     let here = Payer::at("192.0.2.1".parse().unwrap());
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     for _ in 0..64 {
-        under_way.push(budget.enter(here, Cost::Write).await.unwrap());
+        in_flight.push(budget.enter(here, Cost::Write).await.unwrap());
     }
     assert!(budget.enter(here, Cost::Write).now_or_never().is_none());
     assert!(budget.enter(here, Cost::Read).now_or_never().is_some());
@@ -154,22 +156,22 @@ async fn a_limit_below_the_weight_of_a_write_lets_one_through_at_a_time() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_of_a_payer_without_calls() {
+async fn a_payer_without_calls_takes_no_memory() {
     let (budget, _) = budget(BudgetConfig::default());
     for user in 0..1_000 {
         drop(budget.enter(Payer::User(UserId(user)), Cost::Read).await.unwrap());
     }
-    assert_eq!(budget.0.lines.lock().len(), 0);
+    assert_eq!(budget.0.in_flight.lock().len(), 0);
     let first = budget.enter(SOMEBODY, Cost::Read).await.unwrap();
     let second = budget.enter(SOMEBODY, Cost::Read).await.unwrap();
     drop(first);
-    assert_eq!(budget.0.lines.lock().len(), 1);
+    assert_eq!(budget.0.in_flight.lock().len(), 1);
     drop(second);
-    assert_eq!(budget.0.lines.lock().len(), 0);
+    assert_eq!(budget.0.in_flight.lock().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_refused_again_and_again_is_answered_late() {
+async fn repeated_refusals_are_delayed() {
     let (budget, _) = budget(BudgetConfig::default());
     let begun = Instant::now();
     for _ in 0..20 {
@@ -178,13 +180,13 @@ async fn who_is_refused_again_and_again_is_answered_late() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
     budget.hold_back(SOMEBODY).await;
     let held = begun.elapsed();
-    assert!(held >= HELD_BACK / 2, "{held:?}");
+    assert!(held >= REFUSAL_DELAY / 2, "{held:?}");
     budget.hold_back(Payer::User(UserId(2))).await;
     assert_eq!(begun.elapsed(), held);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_are_refused_together_are_not_answered_together() {
+async fn refusals_at_the_same_time_are_answered_at_different_times() {
     let (budget, _) = budget(BudgetConfig::default());
     for _ in 0..20 {
         budget.hold_back(SOMEBODY).await;
@@ -196,14 +198,14 @@ async fn calls_that_are_refused_together_are_not_answered_together() {
     }));
     let mut held = held.await;
     held.sort_unstable();
-    let longest = HELD_BACK * 3 / 2 + BETWEEN_GROUPS;
-    assert!(held[0] >= HELD_BACK / 2 && held[999] <= longest, "{:?} to {:?}", held[0], held[999]);
-    // A twentieth of them in each group, or nearly.
+    let longest = REFUSAL_DELAY * 3 / 2 + GROUP_INTERVAL;
+    assert!(held[0] >= REFUSAL_DELAY / 2 && held[999] <= longest, "{:?} to {:?}", held[0], held[999]);
+    // Each group holds about a twentieth.
     let groups: Vec<usize> = held.chunk_by(|one, next| one == next).map(<[_]>::len).collect();
     assert!(groups.len() >= 20 && groups.iter().all(|group| *group < 80), "{groups:?}");
 }
 
-/// Returns how many of so many refusals of a payer are held back at once, beside those already held.
+/// Returns those of a payer's refusals that are delayed, in addition to those that are delayed already.
 fn held<'a>(budget: &'a Budget, payer: Payer, refusals: usize) -> Vec<impl Future<Output = ()> + use<'a>> {
     let mut refusals: Vec<_> = (0..refusals).map(|_| Box::pin(budget.hold_back(payer))).collect();
     refusals.retain_mut(|refusal| refusal.now_or_never().is_none());
@@ -211,23 +213,23 @@ fn held<'a>(budget: &'a Budget, payer: Payer, refusals: usize) -> Vec<impl Futur
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_payer_cannot_take_the_places_of_refusals_that_others_are_held_back_in() {
+async fn one_payer_cannot_use_up_the_bound_on_delayed_refusals() {
     let (budget, _) = budget(BudgetConfig::default());
-    let (all, of_one) = (MOST as usize, MOST_OF_ONE as usize);
+    let (all, of_one) = (MAX as usize, MAX_OF_ONE as usize);
     let first = held(&budget, SOMEBODY, 2 * all);
     assert_eq!(first.len(), of_one);
     let second = held(&budget, Payer::User(UserId(2)), 2 * all);
     assert_eq!(second.len(), all - of_one);
-    assert_eq!(held(&budget, Payer::User(UserId(3)), 100).len(), 0, "all have a bound too");
+    assert_eq!(held(&budget, Payer::User(UserId(3)), 100).len(), 0, "the total is bounded too");
     drop(first);
     let third = held(&budget, Payer::User(UserId(3)), 2 * all);
     assert_eq!(third.len(), of_one);
     drop(third);
     futures_util::future::join_all(second).await;
-    assert_eq!(budget.0.held_back.payers(), 0, "nothing is kept of anybody");
+    assert_eq!(budget.0.delayed_refusals.payers(), 0);
 }
 
-/// A bot that sends 50 messages and reads 50 pages a second for a minute, with a client that is slow to notice answers.
+/// A bot sends 50 messages and reads 50 pages a second for a minute.
 #[test]
 fn honest_use_never_meets_the_limits() {
     let (budget, clock) = budget(BudgetConfig::default());

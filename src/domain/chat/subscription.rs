@@ -1,4 +1,4 @@
-//! What a stream is told: the frames of its room from its start on, live, without a gap.
+//! The receiving half of a stream: the frames of its room from its start on, without a gap.
 
 use std::{
     pin::Pin,
@@ -7,28 +7,28 @@ use std::{
 
 use bytes::Bytes;
 
-use super::History;
+use crate::domain::history::History;
 use crate::{
     hub::{Chunk, Cursor, Event, Step, frame_event},
-    model::{Payer, Result},
+    model::{Payer, Result, Seq},
     store::{charged_to, payer},
 };
 
 type Reading = Pin<Box<dyn Future<Output = Result<Chunk>> + Send>>;
 
-/// What a stream is told. Dropping it ends the stream; that is cleanup enough.
+/// The receiving half of a stream. Dropping it ends the stream and cleans up.
 pub struct Subscription {
     cursor: Cursor,
     history: History,
-    /// What comes before all else.
+    /// The frames before all others.
     prelude: Option<Bytes>,
-    /// seq of the newest message when the stream was opened, until that has been told.
-    catching_up: Option<i64>,
-    /// A page of the log that is being read.
+    /// seq of the newest message when the stream was opened, until that message has been sent.
+    catching_up: Option<Seq>,
+    /// The read of a page of the log.
     reading: Option<Reading>,
-    /// What ends with the stream.
+    /// Dropped with the stream.
     held: Option<Box<dyn Send>>,
-    /// Who is charged for what is read.
+    /// Who is charged for reads.
     payer: Option<Payer>,
 }
 
@@ -37,20 +37,20 @@ impl Subscription {
         cursor: Cursor,
         history: History,
         prelude: Option<Bytes>,
-        catching_up: Option<i64>,
+        catching_up: Option<Seq>,
     ) -> Self {
         Self { cursor, history, prelude, catching_up, reading: None, held: None, payer: payer() }
     }
 
-    /// Holds something that is to end with the stream.
+    /// Keeps `held` until the stream ends.
     pub fn hold(&mut self, held: Box<dyn Send>) {
         self.held = Some(held);
     }
 
-    /// Returns the next frames; none where the stream ends with OK.
+    /// Returns the next frames; `None` where the stream ends with OK.
     ///
     /// # Errors
-    /// Why the stream ends otherwise.
+    /// The error with which the stream ends.
     pub fn poll_frames(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         if let Some(prelude) = self.prelude.take() {
             return Poll::Ready(Some(Ok(prelude)));
@@ -63,11 +63,11 @@ impl Subscription {
                     Ok(page) => page,
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 };
-                // A room that was closed meanwhile has another log than was told.
-                if !self.cursor.room().goes_on(self.cursor.place()) {
+                // A room that was closed meanwhile has another log than the one that was published.
+                if !self.cursor.room().is_live(self.cursor.key()) {
                     continue;
                 }
-                let frames = self.cursor.frames(&page);
+                let frames = self.cursor.take_frames(&page);
                 self.cursor.advance(page.next_seq());
                 if !frames.is_empty() {
                     return Poll::Ready(Some(Ok(frames)));
@@ -77,7 +77,7 @@ impl Subscription {
                 let framing = self.cursor.room().framing();
                 return Poll::Ready(Some(Ok(frame_event(&Event::CaughtUp(last_seq), framing))));
             }
-            let until = self.catching_up.map(|last_seq| last_seq + 1);
+            let until = self.catching_up.map(|last_seq| last_seq.next());
             match ready!(self.cursor.poll(context, until)) {
                 Step::Send(frames) => return Poll::Ready(Some(Ok(frames))),
                 Step::End(Ok(())) => return Poll::Ready(None),
@@ -88,9 +88,9 @@ impl Subscription {
         }
     }
 
-    fn read(&mut self, seq: i64) {
-        let (history, room, feed) = (self.history.clone(), self.cursor.room().clone(), self.cursor.feed());
-        let reading = async move { history.chunk(&room, feed, seq).await };
+    fn read(&mut self, seq: Seq) {
+        let (history, room, kind) = (self.history.clone(), self.cursor.room().clone(), self.cursor.kind());
+        let reading = async move { history.chunk(&room, kind, seq).await };
         self.reading = Some(match self.payer {
             Some(payer) => Box::pin(charged_to(payer, reading)),
             None => Box::pin(reading),

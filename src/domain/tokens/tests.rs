@@ -1,18 +1,20 @@
+//! Tokens: issued, read, refused.
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::*;
 use crate::{
     crypto::{Secret, Secrets},
-    domain::temporary::TemporaryDomain,
+    domain::tests::temporary::TemporaryDomain,
     store::temporary::{TemporaryDatabase, on_each_database},
 };
 
 on_each_database! {
-    each_kind_reads_back_what_it_was_made_of,
+    each_kind_reads_back_what_it_was_issued_with,
     no_kind_passes_for_another,
-    a_token_ends_five_seconds_after_its_time_by_our_clock,
-    a_chat_token_claims_what_the_room_is_asked_about,
+    a_token_is_accepted_until_five_seconds_after_its_expiry,
+    a_chat_token_claims_what_is_checked_when_the_room_is_read,
     forged_tokens_are_invalid,
     a_token_of_a_retired_secret_verifies_until_the_secret_is_dropped,
 }
@@ -21,7 +23,7 @@ const ROOM: RoomInvitation = RoomInvitation { room: RoomId(7), room_epoch: 3 };
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn caller(domain: &TemporaryDomain) -> (String, UserIdentity) {
-    let token = domain.enter("walker1").await.token;
+    let token = domain.register("walker1").await.token;
     let identity = domain.tokens.authenticate_user(&token).await.unwrap();
     (token, identity)
 }
@@ -35,12 +37,12 @@ fn claims(token: &str) -> serde_json::Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-async fn each_kind_reads_back_what_it_was_made_of(database: TemporaryDatabase) {
+async fn each_kind_reads_back_what_it_was_issued_with(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let (_, user) = caller(&domain).await;
     assert_eq!(user.user_name.as_str(), "walker1");
     let (token, expires_at) = chat(&domain, &user);
-    let read = domain.tokens.authenticate_chat(&token).unwrap();
+    let read = domain.tokens.read_chat(&token).unwrap();
     assert_eq!((read.user, read.session, read.room), (user.user, user.session, ROOM.room));
     assert_eq!((read.user_name, read.short_code.as_str()), (user.user_name, "Cr7nvv"));
     assert_eq!((read.room_epoch, read.member_epoch, read.expires_at), (3, 5, expires_at));
@@ -59,7 +61,7 @@ async fn no_kind_passes_for_another(database: TemporaryDatabase) {
         assert!(matches!(refused, Err(Error::TokenWrongKind { expected: TokenKind::User })));
     }
     for token in [&user_token, &room_token] {
-        let refused = domain.tokens.authenticate_chat(token);
+        let refused = domain.tokens.read_chat(token);
         assert!(matches!(refused, Err(Error::TokenWrongKind { expected: TokenKind::Chat })));
     }
     for token in [&user_token, &chat_token] {
@@ -68,7 +70,7 @@ async fn no_kind_passes_for_another(database: TemporaryDatabase) {
     }
 }
 
-async fn a_token_ends_five_seconds_after_its_time_by_our_clock(database: TemporaryDatabase) {
+async fn a_token_is_accepted_until_five_seconds_after_its_expiry(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let (token, expires_at) = domain.tokens.issue_invitation(ROOM, HOUR);
     domain.clock.set(expires_at + Duration::from_millis(4999));
@@ -81,18 +83,18 @@ async fn a_token_ends_five_seconds_after_its_time_by_our_clock(database: Tempora
     assert!(domain.tokens.read_invitation(&token).is_ok());
 }
 
-async fn a_chat_token_claims_what_the_room_is_asked_about(database: TemporaryDatabase) {
+async fn a_chat_token_claims_what_is_checked_when_the_room_is_read(database: TemporaryDatabase) {
     let domain = TemporaryDomain::open(database).await;
     let (user_token, user) = caller(&domain).await;
     let (token, _) = chat(&domain, &user);
-    let said = claims(&token);
-    assert_eq!(said["aud"], "chat");
+    let chat_claims = claims(&token);
+    assert_eq!(chat_claims["aud"], "chat");
     for name in ["sub", "name", "sid", "room", "code", "room_epoch", "member_epoch", "iat", "exp", "jti"] {
-        assert!(said.get(name).is_some(), "{name}");
+        assert!(chat_claims.get(name).is_some(), "{name}");
     }
-    let said = claims(&user_token);
+    let user_claims = claims(&user_token);
     for name in ["sub", "name", "role", "sid", "iat", "exp", "jti"] {
-        assert!(said.get(name).is_some(), "{name}");
+        assert!(user_claims.get(name).is_some(), "{name}");
     }
 }
 
@@ -109,16 +111,16 @@ async fn forged_tokens_are_invalid(database: TemporaryDatabase) {
     let mut richer = claims(&good);
     richer["role"] = json!("ADMIN");
     let foreign = Keys::new(&Secret::generate(&domain.clock).into());
-    let said = UserClaims {
+    let claims = UserClaims {
         user: user.user.0,
         name: "walker1".into(),
         role: "USER".into(),
         session: user.session.0,
     };
     let (foreign, _) =
-        foreign.sign(TokenKind::User, said, "1".into(), domain.clock.now(), Duration::from_secs(60));
+        foreign.sign(TokenKind::User, claims, "1".into(), domain.clock.now(), Duration::from_secs(60));
     let foreign_signature = foreign.rsplit('.').next().unwrap();
-    // What the original made: its own claim for the expiry, no kid, no aud.
+    // A token of the original server: its own claim for the expiry, no kid, no aud.
     let originals = format!(
         "{}.{}.{signature}",
         encode(json!({"alg": "HS256", "typ": "JWT"})),
@@ -158,10 +160,7 @@ async fn forged_tokens_are_invalid(database: TemporaryDatabase) {
     for forged in forgeries {
         let answer = domain.tokens.authenticate_user(&forged).await;
         assert!(matches!(answer, Err(Error::TokenInvalid)), "{forged:.200}: {answer:?}");
-        assert!(
-            matches!(domain.tokens.authenticate_chat(&forged), Err(Error::TokenInvalid)),
-            "{forged:.200}"
-        );
+        assert!(matches!(domain.tokens.read_chat(&forged), Err(Error::TokenInvalid)), "{forged:.200}");
         assert!(matches!(domain.tokens.read_invitation(&forged), Err(Error::TokenInvalid)), "{forged:.200}");
     }
 }

@@ -1,4 +1,4 @@
-//! Values of the model as messages of the .proto, and back.
+//! Converts values of the model to protobuf messages, and back.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use grpcchatter_proto::v1;
 
 use crate::{
     domain::{Person, RoomPage},
-    model::{Error, Message, Result, ResumePoint, Room, Timestamp},
+    model::{Error, Message, Result, ResumePoint, Room, Seq, Timestamp},
 };
 
 pub(super) fn message(message: &Message) -> v1::Message {
     v1::Message {
         user_name: message.user_name.as_ref().to_owned(),
         body: message.body.as_ref().to_owned(),
-        seq: message.seq,
+        seq: message.seq.0,
         message_id: message.message_id.to_string(),
         create_time: Some(timestamp(message.created_at)),
         client_message_id: message
@@ -29,14 +29,14 @@ pub(super) fn room(room: &Room) -> v1::ChatRoom {
         room_name: room.name.clone(),
         owner_name: room.owner_name.clone(),
         create_time: Some(timestamp(room.created_at)),
-        last_seq: room.last_seq,
+        last_seq: room.last_seq.0,
     }
 }
 
-/// What a room takes in an answer, at most: a name of 128 characters, its owner's of 255, a code, and numbers.
-pub(super) const LARGEST_ROOM: usize = 4 * (128 + 255) + 32 + 64;
+/// Maximum size of a room in a response: a name of 128 characters, its owner's of 255, a code, and numbers.
+pub(super) const MAX_ROOM_BYTES: usize = 4 * (128 + 255) + 32 + 64;
 
-/// Returns what a person takes in an answer, about.
+/// Estimates the size of a person in a response.
 pub(super) fn user_bytes(person: &Person) -> usize {
     person.user_name.len() + 24
 }
@@ -60,11 +60,11 @@ pub(super) fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Reads a time to live; nothing set is "the default".
+/// Parses a time to live; none: the default.
 pub(super) fn ttl(ttl: Option<prost_types::Duration>) -> Result<Option<Duration>> {
     let problem = "a ttl is a positive duration, of seconds and fewer than 1,000,000,000 nanoseconds";
     let read = |ttl: prost_types::Duration| {
-        // As google.protobuf.Duration has it; prost would add up what breaks the rule.
+        // The rule of google.protobuf.Duration. prost accepts other nanos, and adds them up.
         let nanos = (0..1_000_000_000).contains(&ttl.nanos).then_some(ttl.nanos);
         let (seconds, nanos) =
             (u64::try_from(ttl.seconds).ok(), nanos.and_then(|nanos| u32::try_from(nanos).ok()));
@@ -73,16 +73,16 @@ pub(super) fn ttl(ttl: Option<prost_types::Duration>) -> Result<Option<Duration>
     ttl.map(|ttl| read(ttl).ok_or(Error::InvalidField { field: "ttl", problem })).transpose()
 }
 
-/// Reads a page size: nothing set is `default`, more than `most` is `most`.
-pub(super) fn page_size(size: i32, default: usize, most: usize) -> Result<usize> {
+/// Parses a page size: zero is `default`, and more than `max` is `max`.
+pub(super) fn page_size(size: i32, default: usize, max: usize) -> Result<usize> {
     let problem = "a page size is not negative";
-    let size = at_most(size, most, Error::InvalidField { field: "page_size", problem })?;
+    let size = at_most(size, max, Error::InvalidField { field: "page_size", problem })?;
     Ok(if size == 0 { default } else { size })
 }
 
-/// Reads how many of something are asked for: more than `most` is `most`.
-pub(super) fn at_most(count: i32, most: usize, negative: Error) -> Result<usize> {
-    usize::try_from(count).map(|count| count.min(most)).map_err(|_| negative)
+/// Parses a count: more than `max` is `max`, and less than zero is the error `negative`.
+pub(super) fn at_most(count: i32, max: usize, negative: Error) -> Result<usize> {
+    usize::try_from(count).map(|count| count.min(max)).map_err(|_| negative)
 }
 
 pub(super) fn resume_point(point: v1::ResumePoint) -> Result<ResumePoint> {
@@ -94,15 +94,15 @@ pub(super) fn resume_point(point: v1::ResumePoint) -> Result<ResumePoint> {
         uuid::Uuid::parse_str(text).map_err(|_| Error::InvalidField { field: "message_id", problem })
     };
     let message_id = if point.message_id.is_empty() { None } else { Some(parse(&point.message_id)?) };
-    Ok(ResumePoint { seq: point.seq, message_id })
+    Ok(ResumePoint { seq: Seq(point.seq), message_id })
 }
 
-/// Writes where a list goes on. Clients hand it back as it is.
+/// Returns the token of the next page, which clients send back unchanged.
 pub(super) fn page_token(page: RoomPage) -> String {
     format!("{:x}.{:x}", page.active_at.as_micros(), page.room.0)
 }
 
-/// Reads what [`page_token`] wrote.
+/// Parses a token of [`page_token`]; none: the first page.
 pub(super) fn room_page(token: &str) -> Result<Option<RoomPage>> {
     if token.is_empty() {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! `grpc-timeout`: tonic enforces it in its own server only, which is not used here.
+//! The deadline of a gRPC call, from the header `grpc-timeout` and the timeout of unary calls. tonic enforces the header only
+//! in its own server, which is not used here.
 
 use std::time::Duration;
 
@@ -7,20 +8,20 @@ use tokio::time::Instant;
 
 use crate::model::{Error, Result};
 
-/// No unary call takes longer than this.
-const UNARY: Duration = Duration::from_secs(5);
+/// Timeout of a unary call.
+const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the moment when a unary call is given up.
-pub(super) fn of_unary(asked: Option<Instant>) -> Instant {
-    let ours = Instant::now() + UNARY;
-    asked.map_or(ours, |asked| asked.min(ours))
+/// Returns the deadline of a unary call: the client's, or the timeout's where that is earlier.
+pub(super) fn unary(requested: Option<Instant>) -> Instant {
+    let deadline = Instant::now() + UNARY_TIMEOUT;
+    requested.map_or(deadline, |requested| requested.min(deadline))
 }
 
-/// Reads the caller's deadline: at most eight digits and a unit, as gRPC over HTTP/2 writes it.
+/// Parses the client's timeout: at most eight digits and a unit.
 ///
 /// # Errors
-/// [`Error::InvalidField`] where it is something else.
-pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>> {
+/// [`Error::InvalidField`] where the header is anything else.
+pub(super) fn requested_timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     let invalid =
         Error::InvalidField { field: "grpc-timeout", problem: "grpc-timeout is digits and one of HMSmun" };
@@ -53,7 +54,7 @@ mod tests {
             http::header::HeaderName::from_static("grpc-timeout"),
             HeaderValue::from_static(text),
         ));
-        of(&headers.collect()).ok()
+        requested_timeout(&headers.collect()).ok()
     }
 
     #[test]
@@ -64,6 +65,6 @@ mod tests {
         for bad in ["", "S", "5", "5x", "-5S", "123456789S", "5 S"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
-        assert!(of(&HeaderMap::new()).is_ok_and(|none| none.is_none()));
+        assert!(requested_timeout(&HeaderMap::new()).is_ok_and(|none| none.is_none()));
     }
 }

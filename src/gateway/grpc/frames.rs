@@ -1,4 +1,4 @@
-//! How messages and events are written as protobuf, for the hub to frame.
+//! Encodes messages and events as protobuf, which the hub frames.
 
 use bytes::BytesMut;
 use grpcchatter_proto::v1;
@@ -6,20 +6,20 @@ use tonic::Status;
 
 use super::convert;
 use crate::{
-    domain::{Event, Feed, Framing, chat::HEARTBEAT_INTERVAL},
+    domain::{Event, Framing, StreamKind, chat::HEARTBEAT_INTERVAL},
     faults::{self, Fault},
     model::Message,
 };
 
-/// The framing that the hub is given.
+/// The encoding functions that the hub calls.
 pub const FRAMING: Framing = Framing { message, event };
 
-fn message(feed: Feed, message: &Message, bytes: &mut BytesMut) {
-    match feed {
-        Feed::Subscribe => {
+fn message(kind: StreamKind, message: &Message, bytes: &mut BytesMut) {
+    match kind {
+        StreamKind::Subscribe => {
             subscribe(v1::subscribe_response::Event::Message(convert::message(message)), bytes);
         }
-        Feed::Chat => {
+        StreamKind::Chat => {
             let v1::Message { user_name, body, seq, message_id, create_time, client_message_id } =
                 convert::message(message);
             let response = v1::ChatResponse {
@@ -42,36 +42,36 @@ fn message(feed: Feed, message: &Message, bytes: &mut BytesMut) {
 }
 
 fn event(event: &Event, bytes: &mut BytesMut) {
-    use v1::subscribe_response::Event as Told;
-    let told = match event {
-        Event::Subscribed { room, reset } => Told::Subscribed(v1::Subscribed {
+    use v1::subscribe_response::Event as Payload;
+    let payload = match event {
+        Event::Subscribed { room, reset } => Payload::Subscribed(v1::Subscribed {
             room: Some(convert::room(room)),
             reset: *reset,
             heartbeat_interval: Some(convert::duration(HEARTBEAT_INTERVAL)),
         }),
-        Event::CaughtUp(last_seq) => Told::CaughtUp(v1::CaughtUp { last_seq: *last_seq }),
-        Event::Presence(people, count) => Told::Presence(v1::Presence {
+        Event::CaughtUp(last_seq) => Payload::CaughtUp(v1::CaughtUp { last_seq: last_seq.0 }),
+        Event::Presence(people, count) => Payload::Presence(v1::Presence {
             users: people.iter().map(convert::user).collect(),
             user_count: convert::count(*count),
         }),
-        Event::PresenceChange(change) => Told::PresenceChange(v1::PresenceChange {
+        Event::PresenceChange(change) => Payload::PresenceChange(v1::PresenceChange {
             came: change.came.iter().map(convert::user).collect(),
             left: change.left.iter().map(|name| name.as_ref().to_owned()).collect(),
             user_count: convert::count(change.count),
         }),
-        Event::Heartbeat(feed, last_seq) => {
-            let heartbeat = v1::Heartbeat { last_seq: *last_seq };
-            match feed {
-                Feed::Subscribe => Told::Heartbeat(heartbeat),
-                Feed::Chat => {
+        Event::Heartbeat(kind, last_seq) => {
+            let heartbeat = v1::Heartbeat { last_seq: last_seq.0 };
+            match kind {
+                StreamKind::Subscribe => Payload::Heartbeat(heartbeat),
+                StreamKind::Chat => {
                     let response = v1::ChatResponse { heartbeat: Some(heartbeat), ..Default::default() };
                     return encode(&response, bytes);
                 }
             }
         }
-        Event::RoomUpdated(room) => Told::RoomUpdated(convert::room(room)),
+        Event::RoomUpdated(room) => Payload::RoomUpdated(convert::room(room)),
         Event::Draining(delay) => {
-            Told::Draining(v1::Draining { reconnect_after: Some(convert::duration(*delay)) })
+            Payload::Draining(v1::Draining { reconnect_after: Some(convert::duration(*delay)) })
         }
         Event::Rejected { client_message_id, error } => {
             let status = Status::from(error.clone());
@@ -88,7 +88,7 @@ fn event(event: &Event, bytes: &mut BytesMut) {
             return encode(&response, bytes);
         }
     };
-    subscribe(told, bytes);
+    subscribe(payload, bytes);
 }
 
 fn subscribe(event: v1::subscribe_response::Event, bytes: &mut BytesMut) {
@@ -96,7 +96,7 @@ fn subscribe(event: v1::subscribe_response::Event, bytes: &mut BytesMut) {
 }
 
 fn encode(message: &impl prost::Message, bytes: &mut BytesMut) {
-    message.encode(bytes).expect("a buffer that grows takes any message");
+    message.encode(bytes).expect("a growing buffer has room for any message");
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::model::{Error, Timestamp, UserId};
+    use crate::model::{Error, Seq, Timestamp, UserId};
 
     #[test]
     fn an_old_client_reads_name_and_body_of_a_chat_line() {
@@ -116,7 +116,7 @@ mod tests {
             body: String,
         }
         let line = Message {
-            seq: 7,
+            seq: Seq(7),
             message_id: uuid::Uuid::nil(),
             author: UserId(1),
             user_name: "walker1".into(),
@@ -125,13 +125,13 @@ mod tests {
             client_message_id: None,
         };
         let mut bytes = BytesMut::new();
-        message(Feed::Chat, &line, &mut bytes);
+        message(StreamKind::Chat, &line, &mut bytes);
         let read = ServerMessage::decode(&bytes[..]).expect("decodes");
         assert_eq!((read.user_name.as_str(), read.body.as_str()), ("walker1", "hello"));
     }
 
     #[test]
-    fn a_rejection_says_what_a_failed_send_says() {
+    fn a_rejection_has_the_code_and_reason_of_a_failed_send() {
         let mut bytes = BytesMut::new();
         let error = Error::MessageTooLong { limit: 10 };
         event(&Event::Rejected { client_message_id: "a".into(), error }, &mut bytes);

@@ -1,5 +1,5 @@
-//! `grpc.health.v1`: whether the services are up. tonic's own service ends a watch of a service that it does not know, where
-//! the protocol keeps it open and says `SERVICE_UNKNOWN`.
+//! The service `grpc.health.v1`. Unlike tonic's own, it keeps a watch of an unknown service open with `SERVICE_UNKNOWN`, as
+//! the protocol requires.
 
 use std::pin::Pin;
 
@@ -9,42 +9,43 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
     health_check_response::ServingStatus,
-    health_server::{Health as Calls, HealthServer},
+    health_server::{Health as HealthMethods, HealthServer},
 };
 
-use super::{LEGACY_SERVICE, SERVICE};
-use crate::model::Error;
+use crate::{
+    gateway::route::{LEGACY_SERVICE, SERVICE},
+    model::Error,
+};
 
-/// The services that are known, from the first to the last moment; the empty name is all of them.
-const KNOWN: [&str; 3] = ["", SERVICE, LEGACY_SERVICE];
+/// The services whose health is known. The empty name is the whole server.
+const SERVICES: [&str; 3] = ["", SERVICE, LEGACY_SERVICE];
 
-/// Says whether the services are up, to those who ask `grpc.health.v1`. Clones share the state.
+/// The handle to the health of all services. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Health(watch::Sender<bool>);
 
 impl Health {
-    /// Makes the service, and the handle to what it says.
-    pub(super) fn new() -> (HealthServer<impl Calls>, Self) {
+    /// Makes the service, and the handle to it.
+    pub(super) fn new() -> (HealthServer<impl HealthMethods>, Self) {
         let (sender, serving) = watch::channel(true);
-        (HealthServer::new(Asked(serving)), Self(sender))
+        (HealthServer::new(HealthService(serving)), Self(sender))
     }
 
-    /// Says whether the services are up.
+    /// Sets whether the services are up.
     pub fn set(&self, serving: bool) {
         self.0.send_replace(serving);
     }
 }
 
-/// What is asked.
-struct Asked(watch::Receiver<bool>);
+struct HealthService(watch::Receiver<bool>);
 
 #[tonic::async_trait]
-impl Calls for Asked {
+impl HealthMethods for HealthService {
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        if !KNOWN.contains(&request.get_ref().service.as_str()) {
+        if !SERVICES.contains(&request.get_ref().service.as_str()) {
             return Err(Error::ServiceNotFound.into());
         }
         let serving = *self.0.borrow();
@@ -57,8 +58,8 @@ impl Calls for Asked {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        if !KNOWN.contains(&request.get_ref().service.as_str()) {
-            // No service comes later. The stream ends as every side stream does.
+        if !SERVICES.contains(&request.get_ref().service.as_str()) {
+            // No service is added later. The stream ends as every auxiliary stream does.
             let unknown = stream::iter([Ok(response(ServingStatus::ServiceUnknown))]);
             return Ok(Response::new(unknown.chain(stream::pending()).boxed()));
         }

@@ -1,14 +1,16 @@
-//! The gRPC branch: the only place that names tonic's service machinery.
+//! gRPC: calls the generated services directly, without tonic's router and server.
 
-pub(super) mod convert;
-mod deadline;
-mod feed;
-pub(super) mod frames;
-mod health;
-mod reflection;
 mod service;
-mod side_requests;
-mod side_stream;
+mod room_stream;
+pub(super) mod frames;
+mod convert;
+mod reflection;
+mod health;
+mod auxiliary_stream;
+mod auxiliary_requests;
+mod trailers;
+mod decode_error;
+mod deadline;
 
 use std::{
     convert::Infallible,
@@ -20,84 +22,68 @@ use std::{
 use grpcchatter_proto::v1::chat_service_server::ChatServiceServer;
 use http::{Request, Response, Uri};
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Status};
 use tower::{Service as _, ServiceExt as _, util::BoxCloneSyncService};
 
 pub use self::health::Health;
-pub(super) use self::{
-    feed::FeedBody,
-    service::Service,
-    side_stream::{SideStream, SideStreams},
-};
 use self::{
-    side_requests::{MAX_SIDE_REQUEST_BYTES, Paying},
-    side_stream::Opening,
+    auxiliary_requests::{Charge, MAX_AUXILIARY_REQUEST_BYTES},
+    auxiliary_stream::AuxiliaryPermit,
+    decode_error::{MAX_REQUEST_BYTES, translate},
+    service::Service,
 };
 use super::{
-    access,
-    body::Body,
-    connection::Peer,
-    figures::OpenStream,
-    patience::Streaming,
+    body::{Body, Streaming},
+    call_metrics::StreamMetrics,
+    peer::Peer,
     refusal,
-    route::{Call, Dialect, LEGACY_SERVICE, Method, Route, SERVICE},
+    route::{self, Call, Dialect, Method, Route},
 };
 use crate::{
     domain::{Budget, Rooms, chat::Chat, payer},
     model::{Error, Result},
 };
 
-/// The largest request, in bytes. tonic reserves as much as a prefix says before the bytes come.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+type BoxedService = BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
 
-/// Marks a call under the original's service name, in a request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Legacy;
-
-type Erased = BoxCloneSyncService<Request<tonic::body::Body>, Response<tonic::body::Body>, Infallible>;
-
-/// Serves every gRPC method. It stands below auth, so whoever arrives may call. Clones share the services.
+/// Serves every gRPC method, below authentication. Clones share the services.
 #[derive(Clone)]
 pub(super) struct Grpc(Arc<Services>);
 
 struct Services {
     chat: ChatServiceServer<Service>,
-    health: Erased,
-    reflection: Erased,
+    health: BoxedService,
+    reflection: BoxedService,
     budget: Budget,
 }
 
 impl Grpc {
-    /// Makes the services of these, and the handle to their health. What is asked inside a stream is paid for out of
-    /// `budget`.
+    /// Makes the services, and the handle to their health. Requests inside an auxiliary stream are charged to `budget`.
     pub(super) fn new(rooms: Rooms, chat: Chat, budget: Budget) -> (Self, Health) {
         let (health, handle) = Health::new();
         let chat =
             ChatServiceServer::new(Service::new(rooms, chat)).max_decoding_message_size(MAX_REQUEST_BYTES);
         let services = Services {
             chat,
-            health: BoxCloneSyncService::new(health.max_decoding_message_size(MAX_SIDE_REQUEST_BYTES)),
+            health: BoxCloneSyncService::new(health.max_decoding_message_size(MAX_AUXILIARY_REQUEST_BYTES)),
             reflection: BoxCloneSyncService::new(reflection::service()),
             budget,
         };
         (Self(Arc::new(services)), handle)
     }
 
-    async fn answer(self, mut request: Request<tonic::body::Body>) -> Response<Body> {
-        let Some(Route::Grpc(dialect, Call::Known { method, legacy })) =
-            request.extensions().get::<Route>().cloned()
-        else {
-            return refusal::answer(Dialect::Grpc, Error::Internal);
+    async fn respond(self, mut request: Request<tonic::body::Body>) -> Response<Body> {
+        let Route::Grpc(dialect, Call::Known { method, legacy }) = *Route::of(&request) else {
+            return refusal::refuse(Dialect::Grpc, Error::Internal);
         };
-        let deadline = match deadline::of(request.headers()) {
-            Ok(asked) => asked.map(|after| Instant::now() + after),
-            Err(error) => return refusal::answer(dialect, error),
+        let deadline = match deadline::requested_timeout(request.headers()) {
+            Ok(timeout) => timeout.map(|timeout| Instant::now() + timeout),
+            Err(error) => return refusal::refuse(dialect, error),
         };
-        let side = match self.open_aside(method, &mut request) {
-            Ok(side) => side,
-            Err(error) => return refusal::answer(dialect, error),
+        let auxiliary = match self.acquire_auxiliary(method, &mut request) {
+            Ok(permit) => permit,
+            Err(error) => return refusal::refuse(dialect, error),
         };
-        let answering = async {
+        let response = async {
             match method {
                 Method::HealthCheck | Method::HealthWatch => translate(serve(&self.0.health, request).await),
                 Method::Reflection | Method::ReflectionAlpha => {
@@ -106,7 +92,6 @@ impl Grpc {
                 }
                 _ => {
                     if legacy {
-                        request.extensions_mut().insert(Legacy);
                         *request.uri_mut() = canonical(method);
                     }
                     let Ok(response) = self.0.chat.clone().call(request).await;
@@ -114,45 +99,47 @@ impl Grpc {
                 }
             }
         };
-        let until = if method.is_streaming() { deadline } else { Some(deadline::of_unary(deadline)) };
-        let answered = match until {
-            Some(until) => timeout_at(until, answering).await,
-            None => Ok(answering.await),
+        let until = if method.is_streaming() { deadline } else { Some(deadline::unary(deadline)) };
+        let response = match until {
+            Some(until) => timeout_at(until, response).await,
+            None => Ok(response.await),
         };
-        if let Some(error) = side.as_ref().and_then(Opening::refused) {
-            return refusal::answer(dialect, error);
+        if let Some(error) = auxiliary.as_ref().and_then(AuxiliaryPermit::request_error) {
+            return refusal::refuse(dialect, error);
         }
-        match answered {
+        match response {
             Ok(mut response) => {
-                let counted = || OpenStream::new(dialect, method, legacy);
-                match side.filter(|_| !response.headers().contains_key("grpc-status")) {
-                    Some(side) => {
-                        response.extensions_mut().insert(Streaming);
-                        response.map(|body| Body::Side(Box::new(side.stream(body, deadline, counted()))))
+                let metrics = || StreamMetrics::new(dialect, method, legacy);
+                match auxiliary.filter(|_| !response.headers().contains_key("grpc-status")) {
+                    Some(permit) => {
+                        response.extensions_mut().insert(Streaming::Auxiliary);
+                        response.map(|body| {
+                            Body::Grpc(tonic::body::Body::new(permit.into_stream(body, deadline, metrics())))
+                        })
                     }
-                    None => feed::take(response, deadline, counted),
+                    None => room_stream::attach(response, deadline, metrics),
                 }
             }
-            Err(_) => refusal::answer(dialect, Error::DeadlineExceeded),
+            Err(_) => refusal::refuse(dialect, Error::DeadlineExceeded),
         }
     }
 
-    /// Takes a place for a stream that is not a room's, and has what is asked in it paid for.
-    fn open_aside(
+    /// Acquires the permit of an auxiliary stream, and charges the requests in its body; none for any other method.
+    fn acquire_auxiliary(
         &self,
         method: Method,
         request: &mut Request<tonic::body::Body>,
-    ) -> Result<Option<Opening>> {
+    ) -> Result<Option<AuxiliaryPermit>> {
         if !matches!(method, Method::HealthWatch | Method::Reflection | Method::ReflectionAlpha) {
             return Ok(None);
         }
         let peer = request.extensions().get::<Peer>().ok_or(Error::Internal)?;
-        let side = peer.side_streams.open()?;
+        let permit = AuxiliaryPermit::acquire(peer)?;
         let (budget, payer) = (self.0.budget.clone(), payer().ok_or(Error::Internal)?);
-        let paying = Paying { budget, payer, cost: access::cost_of_method(method) };
+        let charge = Charge { budget, payer, cost: route::method_cost(method) };
         let body = std::mem::take(request.body_mut());
-        *request.body_mut() = side.bound(body, paying);
-        Ok(Some(side))
+        *request.body_mut() = permit.wrap_request(body, charge);
+        Ok(Some(permit))
     }
 }
 
@@ -167,45 +154,16 @@ impl tower::Service<Request<tonic::body::Body>> for Grpc {
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let answering = self.clone().answer(request);
-        Box::pin(async { Ok(answering.await) })
+        let response = self.clone().respond(request);
+        Box::pin(async { Ok(response.await) })
     }
 }
 
-async fn serve(service: &Erased, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+async fn serve(service: &BoxedService, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
     let Ok(response) = service.clone().oneshot(request).await;
     response
 }
 
 fn canonical(method: Method) -> Uri {
-    method.canonical_path().parse().expect("the name of a method is a path")
-}
-
-/// Says in our words what tonic refuses by itself: too large a request, and one that is not what it should be.
-fn translate(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
-    let refused = Status::from_header_map(response.headers());
-    match refused.filter(|status| status.code() != Code::Ok && status.details().is_empty()) {
-        Some(status) => Status::from(from_tonic(&status)).into_http(),
-        None => response,
-    }
-}
-
-/// Returns what is wrong where tonic says it: our own refusals carry details, its do not.
-fn from_tonic(status: &Status) -> Error {
-    match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => Error::TooLarge { limit: MAX_REQUEST_BYTES },
-        Code::Internal | Code::InvalidArgument | Code::DataLoss | Code::Unknown => {
-            tracing::debug!(%status, "a request could not be read");
-            Error::InvalidField {
-                field: "request",
-                problem: "the request is not the protobuf message that it should be",
-            }
-        }
-        Code::Unimplemented => Error::UnsupportedEncoding,
-        Code::Cancelled => Error::InvalidField { field: "request", problem: "the request broke off" },
-        _ => {
-            tracing::error!(%status, "tonic refused a call in a way that is not expected");
-            Error::Internal
-        }
-    }
+    method.canonical_path().parse().expect("the path of a method is valid")
 }

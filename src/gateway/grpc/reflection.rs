@@ -1,8 +1,8 @@
-//! Server reflection: the services by name, and the files that describe them and all that they send, the details of a
-//! refusal too.
+//! Server reflection: the names of the services, and the files that describe them and their messages, with the details of a
+//! refusal.
 //!
-//! What is not known is an answer like any other, and the stream goes on; tonic's own service ends it there. Version
-//! v1alpha is v1 under its older name: the messages are the same bytes, so one service answers both.
+//! An unknown name gets an error response, and the stream goes on; tonic's own service ends the stream there. v1alpha has the
+//! same messages as v1 under an older name, so one service implements both.
 
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
@@ -22,13 +22,13 @@ use tonic_reflection::pb::{
     v1alpha,
 };
 
-use super::{MAX_SIDE_REQUEST_BYTES, from_tonic};
+use super::{auxiliary_requests::MAX_AUXILIARY_REQUEST_BYTES, decode_error::from_tonic};
 use crate::gateway::route::{LEGACY_SERVICE, SERVICE};
 
 /// Makes the service.
 pub(super) fn service() -> ServerReflectionServer<Reflection> {
     ServerReflectionServer::new(Reflection(Arc::new(Files::all())))
-        .max_decoding_message_size(MAX_SIDE_REQUEST_BYTES)
+        .max_decoding_message_size(MAX_AUXILIARY_REQUEST_BYTES)
 }
 
 /// The service. Clones share the files.
@@ -45,15 +45,15 @@ impl ServerReflection for Reflection {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let files = Arc::clone(&self.0);
-        let answers = request.into_inner().map(move |request| match request {
-            Ok(request) => Ok(files.answer(request)),
+        let responses = request.into_inner().map(move |request| match request {
+            Ok(request) => Ok(files.respond(request)),
             Err(status) => Err(from_tonic(&status).into()),
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 
-/// The files, each as it is sent.
+/// The serialised files.
 #[derive(Default)]
 struct Files {
     by_name: HashMap<String, Vec<u8>>,
@@ -64,7 +64,7 @@ struct Files {
 }
 
 impl Files {
-    /// Reads all that describes what is served.
+    /// Collects the files of all services.
     fn all() -> Self {
         let mut files = Self::default();
         for set in [
@@ -84,7 +84,7 @@ impl Files {
         files
     }
 
-    /// Adds a file, unless it is there: several sets bring the same imports.
+    /// Adds a file once: several sets hold the same imports.
     fn add(&mut self, file: Option<FileDescriptorProto>) {
         let Some(file) = file.filter(|file| !self.by_name.contains_key(file.name())) else { return };
         let mut symbols = Symbols::default();
@@ -97,7 +97,7 @@ impl Files {
         self.by_name.insert(file.name().to_owned(), file.encode_to_vec());
     }
 
-    fn answer(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
+    fn respond(&self, request: ServerReflectionRequest) -> ServerReflectionResponse {
         let found = match &request.message_request {
             Some(MessageRequest::FileByFilename(name)) => self.file(name),
             Some(MessageRequest::FileContainingSymbol(symbol)) => {
@@ -109,7 +109,7 @@ impl Files {
                     service: service.collect(),
                 }))
             }
-            // Nothing that is served has extensions.
+            // No message has extensions.
             Some(MessageRequest::AllExtensionNumbersOfType(name)) => {
                 self.messages.contains(name).then(|| {
                     MessageResponse::AllExtensionNumbersResponse(ExtensionNumberResponse {
@@ -119,11 +119,11 @@ impl Files {
                 })
             }
             Some(MessageRequest::FileContainingExtension(_)) => None,
-            None => Some(refusal(Code::InvalidArgument, "a request asks for something".to_owned())),
+            None => Some(refusal(Code::InvalidArgument, "the request has no message_request".to_owned())),
         };
         let message_response = found.or_else(|| {
-            let asked = request.message_request.as_ref().map(asked_for).unwrap_or_default();
-            Some(refusal(Code::NotFound, format!("{asked} is not known here")))
+            let name = request.message_request.as_ref().map(requested_name).unwrap_or_default();
+            Some(refusal(Code::NotFound, format!("{name} is not known here")))
         });
         ServerReflectionResponse {
             valid_host: request.host.clone(),
@@ -142,20 +142,19 @@ fn refusal(code: Code, error_message: String) -> MessageResponse {
     MessageResponse::ErrorResponse(ErrorResponse { error_code: code.into(), error_message })
 }
 
-fn asked_for(request: &MessageRequest) -> String {
+fn requested_name(request: &MessageRequest) -> String {
     match request {
         MessageRequest::FileByFilename(name)
         | MessageRequest::FileContainingSymbol(name)
         | MessageRequest::AllExtensionNumbersOfType(name)
         | MessageRequest::ListServices(name) => name.clone(),
-        MessageRequest::FileContainingExtension(asked) => {
-            format!("extension {} of {}", asked.extension_number, asked.containing_type)
+        MessageRequest::FileContainingExtension(extension) => {
+            format!("extension {} of {}", extension.extension_number, extension.containing_type)
         }
     }
 }
 
-/// Describes the original's service, where a file declares the one that it has become: the same methods with the same
-/// messages.
+/// Returns a file for the original's service, where `file` declares the chat service: the methods and messages are the same.
 fn original(file: &FileDescriptorProto) -> Option<FileDescriptorProto> {
     let (package, name) = LEGACY_SERVICE.rsplit_once('.')?;
     let full_name = |service: &str| format!("{}.{service}", file.package());
@@ -202,7 +201,7 @@ impl Symbols {
 
     fn of_enum(&mut self, scope: &str, of: &EnumDescriptorProto) {
         self.add(scope, of.name());
-        // The values of an enum stand beside it.
+        // The values of an enum have the scope of the enum.
         of.value.iter().for_each(|value| drop(self.add(scope, value.name())));
     }
 
@@ -218,12 +217,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_file_needs_is_described() {
+    fn every_import_and_message_of_a_file_is_described() {
         let files = Files::all();
         for bytes in files.by_name.values() {
             let file = FileDescriptorProto::decode(&bytes[..]).expect("a file");
-            for needed in &file.dependency {
-                assert!(files.by_name.contains_key(needed), "{} needs {needed}", file.name());
+            for import in &file.dependency {
+                assert!(files.by_name.contains_key(import), "{} imports {import}", file.name());
             }
             let methods = file.service.iter().flat_map(|service| &service.method);
             for used in methods.flat_map(|method| [method.input_type(), method.output_type()]) {

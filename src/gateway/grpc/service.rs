@@ -1,4 +1,4 @@
-//! The adapter of the chat service: each method reads its request, makes one domain call, writes its answer.
+//! The adapter of the chat service: each method parses its request, makes one call of the domain, and converts the result.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -6,35 +6,42 @@ use grpcchatter_proto::v1::{self, chat_service_server::ChatService};
 use tokio_stream::{Empty, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataValue};
 
-use super::{convert, feed};
+use super::{convert, decode_error::from_tonic, room_stream};
 use crate::{
     domain::{
         Direction, Rooms,
-        chat::{self, Begin, Chat, Seat, Speaker, Telling},
+        chat::{self, Chat, ChatOptions, ChatSender, RequestedStart, StreamOrigin},
         payer,
-        rooms::Key,
+        rooms::JoinCredential,
     },
-    gateway::{ClientAddress, answer_memory::Reservation, connection::Peer, grpc::Legacy, patience::Held},
-    model::{ChatIdentity, Error, Result, RoomName, RoomPassword, ShortCode, UserIdentity},
+    gateway::{
+        peer::{ClientAddress, Peer},
+        response_guards::ResponseGuards,
+        response_memory::Reservation,
+        route::{Call, Route},
+    },
+    model::{ChatIdentity, Error, Rejoin, Result, RoomName, RoomPassword, Seq, ShortCode, UserIdentity},
 };
 
-/// Request metadata with a serialised `ResumePoint`, on Chat.
+/// Request metadata of Chat: a serialised `ResumePoint`.
 const RESUME: &str = "grpcchatter-resume-bin";
 
-/// Request metadata that asks for heartbeats on Chat, and response metadata that grants them.
+/// Request metadata of Chat that asks for heartbeats, and response metadata that confirms them.
 const HEARTBEAT: &str = "grpcchatter-heartbeat";
 
-/// After how many silent seconds they may be asked for.
+/// The heartbeat intervals that a client may ask for, in seconds.
 const HEARTBEAT_SECONDS: std::ops::RangeInclusive<u64> = 1..=300;
 
-/// Response metadata that says that the resume point could not be continued from.
+/// Response metadata of Chat: the stream could not resume from the client's point.
 const RESET: &str = "grpcchatter-reset";
 
-/// A page of rooms has so many unless the caller asks for less or more, and never more than [`MOST_ROOMS`].
-const ROOMS: usize = 50;
-const MOST_ROOMS: usize = 200;
+/// Default number of rooms in a page.
+const DEFAULT_PAGE_ROOMS: usize = 50;
 
-/// The service as tonic calls it.
+/// Maximum number of rooms in a page.
+const MAX_PAGE_ROOMS: usize = 200;
+
+/// The chat service.
 #[derive(Clone)]
 pub(crate) struct Service {
     rooms: Rooms,
@@ -42,14 +49,14 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Makes an adapter of these.
+    /// Makes the service.
     pub(crate) fn new(rooms: Rooms, chat: Chat) -> Self {
         Self { rooms, chat }
     }
 }
 
-/// What the layers above put into a request's extensions. A method that is not in the access table as the kind
-/// that it reads here answers INTERNAL, and no test of it passes.
+/// Returns a value that a layer above has put into the extensions. Where the access table gives a method another kind of
+/// token than the method reads here, every call of the method fails with INTERNAL, and so do its tests.
 fn extension<T, V: Clone + Send + Sync + 'static>(request: &Request<T>) -> Result<V> {
     request.extensions().get::<V>().cloned().ok_or(Error::Internal)
 }
@@ -66,26 +73,26 @@ fn member<T>(request: &Request<T>) -> Result<Arc<ChatIdentity>> {
     extension(request)
 }
 
-fn seat<T>(request: &Request<T>) -> Result<Seat> {
+fn stream_origin<T>(request: &Request<T>) -> Result<StreamOrigin> {
     let (peer, address): (Peer, _) = (extension(request)?, address(request)?);
-    Ok(Seat { shard: peer.shard, connection: peer.connection, address })
+    Ok(StreamOrigin { shard: peer.shard, connection: peer.connection, address })
 }
 
-/// Waits for the memory of an answer, before it is made.
+/// Waits for the memory of a response.
 async fn reserve<T>(request: &Request<T>, bytes: usize) -> Result<Reservation> {
-    extension::<_, Peer>(request)?.answers.reserve(payer(), bytes).await
+    extension::<_, Peer>(request)?.memory.reserve(payer(), bytes).await
 }
 
-/// Makes an answer that holds the memory which it needs until it is read.
-fn holding<M: prost::Message>(message: M, mut reservation: Reservation) -> Response<M> {
+/// Makes a response that holds its memory until it is sent.
+fn response_with<M: prost::Message>(message: M, mut reservation: Reservation) -> Response<M> {
     reservation.shrink(message.encoded_len());
     let mut response = Response::new(message);
-    response.extensions_mut().insert(Held::memory(reservation));
+    response.extensions_mut().insert(ResponseGuards::memory(reservation));
     response
 }
 
 fn is_legacy<T>(request: &Request<T>) -> bool {
-    request.extensions().get::<Legacy>().is_some()
+    matches!(request.extensions().get(), Some(Route::Grpc(_, Call::Known { legacy: true, .. })))
 }
 
 #[tonic::async_trait]
@@ -129,13 +136,13 @@ impl ChatService for Service {
         request: Request<v1::ListChatRoomsRequest>,
     ) -> Result<Response<v1::ListChatRoomsResponse>, Status> {
         let v1::ListChatRoomsRequest { page_size, page_token } = request.get_ref();
-        let size = convert::page_size(*page_size, ROOMS, MOST_ROOMS)?;
+        let size = convert::page_size(*page_size, DEFAULT_PAGE_ROOMS, MAX_PAGE_ROOMS)?;
         let after = convert::room_page(page_token)?;
-        let reservation = reserve(&request, size * convert::LARGEST_ROOM).await?;
+        let reservation = reserve(&request, size * convert::MAX_ROOM_BYTES).await?;
         let (rooms, next) = self.rooms.list(&caller(&request)?, after, size).await?;
         let next_page_token = next.map(convert::page_token).unwrap_or_default();
         let rooms = rooms.iter().map(convert::room).collect();
-        Ok(holding(v1::ListChatRoomsResponse { rooms, next_page_token }, reservation))
+        Ok(response_with(v1::ListChatRoomsResponse { rooms, next_page_token }, reservation))
     }
 
     async fn create_room_token(
@@ -158,7 +165,8 @@ impl ChatService for Service {
     ) -> Result<Response<v1::RemoveChatRoomUserResponse>, Status> {
         let v1::RemoveChatRoomUserRequest { short_code, user_name, ban } = request.get_ref();
         let code = ShortCode::parse(short_code)?;
-        self.rooms.remove(&caller(&request)?, &code, user_name, *ban, address(&request)?).await?;
+        let rejoin = if *ban { Rejoin::Banned } else { Rejoin::Allowed };
+        self.rooms.remove(&caller(&request)?, &code, user_name, rejoin, address(&request)?).await?;
         Ok(Response::new(v1::RemoveChatRoomUserResponse {}))
     }
 
@@ -199,13 +207,13 @@ impl ChatService for Service {
     ) -> Result<Response<v1::ListChatRoomUsersResponse>, Status> {
         let member = member(&request)?;
         let present = self.chat.users(&member).await?;
-        // The original leaves the caller out.
+        // The original omits the caller.
         let is_listed = |user| !is_legacy(&request) || user != member.user;
         let listed = || present.iter().filter(|(user, _)| is_listed(*user)).map(|(_, person)| person);
-        // They are in memory already: it is the answer that takes more.
+        // The people are in memory already. Only the response needs more.
         let reservation = reserve(&request, listed().map(convert::user_bytes).sum()).await?;
         let users = listed().map(convert::user).collect();
-        Ok(holding(v1::ListChatRoomUsersResponse { users }, reservation))
+        Ok(response_with(v1::ListChatRoomUsersResponse { users }, reservation))
     }
 
     async fn send_message(
@@ -223,17 +231,18 @@ impl ChatService for Service {
         &self,
         request: Request<v1::ListMessagesRequest>,
     ) -> Result<Response<v1::ListMessagesResponse>, Status> {
-        let size = convert::page_size(request.get_ref().page_size, chat::LISTED, chat::MOST_LISTED)?;
+        let size =
+            convert::page_size(request.get_ref().page_size, chat::DEFAULT_PAGE_SIZE, chat::MAX_PAGE_SIZE)?;
         let (member, direction) = (member(&request)?, direction(request.get_ref())?);
         let reservation = reserve(&request, chat::PAGE_BYTES).await?;
         let page = self.chat.list_messages(&member, direction, size).await?;
-        let answer = v1::ListMessagesResponse {
+        let response = v1::ListMessagesResponse {
             messages: page.messages.iter().map(convert::message).collect(),
             more: page.more,
-            first_seq: page.first_seq,
-            last_seq: page.last_seq,
+            first_seq: page.first_seq.0,
+            last_seq: page.last_seq.0,
         };
-        Ok(holding(answer, reservation))
+        Ok(response_with(response, reservation))
     }
 
     type SubscribeStream = Empty<Result<v1::SubscribeResponse, Status>>;
@@ -242,9 +251,9 @@ impl ChatService for Service {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let (member, seat) = (member(&request)?, seat(&request)?);
-        let begin = begin(request.into_inner())?;
-        Ok(feed::hand(self.chat.subscribe(member, begin, seat).await?))
+        let (member, origin) = (member(&request)?, stream_origin(&request)?);
+        let start = start(request.into_inner())?;
+        Ok(room_stream::respond(self.chat.subscribe(member, start, origin).await?))
     }
 
     type ChatStream = Empty<Result<v1::ChatResponse, Status>>;
@@ -253,25 +262,25 @@ impl ChatService for Service {
         &self,
         request: Request<Streaming<v1::ChatRequest>>,
     ) -> Result<Response<Self::ChatStream>, Status> {
-        let (member, seat, legacy) = (member(&request)?, seat(&request)?, is_legacy(&request));
+        let (member, origin, legacy) = (member(&request)?, stream_origin(&request)?, is_legacy(&request));
         let resume = request.metadata().get_bin(RESUME).map(resume).transpose()?;
-        let asked = request.metadata().get(HEARTBEAT).cloned();
-        let heartbeat = asked.as_ref().map(heartbeat).transpose()?;
-        let telling = Telling { resume, heartbeat, legacy };
-        let (mut subscription, speaker, reset) = self.chat.chat(member, telling, seat).await?;
-        subscription.hold(Box::new(AbortOnDrop(tokio::spawn(listen(request.into_inner(), speaker)))));
-        let mut response = feed::hand(subscription);
+        let requested = request.metadata().get(HEARTBEAT).cloned();
+        let heartbeat = requested.as_ref().map(heartbeat).transpose()?;
+        let options = ChatOptions { resume, heartbeat, legacy };
+        let (mut subscription, sender, reset) = self.chat.chat(member, options, origin).await?;
+        subscription.hold(Box::new(AbortOnDrop(tokio::spawn(read_messages(request.into_inner(), sender)))));
+        let mut response = room_stream::respond(subscription);
         if reset {
             response.metadata_mut().insert(RESET, MetadataValue::from_static("true"));
         }
-        if let Some(asked) = asked {
-            response.metadata_mut().insert(HEARTBEAT, asked);
+        if let Some(requested) = requested {
+            response.metadata_mut().insert(HEARTBEAT, requested);
         }
         Ok(response)
     }
 }
 
-/// The task that reads a chat's messages ends with the chat.
+/// Aborts the task that reads a chat's messages when the chat ends.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -280,29 +289,29 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Says what comes in, until the client ends or one message cannot be taken.
-async fn listen(mut requests: Streaming<v1::ChatRequest>, speaker: Speaker) {
+/// Sends the messages of a chat, until the client ends it or a message cannot be sent.
+async fn read_messages(mut requests: Streaming<v1::ChatRequest>, sender: ChatSender) {
     while let Some(request) = requests.next().await {
-        let said = match request {
-            Ok(v1::ChatRequest { body, client_message_id }) => speaker.say(body, &client_message_id),
-            Err(status) => Err(super::from_tonic(&status)),
+        let sent = match request {
+            Ok(v1::ChatRequest { body, client_message_id }) => sender.send(body, &client_message_id),
+            Err(status) => Err(from_tonic(&status)),
         };
-        if let Err(error) = said {
-            return speaker.refuse(error);
+        if let Err(error) = sent {
+            return sender.refuse(error);
         }
-        // Many come in one frame: what is answered to them must get out in between.
+        // One frame may hold many messages. Yielding lets the stream send the replies to them in between.
         tokio::task::coop::consume_budget().await;
     }
-    speaker.finish();
+    sender.finish();
 }
 
-fn key(request: v1::JoinChatRoomRequest) -> Result<Key> {
+fn key(request: v1::JoinChatRoomRequest) -> Result<JoinCredential> {
     let v1::JoinChatRoomRequest { short_code, room_password, room_token } = request;
     if room_token.is_empty() {
-        return Ok(Key::Code(ShortCode::parse(&short_code)?, RoomPassword::parse(room_password)?));
+        return Ok(JoinCredential::Code(ShortCode::parse(&short_code)?, RoomPassword::parse(room_password)?));
     }
     if short_code.is_empty() && room_password.is_empty() {
-        return Ok(Key::Invitation(room_token));
+        return Ok(JoinCredential::Invitation(room_token));
     }
     let problem = "a room_token stands in place of short_code and room_password";
     Err(Error::InvalidField { field: "room_token", problem })
@@ -316,9 +325,9 @@ fn direction(request: &v1::ListMessagesRequest) -> Result<Direction> {
         (_, Some(after)) if after < 0 => {
             Err(Error::InvalidField { field: "after_seq", problem: "a seq is not negative" })
         }
-        (0, None) => Ok(Direction::Before(i64::MAX)),
-        (before, None) => Ok(Direction::Before(before)),
-        (0, Some(after)) => Ok(Direction::After(after)),
+        (0, None) => Ok(Direction::Before(Seq::MAX)),
+        (before, None) => Ok(Direction::Before(Seq(before))),
+        (0, Some(after)) => Ok(Direction::After(Seq(after))),
         (_, Some(_)) => Err(Error::InvalidField {
             field: "before_seq",
             problem: "at most one of before_seq and after_seq",
@@ -326,21 +335,21 @@ fn direction(request: &v1::ListMessagesRequest) -> Result<Direction> {
     }
 }
 
-fn begin(request: v1::SubscribeRequest) -> Result<Begin> {
+fn start(request: v1::SubscribeRequest) -> Result<RequestedStart> {
     use v1::subscribe_request::Start;
     match request.start {
-        None => Ok(Begin::Now),
-        Some(Start::After(point)) => Ok(Begin::Resume(convert::resume_point(point)?)),
+        None => Ok(RequestedStart::Now),
+        Some(Start::After(point)) => Ok(RequestedStart::Resume(convert::resume_point(point)?)),
         Some(Start::Last(count)) => {
             let negative = Error::InvalidField { field: "last", problem: "last is not negative" };
-            convert::at_most(count, chat::MOST_LISTED, negative).map(Begin::Last)
+            convert::at_most(count, chat::MAX_PAGE_SIZE, negative).map(RequestedStart::Last)
         }
     }
 }
 
 fn heartbeat(value: &MetadataValue<tonic::metadata::Ascii>) -> Result<Duration> {
     let digits = value.to_str().ok().and_then(|text| text.strip_suffix('s'));
-    // One writing of each number: `parse` takes a sign and zeros before it.
+    // `parse` would accept a sign and leading zeros.
     let digits = digits.filter(|digits| digits.starts_with(|first: char| matches!(first, '1'..='9')));
     let seconds = digits.and_then(|digits| digits.parse().ok());
     let seconds = seconds.filter(|seconds| HEARTBEAT_SECONDS.contains(seconds));
@@ -361,14 +370,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heartbeat_is_asked_for_in_plain_seconds() {
-        let asked = |text: &'static str| {
-            heartbeat(&MetadataValue::from_static(text)).ok().map(|every| every.as_secs())
+    fn a_heartbeat_interval_is_whole_seconds() {
+        let parsed = |text: &'static str| {
+            heartbeat(&MetadataValue::from_static(text)).ok().map(|interval| interval.as_secs())
         };
-        assert_eq!(["1s", "20s", "300s"].map(asked), [1, 20, 300].map(Some));
+        assert_eq!(["1s", "20s", "300s"].map(parsed), [1, 20, 300].map(Some));
         for wrong in ["+2s", "00002s", "0s", "301s", "-1s", "2", "s", "2 s", "2.0s", "99999999999999999999s"]
         {
-            assert_eq!(asked(wrong), None, "{wrong}");
+            assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }
 }

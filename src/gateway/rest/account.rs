@@ -1,114 +1,120 @@
+//! The calls of accounts: register, show, change the password, delete.
+
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Rest,
-    answer::{self, invalid_body, or_refusal},
-    body::Fields,
-    openapi::rules,
+    body::JsonBody,
+    response::{self, invalid_body, or_refusal},
+    rules,
+    state::RestState,
 };
 use crate::{
     gateway::{
-        ClientAddress,
-        status::{refuse, refuse_with},
+        peer::ClientAddress,
+        refusal::{Refusal, refuse_rest, refuse_rest_as},
+        route::paths,
     },
     model::{Account, Error, Password, Result, UserIdentity, UserName},
 };
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape is read by the macro alone")]
-struct NewAccount {
-    #[schema(schema_with = rules::user_name)]
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewAccount {
+    #[serde(default)]
+    #[schema(schema_with = rules::user_name, required)]
     user_name: String,
-    #[schema(schema_with = rules::password)]
+    #[serde(default)]
+    #[schema(schema_with = rules::password, required)]
     password: String,
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape is read by the macro alone")]
-struct NewPassword {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewPassword {
     /// The present one.
+    #[serde(default)]
+    #[schema(required)]
     password: String,
-    #[schema(schema_with = rules::password)]
+    #[serde(default)]
+    #[schema(schema_with = rules::password, required)]
     new_password: String,
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape is read by the macro alone")]
-struct OwnPassword {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct OwnPassword {
+    #[serde(default)]
+    #[schema(required)]
     password: String,
 }
 
 /// Makes an account
 #[utoipa::path(
     post,
-    path = "/register",
+    path = paths::REGISTER,
     request_body = NewAccount,
     responses(
-        (status = 200, description = "the account", body = answer::AccountAnswer),
+        (status = 200, description = "the account", body = response::AccountResponse),
     ),
 )]
 pub(super) async fn register(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
-    mut fields: Fields,
+    JsonBody(NewAccount { user_name, password }): JsonBody<NewAccount>,
 ) -> Response {
     let registered: Result<Account> = async {
-        let (user_name, password) = (fields.text("user_name")?, fields.text("password")?);
         let user_name = UserName::parse(&user_name)?;
         rest.accounts.register(user_name, Password::parse(&password)?, address).await
     }
     .await;
     match registered {
-        Ok(account) => answer::account(&account),
-        // The original answers 400 to a taken name too.
+        Ok(account) => response::account(&account),
+        // The original refuses a taken name with 400 too.
         Err(
             error @ (Error::InvalidUserName
             | Error::FlawedUserName(_)
             | Error::InvalidPassword
             | Error::UserNameTaken),
-        ) => refuse_with(&error, StatusCode::BAD_REQUEST, &invalid_body(&error)),
-        Err(error) => refuse(&error),
+        ) => refuse_rest_as(&error, StatusCode::BAD_REQUEST, &invalid_body(&error)),
+        Err(error) => refuse_rest(&error),
     }
 }
 
 /// Shows the caller's account
 #[utoipa::path(
     get,
-    path = "/account",
+    path = paths::ACCOUNT,
     operation_id = "show_account",
     responses(
-        (status = 200, description = "the account", body = answer::AccountAnswer),
+        (status = 200, description = "the account", body = response::AccountResponse),
     ),
     security(("user" = []))
 )]
-pub(super) async fn show(State(rest): State<Rest>, caller: UserIdentity) -> Response {
-    or_refusal(rest.accounts.account(&caller).await, |account| answer::account(&account))
+pub(super) async fn show(State(rest): State<RestState>, caller: UserIdentity) -> Response {
+    or_refusal(rest.accounts.account(&caller).await, |account| response::account(&account))
 }
 
 /// Replaces the caller's password, and ends their other sessions
 #[utoipa::path(
     put,
-    path = "/account/password",
+    path = paths::ACCOUNT_PASSWORD,
     request_body = NewPassword,
     responses(
         (status = 204, description = "done"),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is wrong", body = Refusal),
     ),
     security(("user" = []))
 )]
 pub(super) async fn change_password(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
     caller: UserIdentity,
-    mut fields: Fields,
+    JsonBody(NewPassword { password, new_password }): JsonBody<NewPassword>,
 ) -> Response {
     let changed = async {
-        let (password, new_password) = (fields.text("password")?, fields.text("new_password")?);
         let new_password = Password::parse(&new_password)?;
         rest.accounts.change_password(&caller, &password, new_password, address).await
     };
@@ -118,44 +124,45 @@ pub(super) async fn change_password(
 /// Deletes the caller's account; its messages stay, without a name
 #[utoipa::path(
     delete,
-    path = "/account",
+    path = paths::ACCOUNT,
     operation_id = "delete_account",
     request_body = OwnPassword,
     responses(
         (status = 204, description = "done"),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 409, description = "the account still owns rooms", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is wrong", body = Refusal),
+        (status = 409, description = "the account still owns rooms", body = Refusal),
     ),
     security(("user" = []))
 )]
 pub(super) async fn delete(
-    rest: State<Rest>,
+    rest: State<RestState>,
     address: ClientAddress,
     caller: UserIdentity,
-    fields: Fields,
+    body: JsonBody<OwnPassword>,
 ) -> Response {
-    delete_by_post(rest, address, caller, fields).await
+    delete_by_post(rest, address, caller, body).await
 }
 
 /// Does the same, for callers whose DELETE has no body
 #[utoipa::path(
     post,
-    path = "/account/delete",
+    path = paths::ACCOUNT_DELETE,
     operation_id = "delete_account_by_post",
     request_body = OwnPassword,
     responses(
         (status = 204, description = "done"),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
-        (status = 409, description = "the account still owns rooms", body = super::openapi::Refusal),
+        (status = 401, description = "the password or the token is wrong", body = Refusal),
+        (status = 409, description = "the account still owns rooms", body = Refusal),
     ),
     security(("user" = []))
 )]
 pub(super) async fn delete_by_post(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
     caller: UserIdentity,
-    mut fields: Fields,
+    JsonBody(OwnPassword { password }): JsonBody<OwnPassword>,
 ) -> Response {
-    let deleted = async { rest.accounts.delete(&caller, &fields.text("password")?, address).await };
-    or_refusal(deleted.await, |()| StatusCode::NO_CONTENT.into_response())
+    or_refusal(rest.accounts.delete(&caller, &password, address).await, |()| {
+        StatusCode::NO_CONTENT.into_response()
+    })
 }

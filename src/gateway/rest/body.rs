@@ -1,7 +1,7 @@
-//! Request bodies: JSON objects whose keys match in any case, as the original's do. The content type is not looked
-//! at.
-
-use std::collections::HashMap;
+//! The JSON body of a request.
+//!
+//! As in the original, keys match in any case, unknown keys are ignored, a missing or null text is empty, and the content type
+//! does not matter.
 
 use axum::{
     body::to_bytes,
@@ -13,59 +13,48 @@ use http::{
     header::{ACCEPT_ENCODING, CONTENT_ENCODING},
 };
 use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::super::status::{refuse, refuse_plainly};
+use super::super::refusal::{refuse_as, refuse_rest};
 use crate::model::{Error, Result};
 
-/// The largest body, in bytes.
+/// Maximum size of a body, in bytes.
 pub(in super::super) const MAX_BYTES: usize = 16 * 1024;
 
-/// The texts of a request.
-pub(super) struct Fields(HashMap<String, Value>);
+/// A body. Each field of `T` is a `String` with `#[serde(default)]`, since a missing text is empty, and with
+/// `#[schema(required)]`, since a client should send it.
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl Fields {
-    /// Takes a field. One that is missing or null is empty.
-    ///
-    /// # Errors
-    /// [`Error::InvalidJson`] where it is no text.
-    pub(super) fn text(&mut self, name: &str) -> Result<String> {
-        match self.0.remove(name) {
-            None => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(Error::InvalidJson),
-        }
-    }
-
+impl<T: DeserializeOwned> JsonBody<T> {
     fn parse(bytes: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(bytes).map_err(|_| Error::InvalidJson)? {
-            Value::Null => Ok(Self(HashMap::new())),
-            Value::Object(fields) => Ok(Self(
-                fields
-                    .into_iter()
-                    .filter(|(_, value)| !value.is_null())
-                    .map(|(name, value)| (name.to_ascii_lowercase(), value))
-                    .collect(),
-            )),
-            _ => Err(Error::InvalidJson),
-        }
+        let fields = match serde_json::from_slice(bytes).map_err(|_| Error::InvalidJson)? {
+            Value::Null => serde_json::Map::new(),
+            Value::Object(fields) => fields,
+            _ => return Err(Error::InvalidJson),
+        };
+        let fields = fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let body = serde_json::from_value(Value::Object(fields.collect()));
+        body.map(Self).map_err(|_| Error::InvalidJson)
     }
 }
 
-impl<S: Sync> FromRequest<S> for Fields {
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         if is_encoded(request.headers()) {
             return Err(refuse_encoding());
         }
-        let too_large = Error::TooLarge { limit: MAX_BYTES };
-        let read = match to_bytes(request.into_body(), MAX_BYTES).await {
+        let parsed = match to_bytes(request.into_body(), MAX_BYTES).await {
             Ok(bytes) => Self::parse(&bytes),
-            Err(error) if is_too_long(&error) => Err(too_large),
+            Err(error) if is_too_large(&error) => Err(Error::TooLarge { limit: MAX_BYTES }),
             Err(_) => Err(Error::InvalidJson),
         };
-        read.map_err(|error| refuse(&error))
+        parsed.map_err(|error| refuse_rest(&error))
     }
 }
 
@@ -74,41 +63,53 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     encodings.any(|encoding| !matches!(encoding.as_bytes().trim_ascii(), b"" | b"identity"))
 }
 
-/// Says which encoding would do (RFC 9110, 15.5.16).
+/// Names the encoding that would be accepted (RFC 9110, 15.5.16).
 fn refuse_encoding() -> Response {
     let sentence = "bodies are not compressed here: see Accept-Encoding";
-    let mut response = refuse_plainly(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence, "UNSUPPORTED_ENCODING");
+    let mut response = refuse_as(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence, "UNSUPPORTED_ENCODING");
     response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
+fn is_too_large(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<LengthLimitError>())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Texts {
+        #[serde(default)]
+        user_name: String,
+        #[serde(default)]
+        password: String,
+    }
+
+    fn parse(text: impl AsRef<[u8]>) -> Result<(String, String)> {
+        JsonBody::parse(text.as_ref()).map(|JsonBody(Texts { user_name, password })| (user_name, password))
+    }
 
     #[test]
     fn keys_match_in_any_case_and_unknown_ones_are_ignored() {
-        let mut fields = Fields::parse(br#"{"USER_Name":"a","role":"ADMIN","password":null}"#).unwrap();
-        assert_eq!(fields.text("user_name").unwrap(), "a");
-        assert_eq!(fields.text("password").unwrap(), "");
+        let texts = parse(r#"{"USER_Name":"a","role":5,"password":null}"#).unwrap();
+        assert_eq!(texts, ("a".to_owned(), String::new()));
     }
 
     #[test]
     fn null_is_an_empty_object() {
-        assert_eq!(Fields::parse(b"null").unwrap().text("user_name").unwrap(), "");
+        assert_eq!(parse("null").unwrap(), (String::new(), String::new()));
     }
 
     #[test]
-    fn what_is_no_object_of_texts_is_refused() {
-        for bad in ["", "{", "[]", "5", "\"a\"", "{} {}", "{}x", "{\"a\":\"\u{1}\"}"] {
-            assert!(matches!(Fields::parse(bad.as_bytes()), Err(Error::InvalidJson)), "{bad}");
+    fn a_body_that_is_no_object_of_texts_is_refused() {
+        for bad in ["", "{", "[]", "5", "\"a\"", "{} {}", "{}x", "{\"a\":\"\u{1}\"}", r#"{"user_name":5}"#] {
+            assert!(matches!(parse(bad), Err(Error::InvalidJson)), "{bad}");
         }
-        assert!(Fields::parse(b"{\"a\":\"\xff\"}").is_err());
-        assert!(Fields::parse("[".repeat(10_000).as_bytes()).is_err());
-        assert!(Fields::parse(br#"{"user_name":5}"#).unwrap().text("user_name").is_err());
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
+        assert!(parse("[".repeat(10_000)).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! The page's files from a folder, read anew for each request: for whoever works on them. What is compiled into the
-//! program is served by [`page`](super::page).
+//! The files of the page from a folder, read at each request, for those who develop the page. The compiled files are served by
+//! [`page`](super::page).
 
 use std::path::{Component, Path, PathBuf};
 
@@ -11,32 +11,32 @@ use axum::{
 };
 use http::header::CONTENT_TYPE;
 
-use super::super::status::refuse;
+use super::super::refusal::refuse_rest;
 use crate::model::Error;
 
-/// Serves what is in a folder, `/` being its index.html.
+/// Serves the files of a folder, and its index.html at `/`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(folder: PathBuf) -> Router<S> {
     let file = get(move |request: Request| {
         let file = file(&folder, request.uri().path());
         async move {
             match file {
-                Some(file) => answer(&file).await,
-                None => refuse(&Error::PathNotFound),
+                Some(file) => respond(&file).await,
+                None => refuse_rest(&Error::PathNotFound),
             }
         }
     });
     Router::new().route("/", file.clone()).route("/{*path}", file)
 }
 
-/// Returns the file at a path; none where the path leads anywhere but down.
+/// Returns the file at a path; none where the path may leave the folder.
 fn file(folder: &Path, path: &str) -> Option<PathBuf> {
     let path = path.strip_prefix('/')?;
     let path = Path::new(if path.is_empty() { "index.html" } else { path });
     path.components().all(|part| matches!(part, Component::Normal(_))).then(|| folder.join(path))
 }
 
-async fn answer(file: &Path) -> Response {
-    let kind = match file.extension().and_then(|extension| extension.to_str()) {
+async fn respond(file: &Path) -> Response {
+    let content_type = match file.extension().and_then(|extension| extension.to_str()) {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
@@ -45,10 +45,10 @@ async fn answer(file: &Path) -> Response {
         _ => "application/octet-stream",
     };
     match tokio::fs::read(file).await {
-        Ok(bytes) => ([(CONTENT_TYPE, kind)], bytes).into_response(),
+        Ok(bytes) => ([(CONTENT_TYPE, content_type)], bytes).into_response(),
         Err(error) => {
             tracing::debug!(%error, file = %file.display(), "a file of the page cannot be read");
-            refuse(&Error::PathNotFound)
+            refuse_rest(&Error::PathNotFound)
         }
     }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_down_and_nowhere_else() {
+    fn no_path_leaves_the_folder() {
         let folder = Path::new("dist");
         assert_eq!(file(folder, "/"), Some(folder.join("index.html")));
         assert_eq!(file(folder, "/img/a.svg"), Some(folder.join("img/a.svg")));

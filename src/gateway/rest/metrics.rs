@@ -1,6 +1,6 @@
-//! GET /metrics: what the process has counted, for Prometheus.
+//! GET /metrics: the metrics of the process, for Prometheus.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
     Extension,
@@ -8,83 +8,57 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
-use sha2::{Digest as _, Sha256};
 
-use super::Rest;
+use super::state::RestState;
 use crate::{
     gateway::{
-        ClientAddress,
-        auth::bearers,
-        connection::Peer,
-        negotiation::Accepted,
-        status::{refuse, refuse_plainly},
+        content_negotiation::Preferences,
+        credentials::bearer_tokens,
+        peer::{ClientAddress, Peer},
+        refusal::{Refusal, refuse_as, refuse_rest},
+        route::paths,
     },
-    metrics::{self, Format, Levels},
+    metrics::{self, Format},
     model::Error,
 };
 
-/// Tells what stands at this moment.
-pub type Gauges = Arc<dyn Fn() -> Levels + Send + Sync>;
-
-/// The bearer token that /metrics asks for. Its `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct MetricsToken(String);
-
-impl MetricsToken {
-    /// Wraps a text.
-    pub fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// Compares digests, so that the time it takes says nothing about the text.
-    fn is(&self, shown: &[u8]) -> bool {
-        Sha256::digest(&self.0) == Sha256::digest(shown)
-    }
-}
-
-impl fmt::Debug for MetricsToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MetricsToken(…)")
-    }
-}
-
-/// Shows what the process has counted
+/// Returns the metrics of the process
 #[utoipa::path(
     get,
-    path = "/metrics",
+    path = paths::METRICS,
     operation_id = "metrics",
     responses(
-        (status = 200, description = "OpenMetrics where it is asked for, else Prometheus' text format", content(
+        (status = 200, description = "OpenMetrics where the client accepts it, else Prometheus' text format", content(
             (String = "text/plain"), (String = "application/openmetrics-text"),
         )),
-        (status = 401, description = "METRICS_TOKEN is set, and this is not it", body = super::openapi::Refusal),
-        (status = 403, description = "METRICS_TOKEN is not set, and this is not the same machine", body = super::openapi::Refusal),
-        (status = 404, description = "METRICS_ADDRESS is set: they are there", body = super::openapi::Refusal),
+        (status = 401, description = "METRICS_TOKEN is set, and the token is another one", body = Refusal),
+        (status = 403, description = "METRICS_TOKEN is not set, and the client is on another machine", body = Refusal),
+        (status = 404, description = "METRICS_ADDRESS is set, and serves them", body = Refusal),
     ),
     security((), ("metrics" = []))
 )]
 pub(super) async fn show(
-    State(rest): State<Rest>,
-    ClientAddress(claimed): ClientAddress,
+    State(rest): State<RestState>,
+    ClientAddress(client): ClientAddress,
     peer: Option<Extension<Peer>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
-    let peer = peer.map_or(claimed, |Extension(peer)| peer.address);
+    let peer = peer.map_or(client, |Extension(peer)| peer.address);
     match &rest.metrics_token {
         Some(token) => {
-            let mut shown = bearers(&headers).filter(|shown| !shown.is_empty()).peekable();
-            if shown.peek().is_none() {
-                return refuse(&Error::TokenMissing);
+            let mut presented = bearer_tokens(&headers).filter(|token| !token.is_empty()).peekable();
+            if presented.peek().is_none() {
+                return refuse_rest(&Error::TokenMissing);
             }
-            if !shown.all(|shown| token.is(shown)) {
-                return refuse(&Error::TokenInvalid);
+            if !presented.all(|presented| token.is(presented)) {
+                return refuse_rest(&Error::TokenInvalid);
             }
         }
         None if !is_local(peer, sent_to(&uri, &headers), &headers) => {
-            return refuse_plainly(
+            return refuse_as(
                 StatusCode::FORBIDDEN,
-                "without METRICS_TOKEN the figures are told on this machine alone",
+                "without METRICS_TOKEN, metrics are served to this machine only",
                 "METRICS_NOT_ALLOWED",
             );
         }
@@ -99,22 +73,21 @@ pub(super) async fn show(
     (head, metrics::write((rest.gauges)(), format)).into_response()
 }
 
-/// Returns the format that the caller likes better: OpenMetrics only for who names it.
+/// Returns the format that the client prefers: OpenMetrics only where the client lists it.
 fn format(headers: &HeaderMap) -> Format {
-    let accepted = Accepted::of(headers, header::ACCEPT);
-    let openmetrics = |accepted: &Accepted| {
-        let weight = accepted.weight(&["application/openmetrics-text"]).unwrap_or(0);
-        weight > 0 && weight >= accepted.media_type("text/plain")
+    let prefers_openmetrics = |accept: Preferences| {
+        let weight = accept.weight(&["application/openmetrics-text"]).unwrap_or(0);
+        weight > 0 && weight >= accept.media_type("text/plain")
     };
-    if accepted.is_some_and(|accepted| openmetrics(&accepted)) {
+    if Preferences::of(headers, header::ACCEPT).is_some_and(prefers_openmetrics) {
         Format::OpenMetrics
     } else {
         Format::Prometheus
     }
 }
 
-/// What proxies add, some by default and some where they are told to, beside all that begins with `x-forwarded-`.
-const ADDED_BY_PROXIES: [&str; 10] = [
+/// Headers that proxies add, by default or by configuration, besides those that begin with `x-forwarded-`.
+const PROXY_HEADERS: [&str; 10] = [
     "via",
     "forwarded",
     "x-real-ip",
@@ -127,12 +100,12 @@ const ADDED_BY_PROXIES: [&str; 10] = [
     "x-envoy-external-address",
 ];
 
-/// Says whether a request was made on this machine, as far as can be told: whoever comes through a proxy on it is from
-/// elsewhere, and so is a page whose site's name was made to lead here, which its Host tells.
+/// Returns whether a request comes from this machine, as far as the server can know. A request through a local proxy does not.
+/// Nor does the request of a page whose host name was made to resolve to this machine (DNS rebinding), which its Host shows.
 fn is_local(peer: IpAddr, sent_to: Option<&str>, headers: &HeaderMap) -> bool {
     let is_forwarded = headers
         .keys()
-        .any(|name| name.as_str().starts_with("x-forwarded-") || ADDED_BY_PROXIES.contains(&name.as_str()));
+        .any(|name| name.as_str().starts_with("x-forwarded-") || PROXY_HEADERS.contains(&name.as_str()));
     peer.to_canonical().is_loopback() && !is_forwarded && sent_to.is_some_and(is_loopback)
 }
 
@@ -141,7 +114,7 @@ fn sent_to<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     uri.authority().map(Authority::as_str).or_else(host)
 }
 
-/// Says whether a host with or without a port is a name of this machine that no DNS is asked for.
+/// Returns whether a host, with or without a port, is a loopback address or `localhost`, which need no DNS.
 fn is_loopback(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host();
@@ -157,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openmetrics_is_for_who_asks_for_it() {
+    fn only_a_client_that_lists_openmetrics_gets_it() {
         for (accept, expected) in [
             ("", Format::Prometheus),
             ("*/*", Format::Prometheus),
@@ -176,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_are_told_to_this_machine_alone() {
+    fn only_a_request_of_this_machine_is_local() {
         let here = IpAddr::from([127, 0, 0, 1]);
         let local = |peer: &str, host: &str| is_local(peer.parse().unwrap(), Some(host), &HeaderMap::new());
         for host in
@@ -201,7 +174,7 @@ mod tests {
         }
         assert!(!is_local(here, None, &HeaderMap::new()));
         for name in
-            ADDED_BY_PROXIES.into_iter().chain(["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"])
+            PROXY_HEADERS.into_iter().chain(["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"])
         {
             let headers =
                 HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static("a"))]);

@@ -1,46 +1,43 @@
-use std::sync::Arc;
+//! The probes of a load balancer: GET /livez and /readyz.
 
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Rest, answer::or_refusal};
-use crate::model::Result;
-
-/// Says whether requests should be sent here: the database answers, and nothing is being shut down.
-pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
+use super::{response::or_refusal, state::RestState};
+use crate::gateway::{refusal::Refusal, route::paths};
 
 #[derive(Serialize, ToSchema)]
-struct Health {
+#[schema(as = Health)]
+struct Probe {
     status: &'static str,
 }
 
-/// Says that the process answers
+/// Returns 200 while the process is alive
 #[utoipa::path(
     get,
-    path = "/livez",
+    path = paths::LIVEZ,
     responses(
-        (status = 200, description = "it does", body = Health),
+        (status = 200, description = "the process is alive", body = Probe),
     ),
 )]
 pub(super) async fn live() -> Response {
-    Json(Health { status: "ok" }).into_response()
+    Json(Probe { status: "ok" }).into_response()
 }
 
-/// Says whether requests are welcome
+/// Returns whether the server is ready for requests
 #[utoipa::path(
     get,
-    path = "/readyz",
+    path = paths::READYZ,
     responses(
-        (status = 200, description = "they are", body = Health),
-        (status = 503, description = "not now: Retry-After says when", body = super::openapi::Refusal),
+        (status = 200, description = "the server is ready", body = Probe),
+        (status = 503, description = "not now: Retry-After says when", body = Refusal),
     ),
 )]
-pub(super) async fn ready(State(rest): State<Rest>) -> Response {
-    or_refusal((rest.readiness)().await, |()| Json(Health { status: "ok" }).into_response())
+pub(super) async fn ready(State(rest): State<RestState>) -> Response {
+    or_refusal((rest.readiness)().await, |()| Json(Probe { status: "ok" }).into_response())
 }

@@ -1,96 +1,97 @@
+//! The calls of sessions: log in, refresh, log out.
+
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Rest,
-    answer::{self, or_refusal},
-    body::Fields,
+    body::JsonBody,
+    response::{self, or_refusal},
+    state::RestState,
 };
 use crate::{
     gateway::{
-        ClientAddress,
-        status::{refuse, refuse_with},
+        peer::ClientAddress,
+        refusal::{Refusal, refuse_rest, refuse_rest_as},
+        route::paths,
     },
     model::{Error, UserIdentity},
 };
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape is read by the macro alone")]
-struct Credentials {
-    #[schema(example = "walker1")]
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Credentials {
+    #[serde(default)]
+    #[schema(example = "walker1", required)]
     user_name: String,
-    #[schema(example = "Str0ng!pass")]
+    #[serde(default)]
+    #[schema(example = "Str0ng!pass", required)]
     password: String,
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape is read by the macro alone")]
-struct RefreshToken {
+#[derive(Deserialize, ToSchema)]
+pub(super) struct RefreshToken {
+    #[serde(default)]
+    #[schema(required)]
     refresh_token: String,
 }
 
 /// Opens a session
 #[utoipa::path(
     post,
-    path = "/login",
+    path = paths::LOGIN,
     request_body = Credentials,
     responses(
-        (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 200, description = "a pair of tokens", body = response::LogInResponse),
+        (status = 401, description = "the password or the token is wrong", body = Refusal),
     ),
 )]
 pub(super) async fn log_in(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
-    mut fields: Fields,
+    JsonBody(Credentials { user_name, password }): JsonBody<Credentials>,
 ) -> Response {
-    let done = async {
-        let (user_name, password) = (fields.text("user_name")?, fields.text("password")?);
-        rest.accounts.log_in(&user_name, &password, address).await
-    };
-    match done.await {
-        Ok(done) => answer::log_in(done),
+    match rest.accounts.log_in(&user_name, &password, address).await {
+        Ok(tokens) => response::log_in(tokens),
         Err(error @ Error::InvalidCredentials) => {
-            refuse_with(&error, StatusCode::UNAUTHORIZED, &format!("Unauthorized:{error}"))
+            refuse_rest_as(&error, StatusCode::UNAUTHORIZED, &format!("Unauthorized:{error}"))
         }
-        Err(error) => refuse(&error),
+        Err(error) => refuse_rest(&error),
     }
 }
 
 /// Renews a session: the refresh token changes with it
 #[utoipa::path(
     post,
-    path = "/refresh",
+    path = paths::REFRESH,
     request_body = RefreshToken,
     responses(
-        (status = 200, description = "a pair of tokens", body = answer::LogInAnswer),
-        (status = 401, description = "the password or the token is not good", body = super::openapi::Refusal),
+        (status = 200, description = "a pair of tokens", body = response::LogInResponse),
+        (status = 401, description = "the password or the token is wrong", body = Refusal),
     ),
 )]
 pub(super) async fn refresh(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
-    mut fields: Fields,
+    JsonBody(RefreshToken { refresh_token }): JsonBody<RefreshToken>,
 ) -> Response {
-    let done = async { rest.accounts.refresh(&fields.text("refresh_token")?, address).await };
-    or_refusal(done.await, answer::log_in)
+    or_refusal(rest.accounts.refresh(&refresh_token, address).await, response::log_in)
 }
 
 /// Ends the session, with every token made from it
 #[utoipa::path(
     post,
-    path = "/logout",
+    path = paths::LOGOUT,
     responses(
         (status = 204, description = "done"),
     ),
     security(("user" = []))
 )]
 pub(super) async fn log_out(
-    State(rest): State<Rest>,
+    State(rest): State<RestState>,
     ClientAddress(address): ClientAddress,
     caller: UserIdentity,
 ) -> Response {

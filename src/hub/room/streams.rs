@@ -1,179 +1,200 @@
-//! The streams of a room: opened, woken, ended.
+//! The streams of a room: opening, waking and ending them, and what they are sent alone.
 
 use std::{sync::Arc, task::Waker};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::Room;
+use super::room_state::Room;
 use crate::{
     faults::{self, Fault},
     hub::{
-        Connection, Cursor, Event, Feed, Hub, Permit, Person,
-        aside::{Alone, Aside},
-        frame_event,
-        own::Own,
-        shard::{End, Slot},
+        chunk::frame_event,
+        connection::Connection,
+        direct::{DirectFrames, DirectQueue},
+        event::{Event, StreamKind},
+        heartbeat::Heartbeat,
+        own_messages::OwnMessages,
+        permit::Permit,
+        presence::{Departure, Person},
+        slot::{End, Slot, SlotState},
     },
-    model::{ChatIdentity, Epochs, Error, StreamId, Timestamp, UserId},
+    model::{ChatIdentity, Epochs, Error, Seq, StreamId, Timestamp, UserId},
 };
 
-/// Where a stream begins.
+/// Where a stream starts.
 #[derive(Clone, Copy, Debug)]
 pub enum Start {
-    /// With what is said from now on.
+    /// With the next message that is published.
     Now,
     /// After this message, which is in the log.
-    After(i64),
-    /// With so many of the newest messages.
-    Last(i64),
+    After(Seq),
+    /// With this many of the newest messages.
+    Last(usize),
 }
 
-/// A stream that wants to be opened.
+impl Start {
+    /// Returns the first message to be sent, where the room publishes `next_seq` next and the log begins with `first_seq`.
+    fn first_to_send(self, next_seq: Seq, first_seq: Seq) -> Seq {
+        match self {
+            Self::Now => next_seq,
+            // The message is in the log, even if this room has not published it yet.
+            Self::After(seq) => mutant_start(seq, next_seq).unwrap_or(seq.next()),
+            Self::Last(count) => next_seq.back(count).max(first_seq).min(next_seq),
+        }
+    }
+}
+
+/// Returns the wrong start of the mutants that break resuming.
+fn mutant_start(seq: Seq, next_seq: Seq) -> Option<Seq> {
+    if faults::is(Fault::CatchUpSkipped) {
+        Some(next_seq)
+    } else if faults::is(Fault::ResumeSkipsOne) {
+        Some(seq.next().next().min(next_seq))
+    } else if faults::is(Fault::ResumeRepeatsOne) {
+        Some(seq.max(Seq::FIRST).min(next_seq))
+    } else {
+        None
+    }
+}
+
+/// A request to open a stream.
 #[derive(Debug)]
 pub struct Attach {
-    /// What it reads.
-    pub feed: Feed,
-    /// After how many silent seconds it is sent a heartbeat; none: never.
+    /// The kind of stream.
+    pub kind: StreamKind,
+    /// Seconds of silence after which a heartbeat is sent. None: never.
     pub heartbeat: Option<u32>,
     /// The shard that serves it.
     pub shard: usize,
-    /// Its name.
+    /// Its id.
     pub stream: StreamId,
-    /// Whose it is.
+    /// Its user.
     pub identity: Arc<ChatIdentity>,
-    /// The epochs at which the identity was found to stand.
-    pub checked: Epochs,
-    /// Where it begins.
+    /// The epochs at which the identity was found valid.
+    pub epochs: Epochs,
+    /// Where it starts.
     pub start: Start,
-    /// Id of the message after which it begins; none where its client has none.
-    pub has: Option<Uuid>,
-    /// seq of the oldest message that is kept.
-    pub first_seq: i64,
+    /// Id of the message after which it resumes. None if its client has none.
+    pub resume_id: Option<Uuid>,
+    /// seq of the oldest message in the log.
+    pub first_seq: Seq,
     /// The user's permit for it.
     pub permit: Permit,
     /// The connection that carries it.
     pub connection: Arc<Connection>,
 }
 
-/// A stream that was opened.
+/// A stream that was opened, as its cursor needs it.
 #[derive(Debug)]
-pub struct Attached {
-    /// Its place in the log.
-    pub cursor: Cursor,
-    /// seq of the newest message when it was opened.
-    pub last_seq: i64,
-    /// Who is present, and how many they are.
-    pub people: (Vec<Person>, usize),
+pub(in crate::hub) struct Opened {
+    pub(in crate::hub) key: SlotKey,
+    pub(in crate::hub) kind: StreamKind,
+    pub(in crate::hub) user: UserId,
+    pub(in crate::hub) person: Person,
+    /// seq of the first message to be sent.
+    pub(in crate::hub) start: Seq,
+    /// seq of the newest message.
+    pub(in crate::hub) last_seq: Seq,
+    /// Who is present, and how many people that is in all.
+    pub(in crate::hub) people: (Vec<Person>, usize),
+    /// Version of that list.
+    pub(in crate::hub) presence_version: u64,
 }
 
-/// Where a stream stands in its room.
+/// The key of a stream's slot in its room. Once the stream has been dropped it leads nowhere.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct SlotKey {
     pub(in crate::hub) shard: usize,
-    pub(in crate::hub) key: usize,
+    /// Index in the shard's part. Another stream may take it over, which has another id.
+    pub(in crate::hub) index: usize,
     pub(in crate::hub) stream: StreamId,
 }
 
-impl Place {
-    /// Returns the stream's name.
+impl SlotKey {
+    /// Returns the stream's id.
     pub fn stream(self) -> StreamId {
         self.stream
     }
 }
 
 impl Room {
+    /// Opens a stream. Hands the request back if the room is closed, or its head is not known.
     pub(in crate::hub) fn attach(
         self: &Arc<Self>,
-        hub: &Hub,
         attach: Attach,
         now: Timestamp,
-    ) -> Result<Attached, Box<Attach>> {
+    ) -> Result<Opened, Box<Attach>> {
         let mut state = self.state.lock();
         let Some(next_seq) = state.next_seq.filter(|_| !state.closed) else {
             return Err(Box::new(attach));
         };
-        let user = attach.identity.user;
-        let name = attach.identity.user_name.shared();
-        // Who came before is told before: the first list is the present, and none of it is told as a change after it.
-        self.settle_for_newcomer(&state);
+        let (kind, user, name) = (attach.kind, attach.identity.user, attach.identity.user_name.shared());
+        // The stream's first list has everybody who came before it, and none of them is published to it as a change later.
+        self.flush_presence_before_open(&state);
         let mut presence = self.presence.lock();
         let person = presence.open(user, &name, attach.stream, now);
-        let (told, count) = (presence.told(), presence.count());
+        let (view, count) = (presence.published(), presence.count());
         drop(presence);
-        match attach.feed {
-            Feed::Subscribe => state.subscribers += 1,
-            Feed::Chat => state.chatters += 1,
+        *state.count_mut(kind) += 1;
+        if let (Start::After(seq), Some(id)) = (attach.start, attach.resume_id) {
+            state.note_resumed(seq, id);
         }
-        let start = match attach.start {
-            Start::Now => next_seq,
-            Start::After(_) if faults::is(Fault::CatchUpSkipped) => next_seq,
-            Start::After(seq) if faults::is(Fault::ResumeSkipsOne) => (seq + 2).min(next_seq),
-            Start::After(seq) if faults::is(Fault::ResumeRepeatsOne) => seq.max(1).min(next_seq),
-            // It is in the log, even where this room has not been told of it yet.
-            Start::After(seq) => seq + 1,
-            Start::Last(count) => (next_seq - count).max(attach.first_seq).min(next_seq),
-        };
-        if let (Start::After(seq), Some(id)) = (attach.start, attach.has) {
-            state.come_back_with(seq, id);
-        }
-        let second = self.shards[attach.shard].now();
+        let start = attach.start.first_to_send(next_seq, attach.first_seq);
+        let key = self.add_slot(attach, next_seq);
+        drop(state);
+        Ok(Opened {
+            key,
+            kind,
+            user,
+            start,
+            last_seq: next_seq.previous(),
+            people: (view.listed_to(user, &person).0, count),
+            person,
+            presence_version: view.version(),
+        })
+    }
+
+    fn add_slot(&self, attach: Attach, next_seq: Seq) -> SlotKey {
+        let second = self.second(attach.shard);
         let mut part = self.parts[attach.shard].lock();
-        let tail = part.tail_mut(attach.feed);
+        let tail = part.tail_mut(attach.kind);
         if tail.streams == 0 {
             tail.clear(next_seq);
         }
         tail.streams += 1;
-        attach.connection.open();
-        let key = part.slots.insert(Slot {
-            feed: attach.feed,
+        attach.connection.stream_opened();
+        let index = part.slots.insert(Slot {
+            kind: attach.kind,
             stream: attach.stream,
             identity: attach.identity,
-            checked: attach.checked,
+            epochs: attach.epochs,
             connection: attach.connection,
-            permit: Some(attach.permit),
-            waker: None,
-            aside: Aside::default(),
-            own: Own::default(),
-            end: None,
-            heartbeat: attach.heartbeat,
-            is_heartbeat_due: false,
-            waiting: Some(second),
-            last_sent: second,
-            parked: None,
+            direct: DirectQueue::default(),
+            own: OwnMessages::default(),
+            heartbeat: Heartbeat::new(attach.heartbeat, second),
+            state: SlotState::opened(attach.permit, second),
         });
-        drop(part);
-        drop(state);
-        let people = (told.told_to(user, &person).0, count);
-        let place = Place { shard: attach.shard, key, stream: attach.stream };
-        let cursor = Cursor::new(
-            hub.clone(),
-            Arc::clone(self),
-            place,
-            attach.feed,
-            start,
-            (user, person, told.version()),
-        );
-        Ok(Attached { cursor, last_seq: next_seq - 1, people })
+        SlotKey { shard: attach.shard, index, stream: attach.stream }
     }
 
-    pub(in crate::hub) fn detach(&self, place: Place, feed: Feed, user: UserId, at_once: bool) {
+    /// Removes a stream. The tick that parks a stream removes it from everything but its slot.
+    pub(in crate::hub) fn detach(&self, key: SlotKey, kind: StreamKind, user: UserId, departure: Departure) {
         let mut state = self.state.lock();
-        let mut part = self.parts[place.shard].lock();
-        let slot = part.slots.remove(place.key);
-        slot.connection.close(slot.parked.is_some());
-        if slot.parked.is_none() {
-            part.stop_reading(feed, &self.memory, self.parts.len());
-            match feed {
-                Feed::Subscribe => state.subscribers -= 1,
-                Feed::Chat => state.chatters -= 1,
-            }
-            drop(part);
-            self.presence.lock().close(user, place.stream, at_once);
+        let mut part = self.parts[key.shard].lock();
+        let slot = part.slots.remove(key.index);
+        if slot.is_parked() {
+            slot.connection.parked_stream_ended();
+            return;
         }
+        slot.connection.stream_ended();
+        part.remove_reader(kind, &self.memory, self.parts.len());
+        *state.count_mut(kind) -= 1;
+        drop(part);
+        self.presence.lock().close(user, key.stream, departure);
     }
 
-    /// Wakes the streams of a shard that have news. Called on the shard's own thread.
+    /// Wakes the idle streams of a shard. Called on the shard's own thread.
     pub(in crate::hub) fn wake(&self, shard: usize, second: u32, wakers: &mut Vec<Waker>) {
         self.parts[shard].lock().take_wakers(second, wakers);
         for waker in wakers.drain(..) {
@@ -196,139 +217,132 @@ impl Room {
         if parked.is_empty() {
             return Vec::new();
         }
+        // The part's lock was released in between, since the state's is taken before it.
         let mut state = self.state.lock();
         let mut part = self.parts[shard].lock();
-        for (_, _, feed) in &parked {
-            part.stop_reading(*feed, &self.memory, self.parts.len());
-            match feed {
-                Feed::Subscribe => state.subscribers -= 1,
-                Feed::Chat => state.chatters -= 1,
-            }
+        for (_, _, kind) in &parked {
+            part.remove_reader(*kind, &self.memory, self.parts.len());
+            *state.count_mut(*kind) -= 1;
         }
         parked.into_iter().map(|(user, stream, _)| (user, stream)).collect()
     }
 
-    /// Returns the streams that are open, and whose they are.
-    pub fn streams(&self) -> Vec<(Place, Arc<ChatIdentity>)> {
-        self.places(|_| true)
+    /// Returns the streams that are not parked, and their users.
+    pub fn streams(&self) -> Vec<(SlotKey, Arc<ChatIdentity>)> {
+        self.filter_streams(|_| true)
     }
 
-    /// Returns the streams that are a user's.
-    pub fn streams_of(&self, user: UserId) -> Vec<(Place, Arc<ChatIdentity>)> {
-        self.places(|slot| slot.identity.user == user)
+    /// Returns a user's streams.
+    pub fn streams_of(&self, user: UserId) -> Vec<(SlotKey, Arc<ChatIdentity>)> {
+        self.filter_streams(|slot| slot.identity.user == user)
     }
 
-    /// Returns the streams whose right was checked at other epochs than these.
-    pub fn to_be_checked(&self, epochs: Epochs) -> Vec<(Place, Arc<ChatIdentity>)> {
-        self.places(|slot| slot.checked != epochs)
+    /// Returns the streams whose rights were not checked at these epochs.
+    pub fn unchecked_streams(&self, epochs: Epochs) -> Vec<(SlotKey, Arc<ChatIdentity>)> {
+        self.filter_streams(|slot| slot.epochs != epochs)
     }
 
-    /// Notes that these streams were found to stand at `epochs`.
-    pub fn checked(&self, places: &[Place], epochs: Epochs) {
-        for place in places {
-            self.with_slot(*place, |slot| slot.checked = epochs);
+    /// Notes that these streams' rights were found valid at `epochs`.
+    pub fn set_checked(&self, keys: &[SlotKey], epochs: Epochs) {
+        for key in keys {
+            self.with_slot(*key, |slot| slot.epochs = epochs);
         }
     }
 
     /// Ends a stream with a refusal.
-    pub fn end(&self, place: Place, error: Error) {
-        self.finish(place, End::Refused(error));
+    pub fn end(&self, key: SlotKey, error: Error) {
+        self.update_and_wake(key, |slot| slot.end(End::Refused(error)));
     }
 
     /// Ends a stream with OK, once everything up to `seq` has been sent on it.
-    pub fn end_after(&self, place: Place, seq: i64) {
-        self.finish(place, End::After(seq));
-    }
-
-    fn finish(&self, place: Place, end: End) {
-        self.tell_slot(place, |slot| {
-            if !slot.is_refused() {
-                slot.end = Some(end);
-            }
-        });
+    pub fn end_after(&self, key: SlotKey, seq: Seq) {
+        self.update_and_wake(key, |slot| slot.end(End::After(seq)));
     }
 
     /// Ends every stream with the same refusal.
     pub fn end_all(&self, error: &Error) {
-        for (place, _) in self.streams() {
-            self.end(place, error.clone());
+        for (key, _) in self.streams() {
+            self.end(key, error.clone());
         }
     }
 
-    /// Sends each subscription an event of its own.
-    pub fn tell_each(&self, event: impl Fn(StreamId) -> Event) {
-        for (place, _) in self.places(|slot| slot.feed == Feed::Subscribe) {
-            self.send(place, frame_event(&event(place.stream), self.framing));
+    /// Sends each subscription an event that depends on its stream.
+    pub fn send_to_subscriptions(&self, event: impl Fn(StreamId) -> Event) {
+        for (key, _) in self.filter_streams(|slot| slot.kind == StreamKind::Subscribe) {
+            self.send(key, frame_event(&event(key.stream), self.framing));
         }
     }
 
     /// Sends frames to one stream alone.
-    pub fn send(&self, place: Place, frames: Bytes) {
-        self.tell_slot(place, |slot| slot.put_aside(Alone { frames, repeats: None, answers: None }));
+    pub fn send(&self, key: SlotKey, frames: Bytes) {
+        self.push_direct(key, DirectFrames { frames, copy_of: None, answers: None });
     }
 
-    /// Has a message of a stream's own answered by the frame that tells it. Says no where `most` are unanswered already.
-    pub fn await_answer(&self, place: Place, message: Uuid, most: usize) -> bool {
-        self.with_slot(place, |slot| slot.own.await_answer(message, most)).unwrap_or_default()
+    /// Counts a message that a stream has sent as unanswered, until its frame is put into the stream. Returns false if
+    /// `limit` are unanswered already.
+    pub fn await_answer(&self, key: SlotKey, message: Uuid, limit: usize) -> bool {
+        self.with_slot(key, |slot| slot.own.await_answer(message, limit)).unwrap_or_default()
     }
 
-    /// Gives up that a message of a stream's own is answered.
-    pub fn withdraw(&self, place: Place, message: Uuid) {
-        self.with_slot(place, |slot| slot.own.answered(message));
+    /// Stops waiting for the answer to a message that a stream has sent.
+    pub fn withdraw(&self, key: SlotKey, message: Uuid) {
+        self.with_slot(key, |slot| slot.own.answered(message));
     }
 
-    /// Keeps a message of a stream's own from it.
-    pub fn leave_out(&self, place: Place, message: Uuid) {
-        self.tell_slot(place, |slot| slot.leave_out(message));
+    /// Keeps a message that a stream has sent from that stream.
+    pub fn suppress_echo(&self, key: SlotKey, message: Uuid) {
+        self.update_and_wake(key, |slot| slot.suppress_echo(message));
     }
 
-    /// Answers a message of a stream's own by frames that are not the log's.
-    pub fn answer(&self, place: Place, message: Uuid, frames: Bytes) {
-        let alone = Alone { frames, repeats: None, answers: Some(message) };
-        self.tell_slot(place, |slot| slot.put_aside(alone));
+    /// Answers a message that a stream has sent with frames that are not the log's.
+    pub fn answer(&self, key: SlotKey, message: Uuid, frames: Bytes) {
+        self.push_direct(key, DirectFrames { frames, copy_of: None, answers: Some(message) });
     }
 
-    /// Answers a message that had been stored before, as `stored` at `seq`: by sending that again, unless the log is about
-    /// to tell it.
-    pub fn repeat(&self, place: Place, message: Uuid, (seq, stored): (i64, Uuid), frames: Bytes) {
-        self.tell_slot(place, |slot| {
+    /// Answers a message that was already stored, as `stored` at `seq`, with a copy of it. If the stream has not reached
+    /// that seq, it gets the message from the log instead.
+    pub fn answer_duplicate(&self, key: SlotKey, message: Uuid, (seq, stored): (Seq, Uuid), frames: Bytes) {
+        self.update_and_wake(key, |slot| {
             slot.own.is_stored_as(message, stored);
-            slot.put_aside(Alone { frames, repeats: Some(seq), answers: Some(stored) });
+            slot.push_direct(DirectFrames { frames, copy_of: Some(seq), answers: Some(stored) });
         });
     }
 
-    /// Says whether a stream goes on: it is open, and nothing has refused it.
-    pub fn goes_on(&self, place: Place) -> bool {
-        self.with_slot(place, |slot| !slot.is_refused()).unwrap_or_default()
+    /// Says whether a stream is open and not refused.
+    pub fn is_live(&self, key: SlotKey) -> bool {
+        self.with_slot(key, |slot| !slot.is_refused()).unwrap_or_default()
     }
 
-    /// Changes what is said to one stream, and has it polled.
-    fn tell_slot(&self, place: Place, act: impl FnOnce(&mut Slot)) {
-        let second = self.second(place.shard);
-        let waker = self.with_slot(place, |slot| {
-            act(slot);
-            slot.wake(second)
+    fn push_direct(&self, key: SlotKey, frames: DirectFrames) {
+        self.update_and_wake(key, |slot| slot.push_direct(frames));
+    }
+
+    /// Changes a stream's slot and wakes its task.
+    fn update_and_wake(&self, key: SlotKey, update: impl FnOnce(&mut Slot)) {
+        let second = self.second(key.shard);
+        let waker = self.with_slot(key, |slot| {
+            update(slot);
+            slot.take_waker(second)
         });
         if let Some(Some(waker)) = waker {
             waker.wake();
         }
     }
 
-    pub(in crate::hub) fn with_slot<T>(&self, place: Place, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        let mut part = self.parts[place.shard].lock();
-        part.slots.get_mut(place.key).filter(|slot| slot.stream == place.stream).map(act)
+    pub(in crate::hub) fn with_slot<T>(&self, key: SlotKey, act: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let mut part = self.parts[key.shard].lock();
+        part.slots.get_mut(key.index).filter(|slot| slot.stream == key.stream).map(act)
     }
 
-    fn places(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<(Place, Arc<ChatIdentity>)> {
-        let mut places = Vec::new();
+    fn filter_streams(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<(SlotKey, Arc<ChatIdentity>)> {
+        let mut streams = Vec::new();
         for (shard, part) in self.parts.iter().enumerate() {
             let part = part.lock();
-            places.extend(
-                part.slots.iter().filter(|(_, slot)| slot.parked.is_none() && wanted(slot)).map(
-                    |(key, slot)| (Place { shard, key, stream: slot.stream }, Arc::clone(&slot.identity)),
-                ),
-            );
+            let found = part.slots.iter().filter(|(_, slot)| !slot.is_parked() && wanted(slot));
+            streams.extend(found.map(|(index, slot)| {
+                (SlotKey { shard, index, stream: slot.stream }, Arc::clone(&slot.identity))
+            }));
         }
-        places
+        streams
     }
 }

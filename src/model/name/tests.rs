@@ -1,7 +1,9 @@
+//! Names with and without flaws.
+
 use super::*;
 
 #[test]
-fn plain_user_names_have_no_flaw() {
+fn user_names_of_many_languages_have_no_flaw() {
     for name in [
         "walker1",
         "a b-c=1",
@@ -17,7 +19,7 @@ fn plain_user_names_have_no_flaw() {
         "محمد12345",
         "अनिल12",
         "mega~1",
-        // Letters of living languages, however few write them, and what names are punctuated with.
+        // Letters of living languages, rare ones too, and the punctuation of names.
         "O’Brien1",
         "Jean-Luc1",
         "Ŵyn ẃ123",
@@ -67,17 +69,17 @@ fn plain_user_names_have_no_flaw() {
         "O‘zbek01",
         "walker–1",
         "❤walker1",
-        // Forms of other characters: names are compared with what they stand for.
+        // Compatibility forms: names are compared by the characters that they stand for.
         "ｔａｒｏ１2",
         "ﾀﾛｳ12345",
     ] {
-        assert_eq!(flaw_of_user_name(&composed(name)), None, "{name}");
+        assert_eq!(user_name_flaw(&composed(name)), None, "{name}");
     }
 }
 
 #[test]
-fn what_may_be_taken_for_a_common_letter_is_told() {
-    for (name, tells) in [
+fn a_character_that_may_be_mistaken_for_a_common_one_is_a_flaw() {
+    for (name, flaw) in [
         ("walĸer1", "character that is out of use: leave out U+0138"),
         ("walkeꞃ1", "character that is out of use: leave out U+A783"),
         ("walkɐr1", "phonetic or technical sign: leave out U+0250"),
@@ -92,15 +94,15 @@ fn what_may_be_taken_for_a_common_letter_is_told() {
         ("🇼alker1", "symbol but emoji and those of ASCII: leave out U+1F1FC"),
         ("½walker1", "symbol but emoji and those of ASCII: leave out U+00BD"),
         ("walker´1", "accent without a letter: leave out U+00B4"),
-        ("walker\u{13441}1", "blank but the plain one: leave out U+13441"),
+        ("walker\u{13441}1", "space other than U+0020: leave out U+13441"),
     ] {
-        let told = flaw_of_user_name(&composed(name)).map(|flaw| flaw.to_string());
-        assert_eq!(told, Some(format!("holds no {tells}")), "{name}");
+        let found = user_name_flaw(&composed(name)).map(|flaw| flaw.to_string());
+        assert_eq!(found, Some(format!("holds no {flaw}")), "{name}");
     }
 }
 
 #[test]
-fn the_character_at_fault_is_told() {
+fn a_flaw_names_its_character() {
     for c in [
         '\n',
         '\u{1b}',
@@ -129,21 +131,21 @@ fn the_character_at_fault_is_told() {
         '\u{61c}',
         '\u{200d}',
     ] {
-        let flaw = flaw_of_user_name(&format!("walk{c}er1"));
+        let flaw = user_name_flaw(&format!("walk{c}er1"));
         assert!(matches!(flaw, Some(NameFlaw::Character(found, _)) if found == c), "{c:?} {flaw:?}");
         assert!(flaw.unwrap().to_string().contains(&format!("U+{:04X}", u32::from(c))));
     }
     for name in [" walker1", "walker1 ", "walk  er1", "      1"] {
-        assert_eq!(flaw_of_user_name(name), Some(NameFlaw::Blank), "{name:?}");
+        assert_eq!(user_name_flaw(name), Some(NameFlaw::Blank), "{name:?}");
     }
     for (name, c) in [("w\u{430}lker1", '\u{430}'), ("Нинa01", 'a'), ("wαlker1", 'α'), ("김さ12345", 'さ')]
     {
-        assert_eq!(flaw_of_user_name(name), Some(NameFlaw::Script(c)), "{name}");
+        assert_eq!(user_name_flaw(name), Some(NameFlaw::Script(c)), "{name}");
     }
 }
 
 #[test]
-fn rooms_are_named_in_every_script_and_with_emoji() {
+fn room_names_may_have_every_script_and_emoji_but_must_be_visible() {
     for name in [
         "",
         " a  room ",
@@ -162,7 +164,7 @@ fn rooms_are_named_in_every_script_and_with_emoji() {
         "ㄱ\u{3164}ㄴ",
         "\u{301}",
     ] {
-        assert_eq!(flaw_of_room_name(name), None, "{name:?}");
+        assert_eq!(room_name_flaw(name), None, "{name:?}");
     }
     for (name, first) in [
         ("   ", ' '),
@@ -179,7 +181,7 @@ fn rooms_are_named_in_every_script_and_with_emoji() {
         ("\u{1d159}", '\u{1d159}'),
         ("\u{e000}", '\u{e000}'),
     ] {
-        let flaw = flaw_of_room_name(name);
+        let flaw = room_name_flaw(name);
         assert_eq!(flaw, Some(NameFlaw::Unseen(first)), "{name:?}");
         assert!(flaw.unwrap().to_string().contains(&format!("U+{:04X}", u32::from(first))));
     }
@@ -195,7 +197,7 @@ fn rooms_are_named_in_every_script_and_with_emoji() {
         ("a\u{ad}b", '\u{ad}'),
         ("\u{feff}a", '\u{feff}'),
     ] {
-        let flaw = flaw_of_room_name(name);
+        let flaw = room_name_flaw(name);
         assert!(matches!(flaw, Some(NameFlaw::Character(found, _)) if found == c), "{name:?} {flaw:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! The log as it is written, against a model of it.
+//! Tests of appending, most of them against a model of the log.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use grpcchatter_entity::session;
 use proptest::{
@@ -10,14 +10,14 @@ use proptest::{
     prop_assert, prop_assert_eq, prop_oneof,
     test_runner::TestRunner,
 };
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
-use tokio::runtime::Runtime;
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _};
+use tokio::{runtime::Runtime, time::Instant};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     clock::Clock,
-    model::Room,
+    model::{ChatIdentity, ClientMessageId, Error, MessageBody, Result, Room, Seq, Timestamp},
     store::{
         Head,
         temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
@@ -25,9 +25,9 @@ use crate::{
 };
 
 on_each_database! {
-    of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused,
-    a_right_is_not_remembered_beyond_the_end_of_its_session,
-    what_another_process_has_ended_says_nothing_more,
+    only_the_message_at_fault_is_refused_in_a_batch_that_the_database_refuses,
+    a_cached_membership_does_not_outlive_its_session,
+    a_session_that_another_process_ended_writes_nothing,
 }
 
 pub(super) fn deadline() -> Instant {
@@ -46,10 +46,10 @@ pub(super) async fn only_lane(store: &TemporaryStore) -> Lane {
     lanes.remove(0)
 }
 
-async fn of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused(
+async fn only_the_message_at_fault_is_refused_in_a_batch_that_the_database_refuses(
     database: TemporaryDatabase,
 ) {
-    const GUILTY: [usize; 3] = [0, 777, 778];
+    const AT_FAULT: [usize; 3] = [0, 777, 778];
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let member = store.member("walker1", &room).await;
@@ -61,27 +61,27 @@ async fn of_a_batch_that_the_database_refuses_only_the_guilty_message_is_refused
         _ => "ALTER TABLE messages ADD CONSTRAINT decency CHECK (body <> 'rude')",
     };
     store.writer().unwrap().execute_unprepared(rule).await.unwrap();
-    let bodies = (0..2_000).map(|nth| if GUILTY.contains(&nth) { "rude" } else { "polite" });
+    let bodies = (0..2_000).map(|nth| if AT_FAULT.contains(&nth) { "rude" } else { "polite" });
     let drafts: Vec<Draft> = bodies.map(|body| draft(&member, None, body)).collect();
     let appended = only_lane(&store).await.append(&drafts, deadline()).await;
-    let mut next = 1;
+    let mut next = Seq::FIRST;
     for (place, receipt) in appended.receipts.into_iter().enumerate() {
         match receipt.unwrap() {
             Ok(receipt) => {
                 assert_eq!(receipt.message.seq, next, "in the order of the batch");
-                next += 1;
+                next = next.next();
             }
             Err(error) => {
                 assert!(matches!(error, Error::Internal), "{error}");
-                assert!(GUILTY.contains(&place), "{place} is not guilty");
+                assert!(AT_FAULT.contains(&place), "{place} is not at fault");
             }
         }
     }
-    assert_eq!(next, 2_000 - 3 + 1);
-    assert_eq!(store.messages(room.id, 0, i64::MAX).await.unwrap().len(), 2_000 - 3);
+    assert_eq!(next, Seq::FIRST.skip(2_000 - 3));
+    assert_eq!(store.messages(room.id, Seq::ZERO, Seq::MAX).await.unwrap().len(), 2_000 - 3);
 }
 
-async fn a_right_is_not_remembered_beyond_the_end_of_its_session(database: TemporaryDatabase) {
+async fn a_cached_membership_does_not_outlive_its_session(database: TemporaryDatabase) {
     let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
     let store = TemporaryStore::open(database, clock.clone()).await;
     let room = store.room("aaaaaa").await;
@@ -104,64 +104,64 @@ fn is_stored(receipt: &Option<Result<Receipt>>) -> bool {
     matches!(receipt, Some(Ok(_)))
 }
 
-async fn what_another_process_has_ended_says_nothing_more(database: TemporaryDatabase) {
+async fn a_session_that_another_process_ended_writes_nothing(database: TemporaryDatabase) {
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let member = store.member("walker1", &room).await;
-    let again = store.again(&member).await;
+    let other_session = store.log_in_again(&member).await;
     let mut lane = only_lane(&store).await;
-    let drafts = [draft(&member, None, "from here"), draft(&again, None, "from there")];
+    let drafts = [draft(&member, None, "from here"), draft(&other_session, None, "from there")];
     let receipts = lane.append(&drafts, deadline()).await.receipts;
     assert!(receipts.iter().all(is_stored), "{receipts:?}");
-    store.beside().await.end_session(member.session, member.user).await.unwrap();
+    store.open_beside().await.end_session(member.session, member.user).await.unwrap();
     let receipts = lane.append(&drafts, deadline()).await.receipts;
     assert!(is_revoked(&receipts[0]) && is_stored(&receipts[1]), "{receipts:?}");
 }
 
-/// Whichever is first, the other waits for it: no message is committed after the end of its session.
+/// Each waits for the other: no message is committed after the end of its session.
 #[tokio::test]
-async fn a_batch_and_the_end_of_a_session_in_it_are_one_after_the_other() {
+async fn a_batch_and_the_end_of_an_authors_session_are_serialized() {
     let Some(database) = TemporaryDatabase::postgres().await else { return };
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let member = store.member("walker1", &room).await;
     let drafts = [draft(&member, None, "the last word")];
     let mut lane = only_lane(&store).await;
-    let (batch, _, doubt) = lane.prepare(&drafts, &[0], false).await.unwrap();
-    assert!(doubt.is_some(), "there is something to commit");
+    let (batch, _, in_doubt) = lane.stage(&drafts, &[0], append::Deduplicate::ByIndex).await.unwrap();
+    assert!(in_doubt.is_some(), "there is something to commit");
 
     let ending = tokio::spawn({
-        let (store, member) = (store.beside().await, Arc::clone(&member));
+        let (store, member) = (store.open_beside().await, Arc::clone(&member));
         async move { store.end_session(member.session, member.user).await }
     });
-    store.waiting(1).await;
+    store.waiting_for_locks(1).await;
     assert!(!ending.is_finished() && store.session_is_alive(member.session, member.user).await.unwrap());
     batch.commit().await.unwrap();
     ending.await.unwrap().unwrap();
-    assert_eq!(store.messages(room.id, 0, i64::MAX).await.unwrap().len(), 1);
+    assert_eq!(store.messages(room.id, Seq::ZERO, Seq::MAX).await.unwrap().len(), 1);
     let receipts = lane.append(&drafts, deadline()).await.receipts;
     assert!(is_revoked(&receipts[0]), "{receipts:?}");
 }
 
-/// Nobody else's messages wait for an end that another process is about to commit, or gives up.
+/// So the messages of others do not wait for the transaction that ends it.
 #[tokio::test]
-async fn a_session_that_is_being_ended_is_passed_over_until_its_end_is_known() {
+async fn a_session_that_another_transaction_is_ending_blocks_only_its_own_messages() {
     let Some(database) = TemporaryDatabase::postgres().await else { return };
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let (member, other) = (store.member("walker1", &room).await, store.member("walker2", &room).await);
     let drafts = [draft(&member, None, "is this stored?"), draft(&other, None, "this is")];
-    let Lanes { mut lanes, spare } = store.lanes().await;
-    let mut spare = spare.unwrap();
-    let beside = store.beside().await;
+    let Lanes { mut lanes, lock_wait } = store.lanes().await;
+    let mut lock_wait = lock_wait.unwrap();
+    let beside = store.open_beside().await;
     for commits in [false, true] {
         let ending = beside.begin().await.unwrap();
         let this = session::Entity::delete_by_id(member.session.0).exec(&ending).await.unwrap();
         assert_eq!(this.rows_affected, 1);
         let receipts = lanes[0].append(&drafts, deadline()).await.receipts;
         assert!(receipts[0].is_none() && is_stored(&receipts[1]), "{receipts:?}");
-        let (appended, ()) = tokio::join!(spare.append(&drafts[..1], deadline()), async {
-            store.waiting(1).await;
+        let (appended, ()) = tokio::join!(lock_wait.append(&drafts[..1], deadline()), async {
+            store.waiting_for_locks(1).await;
             let ended = if commits { ending.commit().await } else { ending.rollback().await };
             ended.unwrap();
         });
@@ -170,37 +170,37 @@ async fn a_session_that_is_being_ended_is_passed_over_until_its_end_is_known() {
     }
 }
 
-/// What may happen to a log.
+/// A step of a generated history.
 #[derive(Clone, Debug)]
-enum Act {
-    /// A batch: who, under which id, what.
+enum Step {
+    /// Appends a batch of (author, client message id, body).
     Append(Vec<(usize, Option<u8>, u8)>),
-    /// The server starts again.
+    /// The server restarts.
     Restart,
-    /// Somebody's session ends.
+    /// The session of this author ends.
     LogOut(usize),
-    /// Somebody gets another session.
+    /// This author gets another session.
     LogIn(usize),
-    /// What is older than this batch, of those that are kept, is removed.
+    /// All messages older than this batch, counted from the oldest that is kept, are removed.
     Expire(usize),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    // Few ids and bodies, so that many come again, in one batch and later, with the same body and another.
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Few ids and bodies, so that many repeat, within a batch and later, with the same body and with another.
     let draft = (0..2_usize, option::of(0..5_u8), 0..2_u8);
-    let act = prop_oneof![
-        6 => vec(draft, 1..8).prop_map(Act::Append),
-        1 => Just(Act::Restart),
-        1 => (0..2_usize).prop_map(Act::LogOut),
-        2 => (0..2_usize).prop_map(Act::LogIn),
-        2 => (0..6_usize).prop_map(Act::Expire),
+    let step = prop_oneof![
+        6 => vec(draft, 1..8).prop_map(Step::Append),
+        1 => Just(Step::Restart),
+        1 => (0..2_usize).prop_map(Step::LogOut),
+        2 => (0..2_usize).prop_map(Step::LogIn),
+        2 => (0..6_usize).prop_map(Step::Expire),
     ];
-    vec(act, 1..12)
+    vec(step, 1..12)
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
-    seq: i64,
+    seq: Seq,
     author: usize,
     id: Option<u8>,
     body: u8,
@@ -208,26 +208,26 @@ struct Entry {
     stored_at: Timestamp,
 }
 
-/// A room, and what its log must be.
-struct World {
+/// A room, and the expected content of its log.
+struct LogModel {
     room: Room,
     authors: Vec<Arc<ChatIdentity>>,
-    /// Whose session has ended.
-    gone: [bool; 2],
-    /// What is kept.
+    /// The authors whose sessions have ended.
+    logged_out: [bool; 2],
+    /// The messages that are kept.
     log: Vec<Entry>,
-    last: Option<(i64, Uuid)>,
-    first_seq: i64,
+    last: Option<(Seq, Uuid)>,
+    first_seq: Seq,
 }
 
-impl World {
+impl LogModel {
     async fn open(store: &TemporaryStore, code: &str) -> Self {
         let room = store.room(code).await;
         let mut authors = Vec::new();
         for nth in 0..2 {
             authors.push(store.member(&format!("walker{nth}{code}"), &room).await);
         }
-        Self { room, authors, gone: [false; 2], log: Vec::new(), last: None, first_seq: 1 }
+        Self { room, authors, logged_out: [false; 2], log: Vec::new(), last: None, first_seq: Seq::FIRST }
     }
 
     async fn append(
@@ -241,17 +241,17 @@ impl World {
             .iter()
             .map(|&(author, id, body)| draft(&self.authors[author], id, &body.to_string()))
             .collect();
-        let Appended { receipts, rooms } = lane.append(&drafts, deadline()).await;
+        let Appended { receipts, slices } = lane.append(&drafts, deadline()).await;
         let mut before = self.last.map(|(_, id)| id);
-        for (_, passage) in &rooms {
-            prop_assert_eq!(passage.before, before, "what stands before it");
-            before = passage.messages.last().map(|message| message.message_id);
+        for (_, slice) in &slices {
+            prop_assert_eq!(slice.before, before, "the message before it");
+            before = slice.messages.last().map(|message| message.message_id);
         }
-        let mut told =
-            rooms.into_iter().flat_map(|(_, passage)| passage.messages).map(|message| message.message_id);
+        let mut published =
+            slices.into_iter().flat_map(|(_, slice)| slice.messages).map(|message| message.message_id);
         for (&(author, id, body), receipt) in batch.iter().zip(receipts) {
-            let receipt = receipt.expect("nobody else holds the room or the session");
-            if self.gone[author] {
+            let receipt = receipt.expect("no other transaction holds the room or the session");
+            if self.logged_out[author] {
                 prop_assert!(matches!(receipt, Err(Error::TokenRevoked)), "{receipt:?}");
                 continue;
             }
@@ -271,31 +271,31 @@ impl World {
                 }
                 (None, receipt) => {
                     let message = receipt.map_err(|error| TestCaseError::fail(error.to_string()))?.message;
-                    let seq = self.last.map_or(1, |(last, _)| last + 1);
+                    let seq = self.last.map_or(Seq::FIRST, |(last, _)| last.next());
                     prop_assert_eq!(message.seq, seq);
                     prop_assert_eq!(
-                        told.next(),
+                        published.next(),
                         Some(message.message_id),
-                        "what is new is published, in order"
+                        "new messages are published, in order"
                     );
                     self.last = Some((seq, message.message_id));
                     self.log.push(Entry { seq, author, id, body, message_id: message.message_id, stored_at });
                 }
             }
         }
-        prop_assert_eq!(told.next(), None, "and nothing else");
+        prop_assert_eq!(published.next(), None, "and nothing else");
         Ok(())
     }
 
     async fn log_out(&mut self, store: &TemporaryStore, author: usize) {
         let identity = &self.authors[author];
         store.end_session(identity.session, identity.user).await.unwrap();
-        self.gone[author] = true;
+        self.logged_out[author] = true;
     }
 
     async fn log_in(&mut self, store: &TemporaryStore, author: usize) {
-        self.authors[author] = store.again(&self.authors[author]).await;
-        self.gone[author] = false;
+        self.authors[author] = store.log_in_again(&self.authors[author]).await;
+        self.logged_out[author] = false;
     }
 
     async fn expire(&mut self, store: &TemporaryStore, batch: usize) {
@@ -306,13 +306,13 @@ impl World {
         self.log.retain(|entry| entry.stored_at >= before);
         self.first_seq = match (self.log.first(), self.last) {
             (Some(entry), _) => entry.seq,
-            (None, last) => last.map_or(1, |(last, _)| last + 1),
+            (None, last) => last.map_or(Seq::FIRST, |(last, _)| last.next()),
         };
     }
 
     /// The database holds what the model does.
     async fn compare(&self, store: &TemporaryStore) -> Result<(), TestCaseError> {
-        let stored = store.messages(self.room.id, 0, i64::MAX).await.unwrap();
+        let stored = store.messages(self.room.id, Seq::ZERO, Seq::MAX).await.unwrap();
         prop_assert_eq!(stored.len(), self.log.len());
         for (message, entry) in stored.iter().zip(&self.log) {
             prop_assert_eq!((message.seq, message.message_id), (entry.seq, entry.message_id));
@@ -325,7 +325,7 @@ impl World {
         };
         prop_assert_eq!(
             (last_seq, last_message_id),
-            self.last.map_or((0, None), |(seq, id)| (seq, Some(id)))
+            self.last.map_or((Seq::ZERO, None), |(seq, id)| (seq, Some(id)))
         );
         prop_assert_eq!(first_seq, self.first_seq);
         Ok(())
@@ -360,24 +360,24 @@ fn is_what_was_appended(runtime: &Runtime, database: TemporaryDatabase) {
     let store = std::cell::RefCell::new(runtime.block_on(TemporaryStore::open(database, clock)));
     let rooms = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(ProptestConfig { cases: 32, ..ProptestConfig::default() });
-    let held = runner.run(&acts(), |acts| {
+    let held = runner.run(&steps(), |steps| {
         rooms.set(rooms.get() + 1);
         let mut store = store.borrow_mut();
         runtime.block_on(async {
-            let mut world = World::open(&store, &format!("room{:03}", rooms.get())).await;
+            let mut model = LogModel::open(&store, &format!("room{:03}", rooms.get())).await;
             let mut lane = only_lane(&store).await;
-            for act in acts {
-                match act {
-                    Act::Append(batch) => world.append(&mut lane, &batch).await?,
-                    Act::Restart => {
+            for step in steps {
+                match step {
+                    Step::Append(batch) => model.append(&mut lane, &batch).await?,
+                    Step::Restart => {
                         store.reopen().await;
                         lane = only_lane(&store).await;
                     }
-                    Act::LogOut(author) => world.log_out(&store, author).await,
-                    Act::LogIn(author) => world.log_in(&store, author).await,
-                    Act::Expire(batch) => world.expire(&store, batch).await,
+                    Step::LogOut(author) => model.log_out(&store, author).await,
+                    Step::LogIn(author) => model.log_in(&store, author).await,
+                    Step::Expire(batch) => model.expire(&store, batch).await,
                 }
-                world.compare(&store).await?;
+                model.compare(&store).await?;
             }
             Ok(())
         })

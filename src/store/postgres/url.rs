@@ -1,15 +1,15 @@
-//! DATABASE_URL where it leads to PostgreSQL. It is read with the settings, and no part of its text is ever repeated: what
-//! is wrong with it may be its password.
+//! Parses DATABASE_URL if it names PostgreSQL. No error repeats any part of its text: the part that is wrong may be the
+//! password.
 
 use std::{fmt, str::FromStr as _, sync::Arc};
 
 use sea_orm::sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
-/// Where PostgreSQL is, and as whom to connect to it. `Debug` and `Display` show neither the user nor the password.
+/// The address of PostgreSQL, with the user and the password, which `Debug` and `Display` hide.
 #[derive(Clone)]
 pub struct PostgresUrl(Arc<PgConnectOptions>);
 
-/// The parameters that sqlx knows; it would log any other, with its value, and go on without it.
+/// The parameters that sqlx knows. It would log any other, with its value, and ignore it.
 const PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -45,16 +45,16 @@ const UNKNOWN: &str = "has a parameter after the `?` that is not known here; kno
      sslkey, host, hostaddr, port, user, password, dbname, application_name, options and statement-cache-capacity";
 
 impl PostgresUrl {
-    /// Reads an address.
+    /// Parses an address.
     ///
     /// # Errors
-    /// What is wrong with it and how it is written, without any part of it.
+    /// The mistake and the correct form, without any part of the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         let (_, rest) = base.split_once("//").ok_or(MALFORMED)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // A password with one of these in it would be cut there, and what is left of it taken for a host or a port, which
-        // are told when nobody listens there.
+        // A password that contains one of these characters would be cut there, and its rest taken for a host or a port,
+        // which the error of a failed connection shows.
         if text.contains('#') || path.contains(['/', '@']) || query.contains('@') {
             return Err(MALFORMED);
         }
@@ -76,12 +76,12 @@ impl PostgresUrl {
             return Err(SEVERAL_HOSTS);
         }
         let options = PgConnectOptions::from_str(&format!("{base}{kept}")).map_err(|_| MALFORMED)?;
-        // No number with a fraction is ever read, and poolers refuse options that they do not know.
+        // No floating-point number is ever read, and poolers refuse options that they do not know.
         let options = options.application_name("grpcchatter").extra_float_digits(None);
         Ok(Self(Arc::new(options.disable_statement_logging())))
     }
 
-    /// Returns how to connect.
+    /// Returns the options for a connection.
     pub(in crate::store) fn options(&self) -> &PgConnectOptions {
         &self.0
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_told_without_its_user_and_password() {
+    fn an_address_is_shown_without_its_user_and_password() {
         for (text, shown) in [
             ("postgres://chat:cAnary@database.example.org/chat", "database.example.org:5432"),
             ("postgresql://chat:c%40nary@127.0.0.1:6543/chat?sslmode=require", "127.0.0.1:6543"),
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_without_a_part_of_it() {
+    fn an_unusable_address_is_refused_without_any_part_of_it() {
         for (text, refused) in [
-            // Passwords that are not encoded: each ends the address somewhere else.
+            // Passwords that are not percent-encoded; each cuts the address at another place.
             ("postgres://odd:p@ss:w/o?r#d@127.0.0.1/odd", MALFORMED),
             ("postgres://odd:12#34@127.0.0.1/odd", MALFORMED),
             ("postgres://odd:12/34@127.0.0.1/odd", MALFORMED),

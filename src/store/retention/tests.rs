@@ -1,20 +1,22 @@
+//! Tests of deleting messages by age, and with their room.
+
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     clock::Clock,
-    model::UserName,
+    model::{Seq, UserName},
     store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
 };
 
 on_each_database! {
-    a_prefix_is_removed_and_nothing_from_the_middle,
-    a_long_log_is_removed_in_small_transactions_to_its_end,
-    the_messages_of_a_deleted_room_are_swept_up_and_no_others,
+    old_messages_are_deleted_from_the_beginning_only,
+    a_long_log_is_deleted_in_small_transactions,
+    only_messages_of_deleted_rooms_are_swept,
 }
 
-/// A room whose messages were stored at these moments.
+/// Makes a room whose messages were stored at these times.
 async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomId {
     let owner =
         store.create_account(UserName::trusted(format!("owner{code}1")), "hash".into()).await.unwrap();
@@ -43,13 +45,13 @@ async fn room_with(store: &TemporaryStore, code: &str, moments: &[i64]) -> RoomI
 
 async fn kept(store: &TemporaryStore, id: RoomId) -> (i64, Vec<i64>) {
     let first_seq = room::Entity::find_by_id(id.0).one(store.reader()).await.unwrap().unwrap().first_seq;
-    let messages = store.messages(id, 0, i64::MAX).await.unwrap();
-    (first_seq, messages.into_iter().map(|message| message.seq).collect())
+    let messages = store.messages(id, Seq::ZERO, Seq::MAX).await.unwrap();
+    (first_seq, messages.into_iter().map(|message| message.seq.0).collect())
 }
 
-async fn a_prefix_is_removed_and_nothing_from_the_middle(database: TemporaryDatabase) {
+async fn old_messages_are_deleted_from_the_beginning_only(database: TemporaryDatabase) {
     let store = TemporaryStore::open(database, Clock::system()).await;
-    // The clock was set back once: the fourth is older than the third.
+    // The fourth is older than the third, as if the clock had been set back.
     let room = room_with(&store, "aaaaaa", &[1, 2, 9, 3, 10]).await;
     let young = room_with(&store, "bbbbbb", &[9, 9]).await;
     assert_eq!(store.expire_messages(Timestamp::from_micros(5), 100).await.unwrap(), 2);
@@ -58,14 +60,14 @@ async fn a_prefix_is_removed_and_nothing_from_the_middle(database: TemporaryData
     assert_eq!(store.expire_messages(Timestamp::from_micros(5), 100).await.unwrap(), 0);
 }
 
-async fn a_long_log_is_removed_in_small_transactions_to_its_end(database: TemporaryDatabase) {
+async fn a_long_log_is_deleted_in_small_transactions(database: TemporaryDatabase) {
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = room_with(&store, "aaaaaa", &[1; 25]).await;
     assert_eq!(store.expire_messages(Timestamp::from_micros(2), 10).await.unwrap(), 25);
     assert_eq!(kept(&store, room).await, (26, vec![]));
 }
 
-async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others(database: TemporaryDatabase) {
+async fn only_messages_of_deleted_rooms_are_swept(database: TemporaryDatabase) {
     let store = TemporaryStore::open(database, Clock::system()).await;
     let first = room_with(&store, "aaaaaa", &[1; 5]).await;
     let gone = room_with(&store, "bbbbbb", &[1; 25]).await;
@@ -75,9 +77,9 @@ async fn the_messages_of_a_deleted_room_are_swept_up_and_no_others(database: Tem
     for room in [first, gone, last] {
         store.delete_room(room).await.unwrap();
     }
-    assert_eq!(store.sweep_some(gone, 10).await.unwrap(), 10, "one transaction removes no more");
+    assert_eq!(store.sweep_batch(gone, 10).await.unwrap(), 10, "one transaction deletes no more");
     assert_eq!(store.sweep_messages(10).await.unwrap(), 5 + 15 + 20);
     assert_eq!(store.sweep_messages(10).await.unwrap(), 0);
-    assert!(store.messages(gone, 0, i64::MAX).await.unwrap().is_empty());
+    assert!(store.messages(gone, Seq::ZERO, Seq::MAX).await.unwrap().is_empty());
     assert_eq!(kept(&store, kept_room).await.1, vec![1, 2, 3, 4, 5]);
 }

@@ -1,3 +1,5 @@
+//! Tests of sessions against a database.
+
 use grpcchatter_entity::{member, room};
 use sea_orm::{ActiveModelTrait as _, DatabaseTransaction, DbBackend, Statement, TransactionTrait as _};
 
@@ -6,20 +8,20 @@ use crate::{
     clock::Clock,
     model::{UserIdentity, UserName},
     store::{
-        Sentence,
+        AccountChange,
         temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
     },
 };
 
 on_each_database! {
-    a_session_ends_in_every_way_and_touches_no_room,
-    a_session_that_ends_is_one_and_ends_once,
-    which_sessions_have_ended_is_known_of_any_number,
-    nobody_ends_the_session_of_another,
-    a_session_is_alive_until_its_time_is_over,
-    sessions_whose_time_is_over_are_swept_up,
+    no_way_of_ending_a_session_writes_to_a_room,
+    ending_a_session_ends_that_one_and_may_be_repeated,
+    ended_sessions_are_found_among_any_number,
+    a_user_cannot_end_the_session_of_another,
+    a_session_is_alive_until_it_expires,
+    expired_sessions_are_deleted,
     a_disabled_account_has_no_living_session,
-    a_password_that_changed_meanwhile_opens_nothing,
+    a_password_that_was_changed_opens_no_session,
     an_account_that_owns_rooms_cannot_be_deleted,
     a_deleted_account_leaves_its_rooms,
 }
@@ -32,7 +34,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// A user who is in most of some rooms.
+    /// Makes 40 rooms, and a user who is a member of all but the first.
     async fn open(database: TemporaryDatabase) -> Self {
         let store =
             TemporaryStore::open(database, Clock::manual(Timestamp::from_seconds(1_800_000_000))).await;
@@ -67,18 +69,19 @@ impl Fixture {
         self.open_session(hash, None).await.0
     }
 
-    async fn open_session(&self, hash: u8, most: Option<u32>) -> (SessionId, Vec<SessionId>) {
+    async fn open_session(&self, hash: u8, max_sessions: Option<u32>) -> (SessionId, Vec<SessionId>) {
         let id = SessionId(self.store.clock().uuid());
-        let new = NewSession { id, refresh_hash: vec![hash; 32], lives: Duration::from_secs(60), most };
+        let new =
+            NewSession { id, refresh_hash: vec![hash; 32], lifetime: Duration::from_secs(60), max_sessions };
         let (session, ended) = self.store.open_session(self.user, HASH.into(), None, new).await.unwrap();
         (session.id, ended)
     }
 
-    /// Shows a refresh token that never was.
+    /// Presents a refresh token that was never issued.
     async fn refresh(&self, session: SessionId) -> Refreshed {
-        let (shown, next, lives) = (vec![98; 32], vec![99; 32], Duration::from_secs(60));
-        let turn = Turn { session, generation: 0, shown, next, lives };
-        self.store.refresh_session(turn).await.unwrap()
+        let (presented, successor, lifetime) = (vec![98; 32], vec![99; 32], Duration::from_secs(60));
+        let rotation = RefreshRotation { session, generation: 0, presented, successor, lifetime };
+        self.store.refresh_session(rotation).await.unwrap()
     }
 
     fn advance(&self, by: Duration) {
@@ -90,18 +93,18 @@ impl Fixture {
         self.store.session_is_alive(session, self.user).await.unwrap()
     }
 
-    /// Locks every room for another transaction, where a database can lock a row.
-    async fn hold_rooms(&self) -> Option<DatabaseTransaction> {
+    /// Locks every room in another transaction. `None` on SQLite, which has no row locks.
+    async fn lock_rooms(&self) -> Option<DatabaseTransaction> {
         if self.store.backend() == DbBackend::Sqlite {
             return None;
         }
-        let holder = self.store.beside().await.writer().unwrap().begin().await.unwrap();
+        let holder = self.store.open_beside().await.writer().unwrap().begin().await.unwrap();
         holder.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await.unwrap();
         room::Entity::find().lock_exclusive().all(&holder).await.unwrap();
         Some(holder)
     }
 
-    /// Tells the rooms, and of PostgreSQL which transactions have written or locked them.
+    /// Returns the rooms' rows. On PostgreSQL also the transactions that have written or locked them.
     async fn rooms(&self) -> String {
         let rooms = room::Entity::find().order_by_asc(room::Column::Id).all(self.store.reader()).await;
         let rooms = format!("{:?}", rooms.unwrap());
@@ -114,12 +117,12 @@ impl Fixture {
     }
 }
 
-/// However many rooms its user is in, and whoever holds them.
-async fn a_session_ends_in_every_way_and_touches_no_room(database: TemporaryDatabase) {
+/// Although another transaction has locked all of the user's rooms.
+async fn no_way_of_ending_a_session_writes_to_a_room(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let Fixture { store, user } = &fixture;
     let user = *user;
-    let _holder = fixture.hold_rooms().await;
+    let _holder = fixture.lock_rooms().await;
     let rooms = fixture.rooms().await;
     let ended = async |session: SessionId, how: &str| {
         assert!(!fixture.is_alive(session).await, "{how}");
@@ -136,55 +139,55 @@ async fn a_session_ends_in_every_way_and_touches_no_room(database: TemporaryData
     ended(oldest, "by a log-in beyond the limit").await;
 
     assert!(matches!(fixture.refresh(session).await, Refreshed::Reused(of) if of == user));
-    ended(session, "by a token that was used").await;
+    ended(session, "by a reused token").await;
 
     let session = fixture.session(4).await;
     fixture.advance(Duration::from_secs(60));
     assert!(matches!(fixture.refresh(session).await, Refreshed::Expired(of) if of == user));
-    ended(session, "by a token that is too old").await;
+    ended(session, "by an expired token").await;
 
     let session = fixture.session(5).await;
     fixture.advance(Duration::from_secs(60));
     store.end_expired_sessions(100).await.unwrap();
-    ended(session, "by its time").await;
+    ended(session, "by expiry").await;
 
     let (kept, session) = (fixture.session(6).await, fixture.session(7).await);
     assert_eq!(store.change_password(user, HASH.into(), HASH.into(), kept).await.unwrap(), [session]);
     ended(session, "by a new password").await;
 
-    for (hash, sentence) in [(8, Sentence::NewPassword(HASH.into())), (9, Sentence::Disable)] {
+    for (hash, change) in [(8, AccountChange::SetPassword(HASH.into())), (9, AccountChange::Disable)] {
         let session = fixture.session(hash).await;
-        store.sentence(UserName::trusted("walker1"), sentence).await.unwrap();
+        store.change_account(UserName::trusted("walker1"), change).await.unwrap();
         ended(session, "by an operator").await;
     }
-    store.sentence(UserName::trusted("walker1"), Sentence::Enable).await.unwrap();
+    store.change_account(UserName::trusted("walker1"), AccountChange::Enable).await.unwrap();
 
     let session = fixture.session(10).await;
     assert_eq!(store.delete_account(user, HASH.into()).await.unwrap(), [session]);
     ended(session, "by the deletion of the account").await;
 }
 
-/// Entering a room waits for whoever holds it. Nothing about the user's sessions waits with it.
+/// Entering a room waits for the room's lock. Nothing that concerns the user's sessions waits with it.
 #[tokio::test]
-async fn while_somebody_waits_to_enter_a_room_they_log_in_and_out() {
+async fn a_user_who_waits_to_enter_a_room_can_log_in_and_out() {
     let Some(database) = TemporaryDatabase::postgres().await else { return };
     let store = TemporaryStore::open(database, Clock::system()).await;
     let room = store.room("aaaaaa").await;
     let user = store.create_account(UserName::trusted("walker1"), HASH.into()).await.unwrap().id;
     let session = store.log_in(user).await;
     let fixture = Fixture { store, user };
-    let holder = fixture.hold_rooms().await.unwrap();
+    let holder = fixture.lock_rooms().await.unwrap();
     let store = &fixture.store;
     let caller = UserIdentity { user, user_name: UserName::trusted("walker1"), session };
     let (_, ()) = tokio::join!(store.join_room(&room, 0, &caller, None), async {
-        store.waiting(1).await;
+        store.waiting_for_locks(1).await;
         store.end_session(session, user).await.unwrap();
         store.log_in(user).await;
         holder.rollback().await.unwrap();
     });
 }
 
-async fn a_session_that_ends_is_one_and_ends_once(database: TemporaryDatabase) {
+async fn ending_a_session_ends_that_one_and_may_be_repeated(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let (one, other) = (fixture.session(1).await, fixture.session(2).await);
     for _ in 0..2 {
@@ -193,7 +196,7 @@ async fn a_session_that_ends_is_one_and_ends_once(database: TemporaryDatabase) {
     }
 }
 
-async fn which_sessions_have_ended_is_known_of_any_number(database: TemporaryDatabase) {
+async fn ended_sessions_are_found_among_any_number(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let (old, gone) = (fixture.session(1).await, fixture.session(2).await);
     fixture.store.end_session(gone, fixture.user).await.unwrap();
@@ -205,14 +208,14 @@ async fn which_sessions_have_ended_is_known_of_any_number(database: TemporaryDat
     assert_eq!(fixture.store.ended_sessions(asked).await.unwrap(), ended);
 }
 
-async fn nobody_ends_the_session_of_another(database: TemporaryDatabase) {
+async fn a_user_cannot_end_the_session_of_another(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     fixture.store.end_session(session, UserId(fixture.user.0 + 1)).await.unwrap();
     assert!(fixture.is_alive(session).await);
 }
 
-async fn a_session_is_alive_until_its_time_is_over(database: TemporaryDatabase) {
+async fn a_session_is_alive_until_it_expires(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let session = fixture.session(1).await;
     fixture.advance(Duration::from_secs(60) - Duration::from_micros(1));
@@ -221,14 +224,14 @@ async fn a_session_is_alive_until_its_time_is_over(database: TemporaryDatabase) 
     assert!(!fixture.is_alive(session).await);
 }
 
-async fn sessions_whose_time_is_over_are_swept_up(database: TemporaryDatabase) {
+async fn expired_sessions_are_deleted(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     for hash in 1..6 {
         fixture.session(hash).await;
     }
     fixture.advance(Duration::from_secs(60));
     let young = fixture.session(6).await;
-    // Fewer at once than there are.
+    // In several transactions.
     fixture.store.end_expired_sessions(2).await.unwrap();
     let left = session::Entity::find().all(fixture.store.reader()).await.unwrap();
     assert_eq!(left.into_iter().map(|row| row.id).collect::<Vec<_>>(), [young.0]);
@@ -250,7 +253,7 @@ async fn a_disabled_account_has_no_living_session(database: TemporaryDatabase) {
     assert!(fixture.store.find_credentials(name).await.unwrap().is_none());
 }
 
-async fn a_password_that_changed_meanwhile_opens_nothing(database: TemporaryDatabase) {
+async fn a_password_that_was_changed_opens_no_session(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let kept = fixture.session(1).await;
     let other = fixture.session(2).await;
@@ -258,7 +261,8 @@ async fn a_password_that_changed_meanwhile_opens_nothing(database: TemporaryData
     assert_eq!(changed.unwrap(), [other]);
     assert!(fixture.is_alive(kept).await && !fixture.is_alive(other).await);
     let id = SessionId(fixture.store.clock().uuid());
-    let new = NewSession { id, refresh_hash: vec![3; 32], lives: Duration::from_secs(60), most: None };
+    let new =
+        NewSession { id, refresh_hash: vec![3; 32], lifetime: Duration::from_secs(60), max_sessions: None };
     let opened = fixture.store.open_session(fixture.user, HASH.into(), None, new).await;
     assert!(matches!(opened, Err(Error::InvalidCredentials)));
     let deleted = fixture.store.delete_account(fixture.user, HASH.into()).await;

@@ -1,4 +1,4 @@
-//! The real server, in this process, on a port of the system's choice.
+//! The real server, in this process, on a port that the system chooses.
 
 use std::{net::SocketAddr, path::Path, thread};
 
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Caller, Connection, Database, User, Version, log, request, within};
 
-/// What the tests' servers sign with, so that a test can forge.
+/// The secret of the tests' servers, with which tests forge tokens.
 pub(crate) const SECRET: &str = "cAnary-secret-of-the-tests-0123456789abcdef";
 
 /// A server that stops when it is dropped.
@@ -24,17 +24,17 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Starts a server without the limits that would slow tests down.
+    /// Starts a server without rate limits, which would slow tests down.
     pub(crate) async fn start(database: &Database) -> Self {
         Self::with(database, &[]).await
     }
 
-    /// Starts a server with these settings before all others.
+    /// Starts a server with these settings, which override the harness's defaults.
     pub(crate) async fn with(database: &Database, settings: &[(&str, &str)]) -> Self {
         Self::on(database, tempfile::tempdir().unwrap(), settings).await
     }
 
-    /// Starts a server on a folder that may hold what another has left.
+    /// Starts a server on a folder that may have the data of an earlier server.
     pub(crate) async fn on(database: &Database, folder: TempDir, settings: &[(&str, &str)]) -> Self {
         log::watch();
         let settings = with_defaults(database, folder.path(), settings);
@@ -43,7 +43,7 @@ impl TestApp {
         let (ended, stopped) = oneshot::channel();
         thread::spawn(move || {
             let outcome = serve(&settings, built, stopping);
-            // Nobody asks for the outcome of a server that was dropped.
+            // Nobody receives it if the server was dropped.
             let _ = ended.send(outcome);
         });
         let address = match within("a server", address).await {
@@ -54,22 +54,22 @@ impl TestApp {
         Self { address, folder, _searched: log::Searched, anonymous, stop: Some(stop), stopped }
     }
 
-    /// Returns where it listens.
+    /// Returns the address it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns somebody without a token.
+    /// Returns a caller without a token.
     pub(crate) fn anonymous(&self) -> Caller {
-        self.anonymous.elsewhere()
+        self.anonymous.on_new_connection()
     }
 
-    /// Returns somebody new with an account, logged in, with a connection of their own.
+    /// Returns a new user, logged in, with their own connection.
     pub(crate) async fn user(&self) -> User {
         User::register(&self.anonymous()).await
     }
 
-    /// Sends any request over a connection of its own.
+    /// Sends a request over a new connection.
     pub(crate) async fn send(
         &self,
         version: Version,
@@ -82,7 +82,7 @@ impl TestApp {
         connection.send(request(method, path, headers, body.to_vec())).await
     }
 
-    /// Connects to its database, as an operator does beside it.
+    /// Connects to the server's database, as an operator does while it runs.
     pub(crate) async fn operator(&self, database: &Database) -> DatabaseConnection {
         database.operator(self.folder.path()).await
     }
@@ -95,7 +95,7 @@ impl TestApp {
     }
 }
 
-/// Runs a server until it is told to stop.
+/// Runs a server until `stopping` resolves.
 fn serve(
     settings: &[(String, String)],
     built: oneshot::Sender<SocketAddr>,
@@ -111,7 +111,7 @@ fn serve(
     Ok(())
 }
 
-/// Adds what every test's server needs to what one test asks for.
+/// Adds the settings of every test's server to those of one test.
 pub(crate) fn with_defaults(
     database: &Database,
     folder: &Path,
@@ -140,7 +140,7 @@ pub(crate) fn with_defaults(
     .chain(settings.iter().copied())
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect();
-    // An empty value is an unset one: a test leaves a default out by it.
+    // An empty value counts as unset, so a test can remove a default with it.
     all.retain(|(_, value)| !value.is_empty());
     all
 }

@@ -1,4 +1,4 @@
-//! Who calls: anybody, a user with an account, a member of a room. Each is what the one before is, and more.
+//! The callers: [`Caller`] with or without a token, [`User`] with an account, [`Member`] of a room. Each dereferences to a caller.
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,7 @@ use tonic_prost::ProstCodec;
 
 use super::{Answer, Chat, Connection, Dialect, Rpc, Subscription, Version, http::request, log, within};
 
-/// Somebody who calls the server, with a token or without, in one dialect.
+/// A client of the server, with a token or without, in one dialect.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) address: SocketAddr,
@@ -34,38 +34,41 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Somebody without a token, who speaks native gRPC.
+    /// A caller without a token, in native gRPC.
     pub(crate) fn anonymous(address: SocketAddr) -> Self {
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { address, token: None, dialect: Dialect::Native, channel }
     }
 
-    /// The same, with this token.
+    /// The same caller with this token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// The same, speaking another dialect.
-    pub(crate) fn speaking(&self, dialect: Dialect) -> Self {
+    /// The same caller in another dialect.
+    pub(crate) fn with_dialect(&self, dialect: Dialect) -> Self {
         Self { dialect, ..self.clone() }
     }
 
-    /// The same, over a connection of its own.
-    pub(crate) fn elsewhere(&self) -> Self {
+    /// The same caller on a new connection.
+    pub(crate) fn on_new_connection(&self) -> Self {
         Self { channel: Self::anonymous(self.address).channel, ..self.clone() }
     }
 
-    /// The same, calling a server that has taken the place of the last.
+    /// The same caller at the address of another server.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self { token: self.token.clone(), dialect: self.dialect, ..Self::anonymous(address) }
     }
 
-    /// Returns the token, which must be there.
+    /// Returns the token.
+    ///
+    /// # Panics
+    /// If there is none.
     pub(crate) fn token(&self) -> &str {
         self.token.as_deref().expect("this caller has a token")
     }
 
-    /// Returns the channel, for clients generated elsewhere.
+    /// Returns the channel, for generated clients.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
     }
@@ -76,7 +79,7 @@ impl Caller {
         self.rest_bytes(method, path, body.as_bytes()).await
     }
 
-    /// Calls REST with any body.
+    /// Calls REST with a body of any bytes.
     pub(crate) async fn rest_bytes(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let mut headers = vec![("content-type", "application/json")];
@@ -85,7 +88,7 @@ impl Caller {
         connection.send(request(method, path, &headers, body.to_vec())).await
     }
 
-    /// Calls a method that answers once.
+    /// Calls a unary method.
     pub(crate) async fn call<R: Rpc>(&self, message: R) -> Result<R::Response, Status> {
         if self.dialect == Dialect::Native {
             let mut grpc = self.ready().await?;
@@ -108,21 +111,21 @@ impl Caller {
         Subscription::open(self, SubscribeRequest { start }).await
     }
 
-    /// Opens a Chat, which only native gRPC can carry.
+    /// Opens a Chat, which only native gRPC supports.
     pub(crate) async fn chat(&self) -> Result<Chat, Status> {
         Chat::open(self, None).await
     }
 
-    /// Opens a Chat that goes on after a message.
+    /// Opens a Chat that resumes after a message.
     pub(crate) async fn chat_after(&self, point: ResumePoint) -> Result<Chat, Status> {
         Chat::open(self, Some(point)).await
     }
 
-    /// Watches the health of a service, in native gRPC. Its states come as their numbers: 1 is SERVING.
+    /// Watches the health of a service over native gRPC. It yields the states as numbers: 1 is SERVING.
     pub(crate) async fn watch(&self, service: &str) -> Result<Streaming<i32>, Status> {
         let mut grpc = self.ready().await?;
         let path = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
-        // Both messages have one field, which is what a bare value is written as.
+        // Both messages have one field, and are encoded like the bare value.
         let codec = ProstCodec::<String, i32>::default();
         let answer = grpc.server_streaming(self.carrying(service.to_owned()), path, codec);
         Ok(within("the head of Watch", answer).await?.into_inner())
@@ -152,10 +155,10 @@ impl Caller {
     }
 }
 
-/// A password that every rule accepts. The word in it must never be seen in a log.
+/// A password that follows every rule. No log may contain its canary, the word `cAnary`.
 pub(crate) const PASSWORD: &str = "cAnary-Passw0rd!";
 
-/// Somebody with an account and a user token.
+/// A user with an account and a user token.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     pub(crate) name: String,
@@ -172,7 +175,7 @@ impl Deref for User {
 }
 
 impl User {
-    /// Registers somebody new and logs them in.
+    /// Registers a new user and logs them in.
     pub(crate) async fn register(anonymous: &Caller) -> Self {
         let name = new_name();
         let answer =
@@ -181,7 +184,7 @@ impl User {
         Self::log_in(anonymous, &name, PASSWORD).await
     }
 
-    /// Logs somebody in: another session of the same account, where there is one.
+    /// Logs a user in. Each call starts a new session.
     pub(crate) async fn log_in(caller: &Caller, name: &str, password: &str) -> Self {
         let answer = caller.rest("POST", "/login", json!({"user_name": name, "password": password})).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -192,22 +195,22 @@ impl User {
         Self { name: name.to_owned(), refresh_token, caller: caller.with_token(&text("token")) }
     }
 
-    /// The same, calling a server elsewhere.
+    /// The same user at the address of another server.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self { caller: self.caller.at(address), ..self.clone() }
     }
 
-    /// The same user, in another session.
+    /// The same user in another session.
     pub(crate) async fn log_in_again(&self) -> Self {
-        Self::log_in(&self.caller.elsewhere(), &self.name, PASSWORD).await
+        Self::log_in(&self.caller.on_new_connection(), &self.name, PASSWORD).await
     }
 
-    /// Makes a room with a password.
+    /// Creates a room with a password.
     pub(crate) async fn create_room(&self) -> Room {
         self.create_room_with("cAnary-room").await
     }
 
-    /// Makes a room with this password.
+    /// Creates a room with this password.
     pub(crate) async fn create_room_with(&self, password: &str) -> Room {
         let (name, password) = ("the lounge".to_owned(), password.to_owned());
         let request = CreateChatRoomRequest { room_name: name.clone(), room_password: password.clone() };
@@ -215,7 +218,7 @@ impl User {
         Room { short_code, name, password }
     }
 
-    /// Joins a room by its code and password.
+    /// Joins a room with its code and password.
     pub(crate) async fn join(&self, room: &Room) -> Member {
         let token = self.call(room.join_request()).await.unwrap().token;
         Member { name: self.name.clone(), room: room.clone(), caller: self.caller.with_token(&token) }
@@ -223,31 +226,31 @@ impl User {
 }
 
 impl User {
-    /// Deletes a room of the user's.
+    /// Deletes the user's room.
     pub(crate) async fn delete(&self, room: &Room) {
         self.call(DeleteChatRoomRequest { short_code: room.short_code.clone() }).await.unwrap();
     }
 
-    /// Makes an invitation to a room of the user's.
+    /// Makes an invitation to the user's room.
     pub(crate) async fn invite(&self, room: &Room) -> String {
         let request = CreateRoomTokenRequest { short_code: room.short_code.clone(), ttl: None };
         self.call(request).await.unwrap().room_token
     }
 
-    /// Joins a room by an invitation.
+    /// Joins a room with an invitation.
     pub(crate) async fn join_by(&self, invitation: &str) -> Result<JoinChatRoomResponse, Status> {
         let room_token = invitation.to_owned();
         self.call(JoinChatRoomRequest { room_token, ..JoinChatRoomRequest::default() }).await
     }
 }
 
-/// Returns a user name that nobody has taken in this run.
+/// Returns a user name that no other test of this run uses.
 pub(crate) fn new_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("walker{:05}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A room and what opens it.
+/// A room with its code and password.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     pub(crate) short_code: String,
@@ -256,7 +259,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Returns the request that opens it.
+    /// Returns the request that joins it.
     pub(crate) fn join_request(&self) -> JoinChatRoomRequest {
         JoinChatRoomRequest {
             short_code: self.short_code.clone(),
@@ -266,7 +269,7 @@ impl Room {
     }
 }
 
-/// A user in a room, with its chat token.
+/// A member of a room, with its chat token.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) name: String,
@@ -283,17 +286,17 @@ impl Deref for Member {
 }
 
 impl Member {
-    /// The same, calling a server that has taken the place of the last.
+    /// The same member at the address of another server.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self { caller: self.caller.at(address), ..self.clone() }
     }
 
-    /// Says something, and returns it as it was stored.
+    /// Sends a message and returns it as it was stored.
     pub(crate) async fn say(&self, body: &str) -> Message {
         self.say_as("", body).await
     }
 
-    /// Says something under an id of the author's.
+    /// Sends a message with a client message id.
     pub(crate) async fn say_as(&self, client_message_id: &str, body: &str) -> Message {
         let (body, client_message_id) = (body.to_owned(), client_message_id.to_owned());
         self.call(SendMessageRequest { body, client_message_id }).await.unwrap().message.unwrap()

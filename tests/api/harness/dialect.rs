@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::{Answer, Connection, Frame, Frames, Version, frame, framing::to_text, http::request};
 
-/// How a gRPC call is written on the wire.
+/// The wire format of a gRPC call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Native,
@@ -16,7 +16,7 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Each of them.
+    /// Each dialect.
     pub(crate) const ALL: [Self; 3] = [Self::Native, Self::Web, Self::WebText];
 
     /// Returns the media type of requests and answers.
@@ -28,7 +28,7 @@ impl Dialect {
         }
     }
 
-    /// Returns the oldest HTTP that can carry it.
+    /// Returns the oldest HTTP version that supports it.
     pub(crate) const fn version(self) -> Version {
         match self {
             Self::Native => Version::H2,
@@ -36,7 +36,7 @@ impl Dialect {
         }
     }
 
-    /// Writes the body of a request.
+    /// Encodes the body of a request.
     pub(crate) fn encode(self, message: &impl Message) -> Bytes {
         match self {
             Self::Native | Self::Web => frame(message),
@@ -52,7 +52,10 @@ impl Dialect {
         }
     }
 
-    /// Reads the outcome of a call from a whole answer: messages, then the status, which must be there.
+    /// Decodes an answer: the messages if the call succeeded, otherwise its status.
+    ///
+    /// # Panics
+    /// If the answer has no gRPC status.
     pub(crate) fn decode(self, answer: &Answer) -> Result<Vec<Bytes>, Status> {
         assert_eq!(answer.status, 200, "gRPC's own status belongs into a 200: {answer:?}");
         let (mut messages, mut trailers) = (Vec::new(), answer.trailers.clone());
@@ -74,7 +77,7 @@ impl Dialect {
         }
     }
 
-    /// Calls a method with any metadata, as this dialect is written, on a connection that can carry it.
+    /// Calls a method with this metadata, on a connection that supports the dialect.
     pub(crate) async fn call(
         self,
         connection: &mut Connection,
@@ -94,7 +97,7 @@ impl Dialect {
     }
 }
 
-/// Reads gRPC's status from trailers, or from the head of an answer that has nothing else.
+/// Reads the gRPC status from trailers, or from the headers of a trailers-only answer.
 pub(crate) fn status_of(trailers: &HeaderMap) -> Status {
     Status::from_header_map(trailers).unwrap_or_else(|| panic!("no grpc-status in {trailers:?}"))
 }

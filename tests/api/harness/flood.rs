@@ -1,4 +1,4 @@
-//! HTTP/2 as no client library writes it: frames made by hand, sent as fast as they are taken.
+//! Abusive HTTP/2 that no client library sends: hand-made frames, sent as fast as the server reads them.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use super::within;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Kinds of frames (RFC 9113, 6).
+/// Frame types (RFC 9113, section 6).
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
@@ -28,15 +28,15 @@ pub(crate) const END_HEADERS: u8 = 4;
 /// How a flood ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// With GOAWAY and this code.
+    /// With a GOAWAY and this error code.
     Refused(u32),
-    /// The connection was closed without one.
+    /// The connection was closed without a GOAWAY.
     Closed,
-    /// All of it was taken.
-    Taken,
+    /// The server read all frames and kept the connection.
+    Accepted,
 }
 
-/// Writes a frame.
+/// Encodes a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
@@ -46,12 +46,12 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Writes the head of a gRPC call in HPACK, without its tables.
+/// Encodes the headers of a gRPC call in HPACK, without its tables.
 pub(crate) fn post(path: &str) -> Vec<u8> {
     post_of(path, "application/grpc")
 }
 
-/// Writes the head of a POST of this content type.
+/// Encodes the headers of a POST with this content type.
 pub(crate) fn post_of(path: &str, content_type: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     for (name, value) in
@@ -66,13 +66,13 @@ pub(crate) fn post_of(path: &str, content_type: &str) -> Vec<u8> {
     block
 }
 
-/// Sends frames over a connection of its own, and reads what comes back.
+/// Sends frames over a new connection, and returns how the connection ended.
 pub(crate) async fn flood(address: SocketAddr, frames: impl Iterator<Item = Vec<u8>>) -> Ended {
     let socket = within("a connection", TcpStream::connect(address)).await.unwrap();
     let (mut from, mut to) = socket.into_split();
     let reading = tokio::spawn(async move {
         let mut read = Vec::new();
-        // A reset is an end as well.
+        // A reset ends the connection too.
         drop(from.read_to_end(&mut read).await);
         read
     });
@@ -87,19 +87,19 @@ pub(crate) async fn flood(address: SocketAddr, frames: impl Iterator<Item = Vec<
         drop(to.write_all(&bytes).await);
     };
     within("the end of a flood", writing).await;
-    // An orderly question that comes last is answered where the connection goes on.
-    let is_taken = to.write_all(&frame(PING, 0, 0, b"the last")).await.is_ok();
+    // The server answers a final PING if it keeps the connection.
+    let is_sent = to.write_all(&frame(PING, 0, 0, b"the last")).await.is_ok();
     drop(to.shutdown().await);
     let read = within("the end of a flooded connection", reading).await.unwrap();
     match goaway(&read) {
         Some(code) if code != 0 => Ended::Refused(code),
-        _ if is_taken && read.windows(8).any(|bytes| bytes == b"the last") => Ended::Taken,
+        _ if is_sent && read.windows(8).any(|bytes| bytes == b"the last") => Ended::Accepted,
         _ => Ended::Closed,
     }
 }
 
-/// Sends batches of frames over a connection of its own, does something after each, and returns the first stream that is
-/// reset, and the code.
+/// Sends batches of frames over a new connection, awaits `after_each` after each batch, and returns the first stream that is
+/// reset, and the error code.
 pub(crate) async fn first_reset(
     address: SocketAddr,
     batches: impl Iterator<Item = Vec<u8>>,
@@ -123,12 +123,12 @@ pub(crate) async fn first_reset(
     within("a reset", reset).await
 }
 
-/// Returns the code of a GOAWAY among the frames.
+/// Returns the error code of a GOAWAY among the frames.
 fn goaway(frames: &[u8]) -> Option<u32> {
     find(frames, GOAWAY).map(|(_, payload)| number(&payload[4..8]))
 }
 
-/// Returns the stream and the payload of the first whole frame of a kind.
+/// Returns the stream and the payload of the first complete frame of a type.
 fn find(mut frames: &[u8], kind: u8) -> Option<(u32, &[u8])> {
     while let Some((head, rest)) = frames.split_first_chunk::<9>() {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);

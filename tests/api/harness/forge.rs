@@ -1,4 +1,4 @@
-//! Forged tokens: the tests know the server's secret, so they can sign what the server never would.
+//! Forged tokens. The tests know the server's secret, so they can sign tokens that the server would never issue.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// A token taken apart.
+/// A decoded token.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) header: Value,
@@ -15,7 +15,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Takes a token apart.
+    /// Decodes a token.
     pub(crate) fn parse(token: &str) -> Self {
         let parts: Vec<_> = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
         let [header, claims, signature] = parts.try_into().unwrap();
@@ -35,24 +35,24 @@ impl Token {
         self
     }
 
-    /// Returns the text with the signature that it came with.
+    /// Returns the token with its original signature, which fits only an unchanged token.
     pub(crate) fn unsigned(&self) -> String {
         self.with_signature(&self.signature)
     }
 
-    /// Returns the text with any signature.
+    /// Returns the token with this signature.
     pub(crate) fn with_signature(&self, signature: &[u8]) -> String {
         format!("{}.{}", self.content(), URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// Returns the text, signed with the key that a secret gives for a purpose, such as `jwt/user/1`.
+    /// Returns the token, signed with the key that is derived from a secret for a purpose, such as `jwt/user/1`.
     pub(crate) fn signed(&self, secret: &str, purpose: &str) -> String {
         let mut key = [0; 32];
         Hkdf::<Sha256>::new(None, secret.as_bytes()).expand(purpose.as_bytes(), &mut key).unwrap();
         self.signed_with(&key)
     }
 
-    /// Returns the text, signed with this key itself.
+    /// Returns the token, signed with this key.
     pub(crate) fn signed_with(&self, key: &[u8]) -> String {
         let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(self.content());
         self.with_signature(&mac.finalize().into_bytes())

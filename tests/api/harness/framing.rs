@@ -1,4 +1,4 @@
-//! gRPC's frames: five bytes of head, then a message, or in gRPC-web the trailers.
+//! gRPC frames: a header of five bytes, then a message or, in gRPC-web, the trailers.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -8,7 +8,7 @@ use prost::Message;
 /// The bit that marks a frame of trailers in gRPC-web.
 const TRAILERS: u8 = 0x80;
 
-/// A frame read.
+/// A decoded frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame {
     Message(Bytes),
@@ -24,12 +24,12 @@ pub(crate) fn frame(message: &impl Message) -> Bytes {
     frame.freeze()
 }
 
-/// Encodes what a gRPC-web text client sends.
+/// Encodes frames as gRPC-web text.
 pub(crate) fn to_text(frames: &[u8]) -> Bytes {
     STANDARD.encode(frames).into()
 }
 
-/// Frames as they come, cut in any place.
+/// Decodes frames from chunks that may end anywhere in a frame.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     text: Option<BytesMut>,
@@ -37,17 +37,17 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Reads the bytes themselves.
+    /// Decodes binary frames.
     pub(crate) fn binary() -> Self {
         Self::default()
     }
 
-    /// Reads base64, with padding at any group of four as the protocol allows.
+    /// Decodes base64, with padding after any group of four, as the protocol allows.
     pub(crate) fn text() -> Self {
         Self { text: Some(BytesMut::new()), ..Self::default() }
     }
 
-    /// Takes what has come.
+    /// Adds a chunk.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let Some(text) = &mut self.text else {
             self.bytes.extend_from_slice(bytes);
@@ -60,7 +60,7 @@ impl Frames {
         }
     }
 
-    /// Returns the next whole frame.
+    /// Returns the next complete frame.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let length = u32::from_be_bytes(self.bytes.get(1..5)?.try_into().unwrap());
         let length = usize::try_from(length).unwrap();
@@ -77,13 +77,13 @@ impl Frames {
         })
     }
 
-    /// Says whether nothing is left over.
+    /// Returns whether no bytes are left.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.text.as_ref().is_none_or(BytesMut::is_empty)
     }
 }
 
-/// Reads gRPC-web's trailers, written as the head of an HTTP/1.1 message.
+/// Decodes gRPC-web trailers, which have the format of HTTP/1.1 headers.
 fn trailers(content: &[u8]) -> HeaderMap {
     let text = std::str::from_utf8(content).unwrap();
     let lines = text.split("\r\n").filter(|line| !line.is_empty());
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_read_wherever_they_are_cut() {
+    fn frames_are_decoded_from_chunks_of_any_size() {
         let sent = [frame(&"one".to_owned()), frame(&"two".to_owned())].concat();
         let text = [STANDARD.encode(&sent[..7]), STANDARD.encode(&sent[7..])].concat();
         for (mut frames, wire) in [(Frames::binary(), sent), (Frames::text(), text.into_bytes())] {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_headers() {
+    fn trailers_are_decoded_as_headers() {
         let mut frames = Frames::binary();
         frames.push(b"\x80\0\0\0\x20grpc-status:5\r\ngrpc-message:no\r\n");
         let Some(Frame::Trailers(trailers)) = frames.next() else { panic!("no trailers") };

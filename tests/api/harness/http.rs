@@ -1,5 +1,4 @@
-//! HTTP with nothing between a test and the wire: any method, path, header and body, over HTTP/1.1 and over
-//! HTTP/2, with prior knowledge or by TLS.
+//! A bare HTTP client: any method, path, headers and body, over HTTP/1.1 and HTTP/2, with TLS and without.
 
 use std::net::SocketAddr;
 
@@ -19,7 +18,7 @@ use tonic::Status;
 
 use super::{Certificate, tls, within};
 
-/// How a connection speaks.
+/// The HTTP version of a connection, and whether it uses TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     H1,
@@ -29,7 +28,7 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// Returns the name in TLS's negotiation, where it is by TLS.
+    /// Returns the ALPN name; `None` without TLS.
     const fn alpn(self) -> Option<&'static str> {
         match self {
             Self::H1 | Self::H2 => None,
@@ -39,7 +38,7 @@ impl Version {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -49,7 +48,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Returns a header's text; empty where it is absent.
+    /// Returns a header's value; `""` if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -66,7 +65,7 @@ impl Answer {
     }
 }
 
-/// Makes a request with these headers. The path may hold a query.
+/// Builds a request. The path may contain a query.
 pub(crate) fn request(
     method: &str,
     path: &str,
@@ -83,7 +82,7 @@ pub(crate) fn request(
     request
 }
 
-/// One connection, which ends when it is dropped.
+/// A connection, which is closed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
     address: SocketAddr,
@@ -103,13 +102,13 @@ impl Connection {
         Self::try_open(address, version).await.unwrap()
     }
 
-    /// Connects, where somebody listens.
+    /// Connects, or fails if the address refuses connections.
     pub(crate) async fn try_open(address: SocketAddr, version: Version) -> Result<Self, Status> {
         let Some(alpn) = version.alpn() else {
             let socket = within("a connection", TcpStream::connect(address)).await.map_err(broken)?;
             return Self::try_over(socket, address, version).await;
         };
-        // On the heap: a handshake is large, and every caller's future would hold it.
+        // Boxed, since the future of a handshake is large and would be part of every caller's.
         Box::pin(async {
             let stream = tls::connect(address, &[Certificate::trusted()], &[alpn]).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn.as_bytes()));
@@ -118,7 +117,7 @@ impl Connection {
         .await
     }
 
-    /// Speaks on a stream that is connected.
+    /// Uses a stream that is connected already.
     pub(crate) async fn over(
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         address: SocketAddr,
@@ -150,7 +149,7 @@ impl Connection {
         Ok(Self { address, scheme, sender })
     }
 
-    /// Connects over HTTP/2 with windows of 16 KiB, which open only as an answer's body is read.
+    /// Connects over HTTP/2 with stream windows of 16 KiB, which are updated only as a body is read.
     pub(crate) async fn narrow(address: SocketAddr) -> Self {
         let socket = TokioIo::new(within("a connection", TcpStream::connect(address)).await.unwrap());
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -160,7 +159,7 @@ impl Connection {
         Self { address, scheme: "http", sender: Sender::H2(sender) }
     }
 
-    /// Says whether it has ended.
+    /// Returns whether it has ended.
     pub(crate) fn is_closed(&self) -> bool {
         match &self.sender {
             Sender::H1(sender) => sender.is_closed(),
@@ -168,12 +167,12 @@ impl Connection {
         }
     }
 
-    /// Sends a request and returns what begins to come back.
+    /// Sends a request and returns the answer's headers and its unread body.
     pub(crate) async fn start(&mut self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
         self.try_start(request).await.unwrap()
     }
 
-    /// The same, where the connection lasts so long.
+    /// Like [`Self::start`], but fails if the connection ends.
     pub(crate) async fn try_start(
         &mut self,
         mut request: Request<Full<Bytes>>,
@@ -200,12 +199,12 @@ impl Connection {
         answer.map_err(broken)
     }
 
-    /// Sends a request and awaits the whole answer.
+    /// Sends a request and awaits the complete answer.
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
         self.try_send(request).await.unwrap()
     }
 
-    /// The same, where the connection lasts so long.
+    /// Like [`Self::send`], but fails if the connection ends.
     pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Status> {
         let (head, body) = self.try_start(request).await?.into_parts();
         let collected = within("an answer's body", body.collect()).await.map_err(broken)?;
@@ -213,14 +212,14 @@ impl Connection {
         let answer =
             Answer { status: head.status, headers: head.headers, body: collected.to_bytes(), trailers };
         if answer.status.is_client_error() || answer.status.is_server_error() {
-            let told = String::from_utf8_lossy(&answer.body);
-            assert!(!told.contains("cAnary"), "something secret is repeated: {answer:?}");
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(!body.contains("cAnary"), "a refusal repeats a secret: {answer:?}");
         }
         Ok(answer)
     }
 }
 
-/// Says what gRPC's clients say where the connection is at fault.
+/// The status that gRPC clients report when the connection breaks.
 pub(crate) fn broken(error: impl std::fmt::Display) -> Status {
     Status::unavailable(format!("the connection broke: {error}"))
 }

@@ -1,4 +1,4 @@
-//! A client of HTTP/2 alone, which sees what ends its streams.
+//! A bare HTTP/2 client, which shows with which error code a stream ends.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub(crate) async fn h2(address: SocketAddr) -> h2::client::SendRequest<Bytes> {
     client.ready().await.unwrap()
 }
 
-/// Returns the head of a POST.
+/// Builds the headers of a POST.
 pub(crate) fn h2_post(path: &str, headers: &[(&str, &str)]) -> http::Request<()> {
     let request = http::Request::post(format!("http://a{path}"));
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()

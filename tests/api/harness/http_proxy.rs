@@ -1,25 +1,18 @@
-//! The reverse proxies that people put in front of the server, with the configurations of docs/proxies.md.
+//! The reverse proxies that operators put in front of the server, with the configurations of docs/proxies.md.
 
 use std::{
-    fs::{self, File},
+    fs,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::Stdio,
 };
 
+use grpcchatter_testbed::{ReservedPort, ReverseProxy, Server};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-};
 
-use super::{KeptPort, programs, within};
-
-/// Which proxy it is, and how it calls the server where both ways are possible.
+/// The proxy, and by which HTTP version it calls the server if it supports both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpProxyKind {
     Nginx,
-    /// With a `proxy_pass` and nothing else, as its beginner's guide has it.
+    /// With only a `proxy_pass`, as in its beginner's guide.
     BareNginx,
     Caddy,
     CaddyHttp2,
@@ -31,129 +24,79 @@ pub(crate) enum HttpProxyKind {
 /// A running proxy. It is killed when it is dropped.
 pub(crate) struct HttpProxy {
     kind: HttpProxyKind,
-    address: SocketAddr,
+    server: Server,
     other: SocketAddr,
-    _child: Child,
-    folder: TempDir,
-    _kept: [KeptPort; 2],
+    _folder: TempDir,
+    _kept: [ReservedPort; 2],
 }
 
 impl Drop for HttpProxy {
-    /// A test that fails shows what the proxy has seen.
+    /// Prints the proxy's log if the test has failed.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!(
-                "{:?} said: {}",
-                self.kind,
-                fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
-            );
+            println!("the log of {:?}: {}", self.kind, self.server.log());
         }
     }
 }
 
 impl HttpProxy {
-    /// Starts a proxy before a server; none where its program is missing, which `tests/coverage.rs` reports.
+    /// Starts a proxy in front of a server. Returns `None` if its program is missing, which `tests/coverage.rs` reports.
     pub(crate) async fn start(kind: HttpProxyKind, server: SocketAddr) -> Option<Self> {
         Self::start_with(kind, server, &[]).await
     }
 
-    /// Starts it with these texts of its configuration replaced.
+    /// Starts a proxy with these replacements in its configuration.
     pub(crate) async fn start_with(
         kind: HttpProxyKind,
         server: SocketAddr,
         changes: &[(&str, &str)],
     ) -> Option<Self> {
-        let program = programs::in_path(match kind {
-            HttpProxyKind::Nginx | HttpProxyKind::BareNginx => "nginx",
-            HttpProxyKind::Caddy | HttpProxyKind::CaddyHttp2 => "caddy",
-            HttpProxyKind::Haproxy | HttpProxyKind::HaproxyHttp2 => "haproxy",
-            HttpProxyKind::Envoy => "envoy",
-        })?;
         let folder = tempfile::tempdir().unwrap();
-        let kept = [(); 2].map(|()| KeptPort::on(Ipv4Addr::LOCALHOST.into()));
-        let [address, other] = kept.each_ref().map(|port| (Ipv4Addr::LOCALHOST, port.number()).into());
-        // Envoy tells by the name how it is written.
-        let file = folder.path().join("config.yaml");
-        let config = kind.config(folder.path(), address, other, server);
-        fs::write(&file, replaced(&config, changes)).unwrap();
-        let said = folder.path().join("said");
-        let log = File::create(&said).unwrap();
-        let mut child = Command::new(program)
-            .args(kind.arguments(&file))
-            .current_dir(folder.path())
-            .env("HOME", folder.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env_remove("XDG_DATA_HOME")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let listening = async {
-            while TcpStream::connect(address).await.is_err() {
-                if let Some(status) = child.try_wait().unwrap() {
-                    panic!("{kind:?} ended, {status}: {}", fs::read_to_string(&said).unwrap());
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        within("the proxy", listening).await;
-        Some(Self { kind, address, other, _child: child, folder, _kept: kept })
+        let kept = [(); 2].map(|()| ReservedPort::on(Ipv4Addr::LOCALHOST).unwrap());
+        let [address, other] = kept.each_ref().map(ReservedPort::address);
+        let config = replaced(&kind.config(address, other, server), changes);
+        let server = kind.program().start(folder.path(), &config, address).await.unwrap()?;
+        Some(Self { kind, server, other, _folder: folder, _kept: kept })
     }
 
-    /// Returns where it listens.
+    /// Returns the address it listens on.
     pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
-    /// Returns where it listens for native gRPC, which is elsewhere with nginx.
+    /// Returns the address for native gRPC. nginx has a second one for it.
     pub(crate) fn for_grpc(&self) -> SocketAddr {
-        if self.kind == HttpProxyKind::Nginx { self.other } else { self.address }
+        if self.kind == HttpProxyKind::Nginx { self.other } else { self.address() }
     }
 }
 
 impl HttpProxyKind {
-    fn arguments(self, file: &Path) -> Vec<PathBuf> {
-        let words: &[&str] = match self {
-            Self::Nginx | Self::BareNginx => &["-e", "stderr", "-c"],
-            Self::Caddy | Self::CaddyHttp2 => &["run", "--adapter", "caddyfile", "--config"],
-            Self::Haproxy | Self::HaproxyHttp2 => &["-db", "-f"],
-            Self::Envoy => {
-                &["--disable-hot-restart", "--concurrency", "1", "--log-level", "warn", "--config-path"]
-            }
-        };
-        words.iter().map(PathBuf::from).chain([file.to_owned()]).collect()
+    const fn program(self) -> ReverseProxy {
+        match self {
+            Self::Nginx | Self::BareNginx => ReverseProxy::Nginx,
+            Self::Caddy | Self::CaddyHttp2 => ReverseProxy::Caddy,
+            Self::Haproxy | Self::HaproxyHttp2 => ReverseProxy::Haproxy,
+            Self::Envoy => ReverseProxy::Envoy,
+        }
     }
 
-    /// Writes what the document says, with a test's addresses, into what a whole configuration has around it.
-    fn config(self, folder: &Path, address: SocketAddr, other: SocketAddr, server: SocketAddr) -> String {
+    /// Completes the document's configuration with the test's addresses.
+    fn config(self, address: SocketAddr, other: SocketAddr, server: SocketAddr) -> String {
         let (address, other, server) = (address.to_string(), other.to_string(), server.to_string());
         match self {
-            Self::Nginx | Self::BareNginx => {
+            Self::Nginx => {
                 let changes = [
                     ("127.0.0.1:8080", &*server),
                     ("listen 80;", &format!("listen {address};")),
                     ("listen 81 ", &format!("listen {other} ")),
                 ];
-                let blocks = match self {
-                    Self::Nginx => replaced(&documented("nginx"), &changes),
-                    _ => {
-                        format!("server {{ listen {address}; location / {{ proxy_pass http://{server}; }} }}")
-                    }
-                };
-                let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
-                let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                    .map(|name| format!("{name}_temp_path {}/{name};", folder.display()));
-                format!(
-                    "daemon off; master_process off; {user} pid {}/pid; error_log stderr; events {{}}\n\
-                     http {{ access_log off; {} \n{blocks}}}\n",
-                    folder.display(),
-                    folders.concat(),
-                )
+                replaced(&documented("nginx"), &changes)
+            }
+            Self::BareNginx => {
+                format!("server {{ listen {address}; location / {{ proxy_pass http://{server}; }} }}")
             }
             Self::Caddy | Self::CaddyHttp2 => {
-                // Without `bind` it listens on every address, where another test may have the port.
+                // Without `bind` Caddy listens on every address, where another test may use the port.
                 let site = format!("http://{address} {{\n    bind {}", Ipv4Addr::LOCALHOST);
                 let by_http2 = format!("reverse_proxy h2c://{server} {{");
                 let mut changes = vec![("chat.example {", &*site)];
@@ -161,15 +104,13 @@ impl HttpProxyKind {
                     changes.push(("reverse_proxy 127.0.0.1:8080 {", &by_http2));
                 }
                 changes.push(("127.0.0.1:8080", &server));
-                // The tests speak HTTP/2 without TLS, where Caddy listens too.
-                let options = "admin off\n auto_https off\n servers {\n protocols h1 h2c\n }";
-                format!("{{\n {options}\n}}\n{}", replaced(&documented("caddy"), &changes))
+                replaced(&documented("caddy"), &changes)
             }
             Self::Haproxy | Self::HaproxyHttp2 => {
                 let bind = format!("bind {address}");
                 let mut changes = vec![("bind :80", &*bind), ("127.0.0.1:8080", &*server)];
                 if self == Self::Haproxy {
-                    // On the connections that the others' calls are on.
+                    // Calls of all clients share the connections to the server.
                     changes.push(("    server one", "    http-reuse always\n    server one"));
                     changes.push((" proto h2", ""));
                 }
@@ -197,7 +138,7 @@ fn replaced(text: &str, changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// Returns the blocks of the document in a language.
+/// Returns the document's code blocks of a language.
 fn documented(language: &str) -> String {
     let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/proxies.md")).unwrap();
     let fence = format!("```{language}\n");

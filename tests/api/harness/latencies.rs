@@ -1,8 +1,8 @@
-//! How long things took, and the few that took longest.
+//! Durations and their 99th percentile.
 
 use std::{fmt, time::Duration};
 
-/// Times, in the order in which they were measured.
+/// Durations, in the order in which they were measured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
 
@@ -15,7 +15,7 @@ impl Latencies {
         self.0.extend(others.0);
     }
 
-    /// Returns the time that 99 of 100 did not exceed.
+    /// Returns the 99th percentile.
     pub(crate) fn p99(&self) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_a_hundred_may_be_slow() {
+    fn p99_ignores_one_slow_duration_in_a_hundred() {
         let of = |slow: u64| {
             let times = (1..=200).map(|nth| Duration::from_millis(if nth <= slow { 500 } else { 1 }));
             Latencies(times.collect()).p99().as_millis()

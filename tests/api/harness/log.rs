@@ -1,5 +1,4 @@
-//! The logs of every server that the tests start, in their process or beside it, at the finest level: nothing secret may
-//! be in them.
+//! Searches the logs of every server that the tests start, in this process or another, at TRACE. They may contain no secret.
 
 use std::{
     collections::HashSet,
@@ -18,18 +17,18 @@ use grpcchatter::{
 
 use super::report::report_of;
 
-/// What must not be seen: the word that is in every secret of the tests, and what each token begins with, `{"typ":"JWT"`.
+/// What no log may contain: the canary that is in every secret of the tests, and the beginning of every JWT, `{"typ":"JWT"`.
 const SECRET: [&str; 2] = ["cAnary", "eyJ0eXAi"];
 
-/// How long a refresh token is: 56 bytes in base64.
+/// The length of a refresh token: 56 bytes in base64.
 const REFRESH_TOKEN: usize = 75;
 
-/// The refresh tokens that were given out. They have no word in common.
+/// The refresh tokens that were issued. They have no common word to search for.
 static REFRESH_TOKENS: LazyLock<RwLock<HashSet<String>>> = LazyLock::new(RwLock::default);
 
 static LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Looks at every line from now on that is logged in this process.
+/// Searches every line that this process logs from now on.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -39,31 +38,31 @@ pub(crate) fn watch() {
     });
 }
 
-/// Looks out for a refresh token too.
+/// Adds a refresh token to the secrets that no log may contain.
 pub(crate) fn hide_refresh_token(token: &str) {
-    assert_eq!(token.len(), REFRESH_TOKEN, "another kind of refresh token: it would not be found");
+    assert_eq!(token.len(), REFRESH_TOKEN, "a refresh token of another length would not be found");
     REFRESH_TOKENS.write().unwrap().insert(token.to_owned());
 }
 
-/// Looks at what was logged.
+/// Searches log lines, and aborts the process if they contain a secret.
 pub(crate) fn search(lines: &str) {
     if let Some(secret) = secret_in(lines) {
-        // Not by `eprintln`, which the runner keeps to itself until the test has ended, and it never does: whichever test
-        // it was, a panic in a server's task would be nobody's failure.
-        let told = format!("something secret was logged, {secret:?}: {lines}\n");
-        drop(io::stderr().write_all(told.as_bytes()));
+        // A panic in a server's task would fail no test, so the process is aborted. Not by `eprintln`: the runner captures its
+        // output until the test ends, which it never does.
+        let message = format!("the secret {secret:?} was logged: {lines}\n");
+        drop(io::stderr().write_all(message.as_bytes()));
         process::abort();
     }
     LINES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Part of every server: at its end it keeps how many lines were looked at so far, for the end of the run.
+/// Part of every server. When it is dropped, it reports how many lines were searched so far.
 pub(crate) struct Searched;
 
 impl Drop for Searched {
     fn drop(&mut self) {
-        static IN_TURN: Mutex<()> = Mutex::new(());
-        let _turn = IN_TURN.lock().unwrap();
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _lock = ONE_AT_A_TIME.lock().unwrap();
         let lines = LINES.load(Ordering::Relaxed);
         report_of("canaries", "all servers at TRACE", &format!("{lines} log lines searched, 0 secrets"));
     }
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_found_wherever_they_stand() {
+    fn secrets_are_found_anywhere_in_a_line() {
         let token = format!("AZk-_{}", "x".repeat(70));
         hide_refresh_token(&token);
         for line in

@@ -1,10 +1,10 @@
-//! Every method that is served, with the kind of token that opens it.
+//! Every method of the server and the kind of token that it takes.
 
 use tonic::Code;
 
 use super::Dialect;
 
-/// Every method and the kind of token that it takes. All of them answer under the original's name of the service too.
+/// Every method and the kind of token that it takes. Each is served under the original's service name too.
 pub(crate) const METHODS: [(&str, Kind); 28] = [
     ("/grpcchatter.v1.ChatService/CreateChatRoom", Kind::User),
     ("/grpcchatter.v1.ChatService/UpdateChatRoom", Kind::User),
@@ -55,8 +55,8 @@ impl Kind {
     }
 }
 
-/// Says what a method must answer where the token is at fault: Chat has no place in gRPC-web, whatever the token.
-pub(crate) fn blamed_on_the_token(
+/// The expected refusal of a call whose token is wrong: the given one, but for Chat, which gRPC-web refuses with any token.
+pub(crate) fn token_refusal(
     dialect: Dialect,
     path: &str,
     code: Code,

@@ -1,12 +1,12 @@
-//! What the tests stand on: a server to talk to, databases, callers, and the wire in every dialect.
+//! The harness of the acceptance tests: a server, databases, callers, and the wire format of every dialect.
 //!
-//! Nothing here knows the server from inside, but for the two lines in [`app`] that start it: a test sees what
-//! a client sees. Nothing here sleeps: what is awaited is an event, and [`within`] bounds the wait.
+//! Only the two lines in [`app`] that start the server know it from inside; a test sees what a client sees. Nothing here sleeps:
+//! a test awaits an event, and [`within`] bounds the wait.
 
 use std::time::Duration;
 
 mod app;
-mod cable;
+mod bystander;
 mod caller;
 mod database;
 mod dialect;
@@ -19,23 +19,17 @@ mod http_proxy;
 mod latencies;
 mod log;
 mod methods;
-mod own_postgres;
-mod port;
-mod postgres;
 mod process;
-pub(crate) mod programs;
-mod proxy;
 mod refusal;
 mod report;
 mod rpc;
 mod streams;
 mod tls;
 mod unread;
-mod victim;
 
 pub(crate) use self::{
     app::{SECRET, TestApp},
-    cable::{Cable, Line},
+    bystander::Bystander,
     caller::{Caller, Member, PASSWORD, Room, User, new_name},
     database::Database,
     dialect::Dialect,
@@ -45,54 +39,50 @@ pub(crate) use self::{
     http_proxy::{HttpProxy, HttpProxyKind},
     http2::{h2, h2_post},
     latencies::Latencies,
-    methods::{Kind, METHODS, blamed_on_the_token},
-    own_postgres::{End, OwnPostgres, until},
-    port::KeptPort,
+    methods::{Kind, METHODS, token_refusal},
     process::Process,
-    proxy::{Fault, Proxy},
     refusal::Refused,
     report::report,
     rpc::{Rpc, SUBSCRIBE},
     streams::{Chat, Subscription},
     tls::{Certificate, connect},
     unread::{Unread, fill, length},
-    victim::Victim,
 };
 
-/// The longest that anything may take on a busy machine, before a test says what did not come.
+/// The bound of every wait, generous for busy machines. After it the test fails and says which event did not come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a machine may add to a time that the server promises, where other programs take every core of it.
+/// Added to each time that the server promises, for a machine whose cores are all taken by other programs.
 const BUSY: Duration = Duration::from_secs(15);
 
 /// Awaits an event.
 ///
 /// # Panics
-/// Where it has not come by [`DEADLINE`].
+/// If it has not come by [`DEADLINE`].
 pub(crate) async fn within<F: Future>(what: &str, event: F) -> F::Output {
     match tokio::time::timeout(DEADLINE, event).await {
         Ok(output) => output,
-        Err(_) => panic!("{what}: nothing came within {DEADLINE:?}"),
+        Err(_) => panic!("{what} did not come within {DEADLINE:?}"),
     }
 }
 
-/// Awaits an event that the server promises by a time. What would come much later without the promise is told from it
-/// on a busy machine too.
+/// Awaits an event that the server promises within `time`. Use it where the event would come much later, or never, if the promise
+/// were broken: the margin for busy machines is 15 s.
 ///
 /// # Panics
-/// Where it has not come by then.
+/// If it has not come by then.
 pub(crate) async fn promised<F: Future>(what: &str, time: Duration, event: F) -> F::Output {
     match tokio::time::timeout(time + BUSY, event).await {
         Ok(output) => output,
-        Err(_) => panic!("{what}: promised within {time:?}, and did not come {BUSY:?} later either"),
+        Err(_) => panic!("{what} did not come within {time:?} as promised, nor in the {BUSY:?} after"),
     }
 }
 
-/// Runs each of the named functions, `async fn(Database)`, once on each database, as `name::sqlite` and
-/// `name::postgres`. It stands at the head of a file, where it is the table of contents as well: a function
-/// that it does not name is dead code, which the compiler reports.
+/// Runs each of the named functions, `async fn(Database)`, once on each database, as the tests `name::sqlite` and
+/// `name::postgres`. At the head of a file it is the table of contents: the compiler reports a function that it does not name as
+/// dead code.
 ///
-/// A macro, since the test runner knows no parameters.
+/// It is a macro because the test runner has no parameters.
 macro_rules! on_each_database {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {
@@ -113,7 +103,7 @@ macro_rules! on_each_database {
 
 pub(crate) use on_each_database;
 
-/// Runs each of the named functions on PostgreSQL alone, as `name::postgres`: for what SQLite does not have.
+/// Runs each of the named functions on PostgreSQL only, as the test `name::postgres`, for features that SQLite does not have.
 macro_rules! on_postgres {
     ($($name:ident),+ $(,)?) => {$(
         mod $name {

@@ -3,22 +3,14 @@
 use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use grpcchatter_testbed::{LineFilter, Server};
+use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
-    process::{Child, Command},
-    sync::Notify,
-    task::JoinHandle,
-};
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::{Caller, Database, User, app::with_defaults, log, within};
 
@@ -29,9 +21,7 @@ const FINER: [&str; 4] = [" TRACE ", " DEBUG ", "\"level\":\"TRACE\"", "\"level\
 
 /// A running server. It is killed when it is dropped.
 pub(crate) struct Process {
-    child: Child,
-    address: SocketAddr,
-    output: Output,
+    server: Server,
     _searched: log::Searched,
 }
 
@@ -73,12 +63,9 @@ impl Process {
         folder: &TempDir,
         settings: &[(&str, &str)],
     ) -> Self {
-        let (mut child, output) = spawn(program, stdin, database, folder, settings);
-        let address = within("the address in the log", output.address()).await;
-        let Some(address) = address else {
-            panic!("the program ended: {:?} {}", child.wait().await, output.text());
-        };
-        Self { child, address, output, _searched: log::Searched }
+        let mut server = spawn(program, stdin, database, folder, settings);
+        server.listens().await.unwrap();
+        Self { server, _searched: log::Searched }
     }
 
     /// Runs the program where it cannot serve, and returns how it ended and what it said.
@@ -110,9 +97,9 @@ impl Process {
         folder: &TempDir,
         settings: &[(&str, &str)],
     ) -> (i32, String) {
-        let (mut child, output) = spawn(program, Stdio::null(), database, folder, settings);
-        let status = within("the program's end", child.wait()).await.unwrap();
-        let said = output.end().await;
+        let mut server = spawn(program, Stdio::null(), database, folder, settings);
+        let status = server.wait().await.unwrap();
+        let said = server.log();
         (status.code().unwrap_or_else(|| panic!("{status}: {said}")), said)
     }
 
@@ -156,17 +143,17 @@ impl Process {
 
     /// Returns where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
-    /// Returns where Linux tells about it.
+    /// Returns its folder in /proc.
     pub(crate) fn proc(&self) -> PathBuf {
-        Path::new("/proc").join(self.child.id().expect("it runs").to_string())
+        self.server.proc().unwrap()
     }
 
     /// Returns somebody without a token.
     pub(crate) fn anonymous(&self) -> Caller {
-        Caller::anonymous(self.address)
+        Caller::anonymous(self.address())
     }
 
     /// Returns somebody new with an account, logged in.
@@ -176,8 +163,8 @@ impl Process {
 
     /// Ends it without any warning, and returns all that it had logged.
     pub(crate) async fn kill(mut self) -> String {
-        self.child.kill().await.unwrap();
-        self.output.end().await
+        self.server.kill().await.unwrap();
+        self.server.log()
     }
 
     /// Asks it to end.
@@ -187,19 +174,18 @@ impl Process {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        self.server.signal(signal).unwrap();
     }
 
     /// Awaits a line of its log with this text that was not there at the last such wait, and returns it.
     pub(crate) async fn says(&mut self, text: &str) -> String {
-        within(text, self.output.says(text)).await
+        within(text, self.server.logs(text)).await.unwrap()
     }
 
     /// Awaits its end, and returns how it ended and all that it had logged.
     pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
-        let status = within("the program's end", self.child.wait()).await.unwrap();
-        (status, self.output.end().await)
+        let status = self.server.wait().await.unwrap();
+        (status, self.server.log())
     }
 }
 
@@ -211,104 +197,21 @@ fn spawn(
     database: &Database,
     folder: &TempDir,
     settings: &[(&str, &str)],
-) -> (Child, Output) {
+) -> Server {
+    let searched_and_kept: LineFilter = |line| {
+        log::search(line);
+        true
+    };
+    let searched: LineFilter = |line| {
+        log::search(line);
+        !FINER.iter().any(|level| line.contains(level))
+    };
     let keeps_all = settings.iter().any(|(name, _)| *name == "LOG_LEVEL");
-    let mut child = program
+    program
         .env_clear()
         .env("LOG_LEVEL", "trace")
         .envs(with_defaults(database, folder.path(), settings))
         .current_dir(folder.path())
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let output = Output::of(&mut child, keeps_all);
-    (child, output)
-}
-
-/// All that a program says, on standard output and standard error, kept as it comes.
-struct Output {
-    said: Arc<Said>,
-    /// How many lines were looked through by [`Self::says`].
-    seen: usize,
-    readers: [JoinHandle<()>; 2],
-}
-
-#[derive(Default)]
-struct Said {
-    lines: Mutex<Vec<String>>,
-    /// How many of the two still may say something.
-    open: AtomicUsize,
-    changed: Notify,
-}
-
-impl Output {
-    fn of(child: &mut Child, keeps_all: bool) -> Self {
-        let said = Arc::new(Said { open: AtomicUsize::new(2), ..Said::default() });
-        let out = keep(child.stdout.take().unwrap(), &said, keeps_all);
-        let err = keep(child.stderr.take().unwrap(), &said, keeps_all);
-        Self { said, seen: 0, readers: [out, err] }
-    }
-
-    fn text(&self) -> String {
-        self.said.lines.lock().unwrap().join("\n")
-    }
-
-    /// Awaits the line that names the address; nothing where the program ends without it.
-    async fn address(&self) -> Option<SocketAddr> {
-        loop {
-            let ended = self.said.open.load(Ordering::Acquire) == 0;
-            let found = self.text().split("open http").skip(1).find_map(|rest| {
-                let rest = rest.trim_start_matches('s').strip_prefix("://")?;
-                let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)));
-                rest[..end.unwrap_or(rest.len())].parse().ok()
-            });
-            if found.is_some() || ended {
-                return found;
-            }
-            self.said.changed.notified().await;
-        }
-    }
-
-    /// Awaits the next line with this text.
-    async fn says(&mut self, text: &str) -> String {
-        loop {
-            let ended = self.said.open.load(Ordering::Acquire) == 0;
-            let lines = self.said.lines.lock().unwrap()[self.seen..].to_vec();
-            if let Some(at) = lines.iter().position(|line| line.contains(text)) {
-                self.seen += at + 1;
-                return lines[at].clone();
-            }
-            assert!(!ended, "the program ended without {text}: {}", self.text());
-            self.said.changed.notified().await;
-        }
-    }
-
-    /// Awaits the end of all that is said.
-    async fn end(self) -> String {
-        for reader in self.readers {
-            within("the end of the log", reader).await.unwrap();
-        }
-        self.said.lines.lock().unwrap().join("\n")
-    }
-}
-
-/// Looks at each line that comes, and keeps it.
-fn keep(from: impl AsyncRead + Unpin + Send + 'static, said: &Arc<Said>, keeps_all: bool) -> JoinHandle<()> {
-    let said = Arc::clone(said);
-    let mut reader = BufReader::new(from).lines();
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = reader.next_line().await {
-            log::search(&line);
-            if !keeps_all && FINER.iter().any(|level| line.contains(level)) {
-                continue;
-            }
-            said.lines.lock().unwrap().push(line);
-            said.changed.notify_one();
-        }
-        said.open.fetch_sub(1, Ordering::Release);
-        said.changed.notify_one();
-    })
+        .stdin(stdin);
+    Server::spawn(program, if keeps_all { searched_and_kept } else { searched }).unwrap()
 }

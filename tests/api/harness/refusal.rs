@@ -1,19 +1,19 @@
-//! What a refused call must say.
+//! Checks the status of a refused call.
 
 use std::fmt::Debug;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The domain of every reason, as chat.proto says.
+/// The domain of every reason, from chat.proto.
 const DOMAIN: &str = "grpcchatter";
 
-/// The outcome of a call that must fail.
+/// The outcome of a call that must be refused.
 pub(crate) trait Refused {
     /// Checks the code and the reason, and returns the status for more.
     ///
     /// # Panics
-    /// Where the call was not refused, or not for this reason.
+    /// If the call was not refused, or with another code or reason.
     fn refused(self, code: Code, reason: &str) -> Status;
 }
 
@@ -31,7 +31,7 @@ impl Refused for Status {
         let (domain, found) = info.map_or_else(Default::default, |info| (info.domain, info.reason));
         assert_eq!((self.code(), found.as_str()), (code, reason), "{self:?}");
         assert_eq!(domain, DOMAIN, "{self:?}");
-        assert!(!format!("{self:?}").contains("cAnary"), "something secret is repeated: {self:?}");
+        assert!(!format!("{self:?}").contains("cAnary"), "a refusal repeats a secret: {self:?}");
         self
     }
 }

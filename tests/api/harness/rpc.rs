@@ -1,17 +1,17 @@
-//! The methods, so that a request says which call it is.
+//! Maps each request type to its method.
 
 use grpcchatter_proto::v1::*;
 
-/// The request of a call that answers once.
+/// The request of a unary method.
 pub(crate) trait Rpc: prost::Message + Default + Clone + 'static {
     /// The path of the method.
     const PATH: &'static str;
 
-    /// What it answers with.
+    /// The type of the response.
     type Response: prost::Message + Default + 'static;
 }
 
-/// Declares the requests of methods that answer once.
+/// Declares the requests of unary methods.
 macro_rules! unary {
     ($($method:ident($request:ty) -> $response:ty;)+) => {$(
         impl Rpc for $request {
@@ -36,8 +36,8 @@ unary! {
     ListMessages(ListMessagesRequest) -> ListMessagesResponse;
 }
 
-/// The path of the method that streams to the client.
+/// The path of the server-streaming method.
 pub(crate) const SUBSCRIBE: &str = "/grpcchatter.v1.ChatService/Subscribe";
 
-/// The path of the method that streams both ways.
+/// The path of the bidirectional method.
 pub(crate) const CHAT: &str = "/grpcchatter.v1.ChatService/Chat";

@@ -1,4 +1,4 @@
-//! The two streams of a room, read event by event.
+//! The two kinds of room streams, Subscribe and Chat.
 
 use std::fmt::Debug;
 
@@ -37,7 +37,7 @@ enum Source {
 }
 
 impl Subscription {
-    /// Opens a subscription, and returns once its head has come.
+    /// Opens a subscription. Returns after the headers of the answer.
     pub(crate) async fn open(caller: &Caller, message: SubscribeRequest) -> Result<Self, Status> {
         if caller.dialect != Dialect::Native {
             return WebStream::open(caller, message).await.map(|stream| Self(Source::Web(Box::new(stream))));
@@ -48,9 +48,9 @@ impl Subscription {
         Ok(Self(Source::Native(Box::new(within("the head of Subscribe", answer).await?.into_inner()))))
     }
 
-    /// Opens a subscription that takes no more than a few kilobytes until it is read.
+    /// Opens a subscription with a small window: the server can send only a few kilobytes until it is read.
     pub(crate) async fn narrow(caller: &Caller, start: Option<Start>) -> Result<Self, Status> {
-        let caller = caller.speaking(Dialect::Web);
+        let caller = caller.with_dialect(Dialect::Web);
         Self::over(Connection::narrow(caller.address).await, &caller, start).await
     }
 
@@ -64,7 +64,7 @@ impl Subscription {
         Ok(Self(Source::Web(Box::new(stream))))
     }
 
-    /// Returns the next event, or nothing where the stream ended well, whenever it comes.
+    /// Returns the next event, or `None` if the stream ended with OK. The wait is not bounded.
     pub(crate) async fn event(&mut self) -> Result<Option<Event>, Status> {
         let response = match &mut self.0 {
             Source::Native(stream) => stream.message().await?,
@@ -79,8 +79,7 @@ impl Subscription {
         event.expect("the stream goes on").expect("the stream goes on")
     }
 
-    /// Passes over events until one is what is looked for. The wait is bounded as a whole: heartbeats alone
-    /// would go on for ever.
+    /// Skips events until `wanted` returns something. The whole wait is bounded, since heartbeats alone would go on for ever.
     pub(crate) async fn find<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
         let search = async {
             loop {
@@ -93,17 +92,17 @@ impl Subscription {
         within("the event looked for", search).await
     }
 
-    /// Returns the next message; what else is told in between is passed over.
+    /// Returns the next message. Skips other events.
     pub(crate) async fn message(&mut self) -> Message {
         self.find(|event| if let Event::Message(message) = event { Some(message) } else { None }).await
     }
 
-    /// Returns the status with which the stream ends; what comes before it is passed over.
+    /// Returns the status with which the stream ends. Skips all events before it.
     pub(crate) async fn end(self) -> Status {
         self.rest().await.1
     }
 
-    /// Returns all that comes until the stream ends, and the status with which it does.
+    /// Returns all events until the stream ends, and the status with which it ends.
     pub(crate) async fn rest(mut self) -> (Vec<Event>, Status) {
         let mut events = Vec::new();
         let end = async {
@@ -120,7 +119,7 @@ impl Subscription {
     }
 }
 
-/// A subscription over gRPC-web, read as it comes.
+/// A subscription over gRPC-web.
 #[derive(Debug)]
 struct WebStream {
     /// Dropping it would end the stream.
@@ -180,7 +179,7 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    /// Opens a Chat, and returns once its head has come.
+    /// Opens a Chat. Returns after the headers of the answer.
     pub(crate) async fn open(caller: &Caller, after: Option<ResumePoint>) -> Result<Self, Status> {
         let mut metadata = MetadataMap::new();
         if let Some(point) = after {
@@ -190,8 +189,8 @@ impl Chat {
         Self::open_with(caller, metadata).await
     }
 
-    /// Opens a Chat that asks for heartbeats.
-    pub(crate) async fn beating(caller: &Caller, silence: &'static str) -> Result<Self, Status> {
+    /// Opens a Chat that asks for heartbeats after `silence`.
+    pub(crate) async fn with_heartbeats(caller: &Caller, silence: &'static str) -> Result<Self, Status> {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpcchatter-heartbeat", AsciiMetadataValue::from_static(silence));
         Self::open_with(caller, metadata).await
@@ -208,20 +207,20 @@ impl Chat {
         Ok(Self { metadata, sender: Some(sender), stream })
     }
 
-    /// Says something without an id, as old clients do: it is not echoed.
+    /// Sends a message without an id, as old clients do. It is not echoed.
     pub(crate) async fn say(&self, body: &str) {
         self.say_as("", body).await;
     }
 
-    /// Says something under an id: it is echoed once stored, or rejected.
+    /// Sends a message with an id. It is echoed once stored, or rejected.
     pub(crate) async fn say_as(&self, client_message_id: &str, body: &str) {
         let (body, client_message_id) = (body.to_owned(), client_message_id.to_owned());
         let sender = self.sender.as_ref().expect("this side is still open");
-        // A stream that the server has ended takes no more; the test reads its status.
+        // Sending fails if the server has ended the stream. The test reads the status.
         drop(sender.send(ChatRequest { body, client_message_id }).await);
     }
 
-    /// Says that nothing more will be said.
+    /// Closes the client's side of the stream.
     pub(crate) fn half_close(&mut self) {
         self.sender = None;
     }
@@ -231,12 +230,12 @@ impl Chat {
         self.response().await.expect("the stream goes on").expect("the stream goes on")
     }
 
-    /// Returns the next response, or nothing where the stream ended well.
+    /// Returns the next response, or `None` if the stream ended with OK.
     pub(crate) async fn response(&mut self) -> Result<Option<ChatResponse>, Status> {
         within("a response", self.stream.message()).await
     }
 
-    /// Returns the status with which the stream ends; what comes before it is passed over.
+    /// Returns the status with which the stream ends. Skips all responses before it.
     pub(crate) async fn end(mut self) -> Status {
         let end = async {
             loop {

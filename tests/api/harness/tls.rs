@@ -1,4 +1,4 @@
-//! Certificates, and TLS from the client's side.
+//! Certificates, and a TLS client.
 
 use std::{
     fs,
@@ -30,12 +30,12 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one that is valid for long.
+    /// Makes a certificate that is valid until 2999.
     pub(crate) fn new() -> Self {
         Self::until(2999)
     }
 
-    /// Makes one that is valid until a year begins.
+    /// Makes a certificate that is valid until 1 January of a year.
     pub(crate) fn until(year: i32) -> Self {
         let signing_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -45,13 +45,13 @@ impl Certificate {
         Self { der: cert.der().clone(), cert: cert.pem(), key: signing_key.serialize_pem() }
     }
 
-    /// The one that [`connect`] trusts.
+    /// The certificate that [`super::Connection`] trusts.
     pub(crate) fn trusted() -> &'static Self {
         static TRUSTED: LazyLock<Certificate> = LazyLock::new(Certificate::new);
         &TRUSTED
     }
 
-    /// Writes it into a folder, and returns the settings that name the files.
+    /// Writes certificate and key into a folder. Returns the settings with the two paths.
     pub(crate) fn write(&self, folder: &Path) -> [(&'static str, String); 2] {
         let file = |name: &str, text: &str| {
             let path = folder.join(name);
@@ -61,13 +61,13 @@ impl Certificate {
         [("TLS_CERT", file("cert.pem", &self.cert)), ("TLS_KEY", file("key.pem", &self.key))]
     }
 
-    /// Writes its key alone.
+    /// Writes the key only.
     pub(crate) fn write_key(&self, folder: &Path) {
         fs::write(folder.join("key.pem"), &self.key).unwrap();
     }
 }
 
-/// Shakes hands with a server that must have one of these certificates, offering these protocols.
+/// Connects with TLS to a server that must have one of these certificates, and offers these ALPN protocols.
 pub(crate) async fn connect(
     address: SocketAddr,
     trusted: &[&Certificate],

@@ -1,4 +1,4 @@
-//! A client of HTTP/2 that leaves things as they are: it reads no answer, and sends as much of a request as it is told to.
+//! An HTTP/2 client that does not read its answers, and sends as much of a request body as the test asks for.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use tokio::{net::TcpStream, task::JoinHandle};
 
 use super::{Caller, Rpc, frame, within};
 
-/// As much of an answer as its streams have a window for: the length of the message that follows.
+/// The window of its streams, in bytes: an answer's frame header, and nothing of the message.
 const WINDOW: u32 = 5;
 
-/// A connection on which no more than the beginning of an answer comes. It ends when it is dropped.
+/// A connection on which the server can send only the first bytes of an answer. It is closed when it is dropped.
 pub(crate) struct Unread {
     client: SendRequest<Bytes>,
     driver: JoinHandle<()>,
@@ -27,7 +27,7 @@ impl Drop for Unread {
 }
 
 impl Unread {
-    /// Connects, and returns once the server has told its own windows.
+    /// Connects. Returns after the server's SETTINGS, which have its own windows.
     pub(crate) async fn on(address: SocketAddr) -> Self {
         let socket = within("a connection", TcpStream::connect(address)).await.unwrap();
         let handshake = Builder::new().initial_window_size(WINDOW).handshake::<_, Bytes>(socket);
@@ -38,7 +38,7 @@ impl Unread {
         this
     }
 
-    /// Awaits an answer: all that was sent before has come, and all that the server said before was heard.
+    /// Awaits an answer: by then the server has received everything that was sent before, and its earlier frames were read.
     pub(crate) async fn is_answered(&mut self) {
         let probe = http::Request::get("http://x/livez").body(()).unwrap();
         let (answer, _) = self.ready().await.send_request(probe, true).unwrap();
@@ -50,7 +50,7 @@ impl Unread {
         &mut self.client
     }
 
-    /// Asks for an answer, whose head can be awaited.
+    /// Sends a call. The headers of its answer can be awaited.
     pub(crate) async fn ask<R: Rpc>(&mut self, caller: &Caller, message: &R) -> ResponseFuture {
         let headers = [("content-type", "application/grpc"), ("token", caller.token())];
         let (answer, mut body) = self.post(R::PATH, &headers).await;
@@ -58,7 +58,7 @@ impl Unread {
         answer
     }
 
-    /// Begins a request with a body, of which nothing is sent yet.
+    /// Sends the headers of a request, and nothing of its body yet.
     pub(crate) async fn post(
         &mut self,
         path: &str,
@@ -70,7 +70,7 @@ impl Unread {
     }
 }
 
-/// Reads how long the message of an answer is, all of which may not have come.
+/// Returns the length of an answer's message from its frame header.
 pub(crate) async fn length(answer: http::Response<h2::RecvStream>) -> usize {
     let mut body = answer.into_body();
     let prefix = within("the prefix of a message", body.data()).await.unwrap().unwrap();
@@ -78,7 +78,7 @@ pub(crate) async fn length(answer: http::Response<h2::RecvStream>) -> usize {
     u32::from_be_bytes(length.try_into().unwrap()) as usize
 }
 
-/// Sends as much of a body as there is a window for, and returns how much that was.
+/// Sends as much of a body as the window allows, and returns the number of bytes.
 pub(crate) fn fill(body: &mut SendStream<Bytes>) -> usize {
     body.reserve_capacity(1 << 24);
     let count = body.capacity();

@@ -1,4 +1,4 @@
-//! Calls without number: writes that keep the messages of others waiting, and lists of a great many rooms.
+//! Calls in great numbers: writes that delay the messages of others, and lists of a great number of rooms.
 
 use std::net::SocketAddr;
 
@@ -10,26 +10,27 @@ use grpcchatter_proto::v1::{
 use prost::Message as _;
 
 use super::{
-    cast::{Cast, new_room},
-    scene::{self, Deed, noticed},
+    activity::Activity,
+    attack::{Bounds, Context, activity_rows, memory_row, noticeable, run_beside, tally_row},
+    fixture::{Fixture, new_room},
 };
 use crate::{
-    cases::Scale,
     load::flood::{Flood, Next, Request, by_turns},
     report::Row,
-    server::Gateway,
 };
 
 const CONNECTIONS: usize = 3;
-const UNDER_WAY: usize = 1_000;
-/// Lists that are asked for at once where the number of rooms is what harms.
-const LISTS: usize = 64;
+const CALLS_EACH: usize = 1_000;
+/// Concurrent lists where the number of rooms is the attack.
+const LISTS_AT_ONCE: usize = 64;
+const BOUNDS: Bounds = [None, Some(noticeable)];
 
 /// Returns the requests of an attack.
-type Calls = fn(SocketAddr, &Cast) -> Result<Next>;
+type Calls = fn(SocketAddr, &Fixture) -> Result<Next>;
 
-pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<Vec<Row>> {
-    // The first makes the rooms that the last lists.
+pub(super) async fn run(context: Context<'_>) -> Result<Vec<Row>> {
+    let Context { gateway, fixture, scale } = context;
+    // The first creates the rooms that the last lists.
     let attacks: [(&str, Calls); 5] = [
         ("CreateChatRoom", create),
         ("JoinChatRoom", join),
@@ -37,91 +38,78 @@ pub(super) async fn run(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<
         ("Leave, Join", leave_and_join),
         ("ListChatRooms", list),
     ];
-    let deeds = [Deed::SendMessage, Deed::Chat];
-    let process = gateway.start_limited(&[])?;
+    let activities = [Activity::SendMessage, Activity::Chat];
+    let process = gateway.start_limited(&[]).await?;
     let (mut messages, mut chat) = tokio::join!(
-        deeds[0].quiet(process.address, cast, scale),
-        deeds[1].quiet(process.address, cast, scale)
+        activities[0].measure_quiet(process.address, fixture, scale),
+        activities[1].measure_quiet(process.address, fixture, scale)
     );
     drop(process);
     let mut rows = Vec::new();
-    for (name, calls) in attacks {
-        let process = gateway.start_limited(&[])?;
-        let address = process.address;
-        let flood = Flood::new(CONNECTIONS, UNDER_WAY, calls(address, cast)?);
-        let attack = move || flood.run(address, scale.round);
-        let (tally, seen, memory) = scene::beside(&process, cast, &deeds, attack).await?;
+    for (call, calls) in attacks {
+        let process = gateway.start_limited(&[]).await?;
+        let flood = Flood::new(CONNECTIONS, CALLS_EACH, calls(process.address, fixture)?);
+        let attack = move |address| flood.run(address, scale.round);
+        let (tally, stats, memory) = run_beside(&process, fixture, &activities, attack).await?;
         drop(process);
-        let name = format!("3 × 1,000 {name}");
-        rows.push(scene::tally_row(&name, tally));
-        for ((deed, before), mut during) in deeds.into_iter().zip([&mut messages, &mut chat]).zip(seen) {
-            rows.extend(scene::deed_rows(&name, deed, before, &mut during, [None, Some(noticed)]));
+        let name = format!("3 × 1,000 {call}");
+        rows.push(tally_row(&name, tally));
+        for ((activity, before), mut during) in
+            activities.into_iter().zip([&mut messages, &mut chat]).zip(stats)
+        {
+            rows.extend(activity_rows(&name, activity, before, &mut during, BOUNDS));
         }
-        rows.push(scene::memory_row(&name, memory));
+        rows.push(memory_row(&name, memory));
     }
-    rows.extend(many_rooms(gateway, cast, scale).await?);
+    rows.extend(list_many_rooms(context).await?);
     Ok(rows)
 }
 
-/// Lists one room of the many that the first attack has made.
-async fn many_rooms(gateway: &Gateway, cast: &Cast, scale: Scale) -> Result<Vec<Row>> {
-    let process = gateway.start_limited(&[])?;
-    let address = process.address;
-    let mut before = Deed::ListMessages.quiet(address, cast, scale).await;
-    let flood = Flood::new(1, LISTS, list(address, cast)?);
-    let attack = move || flood.run(address, scale.round);
-    let (tally, seen, memory) = scene::beside(&process, cast, &[Deed::ListMessages], attack).await?;
-    drop(process);
-    let name = "rooms without number, 64 lists";
-    let mut rows = vec![scene::tally_row(name, tally)];
-    for mut during in seen {
-        rows.extend(scene::deed_rows(
-            name,
-            Deed::ListMessages,
-            &mut before,
-            &mut during,
-            [None, Some(noticed)],
-        ));
-    }
-    rows.push(scene::memory_row(name, memory));
+/// Lists one of the many rooms that the first attack has created.
+async fn list_many_rooms(context: Context<'_>) -> Result<Vec<Row>> {
+    let name = "many rooms, 64 lists";
+    let (fixture, round) = (context.fixture.clone(), context.scale.round);
+    let attack = move |address| Flood::new(1, LISTS_AT_ONCE, list(address, &fixture)?).run(address, round);
+    let (tally, mut rows) = context.run(name, Activity::ListMessages, BOUNDS, attack).await?;
+    rows.insert(0, tally_row(name, tally));
     Ok(rows)
 }
 
-fn create(address: SocketAddr, cast: &Cast) -> Result<Next> {
-    by_turns(vec![Request::call(address, "CreateChatRoom", &cast.attacker, &new_room())])
+fn create(address: SocketAddr, fixture: &Fixture) -> Result<Next> {
+    by_turns(vec![Request::call(address, "CreateChatRoom", &fixture.attacker, &new_room())])
 }
 
-fn join(address: SocketAddr, cast: &Cast) -> Result<Next> {
-    let join = JoinChatRoomRequest { short_code: cast.room.clone(), ..Default::default() };
-    by_turns(vec![Request::call(address, "JoinChatRoom", &cast.attacker, &join)])
+fn join(address: SocketAddr, fixture: &Fixture) -> Result<Next> {
+    let join = JoinChatRoomRequest { short_code: fixture.room.clone(), ..Default::default() };
+    by_turns(vec![Request::call(address, "JoinChatRoom", &fixture.attacker, &join)])
 }
 
-fn update(address: SocketAddr, cast: &Cast) -> Result<Next> {
+fn update(address: SocketAddr, fixture: &Fixture) -> Result<Next> {
     let update = |code: &String| {
         let room_password = Some("Benchmark_3_word".into());
         let update = UpdateChatRoomRequest { short_code: code.clone(), room_name: None, room_password };
-        Request::call(address, "UpdateChatRoom", &cast.attacker, &update)
+        Request::call(address, "UpdateChatRoom", &fixture.attacker, &update)
     };
-    // Not the rooms that others are to enter without one.
-    by_turns(vec![update(&cast.room)])
+    // Not the rooms of the attack that joins without a password.
+    by_turns(vec![update(&fixture.room)])
 }
 
-/// Enters rooms and leaves each that was entered.
-fn leave_and_join(address: SocketAddr, cast: &Cast) -> Result<Next> {
+/// Joins rooms, and leaves each room that was joined.
+fn leave_and_join(address: SocketAddr, fixture: &Fixture) -> Result<Next> {
     let join = |code: &String| {
         let join = JoinChatRoomRequest { short_code: code.clone(), ..Default::default() };
-        Request::call(address, "JoinChatRoom", &cast.guest, &join)
+        Request::call(address, "JoinChatRoom", &fixture.guest, &join)
     };
-    let enter = by_turns(cast.open.iter().map(join).collect())?;
+    let joins = by_turns(fixture.open_rooms.iter().map(join).collect())?;
     Ok(Box::new(move |sent, answer| match JoinChatRoomResponse::decode(answer) {
         Ok(joined) if !joined.token.is_empty() => {
             Request::call(address, "LeaveChatRoom", &joined.token, &LeaveChatRoomRequest {})
         }
-        _ => enter(sent, &[]),
+        _ => joins(sent, &[]),
     }))
 }
 
-fn list(address: SocketAddr, cast: &Cast) -> Result<Next> {
+fn list(address: SocketAddr, fixture: &Fixture) -> Result<Next> {
     let page = ListChatRoomsRequest { page_size: 1, page_token: String::new() };
-    by_turns(vec![Request::call(address, "ListChatRooms", &cast.attacker, &page)])
+    by_turns(vec![Request::call(address, "ListChatRooms", &fixture.attacker, &page)])
 }

@@ -1,4 +1,4 @@
-//! The gRPC side of the fake.
+//! The gRPC side of the scripted server.
 
 use std::pin::Pin;
 
@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{Fake, message, room};
 
-/// Counts a stream for as long as it is open.
+/// Counts a stream as long as it is open.
 struct Counted(watch::Sender<usize>);
 
 impl Drop for Counted {
@@ -35,8 +35,8 @@ impl ChatService for Fake {
         state.chat_tokens += 1;
         let token = format!("chat-{}", state.chat_tokens);
         let last_seq = state.log.last().map_or(0, |message| message.seq);
-        let said = std::mem::take(&mut state.said_after_join);
-        state.log.extend(said);
+        let appended = std::mem::take(&mut state.appended_after_join);
+        state.log.extend(appended);
         Ok(tonic::Response::new(v1::JoinChatRoomResponse {
             token,
             expire_time: None,
@@ -61,7 +61,7 @@ impl ChatService for Fake {
         request: tonic::Request<v1::SendMessageRequest>,
     ) -> Answer<v1::SendMessageResponse> {
         self.check(request.metadata(), "chat")?;
-        if self.state().silent {
+        if self.state().no_response {
             return std::future::pending().await;
         }
         let mut state = self.state();
@@ -81,8 +81,8 @@ impl ChatService for Fake {
             state.log.push(new.clone());
             new
         });
-        if state.lost_answers > 0 {
-            state.lost_answers -= 1;
+        if state.lost_responses > 0 {
+            state.lost_responses -= 1;
             return Err(Status::unavailable("the answer is lost"));
         }
         Ok(tonic::Response::new(v1::SendMessageResponse { message: Some(message), duplicate }))
@@ -110,21 +110,21 @@ impl ChatService for Fake {
         self.check(request.metadata(), "chat")?;
         let mut state = self.state();
         state.subscriptions.push(request.into_inner());
-        let Some(scene) = state.scenes.pop_front() else {
-            return Err(Status::unavailable("there is no scene"));
+        let Some(script) = state.stream_scripts.pop_front() else {
+            return Err(Status::unavailable("no stream is scripted"));
         };
         self.open.send_modify(|open| *open += 1);
         let counted = Counted(self.open.clone());
-        let told = scene.told.into_iter().map(|event| Ok(v1::SubscribeResponse { event: Some(event) }));
+        let events = script.events.into_iter().map(|event| Ok(v1::SubscribeResponse { event: Some(event) }));
         let end = stream::once(async move {
-            match scene.end {
+            match script.end {
                 Some(status) => Err(status),
                 None => std::future::pending().await,
             }
         });
-        let stream = stream::iter(told).chain(end).map(move |told| {
+        let stream = stream::iter(events).chain(end).map(move |event| {
             let _open = &counted;
-            told
+            event
         });
         Ok(tonic::Response::new(stream.boxed()))
     }
@@ -133,59 +133,59 @@ impl ChatService for Fake {
         &self,
         _: tonic::Request<v1::CreateChatRoomRequest>,
     ) -> Answer<v1::CreateChatRoomResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn update_chat_room(
         &self,
         _: tonic::Request<v1::UpdateChatRoomRequest>,
     ) -> Answer<v1::UpdateChatRoomResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn delete_chat_room(
         &self,
         _: tonic::Request<v1::DeleteChatRoomRequest>,
     ) -> Answer<v1::DeleteChatRoomResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn create_room_token(
         &self,
         _: tonic::Request<v1::CreateRoomTokenRequest>,
     ) -> Answer<v1::CreateRoomTokenResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn remove_chat_room_user(
         &self,
         _: tonic::Request<v1::RemoveChatRoomUserRequest>,
     ) -> Answer<v1::RemoveChatRoomUserResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn unban_chat_room_user(
         &self,
         _: tonic::Request<v1::UnbanChatRoomUserRequest>,
     ) -> Answer<v1::UnbanChatRoomUserResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn leave_chat_room(
         &self,
         _: tonic::Request<v1::LeaveChatRoomRequest>,
     ) -> Answer<v1::LeaveChatRoomResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn list_chat_room_users(
         &self,
         _: tonic::Request<v1::ListChatRoomUsersRequest>,
     ) -> Answer<v1::ListChatRoomUsersResponse> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 
     async fn chat(&self, _: tonic::Request<tonic::Streaming<v1::ChatRequest>>) -> Answer<Self::ChatStream> {
-        Err(Status::unimplemented("not in this play"))
+        Err(Status::unimplemented("not scripted"))
     }
 }

@@ -1,4 +1,4 @@
-//! The statuses that calls share. Only what is a call's own stands beside its handler.
+//! The statuses that several calls share. A status of one call alone stands beside its handler.
 
 use http::Method;
 use utoipa::{
@@ -6,37 +6,37 @@ use utoipa::{
     openapi::{ContentBuilder, OpenApi, Ref, Response, ResponseBuilder},
 };
 
-use super::super::super::access::{Access, of_path};
+use crate::gateway::route::{Access, path_access};
 
-/// Which calls can answer so.
+/// The calls that can respond with a status.
 #[derive(Clone, Copy)]
-enum Concerned {
+enum Calls {
     All,
     /// Those that read a body.
     WithBody,
     /// Those that may change something.
     Changing,
-    /// Those that ask for a user token.
+    /// Those that need a user token.
     WithToken,
-    /// Those of accounts and sessions: they ask the database.
+    /// Those of accounts and sessions, which use the database.
     Stored,
 }
 
-const SHARED: [(&str, &str, Concerned); 11] = [
-    ("400", "the request is not what it should be", Concerned::All),
-    ("401", "the token is missing or no good", Concerned::WithToken),
-    ("403", "a page of another site may not do this", Concerned::Changing),
-    ("408", "it took too long", Concerned::All),
-    ("413", "the body is larger than 16 KiB", Concerned::All),
-    ("415", "the body is compressed", Concerned::WithBody),
-    ("500", "a fault of the server; the log says more, under the answer's x-request-id", Concerned::All),
-    ("503", "not now: Retry-After says when", Concerned::Stored),
-    ("504", "the body did not arrive in time", Concerned::WithBody),
-    ("507", "the server's storage is full", Concerned::Stored),
-    ("429", "too many: Retry-After says when", Concerned::All),
+const SHARED: [(&str, &str, Calls); 11] = [
+    ("400", "the request is invalid", Calls::All),
+    ("401", "the token is missing or invalid", Calls::WithToken),
+    ("403", "a page of another site may not do this", Calls::Changing),
+    ("408", "it took too long", Calls::All),
+    ("413", "the body is larger than 16 KiB", Calls::All),
+    ("415", "the body is compressed", Calls::WithBody),
+    ("500", "a server error; the log has details under the response's x-request-id", Calls::All),
+    ("503", "not now: Retry-After says when", Calls::Stored),
+    ("504", "the body did not arrive in time", Calls::WithBody),
+    ("507", "the server's storage is full", Calls::Stored),
+    ("429", "too many: Retry-After says when", Calls::All),
 ];
 
-/// Adds them to each call that can give them. What a handler says of a status itself stays.
+/// Adds the shared statuses to each call that can respond with them. A handler's own description of a status stays.
 pub(super) struct Statuses;
 
 impl Modify for Statuses {
@@ -50,18 +50,19 @@ impl Modify for Statuses {
             ] {
                 let Some(call) = call else { continue };
                 let takes_body = call.request_body.is_some();
-                let takes_token = of_path(&method, path).is_some_and(|(access, _)| access == Access::User);
-                for (status, meaning, concerned) in SHARED {
-                    let gives = match concerned {
-                        Concerned::All => true,
-                        Concerned::WithBody => takes_body,
-                        Concerned::Changing => method != Method::GET,
-                        Concerned::WithToken => takes_token,
-                        Concerned::Stored => takes_body || takes_token,
+                let takes_token =
+                    path_access(&method, path).is_some_and(|(access, _)| access == Access::User);
+                for (status, meaning, calls) in SHARED {
+                    let applies = match calls {
+                        Calls::All => true,
+                        Calls::WithBody => takes_body,
+                        Calls::Changing => method != Method::GET,
+                        Calls::WithToken => takes_token,
+                        Calls::Stored => takes_body || takes_token,
                     };
-                    if gives {
-                        let known = call.responses.responses.entry(status.to_owned());
-                        known.or_insert_with(|| refusal(meaning).into());
+                    if applies {
+                        let response = call.responses.responses.entry(status.to_owned());
+                        response.or_insert_with(|| refusal(meaning).into());
                     }
                 }
             }

@@ -1,14 +1,14 @@
-//! The page: its headers and encodings, and a folder in its place.
+//! The page: its headers and encodings, and a folder in place of the compiled files.
 
 use super::*;
 
 on_each_database! {
-    the_page_comes_with_its_policy_and_is_not_sent_twice,
-    the_page_is_sent_in_the_encoding_that_is_asked_for,
-    a_folder_is_served_in_place_of_the_page_and_as_it_is,
+    the_page_has_its_policy_and_is_revalidated,
+    the_page_is_sent_in_the_accepted_encoding,
+    a_folder_is_served_in_place_of_the_page,
 }
 
-async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: TemporaryDatabase) {
+async fn the_page_has_its_policy_and_is_revalidated(database: TemporaryDatabase) {
     let server = Server::open(database).await;
     let page = server.call(Method::GET, "/", None, "").await;
     assert_eq!(page.status, 200);
@@ -23,12 +23,12 @@ async fn the_page_comes_with_its_policy_and_is_not_sent_twice(database: Temporar
     );
     let mut request = Request::get("/").body(Body::empty()).unwrap();
     request.headers_mut().insert("if-none-match", page.headers["etag"].clone());
-    let again = Answer::of(server.router.clone().oneshot(request).await.unwrap()).await;
+    let again = TestResponse::of(server.router.clone().oneshot(request).await.unwrap()).await;
     assert_eq!((again.status, again.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
     assert_eq!(again.headers["cache-control"], "no-cache");
 }
 
-async fn the_page_is_sent_in_the_encoding_that_is_asked_for(database: TemporaryDatabase) {
+async fn the_page_is_sent_in_the_accepted_encoding(database: TemporaryDatabase) {
     let server = Server::open(database).await;
     let plain = server.call(Method::GET, "/app.js", None, "").await;
     for (encoding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("br", &[])] {
@@ -42,19 +42,19 @@ async fn the_page_is_sent_in_the_encoding_that_is_asked_for(database: TemporaryD
     }
 }
 
-async fn a_folder_is_served_in_place_of_the_page_and_as_it_is(database: TemporaryDatabase) {
+async fn a_folder_is_served_in_place_of_the_page(database: TemporaryDatabase) {
     let server = Server::open(database).await;
     let folder = tempfile::tempdir().unwrap();
     let readiness: Readiness = Arc::new(|| Box::pin(async { Ok(()) }));
-    let (accounts, gauges) = (server.domain.accounts.clone(), Arc::new(Levels::default));
+    let (accounts, gauges) = (server.domain.accounts.clone(), Arc::new(Gauges::default));
     let web_dir = Some(folder.path().to_owned());
-    let router = router(Rest { accounts, readiness, gauges, metrics_token: None, web_dir });
+    let router = router(RestState { accounts, readiness, gauges, metrics_token: None, web_dir });
     let get = async |path: &str| {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        Answer::of(router.clone().oneshot(request).await.unwrap()).await
+        TestResponse::of(router.clone().oneshot(request).await.unwrap()).await
     };
     let compiled = server.call(Method::GET, "/", None, "").await;
-    for text in ["as it was", "as it is now"] {
+    for text in ["before", "after"] {
         std::fs::write(folder.path().join("index.html"), text).unwrap();
         let page = get("/").await;
         assert_eq!((page.status, page.body.as_str()), (StatusCode::OK, text));

@@ -1,0 +1,36 @@
+//! Wires the parts together, runs them, and drains them when the server stops.
+//!
+//! Code runs in three places: on shards, each a thread with its own runtime that serves connections; on the core, a
+//! runtime of two threads for the database and the background tasks; and on the password threads, which have a lower
+//! priority.
+//! They end in this order: shards, log writers, background tasks, database pools, core.
+
+mod build;
+mod run;
+mod drain;
+mod background;
+mod shard_threads;
+mod readiness;
+mod gauges;
+mod bind;
+mod certificate_reload;
+mod sweep;
+mod deleted_names;
+mod heap_trim;
+mod admin;
+mod healthcheck;
+mod start_error;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    admin::{Admin, AdminError},
+    healthcheck::is_ready,
+    run::App,
+    start_error::StartError,
+};
+pub use crate::{
+    gateway::openapi,
+    model::{Timestamp, printable},
+    store::AccountRecord,
+};

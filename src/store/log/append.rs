@@ -1,0 +1,257 @@
+//! Appends a batch: usually one transaction, and smaller ones for what it leaves undecided. The steps are in [the
+//! module's overview](super).
+
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::DbBackend;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    draft::{Appended, Draft, Receipt},
+    insert::insert,
+    lane::{BatchOutcome, InDoubt, Lane, Lanes, RowLock},
+};
+use crate::{
+    faults::{self, Fault},
+    model::{Error, LogSlice, Result, RoomId, Seq},
+    store::{
+        database::Store,
+        database_url::DatabaseUrl,
+        failure::DbResult,
+        postgres::{self, session::APPENDING},
+        setup_error::SetupError,
+        transaction::Transaction,
+    },
+};
+
+/// Number of lanes on PostgreSQL. A room belongs to the lane `room % POSTGRES_LANES`.
+const POSTGRES_LANES: usize = 4;
+
+/// How a transaction finds messages that were stored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deduplicate {
+    /// By the unique index, which refuses the whole transaction.
+    ByIndex,
+    /// By looking the ids up before anything is inserted.
+    ByLookup,
+}
+
+impl Store {
+    /// Opens the lanes of the log. SQLite has one, on its only writing connection. PostgreSQL has four and a lock-wait
+    /// lane, each with a pool of its own.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn lanes(&self, url: &DatabaseUrl) -> std::result::Result<Lanes, SetupError> {
+        let url = match url {
+            DatabaseUrl::Sqlite(_) => {
+                let lane = Lane::new(self.clone(), self.0.writer.clone(), RowLock::SkipLocked);
+                return Ok(Lanes { lanes: vec![lane], lock_wait: None });
+            }
+            DatabaseUrl::Postgres(url) => url,
+        };
+        let connect = || postgres::pool(url, 2, APPENDING, self.pool_generation(), &self.0.server);
+        let mut lanes = Vec::new();
+        for _ in 0..POSTGRES_LANES {
+            lanes.push(Lane::new(self.clone(), connect().await?, RowLock::SkipLocked));
+        }
+        let lock_wait = Lane::new(self.clone(), connect().await?, RowLock::Wait);
+        let pools = lanes.iter().chain([&lock_wait]).map(|lane| lane.pool.clone()).collect();
+        // Lanes are opened once. If they were opened twice, the gauges would show the first ones.
+        let _ = self.0.lanes.set(pools);
+        Ok(Lanes { lanes, lock_wait: Some(lock_wait) })
+    }
+}
+
+impl Lane {
+    /// Appends a batch. Answers each draft by `deadline`: with its message once that is durable, or with the reason why
+    /// it is not stored. Must run on the core runtime, in a task that is never dropped.
+    pub async fn append(&mut self, drafts: &[Draft], deadline: Instant) -> Appended {
+        let mut receipts: Vec<Option<Result<Receipt>>> = vec![None; drafts.len()];
+        let mut slices = self.resolve_earlier(deadline).await;
+        let (in_doubt, clear): (Vec<usize>, Vec<usize>) =
+            (0..drafts.len()).partition(|&index| self.is_in_doubt(drafts[index].identity.room));
+        for index in in_doubt {
+            receipts[index] = Some(Err(Error::DatabaseUnavailable));
+        }
+        let mut blocked = HashSet::new();
+        let mut batches = vec![clear];
+        while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
+            match self.append_batch(drafts, &batch, deadline).await {
+                Ok(outcome) => {
+                    for (index, receipt) in outcome.receipts {
+                        receipts[index] = Some(receipt);
+                    }
+                    slices.extend(outcome.slices);
+                    blocked.extend(outcome.blocked);
+                    batches.extend(Some(outcome.copies).filter(|repeated| !repeated.is_empty()));
+                }
+                Err(failure) => match self.store.report(failure, "append to the log") {
+                    Error::Internal if batch.len() > 1 => batches.extend(split(drafts, batch)),
+                    error => {
+                        for index in batch {
+                            receipts[index] = Some(Err(error.clone()));
+                        }
+                    }
+                },
+            }
+        }
+        for (index, receipt) in receipts.iter_mut().enumerate() {
+            if receipt.is_none() && !blocked.contains(&index) {
+                *receipt = Some(Err(Error::Internal));
+            }
+        }
+        Appended { receipts, slices }
+    }
+
+    /// Appends a batch in one transaction. If the unique index refuses it, a second transaction looks the ids up first.
+    async fn append_batch(
+        &mut self,
+        drafts: &[Draft],
+        batch: &[usize],
+        deadline: Instant,
+    ) -> DbResult<BatchOutcome> {
+        let first = if faults::is(Fault::DeduplicationUnderLock) {
+            Deduplicate::ByLookup
+        } else {
+            Deduplicate::ByIndex
+        };
+        match self.run_transaction(drafts, batch, first, deadline).await {
+            Err(failure) if failure.is_unique_violation() => {
+                self.run_transaction(drafts, batch, Deduplicate::ByLookup, deadline).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Stages a batch and commits it. Resolves the commit if its outcome is unknown.
+    async fn run_transaction(
+        &mut self,
+        drafts: &[Draft],
+        batch: &[usize],
+        deduplicate: Deduplicate,
+        deadline: Instant,
+    ) -> DbResult<BatchOutcome> {
+        let Ok(permit) = timeout_at(deadline, self.store.admission().acquire_for_log()).await else {
+            return Err(Error::DatabaseUnavailable.into());
+        };
+        let staged = timeout_at(deadline, self.stage(drafts, batch, deduplicate)).await;
+        let (transaction, outcome, in_doubt) = staged.map_err(|_| Error::DatabaseUnavailable)??;
+        let Some(in_doubt) = in_doubt else {
+            return self.end_unchanged(transaction, outcome, deadline).await;
+        };
+        if faults::is(Fault::AckBeforeCommit) || faults::is(Fault::PublishBeforeCommit) {
+            tokio::spawn(faults::later(async move { drop(transaction.commit().await) }));
+            return Ok(outcome);
+        }
+        let failure = match timeout_at(deadline, transaction.commit()).await {
+            Ok(Ok(())) => return Ok(outcome),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a commit's outcome is unknown: looking it up");
+                error.into()
+            }
+            Err(_) => Error::DatabaseUnavailable.into(),
+        };
+        if self.store.backend() == DbBackend::Postgres {
+            self.store.0.server.standby().require();
+        }
+        drop(permit);
+        if self.resolve(in_doubt, deadline).await { Ok(outcome) } else { Err(failure) }
+    }
+
+    /// Ends a transaction that has stored nothing.
+    ///
+    /// It commits if it acknowledges messages that were stored before. Such a message may be visible and not yet on the
+    /// standby: that happens if its backend was ended while its commit waited for the standby. This transaction holds the
+    /// lock on the room, so its commit waits for the standby behind that one. It is never cancelled: a cancel ends the wait
+    /// for the standby, and PostgreSQL reports success.
+    async fn end_unchanged(
+        &self,
+        transaction: Transaction,
+        outcome: BatchOutcome,
+        deadline: Instant,
+    ) -> DbResult<BatchOutcome> {
+        let acknowledges = outcome.receipts.iter().any(|(_, receipt)| receipt.is_ok());
+        if acknowledges
+            && self.store.backend() == DbBackend::Postgres
+            && !faults::is(Fault::InDoubtRolledBack)
+        {
+            timeout_at(deadline, transaction.commit()).await.map_err(|_| Error::DatabaseUnavailable)??;
+        } else {
+            // Nothing to commit: refusals are answered even if the rollback passes the deadline.
+            drop(timeout_at(deadline, self.roll_back(transaction)).await);
+        }
+        Ok(outcome)
+    }
+
+    /// Does everything but the commit. The last value says what is in doubt until the commit is done; `None` if there is
+    /// nothing to commit.
+    pub(super) async fn stage(
+        &mut self,
+        drafts: &[Draft],
+        batch: &[usize],
+        deduplicate: Deduplicate,
+    ) -> DbResult<(Transaction, BatchOutcome, Option<InDoubt>)> {
+        self.store.ensure_may_write()?;
+        let transaction = self.begin().await?;
+        match self.write(&transaction, drafts, batch, deduplicate).await {
+            Ok(outcome) => {
+                let in_doubt = InDoubt::of(&outcome.slices);
+                Ok((transaction, outcome, in_doubt))
+            }
+            Err(failure) => {
+                self.roll_back(transaction).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Locks the rooms and sessions of a batch, decides about each draft, and writes the new messages.
+    async fn write(
+        &mut self,
+        transaction: &Transaction,
+        drafts: &[Draft],
+        batch: &[usize],
+        deduplicate: Deduplicate,
+    ) -> DbResult<BatchOutcome> {
+        let mut outcome = BatchOutcome::default();
+        let of_batch = batch.iter().map(|&index| &drafts[index]);
+        let locked = self.read_rows(transaction, of_batch, self.row_lock).await?;
+        let mut allowed = self.authorize(transaction, drafts, batch, &locked, &mut outcome).await?;
+        if deduplicate == Deduplicate::ByLookup {
+            self.answer_duplicates(transaction, drafts, &mut allowed, &mut outcome).await?;
+        }
+        let now = self.store.clock().now();
+        let mut new: HashMap<RoomId, LogSlice> = HashMap::new();
+        for index in allowed {
+            let draft = &drafts[index];
+            let head = &locked.rooms[&draft.identity.room];
+            let empty = || LogSlice { before: head.last_message_id, messages: Vec::new() };
+            let messages = &mut new.entry(draft.identity.room).or_insert_with(empty).messages;
+            let seq = Seq(head.last_seq).next().skip(messages.len());
+            let message = draft.message(faults::sequence(head.id, seq), now);
+            messages.push(message.clone());
+            outcome.receipts.push((index, Ok(Receipt { message, duplicate: false })));
+        }
+        if !new.is_empty() {
+            insert(transaction, &new).await?;
+            self.update_heads(transaction, &new, now).await?;
+        }
+        outcome.slices = new.into_iter().collect();
+        Ok(outcome)
+    }
+}
+
+/// Splits a batch that was refused as a whole: by room, then into halves. So only the message at fault is refused, after
+/// as many transactions as halving takes. The later half is first in the result, since batches are taken from the end.
+fn split(drafts: &[Draft], mut batch: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut rooms: HashMap<RoomId, Vec<usize>> = HashMap::new();
+    for &index in &batch {
+        rooms.entry(drafts[index].identity.room).or_default().push(index);
+    }
+    if rooms.len() > 1 {
+        return rooms.into_values().collect();
+    }
+    let later = batch.split_off(batch.len() / 2);
+    vec![later, batch]
+}

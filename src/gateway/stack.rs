@@ -64,7 +64,7 @@ pub struct Parts {
     pub cors_origins: Vec<String>,
     /// TRUSTED_PROXIES: proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// A folder whose files are served in place of the compiled page.
+    /// A folder whose files are served instead of the compiled page.
     pub web_dir: Option<PathBuf>,
     /// Memory of responses that are not sent yet, in bytes.
     pub response_memory: usize,

@@ -23,10 +23,14 @@ pub(super) mod auth;
 
 use std::task::{Context, Poll};
 
+use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 /// Makes a layer of a function. The function gets the layer's state, a request and the service below, and returns the future
 /// of the response. The service below has to be always ready, as all of them are here.
+///
+/// The future is boxed. Unboxed, each layer's future would hold the one below twice, as an argument and while it is awaited:
+/// the outermost one would have tens of kilobytes, copied for every request.
 pub(super) const fn from_fn<T, F>(state: T, function: F) -> FromFnLayer<T, F> {
     FromFnLayer { state, function }
 }
@@ -57,17 +61,17 @@ pub(super) struct FromFn<T, F, S> {
 impl<T, F, S, R, Response, Fut, E> Service<R> for FromFn<T, F, S>
 where
     F: for<'a> Fn(&'a T, R, &'a mut S) -> Fut,
-    Fut: Future<Output = Result<Response, E>>,
+    Fut: Future<Output = Result<Response, E>> + Send + 'static,
 {
     type Response = Response;
     type Error = E;
-    type Future = Fut;
+    type Future = BoxFuture<'static, Result<Response, E>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: R) -> Fut {
-        (self.function)(&self.state, request, &mut self.inner)
+    fn call(&mut self, request: R) -> Self::Future {
+        Box::pin((self.function)(&self.state, request, &mut self.inner))
     }
 }

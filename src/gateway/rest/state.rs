@@ -15,7 +15,7 @@ pub(in crate::gateway) struct RestState {
     pub(in crate::gateway) gauges: ReadGauges,
     /// METRICS_TOKEN; none: /metrics serves this machine only.
     pub(in crate::gateway) metrics_token: Option<MetricsToken>,
-    /// A folder whose files are served in place of the compiled page.
+    /// A folder whose files are served instead of the compiled page.
     pub(in crate::gateway) web_dir: Option<PathBuf>,
 }
 

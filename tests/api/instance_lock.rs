@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use tempfile::TempDir;
 
-use crate::harness::{Database, Process, TestApp, on_postgres, within};
+use crate::harness::{Database, Process, TestApp, lock_is_waited_for, on_postgres, within};
 
 on_postgres! {
     a_second_server_on_a_database_exits_with_75,
@@ -80,18 +80,7 @@ async fn a_server_whose_lock_was_taken_exits_with_75(database: Database) {
         other.execute_unprepared(&lock).await.unwrap();
         other
     });
-    let waits = async {
-        let find = "SELECT count(*) AS waiting FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-        loop {
-            let statement = Statement::from_string(operator.get_database_backend(), find);
-            let row = operator.query_one_raw(statement).await.unwrap().unwrap();
-            if row.try_get::<i64>("", "waiting").unwrap() > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within("another session that waits", waits).await;
+    lock_is_waited_for(&operator, Some("advisory")).await;
     operator.execute_unprepared(&format!("SELECT pg_terminate_backend({first})")).await.unwrap();
     let other = waiting.await.unwrap();
     let (status, log) = server.wait().await;

@@ -18,7 +18,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::harness::{Database, Member, Refused as _, Room, TestApp, on_postgres, report, within};
+use crate::harness::{
+    Database, Member, Refused as _, Room, TestApp, lock_is_waited_for, on_postgres, report, within,
+};
 
 on_postgres! {
     a_locked_room_does_not_delay_other_rooms,
@@ -140,18 +142,7 @@ async fn messages_for_a_locked_room_keep_their_order(database: Database) {
     for id in 0..10 {
         chat.say_as(&format!("{id:02}"), "waits").await;
     }
-    let waits = async {
-        let find = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted";
-        loop {
-            let statement = Statement::from_string(operator.get_database_backend(), find);
-            let row = operator.query_one_raw(statement).await.unwrap().unwrap();
-            if row.try_get::<i64>("", "waiting").unwrap() > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within("a writer that waits for the lock", waits).await;
+    lock_is_waited_for(&operator, None).await;
     for id in 10..20 {
         chat.say_as(&format!("{id:02}"), "waits behind").await;
     }

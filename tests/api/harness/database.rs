@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, path::Path};
 
 use grpcchatter_testbed::Postgres;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+
+use super::within;
 
 /// A database that no other test uses.
 #[derive(Clone, Debug)]
@@ -61,4 +63,21 @@ impl Database {
     pub(crate) fn url(&self) -> Option<&str> {
         self.0.as_deref()
     }
+}
+
+/// Waits until a session of PostgreSQL waits for a lock of this kind, such as `advisory`; without a kind, for any lock.
+pub(crate) async fn lock_is_waited_for(operator: &DatabaseConnection, kind: Option<&str>) {
+    let kind = kind.map_or(String::new(), |kind| format!(" AND locktype = '{kind}'"));
+    let find = format!("SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted{kind}");
+    let waits = async {
+        loop {
+            let statement = Statement::from_string(operator.get_database_backend(), find.as_str());
+            let row = operator.query_one_raw(statement).await.unwrap().unwrap();
+            if row.try_get::<i64>("", "waiting").unwrap() > 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a session that waits for a lock", waits).await;
 }

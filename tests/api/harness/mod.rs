@@ -31,7 +31,7 @@ pub(crate) use self::{
     app::{SECRET, TestApp},
     bystander::Bystander,
     caller::{Caller, Member, PASSWORD, Room, User, new_name},
-    database::Database,
+    database::{Database, lock_is_waited_for},
     dialect::Dialect,
     forge::Token,
     framing::{Frame, Frames, frame},

@@ -123,11 +123,13 @@ async fn a_session_that_ended_elsewhere_ends_its_streams(database: TemporaryData
     let beside = fixture.store.open_beside().await;
     beside.end_session(fixture.member.session, fixture.member.user).await.unwrap();
     let end = std::future::poll_fn(|context| ended.poll_frames(context));
-    let end = tokio::select! {
-        end = end => end,
-        () = fixture.publisher.run_poll() => None,
-        () = tokio::time::sleep(Duration::from_secs(30)) => None,
+    let polled = async {
+        tokio::select! {
+            end = end => end,
+            () = fixture.publisher.run_poll() => None,
+        }
     };
+    let end = tokio::time::timeout(Duration::from_secs(30), polled).await.expect("the poll ends it");
     assert!(matches!(end, Some(Err(Error::TokenRevoked))), "{end:?}");
     assert!(frames(&mut other).is_pending());
 }

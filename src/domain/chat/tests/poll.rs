@@ -24,12 +24,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the shard and the poll until `what` is done.
 async fn running<T>(fixture: &Fixture, what: impl Future<Output = T>) -> T {
-    tokio::select! {
-        done = what => done,
-        () = fixture.hub.run_shard(0) => unreachable!("it never ends"),
-        () = fixture.publisher.run_poll() => unreachable!("it never ends"),
-        () = tokio::time::sleep(TIMEOUT) => panic!("not in time"),
-    }
+    let running = async {
+        tokio::select! {
+            done = what => done,
+            () = fixture.hub.run_shard(0) => unreachable!("it never ends"),
+            () = fixture.publisher.run_poll() => unreachable!("it never ends"),
+        }
+    };
+    tokio::time::timeout(TIMEOUT, running).await.expect("it is done in time")
 }
 
 /// Returns the seqs of the next messages of a stream.

@@ -60,7 +60,7 @@ pub(crate) fn reason_of(status: &Status) -> Option<Reason> {
 
 impl Error {
     pub(crate) fn of(status: Status) -> Self {
-        // A status with a source was made on this side, in place of a response. A server's status has none.
+        // tonic makes a status with a source when no response arrived. A server's status has none.
         if let Some(source) = status.source() {
             return match source.downcast_ref() {
                 Some(NotGrpc::NotFromServer(error)) => error.clone(),

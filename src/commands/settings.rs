@@ -16,7 +16,7 @@ pub(super) struct ServeArgs {
     /// Use TLS with a certificate for localhost that is created at start, for development: no client trusts it by itself
     #[arg(long)]
     tls_self_signed: bool,
-    /// Serve the page from a folder in place of the built-in one, for its development
+    /// Serve the page from a folder instead of the built-in one, for its development
     #[arg(long, value_name = "DIRECTORY")]
     web_dir: Option<PathBuf>,
     #[command(flatten)]

@@ -44,7 +44,7 @@ pub struct Config {
     pub drain_delay: Duration,
     /// The log's filter and format.
     pub log: LogConfig,
-    /// A folder to serve the page from, in place of the built-in page.
+    /// A folder to serve the page from, instead of the built-in page.
     pub web_dir: Option<PathBuf>,
 }
 

@@ -119,7 +119,7 @@ impl<'h> Reader<'h> {
                 return;
             }
             Some(next) if seq > next => {
-                violations.add(Invariant::I3, format!("reader {number} received {seq} in place of {next}"));
+                violations.add(Invariant::I3, format!("reader {number} received {seq} instead of {next}"));
             }
             _ => {}
         }

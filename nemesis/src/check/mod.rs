@@ -108,7 +108,7 @@ impl Violations {
             for (entry, seq) in log.iter().zip(history.first_seq(room)..) {
                 let Entry { id, .. } = entry;
                 if entry.seq != seq {
-                    let what = format!("the log of room {room} has seq {} in place of {seq}", entry.seq);
+                    let what = format!("the log of room {room} has seq {} instead of {seq}", entry.seq);
                     self.add(Invariant::I3, what);
                     break;
                 }

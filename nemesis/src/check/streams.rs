@@ -101,7 +101,7 @@ impl<'h> Reader<'h> {
                 violations.add(Invariant::I2, format!("reader {number} received {seq} again"));
             }
             Some(next) if seq > next => {
-                violations.add(Invariant::I3, format!("reader {number} received {seq} in place of {next}"));
+                violations.add(Invariant::I3, format!("reader {number} received {seq} instead of {next}"));
                 self.next = Some(seq + 1);
             }
             _ => self.next = Some(seq + 1),

@@ -58,7 +58,7 @@ async fn read(
     loop {
         if let Some(Event::Message(message)) = stream.next().await?.event {
             if message.seq != next {
-                return Err(Status::data_loss(format!("received {} in place of {next}", message.seq)));
+                return Err(Status::data_loss(format!("received {} instead of {next}", message.seq)));
             }
             if next == RECEIVED {
                 // The receiver is gone only if the fault has failed.

@@ -12,7 +12,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -54,10 +54,16 @@ tokio::task_local! {
 }
 
 /// The body of a request. Dropping it returns it to [`drain`].
+///
+/// A client cancels a call over HTTP/2 by a reset of its stream. The body then fails or ends, and hyper drops the call once the
+/// call waits. tonic takes both for the end of the messages, and would first answer a cancelled call as one that lacks its
+/// message. So the body lets the call wait once before it fails or ends.
 #[derive(Debug)]
 pub(in crate::gateway) struct RequestBody {
     body: Option<Incoming>,
+    is_http1: bool,
     was_polled: bool,
+    was_reset: bool,
     dropped: Arc<Mutex<Option<DroppedBody>>>,
 }
 
@@ -78,14 +84,21 @@ where
     S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>,
 {
     let dropped = Arc::default();
+    let is_http1 = request.version() < Version::HTTP_2;
     let expect = request.headers().get(header::EXPECT);
     let drainer = Drainer {
         dropped: Arc::clone(&dropped),
-        is_http1: request.version() < Version::HTTP_2,
+        is_http1,
         expects_continue: expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
         is_grpc: ContentType::of(request.headers()) == ContentType::Grpc(Dialect::Grpc),
     };
-    let request = request.map(|body| RequestBody { body: Some(body), was_polled: false, dropped });
+    let request = request.map(|body| RequestBody {
+        body: Some(body),
+        is_http1,
+        was_polled: false,
+        was_reset: false,
+        dropped,
+    });
     let future = inner.call(request);
     async move {
         let mut response = future.await?;
@@ -189,11 +202,21 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.was_polled = true;
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+        let this = &mut *self;
+        this.was_polled = true;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if !this.was_reset {
+            let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+            let has_frame = matches!(frame, Some(Ok(_)));
+            if this.is_http1 || has_frame || body.is_end_stream() {
+                return Poll::Ready(frame);
+            }
+            this.was_reset = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        // Fails or ends again.
+        Pin::new(body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -55,6 +55,18 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Added to each time that the server promises, for a machine whose cores are all taken by other programs.
 const BUSY: Duration = Duration::from_secs(15);
 
+/// The bound of a whole test, so that a loop without an end fails by name, and not as a run that never ends.
+const TEST_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Runs a test to its end.
+///
+/// # Panics
+/// If it has not ended by [`TEST_DEADLINE`].
+pub(crate) async fn run_test(test: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(TEST_DEADLINE, Box::pin(test)).await;
+    assert!(ended.is_ok(), "the test has not ended within {TEST_DEADLINE:?}");
+}
+
 /// Awaits an event.
 ///
 /// # Panics
@@ -88,13 +100,13 @@ macro_rules! on_each_database {
         mod $name {
             #[tokio::test]
             async fn sqlite() {
-                Box::pin(super::$name(crate::harness::Database::sqlite())).await;
+                crate::harness::run_test(super::$name(crate::harness::Database::sqlite())).await;
             }
 
             #[tokio::test]
             async fn postgres() {
                 if let Some(database) = crate::harness::Database::postgres().await {
-                    Box::pin(super::$name(database)).await;
+                    crate::harness::run_test(super::$name(database)).await;
                 }
             }
         }
@@ -110,7 +122,7 @@ macro_rules! on_postgres {
             #[tokio::test]
             async fn postgres() {
                 if let Some(database) = crate::harness::Database::postgres().await {
-                    Box::pin(super::$name(database)).await;
+                    crate::harness::run_test(super::$name(database)).await;
                 }
             }
         }

@@ -6,8 +6,8 @@ use crate::{
     store::Store,
 };
 
-/// Returns whether the newest message that a room has published is still at its seq. If it is, so are the messages before
-/// it. Each server is asked once. A message that RETENTION has removed, or a room that was deleted, proves nothing and
+/// Returns whether the newest message that a client of a room may have is still at its seq. If it is, so are the messages
+/// before it. Each server is asked once. A message that RETENTION has removed, or a room that was deleted, proves nothing and
 /// counts as kept.
 ///
 /// # Errors
@@ -18,10 +18,10 @@ pub(super) async fn holds(store: &Store, room: &Room) -> Result<bool> {
     if room.is_log_verified_on(server) {
         return Ok(true);
     }
-    let Some((seq, published @ Some(_))) = room.head() else { return Ok(true) };
+    let Some((seq, known @ Some(_))) = room.newest_known() else { return Ok(true) };
     let Some(position) = store.log_position(room.id(), seq).await? else { return Ok(true) };
     let is_there = position.message_id.is_some() || seq < position.first_seq;
-    let holds = is_there && !ids_differ(published, position.message_id);
+    let holds = is_there && !ids_differ(known, position.message_id);
     if holds {
         room.set_log_verified_on(server);
     }

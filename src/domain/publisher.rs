@@ -165,16 +165,16 @@ impl Publisher {
 
     async fn poll_heads(&self, rooms: Vec<Arc<Room>>) -> Result<()> {
         // Read before the query: messages published meanwhile are newer than these heads.
-        let published: Vec<_> = rooms.iter().map(|room| room.head()).collect();
+        let known: Vec<_> = rooms.iter().map(|room| room.newest_known()).collect();
         let heads = self.store.heads(rooms.iter().map(|room| room.id()).collect()).await?;
         let server = self.store.server_number();
         let heads: HashMap<RoomId, Head> = heads.into_iter().map(|head| (head.room, head)).collect();
-        for (room, published) in rooms.into_iter().zip(published) {
+        for (room, known) in rooms.into_iter().zip(known) {
             let Some(head) = heads.get(&room.id()) else {
                 self.spawn_check(room);
                 continue;
             };
-            if went_back(published, head) || is_passed_over(room.head(), head) {
+            if went_back(known, head) || is_passed_over(room.head(), head) {
                 self.reset(&room);
                 continue;
             }
@@ -264,10 +264,9 @@ impl Drop for RoomCheck {
     }
 }
 
-/// Returns whether the log has fewer messages than were published, or another message at the same seq.
-fn went_back(published: Option<(Seq, Option<uuid::Uuid>)>, head: &Head) -> bool {
-    published
-        .is_some_and(|(seq, id)| head.last_seq < seq || (head.last_seq == seq && head.last_message_id != id))
+/// Returns whether the log has fewer messages than clients may have, or another message at the same seq.
+fn went_back(known: Option<(Seq, Option<uuid::Uuid>)>, head: &Head) -> bool {
+    known.is_some_and(|(seq, id)| head.last_seq < seq || (head.last_seq == seq && head.last_message_id != id))
 }
 
 /// Returns whether the log no longer holds the message to publish next: RETENTION removed it before the gap was filled.

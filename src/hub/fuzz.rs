@@ -106,11 +106,11 @@ impl World {
         self.log_number += 1;
     }
 
-    /// Says whether the log has the message that the room published last.
+    /// Says whether the log has the newest message that a client may have.
     fn holds(&self) -> bool {
-        let (seq, published) = self.room.head().expect("seeded");
+        let (seq, known) = self.room.newest_known().expect("seeded");
         let (log, _) = self.at(seq.0);
-        seq.0 <= self.last() && (seq == Seq::ZERO || published == Some(id(log, seq.0)))
+        seq.0 <= self.last() && (seq == Seq::ZERO || known == Some(id(log, seq.0)))
     }
 
     /// Commits `missed` messages that are not published, and then `count` that are.
@@ -128,10 +128,10 @@ impl World {
         self.fill(published, None);
     }
 
-    /// Does what the poll does once a second: compares the room's head with the log's.
+    /// Does what the poll does once a second: compares the newest message that a client may have with the log's.
     fn poll_head(&mut self) {
         let last = self.last();
-        if self.room.head().is_some_and(|(published, _)| published.0 >= last) && !self.holds() {
+        if self.room.newest_known().is_some_and(|(known, _)| known.0 >= last) && !self.holds() {
             self.reset();
         }
         self.fill(Ok(self.room.observe(Seq(last))), Some(last));

@@ -193,6 +193,16 @@ impl Room {
         state.next_seq.map(|next| (next.previous(), state.last_message_id))
     }
 
+    /// Returns the seq and the id of the newest message that a client may have: the one of [`Self::head`], or a later one after
+    /// which a client has resumed.
+    pub fn newest_known(&self) -> Option<(Seq, Option<Uuid>)> {
+        let state = self.state.lock();
+        let next = state.next_seq?;
+        let resumed = state.resumed.iter().max_by_key(|(seq, _)| *seq);
+        let resumed = resumed.filter(|(seq, _)| *seq >= next).map(|&(seq, id)| (seq, Some(id)));
+        Some(resumed.unwrap_or((next.previous(), state.last_message_id)))
+    }
+
     /// Says whether a stream is open and not parked.
     pub fn has_streams(&self) -> bool {
         let state = self.state.lock();

@@ -17,6 +17,7 @@ use crate::{
 on_each_database! {
     a_stream_that_is_behind_does_not_change_over_to_another_log,
     a_client_that_resumes_in_another_log_receives_no_messages_of_the_first,
+    a_stream_that_waits_behind_lost_messages_is_reset,
     what_was_published_is_looked_up_once_in_the_log_of_another_server,
 }
 
@@ -109,11 +110,16 @@ async fn a_message_that_may_be_on_no_standby_is_not_listed_until_it_is() {
     assert_eq!(list().await.unwrap().messages.len(), 1);
 }
 
-/// Simulates a failover that loses all messages but the first, and then sends others.
-async fn fail_over(fixture: &Fixture, count: usize) {
+/// Loses all messages but the first.
+async fn lose(fixture: &Fixture) {
     fixture.store.execute("DELETE FROM messages WHERE seq > 1").await;
     let first = "(SELECT message_id FROM messages WHERE seq = 1)";
     fixture.store.execute(&format!("UPDATE rooms SET last_seq = 1, last_message_id = {first}")).await;
+}
+
+/// Simulates a failover that loses all messages but the first, and then sends others.
+async fn fail_over(fixture: &Fixture, count: usize) {
+    lose(fixture).await;
     send_elsewhere(fixture, &fixture.member, count).await;
     fixture.store.meet_another_server();
 }
@@ -165,6 +171,21 @@ async fn a_client_that_resumes_in_another_log_receives_no_messages_of_the_first(
     let received = poll_fn(|context| stream.poll_frames(context)).await.unwrap().unwrap();
     let messages = fixture.store.messages(fixture.member.room, Seq(3), Seq(5)).await.unwrap();
     assert!(messages.iter().all(|message| &*message.body == "elsewhere") && received.len() == 3 * (5 + 8));
+}
+
+/// Its client has a message that this process has not published. Otherwise it would miss the messages before that seq until
+/// another message is stored there.
+async fn a_stream_that_waits_behind_lost_messages_is_reset(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
+    let (_listens, _sender) = fixture.chat().await;
+    send(&fixture, "one").await;
+    send_elsewhere(&fixture, &fixture.member, 2).await;
+    let third = fixture.store.message_id_at(fixture.member.room, Seq(3)).await.unwrap();
+    let (mut ahead, reset) = resume(&fixture, Seq(3), third).await;
+    assert!(!reset && frames(&mut ahead).is_pending());
+    lose(&fixture).await;
+    let received = running(&fixture, receive(&mut ahead)).await;
+    assert!(matches!(received, Err(Error::LogReset)), "{received:?}");
 }
 
 async fn what_was_published_is_looked_up_once_in_the_log_of_another_server(database: TemporaryDatabase) {

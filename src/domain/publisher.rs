@@ -77,12 +77,12 @@ impl Publisher {
         self.hub.reclaim();
     }
 
-    /// Closes a room whose log is not the one that was published. Its streams end, and resume where their last message is
+    /// Closes a room whose log is not the one that its clients have. Its streams end, and resume where their last message is
     /// still in the log.
     pub fn reset(&self, room: &Arc<Room>) {
         tracing::warn!(
             room = room.id().0,
-            "the log differs from what was published: the room's streams end and will resume"
+            "the log differs from what clients have: the room's streams end and will resume"
         );
         self.hub.close(room, &Error::LogReset);
     }
@@ -205,7 +205,7 @@ impl Publisher {
         });
     }
 
-    /// Checks the streams of a room and, where the database server may have changed, what was published in it.
+    /// Checks the streams of a room and, where the database server may have changed, what its clients may have.
     async fn check(&self, room: &Arc<Room>) -> Result<()> {
         let server = self.store.server_number();
         if !log_continuity::holds(&self.store, room).await? {

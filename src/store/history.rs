@@ -202,7 +202,7 @@ impl Store {
     /// If the database fails.
     pub async fn log_position(&self, room: RoomId, seq: Seq) -> Result<Option<LogPosition>> {
         let store = self.clone();
-        self.reading("compare the log with what was published", async move {
+        self.reading("compare the log with what clients have", async move {
             let sql = "SELECT r.first_seq, m.message_id FROM rooms r \
                        LEFT JOIN messages m ON m.room_id = r.id AND m.seq = $2 WHERE r.id = $1";
             let statement =

@@ -38,9 +38,9 @@ pub struct Room {
     generations: CacheGenerations,
     /// The generation of what is framed now.
     generation: Mutex<CacheGeneration>,
-    /// The database server whose log holds what was published, and on which the streams' rights were checked.
+    /// The database server whose log holds what clients may have, and on which the streams' rights were checked.
     verified_server: AtomicU64,
-    /// The newest server that is known to hold what was published. The streams' rights may not be checked there yet.
+    /// The newest server that is known to hold what clients may have. The streams' rights may not be checked there yet.
     log_verified_server: AtomicU64,
     /// Guards the order of publishing.
     pub(super) state: Mutex<State>,
@@ -165,24 +165,24 @@ impl Room {
         Ok(())
     }
 
-    /// Returns the number of the database server whose log was found to hold what was published, and on which the streams'
+    /// Returns the number of the database server whose log was found to hold what clients may have, and on which the streams'
     /// rights were checked. Another server may have lost either.
     pub fn verified_server(&self) -> u64 {
         self.verified_server.load(Ordering::Relaxed)
     }
 
-    /// Notes that this server's log holds what was published, and that the streams' rights were checked there.
+    /// Notes that this server's log holds what clients may have, and that the streams' rights were checked there.
     pub fn set_verified_server(&self, server: u64) {
         self.verified_server.store(server, Ordering::Relaxed);
     }
 
-    /// Says whether this server's log was found to hold what was published.
+    /// Says whether this server's log was found to hold what clients may have.
     pub fn is_log_verified_on(&self, server: u64) -> bool {
         let verified = [&self.verified_server, &self.log_verified_server];
         verified.iter().any(|verified| verified.load(Ordering::Relaxed) == server)
     }
 
-    /// Notes that this server's log holds what was published.
+    /// Notes that this server's log holds what clients may have.
     pub fn set_log_verified_on(&self, server: u64) {
         self.log_verified_server.store(server, Ordering::Relaxed);
     }
@@ -198,8 +198,8 @@ impl Room {
     pub fn newest_known(&self) -> Option<(Seq, Option<Uuid>)> {
         let state = self.state.lock();
         let next = state.next_seq?;
-        let resumed = state.resumed.iter().max_by_key(|(seq, _)| *seq);
-        let resumed = resumed.filter(|(seq, _)| *seq >= next).map(|&(seq, id)| (seq, Some(id)));
+        // Those that the room has published since are not kept.
+        let resumed = state.resumed.iter().max_by_key(|(seq, _)| *seq).map(|&(seq, id)| (seq, Some(id)));
         Some(resumed.unwrap_or((next.previous(), state.last_message_id)))
     }
 

@@ -18,6 +18,7 @@ on_each_database! {
     a_stream_that_is_behind_does_not_change_over_to_another_log,
     a_client_that_resumes_in_another_log_receives_no_messages_of_the_first,
     a_stream_that_waits_behind_lost_messages_is_reset,
+    a_log_that_lacks_what_a_client_may_have_does_not_hold,
     what_was_published_is_looked_up_once_in_the_log_of_another_server,
 }
 
@@ -173,8 +174,8 @@ async fn a_client_that_resumes_in_another_log_receives_no_messages_of_the_first(
     assert!(messages.iter().all(|message| &*message.body == "elsewhere") && received.len() == 3 * (5 + 8));
 }
 
-/// Its client has a message that this process has not published. Otherwise it would miss the messages before that seq until
-/// another message is stored there.
+/// Its client has a message that this process has not published. Without the reset it would miss the messages before that seq
+/// until another message is stored there.
 async fn a_stream_that_waits_behind_lost_messages_is_reset(database: TemporaryDatabase) {
     let fixture = Fixture::open(database).await;
     let (_listens, _sender) = fixture.chat().await;
@@ -186,6 +187,30 @@ async fn a_stream_that_waits_behind_lost_messages_is_reset(database: TemporaryDa
     lose(&fixture).await;
     let received = running(&fixture, receive(&mut ahead)).await;
     assert!(matches!(received, Err(Error::LogReset)), "{received:?}");
+}
+
+async fn a_log_that_lacks_what_a_client_may_have_does_not_hold(database: TemporaryDatabase) {
+    let fixture = Fixture::open(database).await;
+    let (_listens, _sender) = fixture.chat().await;
+    send(&fixture, "one").await;
+    send(&fixture, "two").await;
+    send_elsewhere(&fixture, &fixture.member, 2).await;
+    let fourth = fixture.store.message_id_at(fixture.member.room, Seq(4)).await.unwrap();
+    let (_ahead, _) = resume(&fixture, Seq(4), fourth).await;
+    let room = fixture.hub.get(fixture.member.room).unwrap();
+    // The message after which a client has resumed, and the newest one that was published.
+    for (lost, other) in [(4, 2), (2, 4)] {
+        fixture.store.meet_another_server();
+        assert!(crate::domain::log_continuity::holds(&fixture.store, &room).await.unwrap());
+        fixture.store.meet_another_server();
+        let moved = |from, to| format!("UPDATE messages SET seq = {to} WHERE seq = {from}");
+        fixture.store.execute(&moved(lost, 1_000)).await;
+        assert!(
+            !crate::domain::log_continuity::holds(&fixture.store, &room).await.unwrap(),
+            "{lost} is lost, and {other} is not"
+        );
+        fixture.store.execute(&moved(1_000, lost)).await;
+    }
 }
 
 async fn what_was_published_is_looked_up_once_in_the_log_of_another_server(database: TemporaryDatabase) {

@@ -122,7 +122,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account.
     pub fn disable_user(&self, name: &str) -> Result<(), AdminError> {
-        self.sentence(name, AccountChange::Disable, Event::UserDisabled)
+        self.change_account(name, AccountChange::Disable, Event::UserDisabled)
     }
 
     /// Allows a disabled account to log in again.
@@ -130,7 +130,7 @@ impl Admin {
     /// # Errors
     /// Where there is no such account.
     pub fn enable_user(&self, name: &str) -> Result<(), AdminError> {
-        self.sentence(name, AccountChange::Enable, Event::UserEnabled)
+        self.change_account(name, AccountChange::Enable, Event::UserEnabled)
     }
 
     /// Replaces an account's password and ends its sessions.
@@ -140,7 +140,7 @@ impl Admin {
     pub fn reset_password(&self, name: &str, password: &str) -> Result<(), AdminError> {
         let password = Password::parse(password)?;
         let hash = self.hash(&password);
-        self.sentence(name, AccountChange::SetPassword(hash), Event::PasswordReset)
+        self.change_account(name, AccountChange::SetPassword(hash), Event::PasswordReset)
     }
 
     /// Deletes an account that owns no rooms. A running server ends its streams and drops its name within seconds.
@@ -291,8 +291,8 @@ impl Admin {
         Secret::generate(&Clock::system()).expose().to_owned()
     }
 
-    fn sentence(&self, name: &str, sentence: AccountChange, event: Event) -> Result<(), AdminError> {
-        self.with_user(name, |name| self.store.change_account(name, sentence))?;
+    fn change_account(&self, name: &str, change: AccountChange, event: Event) -> Result<(), AdminError> {
+        self.with_user(name, |name| self.store.change_account(name, change))?;
         audit(event, Some(name));
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Code runs in three places: on shards, each a thread with its own runtime that serves connections; on the core, a
 //! runtime of two threads for the database and the background tasks; and on the password threads, which have a lower
 //! priority.
-//! They end in this order: shards, log writers, background tasks, database pools, core.
+//! They end in this order: connections, log writers, background tasks and shards, database pools, core.
 
 mod build;
 mod run;

@@ -12,11 +12,11 @@ use crate::{
     store::Store,
 };
 
-/// Time for the database to close. Together with the drain, shutting down takes less than 10 s after `DRAIN_DELAY`.
+/// Time for the database to close. With the drain and the last tasks, shutting down takes less than 10 s after `DRAIN_DELAY`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time for the core runtime's last tasks to end.
-const CORE_TIMEOUT: Duration = Duration::from_millis(500);
+const CORE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A server with its addresses bound and its database open, ready to run.
 pub struct App {

@@ -105,7 +105,7 @@ pub(super) fn refuse_rest(error: &Error) -> Response {
     refuse_rest_as(error, codes(error.kind()).1, &error.to_string())
 }
 
-/// Refuses a REST call with a status or a sentence of the original's, in place of the table's.
+/// Refuses a REST call with a status or a sentence of the original's instead of the table's.
 pub(super) fn refuse_rest_as(error: &Error, status: StatusCode, sentence: &str) -> Response {
     let mut response = refuse_as(status, sentence, error.reason());
     if let Some(delay) = error.retry_after() {

@@ -5,6 +5,7 @@
 use std::{
     convert::Infallible,
     future::ready,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -27,9 +28,13 @@ use crate::{
 /// A branch with its layers. Boxed, like the stack itself: nested layers otherwise make types that take gigabytes to compile.
 pub(super) type Branch = BoxCloneSyncService<Request<RequestBody>, Response<Body>, Infallible>;
 
-/// Sends each request to the branch of its route. Every branch is always ready.
+/// Sends each request to the branch of its route. Every branch is always ready. Clones share the branches: a request clones
+/// only its own.
 #[derive(Clone)]
-pub(super) struct Steer {
+pub(super) struct Steer(pub(super) Arc<Branches>);
+
+/// The branches.
+pub(super) struct Branches {
     pub(super) grpc: Branch,
     pub(super) grpc_web: Branch,
     pub(super) rest: Branch,
@@ -48,10 +53,10 @@ impl Service<Request<RequestBody>> for Steer {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         match Route::of(&request) {
-            Route::Grpc(Dialect::Grpc, _) => self.grpc.call(request),
-            Route::Grpc(..) => self.grpc_web.call(request),
-            Route::Rest => self.rest.call(request),
-            Route::Refused(refusal) => Box::pin(ready(Ok(refuse(&self.budget, &request, refusal.clone())))),
+            Route::Grpc(Dialect::Grpc, _) => self.0.grpc.clone().call(request),
+            Route::Grpc(..) => self.0.grpc_web.clone().call(request),
+            Route::Rest => self.0.rest.clone().call(request),
+            Route::Refused(refusal) => Box::pin(ready(Ok(refuse(&self.0.budget, &request, refusal.clone())))),
         }
     }
 }

@@ -202,7 +202,7 @@ impl Hub {
         self.0.presence_queue.add(room.id());
         // Read after the stream is in its room: `drain` has either ended it or set this before.
         if self.0.draining.load(Ordering::SeqCst) {
-            room.end_all(&Error::Draining);
+            room.end(attached.cursor.key(), Error::Draining);
         }
         Ok(attached)
     }

@@ -27,7 +27,7 @@ pub struct StoredSession {
 pub enum RefreshDecision {
     /// It is the current token: the session gets a new one.
     Rotate,
-    /// It is the previous token, replaced less than 30 seconds ago: it gets the current one again.
+    /// It is the previous token, replaced at most 30 seconds ago: it gets the current one again.
     Repeat,
     /// The session has expired, and ends.
     Expired,

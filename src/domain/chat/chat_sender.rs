@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::message_intake::MessageIntake;
 use crate::{
     audit,
-    hub::{Cursor, Event, Hub, Room, SlotKey, StreamKind, frame, frame_event},
+    hub::{Cursor, Event, Room, SlotKey, StreamKind, frame, frame_event},
     model::{ChatIdentity, ClientMessageId, Error, Payer, Result, Seq},
     store::Receipt,
 };
@@ -30,7 +30,6 @@ const ECHOED_BYTES: usize = 64;
 /// The sending half of a chat. Dropping it does not withdraw messages.
 pub struct ChatSender {
     intake: MessageIntake,
-    hub: Hub,
     identity: Arc<ChatIdentity>,
     address: IpAddr,
     replies: Arc<ReplySink>,
@@ -66,7 +65,6 @@ struct Unreplied {
 impl ChatSender {
     pub(super) fn new(
         intake: MessageIntake,
-        hub: Hub,
         identity: Arc<ChatIdentity>,
         address: IpAddr,
         cursor: &Cursor,
@@ -74,7 +72,7 @@ impl ChatSender {
     ) -> Self {
         let room = Arc::clone(cursor.room());
         let replies = Arc::new(ReplySink { room, slot: cursor.key(), unanswered: Mutex::default() });
-        Self { intake, hub, identity, address, replies, legacy }
+        Self { intake, identity, address, replies, legacy }
     }
 
     /// Sends one message. If it has a client_message_id, an error is reported on the stream, and the stream goes on. Never
@@ -129,7 +127,7 @@ impl ChatSender {
             room.end_after(*slot, last_seq);
         }
         if self.legacy {
-            self.hub.leave_with_stream(room, self.identity.user, slot.stream());
+            self.intake.hub().leave_with_stream(room, self.identity.user, slot.stream());
         }
     }
 

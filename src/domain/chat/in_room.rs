@@ -196,8 +196,7 @@ impl Chat {
         {
             opened.cursor.rewind(from.next().max(opened.first_seq));
         }
-        let sender =
-            ChatSender::new(self.intake.clone(), self.hub.clone(), identity, address, &opened.cursor, legacy);
+        let sender = ChatSender::new(self.intake.clone(), identity, address, &opened.cursor, legacy);
         let subscription = Subscription::new(opened.cursor, self.history.clone(), None, None);
         Ok((subscription, sender, opened.reset))
     }

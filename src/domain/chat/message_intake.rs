@@ -26,6 +26,11 @@ impl MessageIntake {
         Self { hub, log, rate_limits, max_message_size }
     }
 
+    /// Returns the rooms in memory.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Checks a message and gives it an id.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ pub(super) fn respond<T>(
     response
 }
 
-/// Makes the stream of [`respond`] the body of the response, in place of tonic's. Other responses keep their body.
+/// Makes the stream of [`respond`] the body of the response instead of tonic's. Other responses keep their body.
 pub(super) fn attach(
     mut response: Response<tonic::body::Body>,
     deadline: Option<Instant>,

@@ -185,7 +185,7 @@ impl ChatService for Service {
         request: Request<v1::JoinChatRoomRequest>,
     ) -> Result<Response<v1::JoinChatRoomResponse>, Status> {
         let (caller, address) = (caller(&request)?, address(&request)?);
-        let entered = self.rooms.join(&caller, key(request.into_inner())?, address).await?;
+        let entered = self.rooms.join(&caller, join_credential(request.into_inner())?, address).await?;
         Ok(Response::new(v1::JoinChatRoomResponse {
             token: entered.token,
             expire_time: Some(convert::timestamp(entered.expires_at)),
@@ -305,7 +305,7 @@ async fn read_messages(mut requests: Streaming<v1::ChatRequest>, sender: ChatSen
     sender.finish();
 }
 
-fn key(request: v1::JoinChatRoomRequest) -> Result<JoinCredential> {
+fn join_credential(request: v1::JoinChatRoomRequest) -> Result<JoinCredential> {
     let v1::JoinChatRoomRequest { short_code, room_password, room_token } = request;
     if room_token.is_empty() {
         return Ok(JoinCredential::Code(ShortCode::parse(&short_code)?, RoomPassword::parse(room_password)?));
@@ -313,7 +313,7 @@ fn key(request: v1::JoinChatRoomRequest) -> Result<JoinCredential> {
     if short_code.is_empty() && room_password.is_empty() {
         return Ok(JoinCredential::Invitation(room_token));
     }
-    let problem = "a room_token stands in place of short_code and room_password";
+    let problem = "send either a room_token, or a short_code and room_password";
     Err(Error::InvalidField { field: "room_token", problem })
 }
 

@@ -87,10 +87,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // Call the instance that was polled ready.
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        let layer = self.layer.clone();
+        let (mut inner, layer) = (self.inner.clone(), self.layer.clone());
         Box::pin(async move {
             let route = Route::of(&request).clone();
             let mut caller = match request.extensions().get::<ClientAddress>() {

@@ -1,4 +1,4 @@
-//! The layers of a request, in the order of [`Stack`](super::stack::Stack), each before the helpers that only it uses.
+//! The layers of a request, in the order of [`Stack`](super::stack::Stack), each before the helpers that it uses.
 
 pub(super) mod send_timeout;
 mod start_queue;
@@ -11,10 +11,10 @@ pub(super) mod access_log;
 #[cfg(feature = "otlp")]
 mod otlp_span;
 pub(super) mod metrics;
+pub(super) mod exposure;
 pub(super) mod cors;
 mod trace_context;
 pub(super) mod catch_panic;
-pub(super) mod exposure;
 pub(super) mod host;
 pub(super) mod origin;
 pub(super) mod body_limit;

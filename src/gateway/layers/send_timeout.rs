@@ -23,7 +23,7 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use super::{start_queue::StartQueue, unread_request::drain_after};
+use super::{start_queue::StartQueue, unread_request::read_rest_after};
 use crate::gateway::{
     body::{Body, BoxError, Streaming},
     min_data_rate::{CHECK_INTERVAL, MinDataRate},
@@ -66,15 +66,15 @@ where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
     let is_http1 = request.version() < Version::HTTP_2;
-    let peer = request.extensions().get::<Peer>().filter(|_| is_http1).cloned();
-    let http1_response = peer.as_ref().map(Peer::request_arrived);
+    let peer = request.extensions().get::<Peer>().filter(|_| is_http1);
+    let (writes, http1_response) = (peer.map(|peer| peer.writes.clone()), peer.map(Peer::request_arrived));
     let future = inner.call(request);
     async move {
         let response = future.await?;
         let streaming = Streaming::of(&response);
-        if let Some(peer) = peer {
-            peer.writes.set_exempt(streaming == Some(Streaming::Room));
-            peer.writes.set_stream(streaming.is_some());
+        if let Some(writes) = writes {
+            writes.set_exempt(streaming == Some(Streaming::Room));
+            writes.set_stream(streaming.is_some());
         }
         Ok(PacedBody::new(response, http1_response))
     }
@@ -101,7 +101,7 @@ where
     fn execute(&self, stream: F) {
         // Boxed: an async function that pins its argument stores it twice.
         let stream = reset_unread(Box::pin(stream), self.memory.clone());
-        self.queue.start(drain_after(PROGRESS.scope(Cell::new(Progress::Server), stream)));
+        self.queue.start(read_rest_after(PROGRESS.scope(Cell::new(Progress::Server), stream)));
     }
 }
 

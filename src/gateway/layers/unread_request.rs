@@ -53,17 +53,17 @@ tokio::task_local! {
     static UNREAD: Cell<Option<Box<UnreadBody>>>;
 }
 
-/// The body of a request. Dropping it returns it to [`drain`].
+/// The body of a request. Dropping it returns it to [`read_rest`].
 ///
-/// A client cancels a call over HTTP/2 by a reset of its stream. The body then fails or ends, and hyper drops the call once the
-/// call waits. tonic takes both for the end of the messages, and would first answer a cancelled call as one that lacks its
-/// message. So the body lets the call wait once before it fails or ends.
+/// A client cancels a call over HTTP/2 by a reset of its stream. The body then fails, or ends without END_STREAM. tonic takes
+/// either for the end of the messages, and would answer the call as one that lacks its message. hyper drops a cancelled call
+/// only when the call is pending, so the body is pending once before it fails or ends.
 #[derive(Debug)]
 pub(in crate::gateway) struct RequestBody {
     body: Option<Incoming>,
     is_http1: bool,
     was_polled: bool,
-    was_reset: bool,
+    has_waited: bool,
     dropped: Arc<Mutex<Option<DroppedBody>>>,
 }
 
@@ -74,8 +74,8 @@ struct DroppedBody {
     was_polled: bool,
 }
 
-/// Reads the rest of a request's body before its response, or leaves it to [`drain_after`].
-pub(in crate::gateway) fn drain<S>(
+/// Reads the rest of a request's body before its response, or leaves it to [`read_rest_after`].
+pub(in crate::gateway) fn read_rest<S>(
     (): &(),
     request: Request<Incoming>,
     inner: &mut S,
@@ -86,7 +86,7 @@ where
     let dropped = Arc::default();
     let is_http1 = request.version() < Version::HTTP_2;
     let expect = request.headers().get(header::EXPECT);
-    let drainer = Drainer {
+    let reader = RestReader {
         dropped: Arc::clone(&dropped),
         is_http1,
         expects_continue: expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
@@ -96,18 +96,18 @@ where
         body: Some(body),
         is_http1,
         was_polled: false,
-        was_reset: false,
+        has_waited: false,
         dropped,
     });
     let future = inner.call(request);
     async move {
         let mut response = future.await?;
-        drainer.drain(&mut response).await;
+        reader.read(&mut response).await;
         Ok(response)
     }
 }
 
-struct Drainer {
+struct RestReader {
     dropped: Arc<Mutex<Option<DroppedBody>>>,
     is_http1: bool,
     /// The client sends the body only after `100 Continue`.
@@ -116,8 +116,8 @@ struct Drainer {
     is_grpc: bool,
 }
 
-impl Drainer {
-    async fn drain(self, response: &mut Response<Body>) {
+impl RestReader {
+    async fn read(self, response: &mut Response<Body>) {
         // A handler may still read the body, as that of a stream.
         let Some(DroppedBody { body, was_polled }) = self.dropped.lock().take() else { return };
         if body.is_end_stream() || (self.is_grpc && self.is_http1) {
@@ -143,7 +143,7 @@ impl Drainer {
 }
 
 /// Runs an HTTP/2 stream until its response has ended, then reads the rest of its request.
-pub(super) async fn drain_after(stream: impl Future<Output = ()>) {
+pub(super) async fn read_rest_after(stream: impl Future<Output = ()>) {
     let response = async {
         stream.await;
         UNREAD.with(Cell::take)
@@ -205,13 +205,13 @@ impl HttpBody for RequestBody {
         let this = &mut *self;
         this.was_polled = true;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if !this.was_reset {
+        if !this.has_waited {
             let frame = ready!(Pin::new(&mut *body).poll_frame(context));
             let has_frame = matches!(frame, Some(Ok(_)));
             if this.is_http1 || has_frame || body.is_end_stream() {
                 return Poll::Ready(frame);
             }
-            this.was_reset = true;
+            this.has_waited = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

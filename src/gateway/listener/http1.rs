@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     http1_io::Http1Io,
-    lifetime::{CLOSE_GRACE, CloseReason, LAST_REQUEST_TIMEOUT, LAST_RESPONSE_TIMEOUT, Lifetime},
+    lifetime::{CLOSE_GRACE, CloseReason, LAST_REQUEST_TIMEOUT, LAST_RESPONSE_TIMEOUT, Lifetime, log_error},
     lingering_close::close,
     prefixed::Prefixed,
     transport::Transport,
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Serves a connection to its end.
-pub(super) async fn serve(io: Prefixed<Transport>, peer: Peer, stack: &Stack, lifetime: &Lifetime) {
+pub(super) async fn serve(io: Prefixed<Transport>, peer: Peer, stack: &Arc<Stack>, lifetime: &Lifetime) {
     peer.keep_alive.start();
     let (connection, retiring) = (Arc::clone(&peer.connection), peer.retiring.clone());
     let mut serving = Serving::new(io, peer, stack);
@@ -63,7 +63,7 @@ struct Serving {
 }
 
 impl Serving {
-    fn new(io: Prefixed<Transport>, peer: Peer, stack: &Stack) -> Self {
+    fn new(io: Prefixed<Transport>, peer: Peer, stack: &Arc<Stack>) -> Self {
         let (writes, keep_alive) = (peer.writes.clone(), peer.keep_alive.clone());
         let io = TokioIo::new(Http1Io::new(io, writes.clone(), keep_alive.clone()));
         let mut builder = http1::Builder::new();
@@ -149,9 +149,7 @@ impl Serving {
     ) -> Result<T, Ended> {
         tokio::select! {
             result = self => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a connection ended with an error");
-                }
+                log_error(result);
                 Err(Ended::ByItself)
             }
             () = lifetime.end.cancelled() => Err(Ended::Aborted),

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    lifetime::{CLOSE_GRACE, CloseReason, LAST_REQUEST_TIMEOUT, LAST_RESPONSE_TIMEOUT, Lifetime},
+    lifetime::{CLOSE_GRACE, CloseReason, LAST_REQUEST_TIMEOUT, LAST_RESPONSE_TIMEOUT, Lifetime, log_error},
     prefixed::Prefixed,
     transport::Transport,
 };
@@ -38,7 +38,7 @@ const MAX_STREAMS: u32 = 1_000;
 const MAX_SHARED_STREAMS: u32 = 4_000;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(io: Prefixed<Transport>, peer: Peer, stack: &Stack, lifetime: &Lifetime) {
+pub(super) async fn serve(io: Prefixed<Transport>, peer: Peer, stack: &Arc<Stack>, lifetime: &Lifetime) {
     let (connection, retiring) = (Arc::clone(&peer.connection), peer.retiring.clone());
     let builder = builder(stack.memory().clone(), peer.memory.is_shared());
     let mut serving = pin!(builder.serve_connection(TokioIo::new(io), stack.for_peer(peer)));
@@ -105,12 +105,6 @@ async fn drive<C>(
         result = serving.as_mut() => log_error(result),
         () = lifetime.end.cancelled() => {}
         () = grace => {}
-    }
-}
-
-fn log_error(result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 

@@ -77,6 +77,13 @@ impl Lifetime {
     }
 }
 
+/// Logs the error with which a connection has ended.
+pub(super) fn log_error(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
 /// Why a connection has to close.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CloseReason {

@@ -28,7 +28,7 @@ use tokio::{
     sync::mpsc,
     time::sleep,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use self::connection_limits::{ConnectionPermit, OverLimit};
@@ -223,8 +223,7 @@ impl Shards {
 }
 
 impl Shard {
-    /// Serves the connections of shard `index`, each in a task of this runtime, until the accept loops and the connections have
-    /// ended.
+    /// Serves the connections of shard `index`, each in a task of this runtime, until the accept loops have ended.
     pub async fn serve(
         mut self,
         index: usize,
@@ -233,7 +232,6 @@ impl Shard {
         lifetime: Lifetime,
         clock: Clock,
     ) {
-        let connections = TaskTracker::new();
         while let Some(Accepted { socket, address, exposure, permit }) = self.0.recv().await {
             let socket = match TcpStream::from_std(socket) {
                 Ok(socket) => socket,
@@ -257,10 +255,8 @@ impl Shard {
                 connection::serve(socket, tls, peer, stack, lifetime).await;
                 drop(permit);
             };
-            connections.spawn(serving.instrument(tracing::Span::none()));
+            tokio::spawn(serving.instrument(tracing::Span::none()));
         }
-        connections.close();
-        connections.wait().await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The page: its headers and encodings, and a folder in place of the compiled files.
+//! The page: its headers and encodings, and a folder instead of the compiled files.
 
 use super::*;
 

@@ -35,7 +35,8 @@ impl Log {
         thread::spawn(move || {
             for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                if keep(&line) {
+                // Reading goes on without a log, so that the child is not held up.
+                if keep(&line) && !sender.is_closed() {
                     sender.send_modify(|lines| lines.push(line));
                 }
             }

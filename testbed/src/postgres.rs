@@ -22,13 +22,15 @@ use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
     sync::OnceCell,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{log::Log, port::ReservedPort, programs};
 
 /// For a start after a crash, a standby that catches up, and the like.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two questions: each starts a psql.
+const QUESTION_PAUSE: Duration = Duration::from_millis(20);
 /// The bytes that must be free for a cluster in memory.
 const MEMORY: u64 = 6_000_000_000;
 /// The name by which a server knows its standby.
@@ -307,7 +309,9 @@ impl Postgres {
     /// If it is not so in time.
     pub async fn until(&self, question: &str) -> Result<()> {
         let asking = async {
-            while self.query(question).await? != "t" {}
+            while self.query(question).await? != "t" {
+                sleep(QUESTION_PAUSE).await;
+            }
             Ok(())
         };
         timeout(TIMEOUT, asking).await.with_context(|| format!("not in time: {question}"))?

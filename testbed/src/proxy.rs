@@ -253,3 +253,69 @@ async fn read<'a>(
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use tokio::process::Command;
+
+    use super::*;
+    use crate::Postgres;
+
+    /// The exit code of psql that has lost its connection.
+    const LOST: Option<i32> = Some(2);
+
+    /// Makes a table, and returns a proxy with a fault and the psql that inserts a row through it.
+    async fn insert(postgres: &Postgres, table: &str, fault: CommitFault) -> Result<(Proxy, Command)> {
+        postgres.query(&format!("CREATE TABLE {table} ()")).await?;
+        let proxy = Proxy::start(postgres.address()).await?;
+        proxy.fail_commits([fault]);
+        let mut psql = postgres.psql(&Postgres::url_at(proxy.address(), "postgres"));
+        let insert = format!("INSERT INTO {table} DEFAULT VALUES");
+        psql.args(["--command", "BEGIN", "--command", &insert, "--command", "COMMIT"]);
+        Ok((proxy, psql))
+    }
+
+    /// Counts the rows of a table. The lock waits for the end of the transaction that inserts.
+    async fn rows(postgres: &Postgres, table: &str) -> Result<String> {
+        let (lock, count) = (format!("LOCK TABLE {table}"), format!("SELECT count(*) FROM {table}"));
+        postgres.run(&["BEGIN", &lock, &count]).await
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_cut_before_is_never_done() -> Result<()> {
+        let Some(postgres) = Postgres::shared().await else { return Ok(()) };
+        let (proxy, mut psql) = insert(postgres, "cut_before", CommitFault::CutBefore).await?;
+        assert_eq!(psql.output().await?.status.code(), LOST);
+        assert_eq!(proxy.faults_left(), 0);
+        assert_eq!(rows(postgres, "cut_before").await?, "0");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_cut_after_is_done_without_an_answer() -> Result<()> {
+        let Some(postgres) = Postgres::shared().await else { return Ok(()) };
+        let (proxy, mut psql) = insert(postgres, "cut_after", CommitFault::CutAfter).await?;
+        assert_eq!(psql.output().await?.status.code(), LOST);
+        assert_eq!(proxy.faults_left(), 0);
+        assert_eq!(rows(postgres, "cut_after").await?, "1");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_held_is_done_when_it_is_released() -> Result<()> {
+        let Some(postgres) = Postgres::shared().await else { return Ok(()) };
+        let (proxy, mut psql) = insert(postgres, "held", CommitFault::Hold).await?;
+        let mut psql = psql.spawn()?;
+        tokio::select! {
+            () = proxy.fault_met() => {}
+            ended = psql.wait() => panic!("the COMMIT is not held: {ended:?}"),
+        }
+        assert_eq!(postgres.query("SELECT count(*) FROM held").await?, "0");
+        assert_eq!(psql.try_wait()?, None);
+        proxy.release();
+        assert!(psql.wait().await?.success());
+        assert_eq!(rows(postgres, "held").await?, "1");
+        Ok(())
+    }
+}

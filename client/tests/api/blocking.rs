@@ -1,8 +1,11 @@
 //! The module `blocking`: the same calls without an async runtime.
 
-use std::{collections::BTreeSet, thread};
+use std::{collections::BTreeSet, thread, time::Duration};
 
-use grpcchatter_client::{Error, blocking::Client};
+use grpcchatter_client::{
+    Account, ClientBuilder, Error, Event, Invitation, Message, Page, RoomInfo, Start, User,
+    blocking::{Client, Events, Room},
+};
 
 use crate::fake::{Fake, with_messages};
 
@@ -38,6 +41,46 @@ fn every_async_call_has_a_blocking_twin() {
     let blocking: BTreeSet<_> = sources.into_iter().flat_map(names).collect();
     assert!(calls.len() > 20);
     assert_eq!(calls, blocking);
+}
+
+/// Every blocking call with its types, so that another signature does not compile.
+#[expect(dead_code, reason = "it is only compiled")]
+fn every_blocking_call_keeps_its_signature(client: &Client, room: &Room) {
+    let _: ClientBuilder = Client::builder(String::new());
+    let _: [Result<Client, Error>; 2] = [Client::new_at(""), Client::builder("").build_blocking()];
+    let _: &str = client.url();
+    let _: Client = client.within(Duration::ZERO);
+
+    let _: [Result<Account, Error>; 2] = [client.register("", ""), client.account()];
+    let _: [Result<(), Error>; 2] = [client.login("", ""), client.login_if_needed("", "")];
+    let _: Result<String, Error> = client.user_name();
+    let _: [Result<(), Error>; 2] = [client.change_password("", ""), client.logout()];
+    let _: Result<(), Error> = client.delete_account("");
+
+    let _: [Result<RoomInfo, Error>; 2] = [client.create_room("", ""), client.create_chat_room("", "")];
+    let _: [Result<RoomInfo, Error>; 2] = [client.rename_room("", ""), client.rename_chat_room("", "")];
+    let _: Result<RoomInfo, Error> = client.change_room_password("", "");
+    let _: [Result<(), Error>; 2] = [client.delete_room(""), client.delete_chat_room("")];
+    let _: [Result<Vec<RoomInfo>, Error>; 2] = [client.rooms(), client.list_chat_rooms()];
+    let _: Result<Invitation, Error> = client.invite("", Some(Duration::ZERO));
+    let _: [Result<(), Error>; 2] = [client.ban_user("", ""), client.unban_user("", "")];
+    let _: Result<(), Error> = client.remove_user("", "");
+    let _: [Result<Room, Error>; 2] = [client.join("", ""), client.join_chat_room("", "")];
+    let _: Result<Room, Error> = client.join_by_invitation("");
+    let _: Result<Message, Error> = client.join_and_send("", "");
+    let _: Result<Message, Error> = client.join_and_send_with_id("", "", "");
+
+    let _: RoomInfo = room.info();
+    let _: [Result<Message, Error>; 2] = [room.send(""), room.send_with_id("", "")];
+    let _: Result<Message, Error> = room.receive();
+    let mut events: [Events; 2] = [room.events(), room.events_from(Start::Joined)];
+    let _: Option<Event> = events[0].next();
+    let _: Result<Page, Error> = room.newest_messages(1_u16);
+    let _: Result<Page, Error> = room.messages_before(1_i64, 1_u16);
+    let _: Result<Page, Error> = room.messages_after(1_i64, 1_u16);
+    let _: [Result<Vec<User>, Error>; 2] = [room.users(), room.list_chat_room_users()];
+    let _: Result<(), Error> = room.leave();
+    let _: [(); 2] = [room.disconnect(), client.disconnect()];
 }
 
 #[test]

@@ -38,6 +38,16 @@ fn there(program: PathBuf) -> Option<PathBuf> {
     None
 }
 
+impl Drop for Server {
+    /// Prints the end of the server's log if the test has failed.
+    #[expect(clippy::print_stderr, reason = "the developer must see why the test failed")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the end of the server's log: {}", self.server.log_tail());
+        }
+    }
+}
+
 impl Server {
     /// Starts the server with settings of the test's own; `None` where there is no program.
     pub(crate) async fn start(settings: &[&str]) -> Option<Self> {

@@ -36,13 +36,13 @@ const TOKEN: &str = "NEMESIS_TOKEN";
 
 /// A network namespace and a veth link to it. Dropping it deletes both.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct VethLink {
     name: String,
     host: Ipv4Addr,
     guest: Ipv4Addr,
 }
 
-impl Link {
+impl VethLink {
     /// Makes a namespace and a link.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for VethLink {
     fn drop(&mut self) {
         // Deleting the namespace deletes the link too.
         drop(ip(&["netns", "delete", &self.name]));
@@ -110,7 +110,7 @@ fn ip(arguments: &[&str]) -> Result<()> {
 }
 
 /// Opens the streams from the namespace, cuts the link, and waits until the server has closed all of them.
-pub(super) async fn cut_link(round: &mut Round, link: &Link) -> Result<()> {
+pub(super) async fn cut_link(round: &mut Round, link: &VethLink) -> Result<()> {
     let address = round.server.address();
     link.set("up")?;
     let mut clients = tokio::process::Command::new("ip")

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::sleep;
 
-use self::{cgroup::MemoryCgroup, half_open::Link};
+use self::{cgroup::MemoryCgroup, half_open::VethLink};
 pub(crate) use self::{half_open::hold_silent_streams, requirements::Missing};
 use crate::{
     load::ClientMix,
@@ -239,8 +239,8 @@ impl Fault {
         let mut plan = self.plan(setup);
         plan.settings.extend_from_slice(settings);
         // The server listens on the link's address, so the link must outlive the round.
-        let link = if self == Self::ClientsHalfOpen && long { Some(Link::make()?) } else { None };
-        plan.host = link.as_ref().map_or(plan.host, Link::host);
+        let link = if self == Self::ClientsHalfOpen && long { Some(VethLink::make()?) } else { None };
+        plan.host = link.as_ref().map_or(plan.host, VethLink::host);
         let mut round = Round::start(setup, plan, database, self.client_mix(long), self.limits(long)).await?;
         let little_memory = self == Self::LittleMemory;
         let _cgroup = little_memory.then(|| MemoryCgroup::around(round.server.pid()?)).transpose()?;

@@ -11,7 +11,7 @@ use grpcchatter_testbed::Postgres;
 use rustix::process::Pid;
 use tempfile::TempDir;
 
-use super::{DISK_MEBIBYTES, Fault, cgroup::MemoryCgroup, clock::libfaketime, half_open::Link};
+use super::{DISK_MEBIBYTES, Fault, cgroup::MemoryCgroup, clock::libfaketime, half_open::VethLink};
 use crate::{
     server::Disk,
     setup::{Database, Setup},
@@ -68,7 +68,7 @@ impl Fault {
             Self::DiskFull => try_mount(),
             Self::FsyncFails | Self::AckAfterSync => try_strace().await,
             Self::LittleMemory => MemoryCgroup::make().map(drop),
-            Self::ClientsHalfOpen if setup.long => Link::make().map(drop),
+            Self::ClientsHalfOpen if setup.long => VethLink::make().map(drop),
             _ => Ok(()),
         };
         match tried {

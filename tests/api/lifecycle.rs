@@ -289,14 +289,14 @@ async fn health_watches_and_reflection_end_with_a_status_and_do_not_delay_the_st
     for version in ["v1", "v1alpha"] {
         let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
         // It sends nothing, and never closes its side.
-        let (polling, questions) = mpsc::channel::<()>(1);
+        let (requests, stream) = mpsc::channel::<()>(1);
         let (path, codec) = (path.parse().unwrap(), ProstCodec::<(), ()>::default());
-        let request = Request::new(ReceiverStream::new(questions));
+        let request = Request::new(ReceiverStream::new(stream));
         let answer = caller.ready().await.unwrap().streaming(request, path, codec).await;
         let mut answers = answer.unwrap().into_inner();
         ending.spawn(async move {
             let end = answers.message().await.map(drop);
-            drop(polling);
+            drop(requests);
             end
         });
     }

@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn all_line_endings_become_lf() {
-        for sanitize_input in ["one\rtwo\rthree", "one\r\ntwo\r\nthree", "one\ntwo\nthree"] {
-            assert_eq!(typed(sanitize_input).text(), "one\ntwo\nthree");
+        for pasted in ["one\rtwo\rthree", "one\r\ntwo\r\nthree", "one\ntwo\nthree"] {
+            assert_eq!(typed(pasted).text(), "one\ntwo\nthree");
         }
         assert_eq!(typed("a\tb\u{1b}[2J\u{202e}").text(), "a\tb[2J");
     }

@@ -105,9 +105,12 @@ macro_rules! on_each_database {
 
             #[tokio::test]
             async fn postgres() {
-                if let Some(database) = crate::harness::Database::postgres().await {
-                    crate::harness::run_test(super::$name(database)).await;
-                }
+                crate::harness::run_test(async {
+                    if let Some(database) = crate::harness::Database::postgres().await {
+                        super::$name(database).await;
+                    }
+                })
+                .await;
             }
         }
     )+};
@@ -121,9 +124,12 @@ macro_rules! on_postgres {
         mod $name {
             #[tokio::test]
             async fn postgres() {
-                if let Some(database) = crate::harness::Database::postgres().await {
-                    crate::harness::run_test(super::$name(database)).await;
-                }
+                crate::harness::run_test(async {
+                    if let Some(database) = crate::harness::Database::postgres().await {
+                        super::$name(database).await;
+                    }
+                })
+                .await;
             }
         }
     )+};

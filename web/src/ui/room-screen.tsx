@@ -110,7 +110,7 @@ const CLOSED: Record<string, string> = {
   ROOM_NOT_FOUND: "This room does not exist",
 };
 
-/** Shown in place of a room that is closed to the user, with a form to join again where that is possible. */
+/** Shown instead of a room that is closed to the user, with a form to join again where that is possible. */
 function Closed({ room, rooms, reason }: { room: Room; rooms: Rooms; reason: string }): JSX.Element {
   const [password, setPassword] = useState("");
   const again = reason === "WRONG_ROOM_PASSWORD" || reason === "NOT_A_MEMBER";

@@ -3,10 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod source;
+mod scan;
+mod tokens;
+mod scanner_tests;
 
 use std::{collections::BTreeSet, fs, process::Command};
 
 use source::{Modules, root, rust_files};
+
+/// The files at which the crates of the package begin.
+const CRATE_ROOTS: [&str; 2] = ["src/lib.rs", "src/main.rs"];
 
 /// The modules in order, each with the modules that it may use. Some earlier modules are left out on purpose: the store and the
 /// hub do not know each other, and the gateway uses the domain only.
@@ -63,15 +69,16 @@ const ORDERED: &[&str] = &["gateway", "hub", "store", "domain"];
 #[test]
 fn a_module_uses_only_the_modules_that_it_may_use() {
     let mut broken = Vec::new();
-    for crate_root in ["src/lib.rs", "src/main.rs"] {
-        let modules = Modules::read(crate_root);
-        for module in modules.product().filter(|module| module.file != "src/lib.rs") {
+    for modules in CRATE_ROOTS.map(Modules::read) {
+        // lib.rs declares all modules.
+        for module in modules.0.values().filter(|module| module.file != "src/lib.rs") {
             let name = module.name();
             let Some((_, allowed)) = MODULES.iter().find(|(module, _)| *module == name) else {
                 broken.push(format!("{name} is not in MODULES"));
                 continue;
             };
-            for other in module.top_level_uses() {
+            // Its tests keep to the order too.
+            for other in module.whole.top_level_uses() {
                 if other != name && !allowed.contains(&other) {
                     broken.push(format!("{}: {name} may not use {other}", module.file));
                 }
@@ -79,6 +86,37 @@ fn a_module_uses_only_the_modules_that_it_may_use() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn packages_are_used_only_by_their_modules() {
+    let mut broken = Vec::new();
+    for modules in CRATE_ROOTS.map(Modules::read) {
+        for module in modules.0.values() {
+            for (packages, modules) in PACKAGES {
+                for package in packages.iter().filter(|_| !modules.contains(&module.name())) {
+                    if module.whole.packages.contains(*package) {
+                        broken.push(format!("{}: {package} belongs to {}", module.file, modules.join(", ")));
+                    }
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The rules about modules would miss a file that the scanner does not reach.
+#[test]
+fn the_scanner_reads_every_file() {
+    let crates = CRATE_ROOTS.map(Modules::read);
+    let read: BTreeSet<&str> =
+        crates.iter().flat_map(|modules| modules.0.values()).map(|module| module.file.as_str()).collect();
+    let unread: Vec<_> = rust_files("src")
+        .into_iter()
+        .map(|(file, _)| file)
+        .filter(|file| !read.contains(file.as_str()))
+        .collect();
+    assert!(unread.is_empty(), "{unread:?}");
 }
 
 /// A reader who follows the declarations goes from the whole to its parts.
@@ -118,21 +156,6 @@ fn lib_rs_declares_the_modules_in_their_order() {
 }
 
 #[test]
-fn packages_are_used_only_by_their_modules() {
-    let mut broken = Vec::new();
-    for module in Modules::read("src/lib.rs").product() {
-        for (packages, modules) in PACKAGES {
-            for package in packages.iter().filter(|_| !modules.contains(&module.name())) {
-                if module.packages.contains(*package) {
-                    broken.push(format!("{}: {package} belongs to {}", module.file, modules.join(", ")));
-                }
-            }
-        }
-    }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
-
-#[test]
 fn the_servers_of_tonic_and_axum_are_not_compiled_in() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package=grpcchatter", "--edges=normal", "--prefix=none", "--format={p} {f}"])
@@ -160,16 +183,18 @@ fn banned_packages_are_not_in_the_lock_file() {
 
 #[test]
 fn only_tests_call_unwrap() {
-    for module in Modules::read("src/lib.rs").product() {
-        assert!(!module.calls("unwrap"), "{}", module.file);
+    for modules in CRATE_ROOTS.map(Modules::read) {
+        for module in modules.product() {
+            assert!(!module.calls("unwrap"), "{}", module.file);
+        }
     }
 }
 
 #[test]
 fn no_function_is_longer_than_the_limit() {
     let mut broken = Vec::new();
-    for crate_root in ["src/lib.rs", "src/main.rs"] {
-        for module in Modules::read(crate_root).product() {
+    for modules in CRATE_ROOTS.map(Modules::read) {
+        for module in modules.product() {
             for (function, lines) in module.functions() {
                 if lines > LONGEST_FUNCTION {
                     broken.push(format!(

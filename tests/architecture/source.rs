@@ -7,13 +7,15 @@ use std::{
 };
 
 use syn::{
-    Attribute, File, Item, ItemMod, ItemUse, UseTree,
+    Attribute, File, Item, ItemMod,
     spanned::Spanned as _,
     visit::{self, Visit},
 };
 
-/// A path, segment by segment, from the root of the crate.
-type Names = Vec<String>;
+use crate::{
+    scan::{Names, Scan},
+    tokens,
+};
 
 /// Returns the root of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -40,7 +42,6 @@ pub(crate) fn rust_files(folder: &str) -> Vec<(String, String)> {
 }
 
 /// A module in a file of its own.
-#[derive(Default)]
 pub(crate) struct Module {
     /// The file, from the root of the workspace.
     pub(crate) file: String,
@@ -48,14 +49,12 @@ pub(crate) struct Module {
     pub(crate) is_test: bool,
     /// Its modules in files of their own, in the order of their declarations.
     pub(crate) children: Vec<String>,
-    /// The packages that its product code names.
-    pub(crate) packages: BTreeSet<String>,
-    /// The paths that its product code names, from the root of the crate.
-    paths: BTreeSet<Names>,
-    /// The names that its `use` items bring in, each with its full path.
-    names: BTreeMap<String, Names>,
+    /// What all of its code names.
+    pub(crate) whole: Scan,
+    /// What its code names, without items that are compiled only for tests.
+    pub(crate) product: Scan,
     /// The code, without items that are compiled only for tests.
-    pub(crate) code: Option<File>,
+    pub(crate) code: File,
 }
 
 /// The modules of a crate, by their paths.
@@ -64,13 +63,18 @@ pub(crate) struct Modules(pub(crate) BTreeMap<Names, Module>);
 impl Modules {
     /// Reads the crate whose root is `file`.
     pub(crate) fn read(file: &str) -> Self {
+        Self::read_with(file, &|file| fs::read_to_string(root().join(file)).ok())
+    }
+
+    /// Reads the crate whose root is `file`. `read` returns the text of a file, if there is one.
+    pub(crate) fn read_with(file: &str, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = Self(BTreeMap::new());
-        modules.add(file.to_owned(), Vec::new(), false);
+        modules.add(file.to_owned(), Vec::new(), false, read);
         modules
     }
 
-    fn add(&mut self, file: String, path: Names, is_test: bool) {
-        let text = fs::read_to_string(root().join(&file)).unwrap();
+    fn add(&mut self, file: String, path: Names, is_test: bool, read: &dyn Fn(&str) -> Option<String>) {
+        let text = read(&file).unwrap();
         let mut code = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let mut children = Vec::new();
         let folder = Path::new(&file);
@@ -81,26 +85,21 @@ impl Modules {
         for item in &code.items {
             let Item::Mod(ItemMod { attrs, ident, content: None, .. }) = item else { continue };
             let name = ident.to_string();
-            let found = [format!("{name}.rs"), format!("{name}/mod.rs")].map(|end| folder.join(end));
-            let found = found.iter().find(|path| root().join(path).exists());
-            // Only test modules have `#[path]`.
-            let Some(found) = found else {
-                assert!(is_test, "{file}: no file for the module {name}");
-                continue;
-            };
+            let found = [format!("{name}.rs"), format!("{name}/mod.rs")]
+                .map(|end| folder.join(end).to_str().unwrap().to_owned());
+            let found = found.into_iter().find(|path| read(path).is_some());
+            let found = found.unwrap_or_else(|| panic!("{file}: no file for the module {name}"));
             let mut inner = path.clone();
             inner.push(name.clone());
             children.push(name);
-            self.add(found.to_str().unwrap().to_owned(), inner, is_test || is_for_tests(attrs));
+            self.add(found, inner, is_test || is_for_tests(attrs), read);
         }
+        let whole = Scan::new(&code, &path, &children);
         if !is_test {
             code.items.retain(|item| !attributes(item).is_some_and(is_for_tests));
         }
-        let mut found = Found::default();
-        found.visit_file(&code);
-        let mut module = Module { file, is_test, children, code: Some(code), ..Module::default() };
-        module.resolve(&path, &found);
-        self.0.insert(path, module);
+        let product = Scan::new(&code, &path, &children);
+        self.0.insert(path, Module { file, is_test, children, whole, product, code });
     }
 
     /// Returns the module in which the item `path` is declared.
@@ -114,7 +113,7 @@ impl Modules {
                 inner.push(name.clone());
                 if self.0.contains_key(&inner) {
                     at = inner;
-                } else if let Some(target) = self.0[&at].names.get(name)
+                } else if let Some(target) = self.0[&at].product.names.get(name)
                     && target[..] != path[..=index]
                 {
                     path = target.iter().chain(&path[index + 1..]).cloned().collect();
@@ -138,7 +137,7 @@ impl Modules {
         let product = self.0.iter().filter(|(_, module)| !module.is_test);
         product
             .map(|(path, module)| {
-                let used = module.paths.iter().filter_map(|used| self.find(used));
+                let used = module.product.paths.iter().filter_map(|used| self.find(used));
                 (path, used.filter(|used| *used != path && !self.0[*used].is_test).collect())
             })
             .collect()
@@ -175,11 +174,6 @@ impl Module {
         name.trim_end_matches(".rs")
     }
 
-    /// Returns the top-level modules that its product code uses.
-    pub(crate) fn top_level_uses(&self) -> BTreeSet<&str> {
-        self.paths.iter().filter_map(|path| path.first()).map(String::as_str).collect()
-    }
-
     /// Returns whether its product code calls `method`.
     pub(crate) fn calls(&self, method: &str) -> bool {
         struct Calls<'a>(&'a str, bool);
@@ -188,9 +182,14 @@ impl Module {
                 self.1 |= call.method == self.0;
                 visit::visit_expr_method_call(self, call);
             }
+
+            fn visit_macro(&mut self, item: &syn::Macro) {
+                self.1 |= tokens::call(item.tokens.clone(), self.0);
+                visit::visit_macro(self, item);
+            }
         }
         let mut calls = Calls(method, false);
-        self.code.iter().for_each(|code| calls.visit_file(code));
+        calls.visit_file(&self.code);
         calls.1
     }
 
@@ -215,112 +214,7 @@ impl Module {
             }
         }
         let mut functions = Functions(Vec::new());
-        self.code.iter().for_each(|code| functions.visit_file(code));
+        functions.visit_file(&self.code);
         functions.0
-    }
-
-    /// Resolves the paths of its code.
-    fn resolve(&mut self, own: &[String], found: &Found) {
-        let supers = |path: &[String]| path.iter().take_while(|name| *name == "super").count();
-        let absolute = |path: &[String], names: &BTreeMap<String, Names>| -> Option<Names> {
-            let (base, rest) = match path[0].as_str() {
-                "crate" | "grpcchatter" => (&[][..], &path[1..]),
-                "self" => (own, &path[1..]),
-                "super" => (&own[..own.len().checked_sub(supers(path))?], &path[supers(path)..]),
-                name if self.children.iter().any(|child| child == name) => (own, path),
-                name => (&names.get(name)?[..], &path[1..]),
-            };
-            Some(base.iter().chain(rest).cloned().collect())
-        };
-        let mut names = BTreeMap::new();
-        // A `use` may depend on a later one.
-        for _ in 0..2 {
-            for (path, name) in &found.uses {
-                if let (Some(name), Some(path)) = (name, absolute(path, &names)) {
-                    names.insert(name.clone(), path);
-                }
-            }
-        }
-        for path in found.uses.iter().map(|(path, _)| path).chain(&found.paths) {
-            match absolute(path, &names) {
-                Some(path) => drop(self.paths.insert(path)),
-                None => drop(self.packages.insert(path[0].clone())),
-            }
-        }
-        self.names = names;
-    }
-}
-
-/// The paths of a file, unresolved.
-#[derive(Default)]
-struct Found {
-    /// The paths of `use` items, with the names that they bring in.
-    uses: Vec<(Names, Option<String>)>,
-    paths: Vec<Names>,
-    /// How many inline modules surround the current item.
-    depth: usize,
-}
-
-impl Found {
-    /// Rewrites a path of an inline module relative to the file.
-    fn outside(&self, mut path: Names) -> Names {
-        for _ in 0..self.depth {
-            match path.first().map(String::as_str) {
-                Some("super") => drop(path.remove(0)),
-                _ => break,
-            }
-        }
-        path
-    }
-
-    fn add_use(&mut self, path: Names, name: Option<String>) {
-        let path = self.outside(path);
-        if !path.is_empty() {
-            self.uses.push((path, name.filter(|_| self.depth == 0)));
-        }
-    }
-
-    fn add_tree(&mut self, before: &[String], tree: &UseTree) {
-        let with = |name: &syn::Ident| {
-            let mut path = before.to_vec();
-            path.push(name.to_string());
-            path
-        };
-        match tree {
-            UseTree::Path(path) => self.add_tree(&with(&path.ident), &path.tree),
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_tree(before, tree)),
-            UseTree::Glob(_) => self.add_use(before.to_vec(), None),
-            UseTree::Name(name) if name.ident == "self" => {
-                self.add_use(before.to_vec(), before.last().cloned());
-            }
-            UseTree::Name(name) => self.add_use(with(&name.ident), Some(name.ident.to_string())),
-            UseTree::Rename(rename) => {
-                self.add_use(with(&rename.ident), Some(rename.rename.to_string()));
-            }
-        }
-    }
-}
-
-impl Visit<'_> for Found {
-    fn visit_item_use(&mut self, item: &ItemUse) {
-        self.add_tree(&[], &item.tree);
-    }
-
-    fn visit_path(&mut self, path: &syn::Path) {
-        let names: Names = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        let names = self.outside(names);
-        if names.len() > 1 {
-            self.paths.push(names);
-        }
-        visit::visit_path(self, path);
-    }
-
-    /// `pub(in path)` is no use of the path.
-    fn visit_vis_restricted(&mut self, _: &syn::VisRestricted) {}
-
-    fn visit_item_mod(&mut self, module: &ItemMod) {
-        self.depth += 1;
-        visit::visit_item_mod(self, module);
-        self.depth -= 1;
     }
 }

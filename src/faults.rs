@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// The delay of work that a fault does too late.
-const DELAY: Duration = Duration::from_millis(50);
+pub const DELAY: Duration = Duration::from_millis(50);
 
 /// A way to break the promise.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,26 @@ pub enum Fault {
     InDoubtRolledBack,
     /// Seqs come from a counter that a rollback does not reset, as in a database sequence.
     SeqFromASequence,
+    /// The log's fast path uses memberships although the room's epochs have risen.
+    EpochIgnored,
+    /// The log's fast path acknowledges messages before their commit.
+    FastPathAcksBeforeCommit,
+    /// A part of a batch that the fast path's transaction refuses is committed.
+    RefusalLeavesHalf,
+}
+
+/// Says whether the fault that is on concerns the lanes' own transactions, so that the fast path must leave all to them.
+pub fn concerns_own_transaction() -> bool {
+    [
+        Fault::AckBeforeCommit,
+        Fault::PublishBeforeCommit,
+        Fault::DeduplicationUnderLock,
+        Fault::InDoubtRolledBack,
+        Fault::GapAfterRestart,
+        Fault::SeqFromASequence,
+    ]
+    .into_iter()
+    .any(is)
 }
 
 /// Says whether a fault is on.
@@ -138,6 +158,9 @@ mod chosen {
         ("fork-undetected", Fault::ForkUndetected),
         ("in-doubt-rolled-back", Fault::InDoubtRolledBack),
         ("seq-from-a-sequence", Fault::SeqFromASequence),
+        ("epoch-ignored", Fault::EpochIgnored),
+        ("fast-path-acks-before-commit", Fault::FastPathAcksBeforeCommit),
+        ("refusal-leaves-half", Fault::RefusalLeavesHalf),
     ];
 
     /// Says whether a fault is on.

@@ -55,7 +55,7 @@ impl App {
         let runtime = core_runtime()?;
         let opened = runtime.block_on(open_database(&config.database, clock.clone()));
         let (store, lanes) = opened.map_err(StartError::of(&config.database))?;
-        let core = Core::start(&config, &runtime, store, lanes, clock);
+        let core = Core::start(&config, &runtime, store, lanes, clock)?;
         let services = Services::new(&config, &secrets, &core)?;
         let names = services.chat.name_cache();
         let budget = Budget::new(config.budget, core.clock.clone());
@@ -109,7 +109,13 @@ struct Core {
 }
 
 impl Core {
-    fn start(config: &Config, runtime: &Runtime, store: Store, lanes: Lanes, clock: Clock) -> Self {
+    fn start(
+        config: &Config,
+        runtime: &Runtime,
+        store: Store,
+        lanes: Lanes,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let hub_config = HubConfig {
             shards: shard_count(),
             queue: config.rooms.max_message_queue_size,
@@ -119,8 +125,8 @@ impl Core {
         let tasks = Tasks::new(runtime.handle().clone());
         let hub = Hub::new(hub_config, FRAMING, clock.clone());
         let publisher = Publisher::new(tasks.clone(), store.clone(), hub.clone());
-        let log = Log::start(runtime.handle(), lanes, &publisher);
-        Self { store, hub, publisher, log, tasks, clock }
+        let log = Log::start(runtime.handle(), lanes, &publisher).map_err(StartError::Runtime)?;
+        Ok(Self { store, hub, publisher, log, tasks, clock })
     }
 }
 

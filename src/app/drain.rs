@@ -26,6 +26,9 @@ const ANNOUNCE_DELAY: Duration = Duration::from_millis(500);
 /// The drain ends after this time, even if connections are open or messages wait for the database.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// How long after the end of the drain the last replies are given.
+const REPLY_GRACE: Duration = Duration::from_millis(250);
+
 /// What the drain acts on.
 pub(super) struct Drain {
     pub(super) hub: Hub,
@@ -42,8 +45,8 @@ pub(super) struct Drain {
 
 impl Drain {
     /// Reports the server as not ready, goes on for `DRAIN_DELAY`, and then ends what is left: streams with a status,
-    /// connections with GOAWAY once the calls on them are answered.
-    pub(super) async fn run(&self) {
+    /// connections with GOAWAY once the calls on them are answered. Returns whether the log's writers have ended.
+    pub(super) async fn run(&self) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         self.lifetime.end_keep_alive.cancel();
         self.health.set(false);
@@ -61,8 +64,10 @@ impl Drain {
         self.hub.drain();
         // Connections that are open at the deadline are cut below.
         let _ = timeout_at(deadline, self.connection_limit.idle()).await;
-        self.log.close().await;
+        // By then every message has its reply, even if the disk does not answer.
+        let is_log_closed = timeout_at(deadline + REPLY_GRACE, self.log.close()).await.is_ok();
         self.lifetime.end.cancel();
+        is_log_closed
     }
 }
 

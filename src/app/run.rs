@@ -67,26 +67,29 @@ impl App {
         background.start(&tasks);
         accept(listeners, &shards, &drain, &tasks);
         drop(shards);
-        let outcome = runtime.block_on(async {
+        let (outcome, is_log_closed) = runtime.block_on(async {
             drain.health.set(true);
             tracing::info!(addresses = ?local_addrs, "serving");
             let outcome = tokio::select! {
                 () = shutdown => Ok(()),
                 cause = store.lock_lost() => Err(StartError::Database { at: database, cause }),
             };
-            drain.run().await;
+            let is_log_closed = drain.run().await;
             if timeout(CORE_TIMEOUT, tasks.stop()).await.is_err() {
                 tracing::warn!("a background task does not end: it is dropped");
             }
-            outcome
+            (outcome, is_log_closed)
         });
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a shard panicked");
             }
         }
+        // A writer that goes on would lose SQLite's locks: they end as soon as the process closes any handle to the file.
         runtime.block_on(async {
-            if timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
+            if !is_log_closed {
+                tracing::warn!("the disk does not answer: the database is left to the end of the process");
+            } else if timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
                 tracing::warn!("the database does not answer: its connections are cut");
             }
         });

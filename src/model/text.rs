@@ -144,6 +144,11 @@ impl MessageBody {
         }
     }
 
+    /// Returns the body.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the body in its shared allocation.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)

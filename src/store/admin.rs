@@ -71,6 +71,7 @@ impl Store {
             reader: pool,
             generation,
             lanes: std::sync::OnceLock::new(),
+            lane_connections: Arc::default(),
             admission: Admission::shared_writer(1),
             server,
             instance_lock: None,

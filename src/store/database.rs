@@ -20,6 +20,7 @@ use super::{
     instance_lock::InstanceLock,
     pool::Pool,
     pool_generation::PoolGeneration,
+    postgres::OpenConnections,
     postgres::{self, session::SERVING},
     server::Server,
     setup_error::SetupError,
@@ -39,12 +40,14 @@ pub(super) struct Inner {
     pub(super) core: Handle,
     pub(super) clock: Clock,
     pub(super) backend: DbBackend,
-    /// SQLite: exactly one connection. PostgreSQL: the pool of everything but the log's lanes.
+    /// SQLite: exactly one connection, besides the one that the log's lane keeps. PostgreSQL: the pool of everything but the log's lanes.
     pub(super) writer: Pool,
     /// SQLite: `query_only` connections. PostgreSQL: the same pool as `writer`.
     pub(super) reader: Pool,
-    /// PostgreSQL: the pools of the log's lanes, once they are open. SQLite: unset, since the lane uses `writer`.
-    pub(super) lanes: OnceLock<Vec<Pool>>,
+    /// PostgreSQL: the pool that the log's lanes share, once it is open. SQLite: unset, since the lane uses `writer`.
+    pub(super) lanes: OnceLock<Pool>,
+    /// PostgreSQL: how many connections the lanes have besides.
+    pub(super) lane_connections: OpenConnections,
     /// The current generation of all pools, the lanes' too.
     pub(super) generation: PoolGeneration,
     pub(super) admission: Admission,
@@ -97,6 +100,7 @@ impl Store {
             writer,
             reader,
             lanes: OnceLock::new(),
+            lane_connections: OpenConnections::default(),
             generation,
             admission,
             server,
@@ -149,10 +153,10 @@ impl Store {
             if let Err(error) = store.0.writer.close().await {
                 tracing::warn!(%error, "the writer could not be closed");
             }
-            for lane in store.0.lanes.get().into_iter().flatten() {
-                if let Err(error) = lane.close().await {
-                    tracing::warn!(%error, "a lane of the log could not be closed");
-                }
+            if let Some(lanes) = store.0.lanes.get()
+                && let Err(error) = lanes.close().await
+            {
+                tracing::warn!(%error, "the log's connections could not be closed");
             }
             if let Some(lock) = &store.0.instance_lock {
                 lock.release();

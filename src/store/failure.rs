@@ -4,7 +4,10 @@ use std::ops::Deref as _;
 
 use sea_orm::{
     DbErr, RuntimeErr, SqlErr,
-    sqlx::{self, postgres::PgDatabaseError},
+    sqlx::{
+        self,
+        postgres::{PgDatabaseError, PgSeverity},
+    },
 };
 
 use crate::model::Error;
@@ -129,6 +132,15 @@ fn postgres(code: &str) -> Class {
 /// `read_only_sql_transaction`: the server is a standby, or `default_transaction_read_only` is on.
 const READ_ONLY_TRANSACTION: &str = "25006";
 
+/// `unique_violation`.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// `feature_not_supported`: "cached plan must not change result type".
+const STALE_PLAN: &str = "0A000";
+
+/// `invalid_sql_statement_name`.
+const NO_SUCH_STATEMENT: &str = "26000";
+
 /// Says whether a statement failed because the role lacks a privilege (`insufficient_privilege`).
 pub(super) fn lacks_privilege(error: &DbErr) -> bool {
     sqlstate(error).is_some_and(|code| code == "42501")
@@ -142,6 +154,37 @@ fn sqlstate(error: &DbErr) -> Option<&str> {
     };
     let sqlx::Error::Database(database) = error.deref() else { return None };
     database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code)
+}
+
+/// Whether PostgreSQL refused a statement, and so has not executed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A unique index refused it.
+    Duplicate,
+    /// What the connection has prepared does not hold any more, as after a change of the schema.
+    Stale,
+    /// Something else refused it.
+    Other,
+    /// It may have been executed: the connection failed or ended.
+    None,
+}
+
+/// Classifies the failure of a statement.
+pub(super) fn refusal(error: &sqlx::Error) -> Refusal {
+    let sqlx::Error::Database(database) = error else { return Refusal::None };
+    match database.try_downcast_ref::<PgDatabaseError>() {
+        Some(error) if error.severity() == PgSeverity::Error && error.code() == UNIQUE_VIOLATION => {
+            Refusal::Duplicate
+        }
+        // A pooler reports the end of a connection as an error of class 08.
+        Some(error) if error.severity() == PgSeverity::Error && !error.code().starts_with("08") => {
+            match error.code() {
+                STALE_PLAN | NO_SUCH_STATEMENT => Refusal::Stale,
+                _ => Refusal::Other,
+            }
+        }
+        _ => Refusal::None,
+    }
 }
 
 /// Says whether a statement failed because its connection had already ended: `admin_shutdown`, `crash_shutdown`,

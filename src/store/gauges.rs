@@ -1,5 +1,7 @@
 //! Gauges of the database for the metrics.
 
+use std::sync::atomic::Ordering;
+
 use grpcchatter_entity::{account, room};
 use sea_orm::{ColumnTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 
@@ -34,9 +36,15 @@ impl Store {
         let (reader, writer) = (&self.0.reader, &self.0.writer);
         let named = match self.backend() {
             DbBackend::Sqlite => vec![("read", vec![reader]), ("write", vec![writer])],
-            _ => vec![("shared", vec![writer]), ("log", self.0.lanes.get().into_iter().flatten().collect())],
+            _ => vec![("shared", vec![writer]), ("log", self.0.lanes.get().into_iter().collect())],
         };
-        let pools = named.into_iter().map(|(name, pools)| self.pool_gauges(name, &pools)).collect();
+        let mut pools: Vec<PoolGauges> =
+            named.into_iter().map(|(name, pools)| self.pool_gauges(name, &pools)).collect();
+        for log in pools.iter_mut().filter(|pool| pool.name == "log") {
+            let kept = self.0.lane_connections.load(Ordering::Relaxed);
+            log.open += kept;
+            log.idle += kept;
+        }
         let [reads_waiting, writes_waiting] = self.admission().waiting();
         DatabaseGauges { pools, reads_waiting, writes_waiting }
     }
@@ -87,9 +95,12 @@ mod tests {
 
     async fn a_closed_store_has_no_open_connection(database: TemporaryDatabase) {
         let store = TemporaryStore::open(database, Clock::system()).await;
-        let _lanes = store.lanes().await;
+        let lanes = store.lanes().await;
         let open = || store.gauges().pools.iter().map(|pool| pool.open).collect::<Vec<_>>();
         assert!(open().iter().all(|open| *open > 0), "{:?}", open());
+        for lane in lanes.lanes {
+            lane.close().await;
+        }
         store.close().await;
         assert_eq!(open(), [0, 0]);
     }

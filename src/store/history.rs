@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait as _, FromQueryResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::{DbResult, RoomAccess, Store, id_list};
+use super::{DbResult, RoomAccess, Store, parameters::Parameters};
 use crate::model::{ChatIdentity, ClientMessageId, Epochs, Message, Result, RoomId, Seq, Timestamp, UserId};
 
 /// The head of a room's log.
@@ -226,14 +226,12 @@ impl Store {
         self.on_core("poll the rooms", async move {
             let mut heads = Vec::with_capacity(rooms.len());
             for some in rooms.chunks(1_000) {
-                let mut values = Vec::new();
-                let ids = some.iter().map(|room| room.0).collect();
-                let is_one = id_list::is_in("id", store.backend(), ids, &mut values);
+                let mut parameters = Parameters::new(store.backend());
+                let is_one = parameters.is_in("id", some.iter().map(|room| room.0).collect());
                 let sql = format!(
                     "SELECT id, last_seq, last_message_id, first_seq, epoch, members_epoch FROM rooms WHERE {is_one}"
                 );
-                let statement = Statement::from_sql_and_values(store.backend(), sql, values);
-                let found = HeadRow::find_by_statement(statement).all(store.reader()).await?;
+                let found = HeadRow::find_by_statement(parameters.statement(sql)).all(store.reader()).await?;
                 heads.extend(found.into_iter().map(Head::from));
             }
             Ok(heads)

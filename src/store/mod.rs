@@ -39,7 +39,7 @@ mod pool;
 mod transaction;
 mod pool_generation;
 mod failure;
-mod id_list;
+mod parameters;
 #[cfg(test)]
 pub(crate) mod temporary;
 #[cfg(test)]

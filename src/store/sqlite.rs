@@ -10,10 +10,7 @@ use std::{
 use rustix::fs::{Access, access};
 use sea_orm::{
     ConnectOptions, Database, DbErr,
-    sqlx::{
-        Connection as _,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
-    },
+    sqlx::{Connection as _, sqlite::SqliteJournalMode},
 };
 
 use super::{SetupError, pool::Pool};
@@ -27,6 +24,17 @@ const READERS: u32 = 4;
 /// How long a caller waits for a connection of the pool.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of every connection.
+pub(super) const PRAGMAS: [(&str, &str); 5] = [
+    ("synchronous", "FULL"),
+    ("foreign_keys", "1"),
+    // Overwrites deleted content in the file. FAST would leave it in pages that become free, as those of a deleted room do.
+    ("secure_delete", "1"),
+    ("temp_store", "memory"),
+    // In KiB. Small, since the system's page cache lies behind it.
+    ("cache_size", "-8192"),
+];
 
 /// Checks the file at a path, and says whether it exists. For a file of another kind SQLite would return a bare error
 /// number.
@@ -111,22 +119,16 @@ fn options(path: PathBuf, mode: Mode) -> ConnectOptions {
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         .map_sqlx_sqlite_opts(move |options| {
-            options
+            let options = options
                 .filename(&path)
                 .in_memory(false)
                 .shared_cache(false)
                 .create_if_missing(!read_only)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(5))
-                .pragma("query_only", if read_only { "1" } else { "0" })
-                // Overwrites deleted content in the file. FAST would leave it in pages that become free, as those of a
-                // deleted room do.
-                .pragma("secure_delete", "1")
-                .pragma("temp_store", "memory")
-                // Small, since the system's page cache lies behind it.
-                .pragma("cache_size", if read_only { "-4096" } else { "-8192" })
+                .busy_timeout(Duration::from_secs(5));
+            let options =
+                PRAGMAS.iter().fold(options, |options, (name, value)| options.pragma(*name, *value));
+            if read_only { options.pragma("query_only", "1").pragma("cache_size", "-4096") } else { options }
         })
         // If the disk is full, SQLite rolls back by itself. sqlx still counts a transaction then, and would begin the next
         // one as a savepoint inside it, whose commit is no commit. Such a connection is replaced.

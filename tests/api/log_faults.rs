@@ -28,6 +28,7 @@ on_postgres! {
     a_member_of_a_locked_room_can_log_in_and_out,
     a_commit_in_doubt_is_looked_up,
     a_commit_that_stays_in_doubt_is_unavailable_and_stored_once,
+    an_append_that_arrives_too_late_stores_nothing,
     a_message_that_the_database_refuses_does_not_fail_its_batch,
 }
 
@@ -230,6 +231,48 @@ async fn a_commit_that_stays_in_doubt_is_unavailable_and_stored_once(database: D
         listening.find(|event| if let Event::Message(message) = event { Some(message) } else { None });
     assert_eq!(heard.await.message_id, stored.message_id);
     assert_eq!(listening.message().await.seq, 2);
+}
+
+/// Returns the process of PostgreSQL whose last statement was the fast path's.
+async fn backend_of_lane(operator: &DatabaseConnection) -> Option<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+               AND query LIKE '%WITH draft AS (%'";
+    let row =
+        operator.query_one_raw(Statement::from_string(operator.get_database_backend(), sql)).await.unwrap();
+    row.map(|row| row.try_get("", "pid").unwrap())
+}
+
+async fn has_backend(operator: &DatabaseConnection, pid: i32) -> bool {
+    let sql = format!("SELECT pid FROM pg_stat_activity WHERE pid = {pid}");
+    let row = operator.query_one_raw(Statement::from_string(operator.get_database_backend(), sql)).await;
+    row.unwrap().is_some()
+}
+
+/// The log's fast path commits in the statement that writes. If that is on its way for longer than the message may wait, the
+/// room goes on without it, and it must store nothing when it arrives.
+async fn an_append_that_arrives_too_late_stores_nothing(database: Database) {
+    let proxy = Proxy::start(database.address()).await.unwrap();
+    let app = TestApp::start(&database.at(proxy.address())).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    // The lane's own transaction checks the membership, and the fast path uses it from then on.
+    for seq in 1..=2 {
+        assert_eq!(send_until_stored(&member, &format!("before {seq}")).await.seq, seq);
+    }
+    let operator = database.connect().await;
+    let lane = backend_of_lane(&operator).await.expect("the lane has appended by the fast path");
+    proxy.fail_commits([Hold]);
+    let request = SendMessageRequest { body: "without an id".to_owned(), ..Default::default() };
+    let held = member.call(request).await;
+    held.refused(Code::Unavailable, "DATABASE_UNAVAILABLE");
+    within("an append", proxy.fault_met()).await;
+    assert_eq!(send_until_stored(&member, "next").await.seq, 3);
+    proxy.release();
+    let executed = async { while has_backend(&operator, lane).await {} };
+    within("the end of the connection that was held", executed).await;
+    assert_eq!(send_until_stored(&member, "after").await.seq, 4);
+    let bodies: Vec<_> = log(&member).await.into_iter().map(|message| message.body).collect();
+    assert!(!bodies.iter().any(|body| body == "without an id"), "{bodies:?}");
 }
 
 /// The schema refuses no message that the server accepts, so the test adds a constraint.

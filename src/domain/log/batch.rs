@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,14 +30,32 @@ pub(super) const MAX_BATCH: usize = 2_000;
 /// The time from submitting a message to its reply.
 pub(super) const APPEND_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Called with the outcome, on the writer's thread: it must not block.
+/// The time by which every message must have a reply, set when the server drains.
+pub(super) type DrainDeadline = Arc<OnceLock<Instant>>;
+
+/// Called with the outcome, on a thread of the server's own: it must not block.
 pub(in crate::domain) type Reply = Box<dyn FnOnce(Result<Receipt>) + Send>;
 
 /// A message that waits to be appended.
 pub(super) struct Job {
     pub(super) draft: Draft,
-    pub(super) reply: Reply,
+    pub(super) reply: PendingReply,
+}
+
+/// The reply to a message that is not given yet.
+pub(super) struct PendingReply {
+    reply: Reply,
     pub(super) queued: Instant,
+    /// Length of the message's body.
+    bytes: usize,
+}
+
+impl Job {
+    /// Makes a job of a message that is queued now.
+    pub(super) fn new(draft: Draft, reply: Reply) -> Self {
+        let bytes = draft.body.len();
+        Self { draft, reply: PendingReply { reply, queued: Instant::now(), bytes } }
+    }
 }
 
 /// Where the outcome of a batch goes: to its senders and to the publisher. Clones share both.
@@ -64,39 +82,60 @@ pub(super) async fn append(
     deadline: Instant,
     outcomes: &OutcomeSink,
 ) -> Vec<Job> {
-    let begun = Instant::now();
+    let (drafts, replies) = take(batch);
+    let appended = write(lane, &drafts, deadline).await;
+    outcomes.finish(drafts, replies, appended).await
+}
+
+/// Takes a batch from the queue, as drafts and their replies.
+pub(super) fn take(batch: Vec<Job>) -> (Vec<Draft>, Vec<PendingReply>) {
     BATCH_MESSAGES.observe(batch.len() as u64);
+    let now = Instant::now();
     for job in &batch {
-        QUEUE_SECONDS.observe_duration(begun - job.queued);
+        QUEUE_SECONDS.observe_duration(now - job.reply.queued);
     }
-    let (drafts, replies): (Vec<Draft>, Vec<(Reply, Instant)>) =
-        batch.into_iter().map(|job| (job.draft, (job.reply, job.queued))).unzip();
-    let Appended { receipts, mut slices } = lane.append(&drafts, deadline).await;
+    batch.into_iter().map(|job| (job.draft, job.reply)).unzip()
+}
+
+/// Appends drafts to the log.
+pub(super) async fn write(lane: &mut Lane, drafts: &[Draft], deadline: Instant) -> Appended {
+    let begun = Instant::now();
+    let appended = lane.append(drafts, deadline).await;
     BATCH_SECONDS.observe_duration(begun.elapsed());
-    if faults::is(Fault::PublishBeforeCommit) {
-        slices.drain(..).for_each(|(room, slice)| outcomes.publisher.publish(room, slice));
-        faults::later(faults::later(async {})).await;
-    }
-    let mut blocked = Vec::new();
-    for ((draft, (reply, queued)), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
-        let job = Job { draft, reply, queued };
-        match receipt {
-            Some(receipt) => outcomes.reply(job, receipt),
-            None => blocked.push(job),
-        }
-    }
-    for (room, slice) in slices {
-        MESSAGES_STORED.add(slice.messages.len() as u64);
-        outcomes.publisher.publish(room, slice);
-    }
-    outcomes.publisher.reclaim();
-    blocked
+    appended
 }
 
 impl OutcomeSink {
+    /// Replies to the senders of a batch and publishes it. Returns the messages without a reply.
+    pub(super) async fn finish(
+        &self,
+        drafts: Vec<Draft>,
+        replies: Vec<PendingReply>,
+        appended: Appended,
+    ) -> Vec<Job> {
+        let Appended { receipts, mut slices } = appended;
+        if faults::is(Fault::PublishBeforeCommit) {
+            slices.drain(..).for_each(|(room, slice)| self.publisher.publish(room, slice));
+            faults::later(faults::later(async {})).await;
+        }
+        let mut blocked = Vec::new();
+        for ((draft, reply), receipt) in drafts.into_iter().zip(replies).zip(receipts) {
+            match receipt {
+                Some(receipt) => self.reply(reply, receipt),
+                None => blocked.push(Job { draft, reply }),
+            }
+        }
+        for (room, slice) in slices {
+            MESSAGES_STORED.add(slice.messages.len() as u64);
+            self.publisher.publish(room, slice);
+        }
+        self.publisher.reclaim();
+        blocked
+    }
+
     /// Replies to a message's sender.
-    pub(super) fn reply(&self, job: Job, receipt: Result<Receipt>) {
-        self.waiting_bytes.fetch_sub(job.draft.body.len(), Ordering::Relaxed);
-        (job.reply)(receipt);
+    pub(super) fn reply(&self, pending: PendingReply, receipt: Result<Receipt>) {
+        self.waiting_bytes.fetch_sub(pending.bytes, Ordering::Relaxed);
+        (pending.reply)(receipt);
     }
 }

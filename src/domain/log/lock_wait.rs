@@ -74,7 +74,7 @@ impl LockWaitQueue {
             *self.blocked.lock().entry(room).or_default() += 1;
             if let Err(error) = self.jobs.try_send((job, deadline)) {
                 release(&self.blocked, room, 1);
-                outcomes.reply(error.into_inner().0, Err(Error::Overloaded));
+                outcomes.reply(error.into_inner().0.reply, Err(Error::Overloaded));
             }
         }
     }
@@ -119,15 +119,15 @@ impl LockWaitWriter {
             if job.draft.identity.room != room || batch.len() == MAX_BATCH {
                 waiting.push_back((job, deadline));
             } else if deadline <= now {
-                late.push(job);
+                late.push(job.reply);
             } else {
                 first_deadline.get_or_insert(deadline);
                 batch.push(job);
             }
         }
         let count = batch.len() + late.len();
-        for job in late {
-            self.outcomes.reply(job, Err(Error::DatabaseUnavailable));
+        for reply in late {
+            self.outcomes.reply(reply, Err(Error::DatabaseUnavailable));
         }
         if let Some(deadline) = first_deadline {
             // This lane waits for locks, so it returns no message without a reply.

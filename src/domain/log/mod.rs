@@ -7,6 +7,7 @@
 
 mod writer;
 mod lock_wait;
+mod lane_queue;
 mod batch;
 
 pub(super) use self::batch::{Reply, after_append_timeout};

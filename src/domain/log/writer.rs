@@ -1,18 +1,27 @@
 //! The log's writers, and the handle to them.
 
 use std::{
+    io,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::mpsc, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 use super::{
-    batch::{APPEND_TIMEOUT, Job, MAX_BATCH, OutcomeSink, QUEUE_BYTES, QUEUE_MESSAGES, Reply, append},
+    batch::{
+        APPEND_TIMEOUT, DrainDeadline, Job, MAX_BATCH, OutcomeSink, QUEUE_BYTES, QUEUE_MESSAGES, Reply, take,
+        write,
+    },
+    lane_queue::LaneQueue,
     lock_wait::{self, LockWaitQueue},
 };
 use crate::{
@@ -35,12 +44,12 @@ pub struct Log {
     tasks: TaskTracker,
 }
 
-/// The time by which every message must have a reply, set when the server drains.
-type DrainDeadline = Arc<OnceLock<Instant>>;
-
 impl Log {
-    /// Starts a writer for each lane on the core runtime.
-    pub fn start(core: &Handle, lanes: Lanes, publisher: &Publisher) -> Self {
+    /// Starts a writer for each lane: on the core runtime, or in a thread if the lane blocks.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(core: &Handle, lanes: Lanes, publisher: &Publisher) -> io::Result<Self> {
         let (closing, drain_deadline) = (CancellationToken::new(), DrainDeadline::default());
         let tasks = TaskTracker::new();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -58,13 +67,18 @@ impl Log {
                 let (sender, jobs) = mpsc::channel(QUEUE_MESSAGES);
                 let (outcomes, lock_wait) = (outcomes.clone(), lock_wait.clone());
                 let (closing, drain_deadline) = (closing.clone(), Arc::clone(&drain_deadline));
-                let writer = Writer { lane, jobs, outcomes, lock_wait, closing, drain_deadline };
-                tasks.spawn_on(writer.run(), core);
-                sender
+                let queue = LaneQueue::new(jobs);
+                let writer = Writer { lane, queue, outcomes, lock_wait, closing, drain_deadline };
+                if writer.lane.blocks() {
+                    writer.run_in_thread(core.clone(), tasks.token())?;
+                } else {
+                    tasks.spawn_on(writer.run(), core);
+                }
+                Ok(sender)
             })
-            .collect();
+            .collect::<io::Result<_>>()?;
         tasks.close();
-        Self { lanes, waiting_bytes, closing, drain_deadline, tasks }
+        Ok(Self { lanes, waiting_bytes, closing, drain_deadline, tasks })
     }
 
     /// Submits a draft to its room's writer, which calls `reply` with the outcome.
@@ -79,7 +93,7 @@ impl Log {
             return Err(Error::Overloaded);
         }
         let lane = lane_of(draft.identity.room, self.lanes.len());
-        self.lanes[lane].try_send(Job { draft, reply, queued: Instant::now() }).map_err(|error| {
+        self.lanes[lane].try_send(Job::new(draft, reply)).map_err(|error| {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             match error {
                 mpsc::error::TrySendError::Full(_) => Error::Overloaded,
@@ -113,7 +127,7 @@ fn lane_of(room: RoomId, lanes: usize) -> usize {
 /// The writer of one lane.
 struct Writer {
     lane: Lane,
-    jobs: mpsc::Receiver<Job>,
+    queue: LaneQueue,
     outcomes: OutcomeSink,
     lock_wait: Option<LockWaitQueue>,
     closing: CancellationToken,
@@ -121,18 +135,34 @@ struct Writer {
 }
 
 impl Writer {
+    /// Runs in a thread of its own, while a task on the core runtime refuses what is overdue.
+    fn run_in_thread(self, core: Handle, token: TaskTrackerToken) -> io::Result<()> {
+        let watch =
+            core.spawn(self.queue.clone().watch(self.outcomes.clone(), Arc::clone(&self.drain_deadline)));
+        let run = move || {
+            core.block_on(self.run());
+            watch.abort();
+            drop(token);
+        };
+        thread::Builder::new().name("log".to_owned()).spawn(run)?;
+        Ok(())
+    }
+
     async fn run(mut self) {
-        let mut batch = Vec::new();
+        let (mut batch, mut is_closing) = (Vec::new(), false);
         loop {
             tokio::select! {
                 biased;
-                count = self.jobs.recv_many(&mut batch, MAX_BATCH) => {
+                count = self.queue.next(&mut batch, MAX_BATCH) => {
                     if count == 0 {
-                        return;
+                        return self.lane.close().await;
                     }
                     self.append(std::mem::take(&mut batch)).await;
                 }
-                () = self.closing.cancelled(), if !self.jobs.is_closed() => self.jobs.close(),
+                () = self.closing.cancelled(), if !is_closing => {
+                    self.queue.close().await;
+                    is_closing = true;
+                }
             }
         }
     }
@@ -143,14 +173,14 @@ impl Writer {
         }
         let now = Instant::now();
         if self.drain_deadline.get().is_some_and(|deadline| *deadline <= now) {
-            batch.into_iter().for_each(|job| self.outcomes.reply(job, Err(Error::Draining)));
+            batch.into_iter().for_each(|job| self.outcomes.reply(job.reply, Err(Error::Draining)));
             return;
         }
         // The database held up the batch before: these messages have used up their time.
-        for late in batch.extract_if(.., |job| job.queued + APPEND_TIMEOUT < now + MIN_TIME_LEFT) {
-            self.outcomes.reply(late, Err(Error::DatabaseUnavailable));
+        for late in batch.extract_if(.., |job| job.reply.queued + APPEND_TIMEOUT < now + MIN_TIME_LEFT) {
+            self.outcomes.reply(late.reply, Err(Error::DatabaseUnavailable));
         }
-        let Some(oldest) = batch.iter().map(|job| job.queued).min() else { return };
+        let Some(oldest) = batch.iter().map(|job| job.reply.queued).min() else { return };
         let deadline = oldest + APPEND_TIMEOUT;
         let deadline = self.drain_deadline.get().map_or(deadline, |drain| deadline.min(*drain));
         if let Some(queue) = &self.lock_wait {
@@ -159,7 +189,10 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        let blocked = append(&mut self.lane, batch, deadline, &self.outcomes).await;
+        let (drafts, replies) = take(batch);
+        self.queue.begin(replies, deadline);
+        let appended = write(&mut self.lane, &drafts, deadline).await;
+        let blocked = self.outcomes.finish(drafts, self.queue.end(), appended).await;
         if let Some(queue) = &self.lock_wait {
             queue.enqueue(blocked, deadline, &self.outcomes);
         }

@@ -1,13 +1,18 @@
 //! Appends a batch: usually one transaction, and smaller ones for what it leaves undecided. The steps are in [the
 //! module's overview](super).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::DbBackend;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    draft::{Appended, Draft, Receipt},
+    draft::{Appended, Deduplicate, Draft, Receipt},
+    fast::{FastPath, FastSqlite, KeptConnection},
+    in_doubt::Resolved,
     insert::insert,
     lane::{BatchOutcome, InDoubt, Lane, Lanes, RowLock},
 };
@@ -18,7 +23,7 @@ use crate::{
         database::Store,
         database_url::DatabaseUrl,
         failure::DbResult,
-        postgres::{self, session::APPENDING},
+        postgres::{self, Connector, session::APPENDING},
         setup_error::SetupError,
         transaction::Transaction,
     },
@@ -27,45 +32,49 @@ use crate::{
 /// Number of lanes on PostgreSQL. A room belongs to the lane `room % POSTGRES_LANES`.
 const POSTGRES_LANES: usize = 4;
 
-/// How a transaction finds messages that were stored before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deduplicate {
-    /// By the unique index, which refuses the whole transaction.
-    ByIndex,
-    /// By looking the ids up before anything is inserted.
-    ByLookup,
-}
+/// Size of the pool that the lanes share on PostgreSQL: a connection for each lane and the lock-wait lane, and one more while
+/// another one's transaction is rolled back.
+const LANES_POOL: u32 = 6;
 
 impl Store {
-    /// Opens the lanes of the log. SQLite has one, on its only writing connection. PostgreSQL has four and a lock-wait
-    /// lane, each with a pool of its own.
+    /// Opens the lanes of the log. SQLite has one. PostgreSQL has four and a lock-wait lane, which share a pool for what
+    /// their fast paths do not take.
     ///
     /// # Errors
     /// If the database cannot be reached.
     pub async fn lanes(&self, url: &DatabaseUrl) -> std::result::Result<Lanes, SetupError> {
         let url = match url {
-            DatabaseUrl::Sqlite(_) => {
-                let lane = Lane::new(self.clone(), self.0.writer.clone(), RowLock::SkipLocked);
+            DatabaseUrl::Sqlite(path) => {
+                let fast = Some(FastPath::Sqlite(FastSqlite::new(path.clone())));
+                let lane = Lane::new(self.clone(), self.0.writer.clone(), RowLock::SkipLocked, fast);
                 return Ok(Lanes { lanes: vec![lane], lock_wait: None });
             }
             DatabaseUrl::Postgres(url) => url,
         };
-        let connect = || postgres::pool(url, 2, APPENDING, self.pool_generation(), &self.0.server);
+        let pool = postgres::pool(url, LANES_POOL, APPENDING, self.pool_generation(), &self.0.server).await?;
+        let connector = Connector::new(
+            url.clone(),
+            APPENDING,
+            self.pool_generation().clone(),
+            Arc::clone(&self.0.server),
+        );
         let mut lanes = Vec::new();
         for _ in 0..POSTGRES_LANES {
-            lanes.push(Lane::new(self.clone(), connect().await?, RowLock::SkipLocked));
+            let fast = Some(FastPath::Postgres(
+                KeptConnection::open(connector.clone(), Arc::clone(&self.0.lane_connections)).await?,
+            ));
+            lanes.push(Lane::new(self.clone(), pool.clone(), RowLock::SkipLocked, fast));
         }
-        let lock_wait = Lane::new(self.clone(), connect().await?, RowLock::Wait);
-        let pools = lanes.iter().chain([&lock_wait]).map(|lane| lane.pool.clone()).collect();
-        // Lanes are opened once. If they were opened twice, the gauges would show the first ones.
-        let _ = self.0.lanes.set(pools);
+        let lock_wait = Lane::new(self.clone(), pool.clone(), RowLock::Wait, None);
+        // Lanes are opened once. If they were opened twice, the gauges would show the first pool.
+        let _ = self.0.lanes.set(pool);
         Ok(Lanes { lanes, lock_wait: Some(lock_wait) })
     }
 }
 
 impl Lane {
     /// Appends a batch. Answers each draft by `deadline`: with its message once that is durable, or with the reason why
-    /// it is not stored. Must run on the core runtime, in a task that is never dropped.
+    /// it is not stored. Must run on the core runtime, or in a thread that has entered it, and is never dropped.
     pub async fn append(&mut self, drafts: &[Draft], deadline: Instant) -> Appended {
         let mut receipts: Vec<Option<Result<Receipt>>> = vec![None; drafts.len()];
         let mut slices = self.resolve_earlier(deadline).await;
@@ -74,10 +83,17 @@ impl Lane {
         for index in in_doubt {
             receipts[index] = Some(Err(Error::DatabaseUnavailable));
         }
+        let (outcome, rest) = self.append_fast(drafts, clear, deadline).await;
+        for (index, receipt) in outcome.receipts {
+            receipts[index] = Some(receipt);
+        }
+        slices.extend(outcome.slices);
         let mut blocked = HashSet::new();
-        let mut batches = vec![clear];
+        let (mut batches, mut deduplicate) = (vec![rest.drafts], rest.deduplicate);
         while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
-            match self.append_batch(drafts, &batch, deadline).await {
+            let appended = self.append_batch(drafts, &batch, deduplicate, deadline).await;
+            deduplicate = Deduplicate::ByIndex;
+            match appended {
                 Ok(outcome) => {
                     for (index, receipt) in outcome.receipts {
                         receipts[index] = Some(receipt);
@@ -109,15 +125,12 @@ impl Lane {
         &mut self,
         drafts: &[Draft],
         batch: &[usize],
+        first: Deduplicate,
         deadline: Instant,
     ) -> DbResult<BatchOutcome> {
-        let first = if faults::is(Fault::DeduplicationUnderLock) {
-            Deduplicate::ByLookup
-        } else {
-            Deduplicate::ByIndex
-        };
+        let first = if faults::is(Fault::DeduplicationUnderLock) { Deduplicate::ByLookup } else { first };
         match self.run_transaction(drafts, batch, first, deadline).await {
-            Err(failure) if failure.is_unique_violation() => {
+            Err(failure) if failure.is_unique_violation() && first == Deduplicate::ByIndex => {
                 self.run_transaction(drafts, batch, Deduplicate::ByLookup, deadline).await
             }
             outcome => outcome,
@@ -156,7 +169,10 @@ impl Lane {
             self.store.0.server.standby().require();
         }
         drop(permit);
-        if self.resolve(in_doubt, deadline).await { Ok(outcome) } else { Err(failure) }
+        match self.resolve(vec![in_doubt], deadline).await[..] {
+            [Resolved::Stored(_)] => Ok(outcome),
+            _ => Err(failure),
+        }
     }
 
     /// Ends a transaction that has stored nothing.

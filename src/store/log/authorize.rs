@@ -28,7 +28,7 @@ use super::{
     locked_rows::LockedRows,
 };
 use crate::{
-    model::{ChatIdentity, Epochs, Error, UserId},
+    model::{ChatIdentity, Epochs, Error, Seq, UserId},
     store::{DbResult, Failure, members::Memberships, transaction::Transaction},
 };
 
@@ -75,7 +75,7 @@ impl Lane {
         Ok(allowed)
     }
 
-    fn is_valid_member(&self, identity: &ChatIdentity) -> bool {
+    pub(super) fn is_valid_member(&self, identity: &ChatIdentity) -> bool {
         self.memberships.get(&identity.room).is_some_and(|cached| cached.valid.contains(&key(identity)))
     }
 
@@ -93,10 +93,12 @@ impl Lane {
         }
         for (id, head) in &locked.rooms {
             let epochs = Epochs { room: head.epoch, members: head.members_epoch };
-            let cached = self.memberships.entry(*id).or_insert_with(|| CachedMemberships::empty(epochs));
+            let empty = || CachedMemberships::empty(epochs, Seq(head.last_seq));
+            let cached = self.memberships.entry(*id).or_insert_with(empty);
             if cached.epochs != epochs {
-                *cached = CachedMemberships::empty(epochs);
+                *cached = empty();
             }
+            cached.last_seq = Seq(head.last_seq);
         }
         let missing: Vec<Arc<ChatIdentity>> = batch
             .iter()

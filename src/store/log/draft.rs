@@ -40,6 +40,15 @@ pub struct Appended {
     pub slices: Vec<(RoomId, LogSlice)>,
 }
 
+/// How a transaction finds messages that were stored before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::log) enum Deduplicate {
+    /// By the unique index, which refuses the whole transaction.
+    ByIndex,
+    /// By looking the ids up before anything is inserted.
+    ByLookup,
+}
+
 impl Draft {
     pub(super) fn message(&self, seq: Seq, now: Timestamp) -> Message {
         Message {

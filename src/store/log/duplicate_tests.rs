@@ -5,7 +5,8 @@ use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement};
 
 use super::{
     Draft,
-    append::Deduplicate,
+    draft::Deduplicate,
+    in_doubt::Resolved,
     tests::{deadline, draft, only_lane},
 };
 use crate::{
@@ -93,12 +94,12 @@ async fn a_commit_in_doubt_is_followed_by_another_commit_if_its_messages_are_sto
     let drafts = [draft(&member, Some(1), "is it there?")];
     let (batch, _, in_doubt) = lane.stage(&drafts, &[0], Deduplicate::ByIndex).await.unwrap();
     batch.rollback().await.unwrap();
-    assert!(!lane.resolve(in_doubt.unwrap(), deadline()).await);
+    assert_eq!(lane.resolve(vec![in_doubt.unwrap()], deadline()).await, [Resolved::NotStored]);
     assert_eq!(last_lock(&store, room.id).await, "aborted");
 
     let (batch, _, in_doubt) = lane.stage(&drafts, &[0], Deduplicate::ByIndex).await.unwrap();
     batch.commit().await.unwrap();
-    assert!(lane.resolve(in_doubt.unwrap(), deadline()).await);
+    assert!(matches!(lane.resolve(vec![in_doubt.unwrap()], deadline()).await[..], [Resolved::Stored(_)]));
     assert_eq!(last_lock(&store, room.id).await, "committed");
 
     // Messages of a deleted room are not acknowledged.
@@ -106,5 +107,5 @@ async fn a_commit_in_doubt_is_followed_by_another_commit_if_its_messages_are_sto
         lane.stage(&[draft(&member, Some(2), "last")], &[0], Deduplicate::ByIndex).await.unwrap();
     batch.commit().await.unwrap();
     room::Entity::delete_by_id(room.id.0).exec(&store.writer().unwrap()).await.unwrap();
-    assert!(!lane.resolve(in_doubt.unwrap(), deadline()).await);
+    assert_eq!(lane.resolve(vec![in_doubt.unwrap()], deadline()).await, [Resolved::NotStored]);
 }

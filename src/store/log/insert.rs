@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use grpcchatter_entity::message;
-use sea_orm::{ActiveValue::Set, ConnectionTrait as _, EntityTrait as _, Statement, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait as _, EntityTrait as _};
 
 use super::lane::Lane;
 use crate::{
     faults::{self, Fault},
     model::{LogSlice, Message, RoomId, Timestamp},
-    store::{DbResult, transaction::Transaction},
+    store::{DbResult, parameters::Parameters, transaction::Transaction},
 };
 
 impl Lane {
@@ -19,23 +19,32 @@ impl Lane {
         new: &HashMap<RoomId, LogSlice>,
         now: Timestamp,
     ) -> DbResult<()> {
-        let mut seqs = String::new();
-        let mut ids = String::new();
-        let mut values: Vec<Value> = vec![now.as_micros().into()];
-        for (room, slice) in new {
-            let Some(message) = slice.messages.last() else { continue };
-            let at = values.len() + 1;
-            seqs.push_str(&format!(" WHEN ${at} THEN ${}", at + 1));
-            ids.push_str(&format!(" WHEN ${at} THEN ${}", at + 2));
-            values.extend([room.0.into(), message.seq.0.into(), message.message_id.into()]);
+        let mut parameters = Parameters::new(self.store.backend());
+        let active_at = parameters.add(now.as_micros());
+        let heads: Vec<(RoomId, &Message)> =
+            new.iter().filter_map(|(room, slice)| Some((*room, slice.messages.last()?))).collect();
+        let (mut seqs, mut ids) = (String::new(), String::new());
+        for (room, message) in &heads {
+            seqs.push_str(&format!(
+                " WHEN {} THEN {}",
+                parameters.add(room.0),
+                parameters.add(message.seq.0)
+            ));
         }
-        let rooms: Vec<String> = (0..new.len()).map(|nth| format!("${}", 2 + 3 * nth)).collect();
+        for (room, message) in &heads {
+            ids.push_str(&format!(
+                " WHEN {} THEN {}",
+                parameters.add(room.0),
+                parameters.add(message.message_id)
+            ));
+        }
+        let rooms: Vec<String> = heads.iter().map(|(room, _)| parameters.add(room.0)).collect();
         let sql = format!(
-            "UPDATE rooms SET active_at = $1, last_seq = CASE id{seqs} END, last_message_id = CASE id{ids} END \
-             WHERE id IN ({})",
+            "UPDATE rooms SET active_at = {active_at}, last_seq = CASE id{seqs} END, \
+             last_message_id = CASE id{ids} END WHERE id IN ({})",
             rooms.join(", ")
         );
-        transaction.execute_raw(Statement::from_sql_and_values(self.store.backend(), sql, values)).await?;
+        transaction.execute_raw(parameters.statement(sql)).await?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{DbBackend, SqliteTransactionMode, TransactionOptions};
 use uuid::Uuid;
 
-use super::draft::Receipt;
+use super::{draft::Receipt, fast::FastPath};
 use crate::{
     model::{Epochs, LogSlice, Result, RoomId, Seq, UserId},
     store::{database::Store, failure::DbResult, pool::Pool, transaction::Transaction},
@@ -37,6 +37,8 @@ pub struct Lane {
     pub(super) pool: Pool,
     /// How it locks the rooms and sessions of a batch.
     pub(super) row_lock: RowLock,
+    /// Takes most batches. None where the lane waits for locks.
+    pub(super) fast: Option<FastPath>,
     /// Memberships that were found valid.
     pub(super) memberships: HashMap<RoomId, CachedMemberships>,
     /// Commits that were still in doubt when their messages had to be answered. Their rooms are written again only once
@@ -45,8 +47,20 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(store: Store, pool: Pool, row_lock: RowLock) -> Self {
-        Self { store, pool, row_lock, memberships: HashMap::new(), in_doubt: Vec::new() }
+    pub(super) fn new(store: Store, pool: Pool, row_lock: RowLock, fast: Option<FastPath>) -> Self {
+        Self { store, pool, row_lock, fast, memberships: HashMap::new(), in_doubt: Vec::new() }
+    }
+
+    /// Closes the lane's own connection.
+    pub async fn close(self) {
+        if let Some(FastPath::Postgres(connection)) = self.fast {
+            connection.close().await;
+        }
+    }
+
+    /// Says whether appending blocks the thread.
+    pub fn blocks(&self) -> bool {
+        matches!(self.fast, Some(FastPath::Sqlite(_)))
     }
 
     pub(super) async fn begin(&self) -> DbResult<Transaction> {
@@ -71,25 +85,30 @@ impl Lane {
 #[derive(Debug)]
 pub(super) struct CachedMemberships {
     pub(super) epochs: Epochs,
+    /// The newest seq of the room that the lane has seen.
+    pub(super) last_seq: Seq,
     pub(super) valid: HashSet<MembershipKey>,
 }
 
 impl CachedMemberships {
-    pub(super) fn empty(epochs: Epochs) -> Self {
-        Self { epochs, valid: HashSet::new() }
+    pub(super) fn empty(epochs: Epochs, last_seq: Seq) -> Self {
+        Self { epochs, last_seq, valid: HashSet::new() }
     }
 }
 
 /// The part of a chat token that names its membership: the user, the room's epoch and the member's.
 pub(super) type MembershipKey = (UserId, i64, i64);
 
-/// A commit that may have happened. Its messages got their seqs and ids before it, so one of them shows the outcome: either
-/// the row at its seq has its id, or none of the batch was committed.
+/// A commit that may have happened. Its messages got their ids before it, so one of them shows the outcome: either its room
+/// has a message with its id, or none of the batch was committed.
 #[derive(Debug)]
 pub(super) struct InDoubt {
     pub(super) room: RoomId,
+    /// Its first message has this seq, or a later one if the seq was not known before the commit.
     pub(super) seq: Seq,
     pub(super) message_id: Uuid,
+    /// Whether the statement that writes it may still be on its way to the server.
+    pub(super) may_begin_later: bool,
     /// The messages to publish if it did happen.
     pub(super) slices: Vec<(RoomId, LogSlice)>,
 }
@@ -99,7 +118,13 @@ impl InDoubt {
     pub(super) fn of(slices: &[(RoomId, LogSlice)]) -> Option<Self> {
         let (room, slice) = slices.first()?;
         let message = slice.messages.first()?;
-        Some(Self { room: *room, seq: message.seq, message_id: message.message_id, slices: slices.to_vec() })
+        Some(Self {
+            room: *room,
+            seq: message.seq,
+            message_id: message.message_id,
+            may_begin_later: false,
+            slices: slices.to_vec(),
+        })
     }
 }
 

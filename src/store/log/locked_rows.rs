@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     faults::{self, Fault},
     model::{RoomId, SessionId},
-    store::{DbResult, id_list, transaction::Transaction},
+    store::{DbResult, parameters::Parameters, transaction::Transaction},
 };
 
 /// The head of a room's log, its owner and its epochs.
@@ -77,9 +77,10 @@ impl Lane {
 
     fn rows_statement(&self, rooms: Vec<i64>, sessions: Vec<Uuid>, lock: RowLock) -> Statement {
         let backend = self.store.backend();
-        let mut values: Vec<Value> = vec![self.store.clock().now().as_micros().into()];
-        let rooms = id_list::is_in("id", backend, rooms, &mut values);
-        let asked = id_list::rows(backend, sessions, &mut values);
+        let mut parameters = Parameters::new(backend);
+        let asked = parameters.rows(sessions);
+        let rooms = parameters.is_in("id", rooms);
+        let now = parameters.add(self.store.clock().now().as_micros());
         let (lock_rooms, lock_sessions) = match lock {
             RowLock::SkipLocked if backend == DbBackend::Postgres => {
                 ("FOR UPDATE SKIP LOCKED", "FOR KEY SHARE SKIP LOCKED")
@@ -96,7 +97,7 @@ impl Lane {
             "WITH asked (id) AS ({asked}), \
              found AS (SELECT id, last_seq, last_message_id, owner_id, epoch, members_epoch FROM rooms \
              WHERE {rooms} ORDER BY id {lock_rooms}), \
-             living AS (SELECT id FROM sessions WHERE expires_at > $1 {these}) \
+             living AS (SELECT id FROM sessions WHERE expires_at > {now} {these}) \
              SELECT id, last_seq, last_message_id, owner_id, epoch, members_epoch, NULL AS missing FROM found \
              UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, asked.id FROM asked \
              WHERE NOT EXISTS (SELECT 1 FROM living WHERE living.id = asked.id)"
@@ -104,6 +105,6 @@ impl Lane {
         if faults::is_first(Fault::GapAfterRestart) {
             sql = sql.replacen("last_seq", "last_seq + 1 AS last_seq", 1);
         }
-        Statement::from_sql_and_values(backend, sql, values)
+        parameters.statement(sql)
     }
 }

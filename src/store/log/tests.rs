@@ -127,7 +127,7 @@ async fn a_batch_and_the_end_of_an_authors_session_are_serialized() {
     let member = store.member("walker1", &room).await;
     let drafts = [draft(&member, None, "the last word")];
     let mut lane = only_lane(&store).await;
-    let (batch, _, in_doubt) = lane.stage(&drafts, &[0], append::Deduplicate::ByIndex).await.unwrap();
+    let (batch, _, in_doubt) = lane.stage(&drafts, &[0], draft::Deduplicate::ByIndex).await.unwrap();
     assert!(in_doubt.is_some(), "there is something to commit");
 
     let ending = tokio::spawn({

@@ -11,12 +11,11 @@ use grpcchatter_entity::{account, session};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    Statement, Value,
     sea_query::{Expr, ExprTrait as _, LockType, Query},
 };
 use uuid::Uuid;
 
-use super::{DbResult, Store, id_list, session_end::end_sessions, transaction::Transaction};
+use super::{DbResult, Store, parameters::Parameters, session_end::end_sessions, transaction::Transaction};
 use crate::model::{Account, Error, RefreshDecision, Result, SessionId, StoredSession, Timestamp, UserId};
 
 /// Maximum number of sessions that one log-in ends. If the limit was lowered, the next log-ins end more.
@@ -178,15 +177,15 @@ impl Store {
         let asked: Vec<Uuid> = asked.into_iter().map(|session| session.0).collect();
         let mut ended = HashSet::new();
         for some in asked.chunks(1_000) {
-            let mut values: Vec<Value> = vec![self.clock().now().as_micros().into()];
-            let asked = id_list::rows(self.backend(), some.to_vec(), &mut values);
+            let mut parameters = Parameters::new(self.backend());
+            let asked = parameters.rows(some.to_vec());
+            let now = parameters.add(self.clock().now().as_micros());
             // Only the ended ones are returned, which are few.
             let sql = format!(
                 "WITH asked (id) AS ({asked}) SELECT asked.id FROM asked WHERE NOT EXISTS \
-                 (SELECT 1 FROM sessions s WHERE s.id = asked.id AND s.expires_at > $1)"
+                 (SELECT 1 FROM sessions s WHERE s.id = asked.id AND s.expires_at > {now})"
             );
-            let statement = Statement::from_sql_and_values(self.backend(), sql, values);
-            for row in connection.query_all_raw(statement).await? {
+            for row in connection.query_all_raw(parameters.statement(sql)).await? {
                 ended.insert(SessionId(row.try_get("", "id")?));
             }
         }

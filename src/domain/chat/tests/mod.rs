@@ -54,7 +54,7 @@ impl Fixture {
         let config = HubConfig { shards: 1, queue: 255, memory: usize::MAX, streams_per_user: 0 };
         let hub = Hub::new(config, FRAMING, clock.clone());
         let publisher = Publisher::new(Tasks::new(Handle::current()), store.clone(), hub.clone());
-        let log = Log::start(&Handle::current(), store.lanes().await, &publisher);
+        let log = Log::start(&Handle::current(), store.lanes().await, &publisher).unwrap();
         let limits =
             RateLimitConfig { registrations_per_hour: 0, guesses_per_hour: 0, messages_per_second: 0 };
         let rate_limits = RateLimits::new(limits, clock);

@@ -72,9 +72,16 @@ pub(crate) async fn create_room(address: SocketAddr, room: usize) -> Result<(Str
     let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
     let create = CreateChatRoomRequest { room_name: format!("room {room}"), ..Default::default() };
     let short_code = grpc.create_chat_room(with_token(&token, create)?).await?.into_inner().short_code;
-    let join = JoinChatRoomRequest { short_code: short_code.clone(), ..Default::default() };
+    let member = join(address, &short_code, room).await?;
+    Ok((short_code, member))
+}
+
+/// Joins a room that the account of the round owns.
+pub(crate) async fn join(address: SocketAddr, short_code: &str, room: usize) -> Result<Member> {
+    let (mut grpc, token) = (grpc(address)?, log_in(address).await?);
+    let join = JoinChatRoomRequest { short_code: short_code.to_owned(), ..Default::default() };
     let token = grpc.join_chat_room(with_token(&token, join)?).await?.into_inner().token;
-    Ok((short_code, Member { room, token }))
+    Ok(Member { room, token })
 }
 
 /// Deletes a room.

@@ -38,14 +38,25 @@ pub(crate) const MUTANTS: &[&str] = &[
     "fork-undetected",
     "in-doubt-rolled-back",
     "seq-from-a-sequence",
+    "epoch-ignored",
+    "fast-path-acks-before-commit",
+    "refusal-leaves-half",
 ];
 
 /// Names the control: the server without a mutation, which must not be blamed.
 pub(crate) const NO_MUTANT: &str = "";
 
 /// The mutants that also run on PostgreSQL, whose locks and visibility rules differ from SQLite's.
-const ON_POSTGRES: &[&str] =
-    &[NO_MUTANT, "no-deduplication", "deduplication-under-lock", "seq-from-a-sequence"];
+const ON_POSTGRES: &[&str] = &[
+    NO_MUTANT,
+    "no-deduplication",
+    "row-not-stored",
+    "deduplication-under-lock",
+    "seq-from-a-sequence",
+    "epoch-ignored",
+    "fast-path-acks-before-commit",
+    "refusal-leaves-half",
+];
 
 /// The environment variable that chooses a mutant.
 const VARIABLE: &str = "GRPCCHATTER_FAULT";
@@ -82,6 +93,7 @@ fn fault(name: &str) -> Option<Fault> {
     match name {
         "fork-undetected" => Some(Fault::FailoverAsync),
         "in-doubt-rolled-back" => Some(Fault::FailoverSync),
+        "epoch-ignored" => Some(Fault::MembershipEnded),
         _ => None,
     }
 }

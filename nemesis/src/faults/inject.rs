@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{DISTURBANCE, Fault, clock, failover, room_deletion, stopped_readers};
+use super::{DISTURBANCE, Fault, clock, failover, membership_end, room_deletion, stopped_readers};
 use crate::{
     fdatasync_order,
     record::wait_until,
@@ -20,6 +20,9 @@ use crate::{
 
 /// The strace arguments that make fdatasync and fsync fail.
 const FAIL_FSYNC: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:error=EIO"];
+
+/// The strace arguments that make them take 4 s.
+const STALL_FSYNC: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:delay_exit=4000000"];
 
 /// The number of connections to a server that may open 256 files.
 const CONNECTIONS: usize = 400;
@@ -59,8 +62,9 @@ impl Fault {
             }
             Self::LockedRow => lock_row(round).await,
             Self::DiskFull => fill_disk(round).await,
-            Self::FsyncFails => {
-                let strace = Strace::attach(round.server.pid()?, round.server.folder(), FAIL_FSYNC).await?;
+            Self::FsyncFails | Self::FsyncStalls => {
+                let arguments = if self == Self::FsyncFails { FAIL_FSYNC } else { STALL_FSYNC };
+                let strace = Strace::attach(round.server.pid()?, round.server.folder(), arguments).await?;
                 round.wait_for_refusal("DATABASE_UNAVAILABLE").await?;
                 strace.detach().await.map(drop)
             }
@@ -83,6 +87,7 @@ impl Fault {
             Self::StreamsBack => reconnect_streams(round).await,
             Self::FiveAtOnce => send_repeatedly(round, if long { 10_000 } else { 500 }).await,
             Self::RoomDeleted => room_deletion::delete_a_room(round).await,
+            Self::MembershipEnded => membership_end::end_membership(round).await,
             Self::Retention => {
                 // Longer than RETENTION, so that it removes messages of this trial.
                 sleep(8 * DISTURBANCE).await;

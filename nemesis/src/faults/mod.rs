@@ -5,6 +5,7 @@ mod clock;
 mod failover;
 mod half_open;
 mod inject;
+mod membership_end;
 mod requirements;
 mod room_deletion;
 mod stopped_readers;
@@ -71,6 +72,8 @@ pub(crate) enum Fault {
     DiskFull,
     /// fdatasync fails.
     FsyncFails,
+    /// fdatasync takes longer than a message may wait.
+    FsyncStalls,
     /// Nothing is injected: a trace shows that every answer is sent after its fdatasync.
     AckAfterSync,
     /// The time of day jumps by an hour or a day, and back.
@@ -91,6 +94,8 @@ pub(crate) enum Fault {
     FiveAtOnce,
     /// A room is deleted while clients send and read in it.
     RoomDeleted,
+    /// Another process ends a membership whose member sends.
+    MembershipEnded,
     /// RETENTION removes messages that are older than 5 s.
     Retention,
 }
@@ -110,6 +115,7 @@ impl Fault {
         Self::LockedRow,
         Self::DiskFull,
         Self::FsyncFails,
+        Self::FsyncStalls,
         Self::AckAfterSync,
         Self::ClockJumps,
         Self::LittleMemory,
@@ -120,15 +126,19 @@ impl Fault {
         Self::StreamsBack,
         Self::FiveAtOnce,
         Self::RoomDeleted,
+        Self::MembershipEnded,
         Self::Retention,
     ];
 
     /// Returns the databases on which the fault runs.
     pub(crate) const fn databases(self) -> &'static [Database] {
         match self {
-            Self::Kill | Self::Freeze | Self::FiveAtOnce | Self::RoomDeleted | Self::Retention => {
-                &[Database::Sqlite, Database::Postgres]
-            }
+            Self::Kill
+            | Self::Freeze
+            | Self::FiveAtOnce
+            | Self::RoomDeleted
+            | Self::MembershipEnded
+            | Self::Retention => &[Database::Sqlite, Database::Postgres],
             Self::PostgresFast
             | Self::PostgresImmediate
             | Self::PostgresKill
@@ -176,7 +186,8 @@ impl Fault {
             | Self::CutAtCommit
             | Self::LockedRow
             | Self::DiskFull
-            | Self::FsyncFails => Some(Duration::from_secs(3 * tolerance as u64)),
+            | Self::FsyncFails
+            | Self::FsyncStalls => Some(Duration::from_secs(3 * tolerance as u64)),
             _ => None,
         };
         let ready = Duration::from_secs(1);

@@ -53,7 +53,7 @@ impl Fault {
     pub(crate) async fn missing(self, setup: &Setup, database: Database) -> Option<Missing> {
         let tools: &[&'static str] = match self {
             Self::DiskFull => &["mount"],
-            Self::FsyncFails | Self::AckAfterSync => &["strace"],
+            Self::FsyncFails | Self::FsyncStalls | Self::AckAfterSync => &["strace"],
             Self::FewDescriptors => &["prlimit"],
             Self::ClientsHalfOpen if setup.long => &["ip"],
             _ => &[],
@@ -66,7 +66,7 @@ impl Fault {
         }
         let tried = match self {
             Self::DiskFull => try_mount(),
-            Self::FsyncFails | Self::AckAfterSync => try_strace().await,
+            Self::FsyncFails | Self::FsyncStalls | Self::AckAfterSync => try_strace().await,
             Self::LittleMemory => MemoryCgroup::make().map(drop),
             Self::ClientsHalfOpen if setup.long => VethLink::make().map(drop),
             _ => Ok(()),

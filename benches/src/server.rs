@@ -125,6 +125,11 @@ impl Gateway {
         self.database.name()
     }
 
+    /// Returns whether its database is PostgreSQL.
+    pub(crate) const fn is_postgres(&self) -> bool {
+        !matches!(self.database, Database::Sqlite)
+    }
+
     /// Returns whether there are accounts that were taken over from the original.
     pub(crate) const fn has_taken_over(&self) -> bool {
         matches!(self.database, Database::Private(_))

@@ -17,7 +17,7 @@ const STABLE: f64 = 64.0;
 
 pub(super) async fn run(gateway: &Gateway) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (connections, each, floor, goal) in [(100, 100, 4.0, 2.8), (2_000, 1, 24.0, 20.0)] {
+    for (connections, each, floor, goal) in [(100, 100, 3.5, 2.8), (2_000, 1, 22.0, 16.0)] {
         let plain = kilobytes(&Baseline::Broadcast.start().await?, "", connections, each).await?;
         // A new process each time: an old one would reuse freed memory, which would not show.
         let server = gateway.start().await?;

@@ -13,6 +13,7 @@ mod port;
 mod postgres;
 mod programs;
 mod proxy;
+mod commits;
 mod reverse_proxy;
 mod server;
 

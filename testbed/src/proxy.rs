@@ -20,8 +20,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-/// PostgreSQL's message for the statement COMMIT: `Q`, a length that counts itself, the text and a zero.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+use crate::commits::{Commit, Commits};
 
 /// What a proxy does with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +32,6 @@ pub enum Link {
     /// It passes nothing on, not even the end of a connection, and closes nothing.
     Stalled,
 }
-
-/// A part of the statement that appends to the log and is committed by itself.
-const APPEND: &[u8] = b"INSERT INTO messages";
 
 /// What happens to a COMMIT, or to a statement that appends to the log and is committed by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +61,8 @@ struct Shared {
     links: Mutex<Vec<watch::Sender<Link>>>,
     accepted: AtomicUsize,
     faults: Mutex<VecDeque<CommitFault>>,
+    /// How many faults a statement that appends by itself has met.
+    appends_met: AtomicUsize,
     met: Notify,
     released: Notify,
 }
@@ -82,6 +80,7 @@ impl Proxy {
             links: Mutex::new(vec![watch::Sender::new(Link::Open)]),
             accepted: AtomicUsize::new(0),
             faults: Mutex::default(),
+            appends_met: AtomicUsize::new(0),
             met: Notify::new(),
             released: Notify::new(),
         });
@@ -134,6 +133,12 @@ impl Proxy {
     #[must_use]
     pub fn faults_left(&self) -> usize {
         lock(&self.shared.faults).len()
+    }
+
+    /// Returns how many faults were met by a statement that appends to the log and is committed by itself.
+    #[must_use]
+    pub fn appends_met(&self) -> usize {
+        self.shared.appends_met.load(Ordering::Relaxed)
     }
 
     /// Awaits that a COMMIT has met a fault.
@@ -195,7 +200,7 @@ impl Shared {
     ) -> io::Result<()> {
         let (mut buffer, mut commits) = (vec![0; 64 * 1024], Commits::default());
         while let Some(piece) = read(&mut from, &mut buffer, &mut link).await {
-            match self.fault_for(commits.is_in(piece)) {
+            match self.fault_for(commits.find(piece)) {
                 None => {}
                 Some(CommitFault::CutBefore) => break,
                 Some(CommitFault::CutDuring) => {
@@ -211,46 +216,14 @@ impl Shared {
     }
 
     /// Takes the next fault, where there is one and it meets a COMMIT here.
-    fn fault_for(&self, is_commit: bool) -> Option<CommitFault> {
-        let mut faults = lock(&self.faults);
-        if faults.is_empty() || !is_commit {
-            return None;
+    fn fault_for(&self, commit: Option<Commit>) -> Option<CommitFault> {
+        let commit = commit?;
+        let fault = lock(&self.faults).pop_front()?;
+        if commit == Commit::Append {
+            self.appends_met.fetch_add(1, Ordering::Relaxed);
         }
         self.met.notify_one();
-        faults.pop_front()
-    }
-}
-
-/// Finds what commits among the messages of a client.
-#[derive(Default)]
-struct Commits {
-    /// Whether the connection has prepared the statement that appends, and so runs nothing else.
-    is_of_log: bool,
-    /// How many bytes are left of the last message.
-    rest: usize,
-}
-
-impl Commits {
-    /// Says whether a statement that commits begins in this piece.
-    fn is_in(&mut self, piece: &[u8]) -> bool {
-        let contains = |text: &[u8]| piece.windows(text.len()).any(|part| part == text);
-        if contains(COMMIT) {
-            return true;
-        }
-        if !self.is_of_log {
-            // A lane's own transactions insert too, but into a quoted table.
-            self.is_of_log = contains(APPEND);
-            return false;
-        }
-        let (mut at, mut is_commit) = (self.rest, false);
-        while let Some(header) = piece.get(at..at + 5) {
-            is_commit |= header[0] == b'B';
-            let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
-            at += 1 + usize::try_from(length).unwrap_or(usize::MAX - 1);
-        }
-        // A header that is cut is not found: these clients write whole messages.
-        self.rest = at.saturating_sub(piece.len());
-        is_commit
+        Some(fault)
     }
 }
 

@@ -88,13 +88,20 @@ impl App {
         // A writer that goes on would lose SQLite's locks: they end as soon as the process closes any handle to the file.
         runtime.block_on(async {
             if !is_log_closed {
-                tracing::warn!("the disk does not answer: the database is left to the end of the process");
+                tracing::warn!(
+                    "the log does not end in time: the database is left to the end of the process"
+                );
             } else if timeout(CLOSE_TIMEOUT, store.close()).await.is_err() {
                 tracing::warn!("the database does not answer: its connections are cut");
             }
         });
         runtime.shutdown_timeout(CORE_TIMEOUT);
-        drop(data_dir);
+        if is_log_closed {
+            drop(data_dir);
+        } else {
+            // It stays locked until the process has ended.
+            std::mem::forget(data_dir);
+        }
         tracing::info!("stopped");
         outcome
     }

@@ -42,7 +42,7 @@ pub(super) enum Access {
 /// Admits work to a database.
 #[derive(Debug)]
 pub(super) struct Admission {
-    /// SQLite's writing connection, as a fair lock. Only the log and one other write at a time ever wait for it.
+    /// The right to write to SQLite, as a fair lock. Only the log and one other write at a time ever wait for it.
     writer: Option<Arc<Mutex<()>>>,
     writes: FairSemaphore,
     reads: FairSemaphore,
@@ -58,7 +58,7 @@ pub(super) struct AdmissionPermit {
 }
 
 impl Admission {
-    /// For one writing connection that the log shares, and `reads` reads at a time.
+    /// For a database that one writes to at a time, the log included, and `reads` reads at a time.
     pub(super) fn shared_writer(reads: usize) -> Self {
         Self::new(Some(Arc::default()), 1, reads)
     }

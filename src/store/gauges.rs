@@ -86,6 +86,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::DbBackend;
+
     use crate::{
         clock::Clock,
         store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
@@ -98,9 +100,12 @@ mod tests {
         let lanes = store.lanes().await;
         let open = || store.gauges().pools.iter().map(|pool| pool.open).collect::<Vec<_>>();
         assert!(open().iter().all(|open| *open > 0), "{:?}", open());
+        let (before, kept) =
+            (open(), if store.backend() == DbBackend::Postgres { lanes.lanes.len() } else { 0 });
         for lane in lanes.lanes {
             lane.close().await;
         }
+        assert_eq!(open().iter().sum::<usize>() + kept, before.iter().sum::<usize>());
         store.close().await;
         assert_eq!(open(), [0, 0]);
     }

@@ -8,7 +8,7 @@ use grpcchatter_proto::v1::{
     subscribe_response::Event,
 };
 use grpcchatter_testbed::{
-    CommitFault::{CutAfter, CutBefore, Hold},
+    CommitFault::{CutAfter, CutBefore, CutDuring, Hold},
     Proxy,
 };
 use sea_orm::{
@@ -28,6 +28,7 @@ on_postgres! {
     a_member_of_a_locked_room_can_log_in_and_out,
     a_commit_in_doubt_is_looked_up,
     a_commit_that_stays_in_doubt_is_unavailable_and_stored_once,
+    an_append_that_is_cut_is_looked_up,
     an_append_that_arrives_too_late_stores_nothing,
     a_message_that_the_database_refuses_does_not_fail_its_batch,
 }
@@ -246,6 +247,37 @@ async fn has_backend(operator: &DatabaseConnection, pid: i32) -> bool {
     let sql = format!("SELECT pid FROM pg_stat_activity WHERE pid = {pid}");
     let row = operator.query_one_raw(Statement::from_string(operator.get_database_backend(), sql)).await;
     row.unwrap().is_some()
+}
+
+/// The log's fast path commits in the statement that writes. Its outcome is found by the message's id.
+async fn an_append_that_is_cut_is_looked_up(database: Database) {
+    let proxy = Proxy::start(database.address()).await.unwrap();
+    let app = TestApp::start(&database.at(proxy.address())).await;
+    let user = app.user().await;
+    let member = user.join(&user.create_room().await).await;
+    let mut listening = member.subscribe(Some(Start::After(ResumePoint::default()))).await.unwrap();
+    let operator = database.connect().await;
+    let mut sent = 0;
+    for (nth, fault) in [CutBefore, CutAfter, CutDuring].into_iter().enumerate() {
+        // The lane opens its connection again, and the first batch on it takes the lane's own transaction.
+        let appended = async {
+            while backend_of_lane(&operator).await.is_none() {
+                sent += 1;
+                assert_eq!(send_until_stored(&member, &format!("before {sent}")).await.seq, sent);
+            }
+        };
+        within("an append by the fast path", appended).await;
+        proxy.fail_commits([fault]);
+        sent += 1;
+        assert_eq!(send_until_stored(&member, &format!("cut {nth}")).await.seq, sent, "{fault:?}");
+        assert_eq!(proxy.appends_met(), nth + 1, "{fault:?}");
+    }
+    let mut ids = BTreeSet::new();
+    for seq in 1..=sent {
+        let heard = listening.message().await;
+        assert_eq!(heard.seq, seq);
+        assert!(ids.insert(heard.client_message_id), "it is stored twice");
+    }
 }
 
 /// The log's fast path commits in the statement that writes. If that is on its way for longer than the message may wait, the

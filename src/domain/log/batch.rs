@@ -1,4 +1,4 @@
-//! A batch: appended in one transaction, answered and published.
+//! A batch: appended, answered and published.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ pub(super) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// The most messages in a batch: with seven parameters each, it stays below every database's limit.
 pub(super) const MAX_BATCH: usize = 2_000;
 
-/// The time from submitting a message to its reply.
+/// The time from submitting a message to its reply. On SQLite it is up to 100 ms more where the disk does not answer.
 pub(super) const APPEND_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// The time by which every message must have a reply, set when the server drains.

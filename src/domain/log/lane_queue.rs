@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::batch::{APPEND_TIMEOUT, DrainDeadline, Job, OutcomeSink, PendingReply};
-use crate::model::Error;
+use crate::{
+    faults::{self, Fault},
+    model::Error,
+};
 
 /// How often overdue replies are looked for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -80,20 +83,20 @@ impl LaneQueue {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.refuse_overdue(&outcomes, drain_deadline.get().copied());
+            for (reply, error) in self.take_overdue(drain_deadline.get().copied()) {
+                outcomes.reply(reply, Err(error));
+            }
         }
     }
 
-    fn refuse_overdue(&self, outcomes: &OutcomeSink, drain_deadline: Option<Instant>) {
+    /// Takes the overdue replies of the batch, and then those of the queue behind it.
+    fn take_overdue(&self, drain_deadline: Option<Instant>) -> Vec<(PendingReply, Error)> {
         let now = Instant::now();
-        let is_drained = drain_deadline.is_some_and(|deadline| deadline <= now);
-        let overdue = {
-            let mut running = self.running.lock();
-            if running.as_ref().is_none_or(|running| running.deadline > now) {
-                return;
+        let mut overdue: Vec<(PendingReply, Error)> = match &mut *self.running.lock() {
+            Some(running) if running.deadline <= now && !faults::is(Fault::OverdueNeverRefused) => {
+                running.replies.drain(..).map(|reply| (reply, Error::DatabaseUnavailable)).collect()
             }
-            let replies = running.as_mut().map(|running| std::mem::take(&mut running.replies));
-            replies.unwrap_or_default()
+            _ => return Vec::new(),
         };
         if !overdue.is_empty() {
             tracing::warn!(
@@ -101,21 +104,109 @@ impl LaneQueue {
                 "the disk does not answer: its batch is answered as not stored yet"
             );
         }
-        for reply in overdue {
-            outcomes.reply(reply, Err(Error::DatabaseUnavailable));
-        }
         // The thread holds it only while nothing runs.
-        let Ok(mut queue) = self.queue.try_lock() else { return };
+        let Ok(mut queue) = self.queue.try_lock() else { return overdue };
         let Queue { jobs, oldest } = &mut *queue;
+        let is_drained = drain_deadline.is_some_and(|deadline| deadline <= now);
         if is_drained {
             jobs.close();
         }
         while let Some(job) = oldest.take().or_else(|| jobs.try_recv().ok()) {
-            if job.reply.queued + APPEND_TIMEOUT > now && !is_drained {
+            if is_drained {
+                overdue.push((job.reply, Error::Draining));
+            } else if job.reply.queued + APPEND_TIMEOUT <= now {
+                overdue.push((job.reply, Error::DatabaseUnavailable));
+            } else {
                 *oldest = Some(job);
-                return;
+                break;
             }
-            outcomes.reply(job.reply, Err(Error::DatabaseUnavailable));
         }
+        overdue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        model::{ChatIdentity, MessageBody, RoomId, SessionId, ShortCode, Timestamp, UserId, UserName},
+        store::Draft,
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn job(body: &str) -> Job {
+        let identity = ChatIdentity {
+            user: UserId(1),
+            user_name: UserName::trusted("walker1"),
+            session: SessionId(Uuid::nil()),
+            room: RoomId(1),
+            short_code: ShortCode::trusted("aaaaaa"),
+            room_epoch: 0,
+            member_epoch: 0,
+            expires_at: Timestamp::from_seconds(2_000),
+        };
+        let body = MessageBody::parse(body.to_owned(), 100, None).unwrap();
+        let message_id = Clock::system().uuid();
+        let draft = Draft { identity: Arc::new(identity), body, client_message_id: None, message_id };
+        Job::new(draft, Box::new(|_| {}))
+    }
+
+    /// Returns a queue whose batch of one began just now, with three jobs behind it, each queued a second later.
+    async fn queue_behind_a_batch() -> (LaneQueue, mpsc::Sender<Job>) {
+        let (sender, jobs) = mpsc::channel(10);
+        let queue = LaneQueue::new(jobs);
+        queue.begin(vec![job("written").reply], Instant::now() + APPEND_TIMEOUT);
+        for body in ["first", "second", "third"] {
+            sender.try_send(job(body)).map_err(drop).unwrap();
+            advance(SECOND).await;
+        }
+        (queue, sender)
+    }
+
+    /// Says of each reply whether the server is draining.
+    fn is_draining(overdue: Vec<(PendingReply, Error)>) -> Vec<bool> {
+        let is_draining = |error| match error {
+            Error::Draining => true,
+            Error::DatabaseUnavailable => false,
+            other => panic!("{other:?}"),
+        };
+        overdue.into_iter().map(|(_, error)| is_draining(error)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_overdue_is_taken_and_what_is_not_keeps_its_order() {
+        let (queue, sender) = queue_behind_a_batch().await;
+        let overdue = is_draining(queue.take_overdue(None));
+        assert_eq!(overdue, [false, false], "the batch and the first");
+        assert!(queue.take_overdue(None).is_empty());
+        assert!(queue.end().is_empty(), "the batch has its replies");
+        sender.try_send(job("fourth")).map_err(drop).unwrap();
+        let mut batch = Vec::new();
+        assert_eq!(queue.next(&mut batch, 10).await, 3);
+        let bodies: Vec<_> = batch.iter().map(|job| job.draft.body.as_str()).collect();
+        assert_eq!(bodies, ["second", "third", "fourth"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_while_the_batch_has_time() {
+        let (queue, _sender) = queue_behind_a_batch().await;
+        queue.begin(vec![job("another").reply], Instant::now() + SECOND);
+        assert!(queue.take_overdue(None).is_empty());
+        assert_eq!(queue.end().len(), 1);
+        assert!(queue.take_overdue(None).is_empty(), "nothing is written");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_drain_everything_is_taken_and_the_queue_is_closed() {
+        let (queue, sender) = queue_behind_a_batch().await;
+        let overdue = is_draining(queue.take_overdue(Some(Instant::now())));
+        assert_eq!(overdue, [false, true, true, true]);
+        assert!(sender.is_closed());
+        assert_eq!(queue.next(&mut Vec::new(), 10).await, 0);
     }
 }

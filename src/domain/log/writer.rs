@@ -13,7 +13,7 @@ use std::{
 use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 use tokio_util::{
     sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
+    task::{AbortOnDropHandle, TaskTracker, task_tracker::TaskTrackerToken},
 };
 
 use super::{
@@ -137,12 +137,12 @@ struct Writer {
 impl Writer {
     /// Runs in a thread of its own, while a task on the core runtime refuses what is overdue.
     fn run_in_thread(self, core: Handle, token: TaskTrackerToken) -> io::Result<()> {
-        let watch =
-            core.spawn(self.queue.clone().watch(self.outcomes.clone(), Arc::clone(&self.drain_deadline)));
+        let watch = self.queue.clone().watch(self.outcomes.clone(), Arc::clone(&self.drain_deadline));
+        // It ends with the thread, even by a panic, so that the queue is closed then.
+        let watch = AbortOnDropHandle::new(core.spawn(watch));
         let run = move || {
             core.block_on(self.run());
-            watch.abort();
-            drop(token);
+            drop((watch, token));
         };
         thread::Builder::new().name("log".to_owned()).spawn(run)?;
         Ok(())

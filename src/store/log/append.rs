@@ -1,5 +1,5 @@
-//! Appends a batch: usually one transaction, and smaller ones for what it leaves undecided. The steps are in [the
-//! module's overview](super).
+//! Appends a batch: on the fast path, what that leaves in one transaction, and what this leaves undecided in smaller ones. The
+//! steps are in [the module's overview](super).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -74,7 +74,8 @@ impl Store {
 
 impl Lane {
     /// Appends a batch. Answers each draft by `deadline`: with its message once that is durable, or with the reason why
-    /// it is not stored. Must run on the core runtime, or in a thread that has entered it, and is never dropped.
+    /// it is not stored. Must run on the core runtime, or in a thread that has entered it, and is never dropped. On SQLite a
+    /// disk that does not answer delays it beyond `deadline`: the lane's queue answers then.
     pub async fn append(&mut self, drafts: &[Draft], deadline: Instant) -> Appended {
         let mut receipts: Vec<Option<Result<Receipt>>> = vec![None; drafts.len()];
         let mut slices = self.resolve_earlier(deadline).await;
@@ -89,21 +90,24 @@ impl Lane {
         }
         slices.extend(outcome.slices);
         let mut blocked = HashSet::new();
-        let (mut batches, mut deduplicate) = (vec![rest.drafts], rest.deduplicate);
-        while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
-            let appended = self.append_batch(drafts, &batch, deduplicate, deadline).await;
-            deduplicate = Deduplicate::ByIndex;
-            match appended {
+        let mut batches = vec![(rest.drafts, rest.deduplicate)];
+        while let Some((batch, deduplicate)) = batches.pop().filter(|(batch, _)| !batch.is_empty()) {
+            match self.append_batch(drafts, &batch, deduplicate, deadline).await {
                 Ok(outcome) => {
                     for (index, receipt) in outcome.receipts {
                         receipts[index] = Some(receipt);
                     }
                     slices.extend(outcome.slices);
                     blocked.extend(outcome.blocked);
-                    batches.extend(Some(outcome.copies).filter(|repeated| !repeated.is_empty()));
+                    // Their first copies are stored now.
+                    let copies = Some(outcome.copies).filter(|copies| !copies.is_empty());
+                    batches.extend(copies.map(|copies| (copies, Deduplicate::ByLookup)));
                 }
                 Err(failure) => match self.store.report(failure, "append to the log") {
-                    Error::Internal if batch.len() > 1 => batches.extend(split(drafts, batch)),
+                    Error::Internal if batch.len() > 1 => {
+                        let parts = split(drafts, batch).into_iter();
+                        batches.extend(parts.map(|part| (part, Deduplicate::ByIndex)));
+                    }
                     error => {
                         for index in batch {
                             receipts[index] = Some(Err(error.clone()));

@@ -3,7 +3,7 @@
 //! A chat token depends on a membership and on a session.
 //!
 //! *Memberships* are cached while the room's epochs stay the same. Whatever ends a membership raises them in the same
-//! transaction. They are read from the room's row under its lock, and a transaction that raises them waits for that lock.
+//! transaction. (So does a lookup of a commit in doubt, to invalidate a statement that may still arrive.) They are read from the room's row under its lock, and a transaction that raises them waits for that lock.
 //! One thing ends a membership without raising an epoch: deleting an account, which ends all of its sessions.
 //!
 //! *Sessions* are read again for each batch, since the end of a session writes to no room. Their rows are locked too. What
@@ -13,7 +13,7 @@
 //! It waits only for updates of uniquely indexed columns, and otherwise sees the row as of the statement's snapshot. So
 //! whatever makes a session end earlier must also change its refresh token, as a refresh does, or delete the row.
 //!
-//! There is no deadlock. A lane locks rooms by rising id, then sessions by rising id, and skips rows that another
+//! There is no deadlock. The fast path never waits for a lock. A lane's own transaction locks rooms by rising id, then sessions by rising id, and skips rows that another
 //! transaction holds; only the lock-wait lane waits. A transaction that has locked a session locks no room after it: what
 //! ends sessions locks the account, then the user's sessions by rising id, and the log locks no account. SQLite has one
 //! writer at a time, from `BEGIN IMMEDIATE` on.
@@ -37,6 +37,13 @@ const MAX_CACHED_MEMBERSHIPS: usize = 100_000;
 
 fn key(identity: &ChatIdentity) -> MembershipKey {
     (identity.user, identity.room_epoch, identity.member_epoch)
+}
+
+impl CachedMemberships {
+    /// Says whether the author's membership was found valid.
+    pub(super) fn has(&self, identity: &ChatIdentity) -> bool {
+        self.valid.contains(&key(identity))
+    }
 }
 
 impl Lane {
@@ -75,8 +82,8 @@ impl Lane {
         Ok(allowed)
     }
 
-    pub(super) fn is_valid_member(&self, identity: &ChatIdentity) -> bool {
-        self.memberships.get(&identity.room).is_some_and(|cached| cached.valid.contains(&key(identity)))
+    fn is_valid_member(&self, identity: &ChatIdentity) -> bool {
+        self.memberships.get(&identity.room).is_some_and(|cached| cached.has(identity))
     }
 
     /// Drops the cached memberships of rooms whose epochs have risen, and reads those that are not cached.
@@ -87,7 +94,9 @@ impl Lane {
         batch: &[usize],
         locked: &LockedRows,
     ) -> DbResult<()> {
-        if self.memberships.values().map(|cached| cached.valid.len()).sum::<usize>() > MAX_CACHED_MEMBERSHIPS
+        self.forget_other_server();
+        if self.memberships.values().map(|cached| 1 + cached.valid.len()).sum::<usize>()
+            > MAX_CACHED_MEMBERSHIPS
         {
             self.memberships.clear();
         }

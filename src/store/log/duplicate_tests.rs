@@ -1,7 +1,7 @@
 //! Tests of messages that are acknowledged because they were stored before.
 
 use grpcchatter_entity::room;
-use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement};
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement, TransactionTrait as _};
 
 use super::{
     Draft,
@@ -108,4 +108,35 @@ async fn a_commit_in_doubt_is_followed_by_another_commit_if_its_messages_are_sto
     batch.commit().await.unwrap();
     room::Entity::delete_by_id(room.id.0).exec(&store.writer().unwrap()).await.unwrap();
     assert_eq!(lane.resolve(vec![in_doubt.unwrap()], deadline()).await, [Resolved::NotStored]);
+}
+
+#[tokio::test]
+async fn a_locked_room_holds_up_no_other_commit_in_doubt() {
+    let Some(database) = TemporaryDatabase::postgres().await else { return };
+    let store = TemporaryStore::open(database, Clock::system()).await;
+    let mut lane = only_lane(&store).await;
+    let mut in_doubt = Vec::new();
+    let mut rooms = Vec::new();
+    for short_code in ["aaaaaa", "bbbbbb"] {
+        let room = store.room(short_code).await;
+        let member = store.member(&format!("walker-{short_code}"), &room).await;
+        let drafts = [draft(&member, Some(1), "is it there?")];
+        let (batch, _, commit) = lane.stage(&drafts, &[0], Deduplicate::ByIndex).await.unwrap();
+        batch.commit().await.unwrap();
+        in_doubt.extend(commit);
+        rooms.push(room.id);
+    }
+    let other = store.writer().unwrap().begin().await.unwrap();
+    let lock = format!("SELECT id FROM rooms WHERE id = {} FOR UPDATE", rooms[0].0);
+    other.query_one_raw(Statement::from_string(DbBackend::Postgres, lock)).await.unwrap();
+
+    let resolved = lane.resolve(in_doubt, deadline()).await;
+    assert!(matches!(resolved[..], [Resolved::Unknown, Resolved::Stored(_)]), "{resolved:?}");
+    assert!(lane.is_in_doubt(rooms[0]) && !lane.is_in_doubt(rooms[1]));
+
+    assert!(lane.resolve_earlier(deadline()).await.is_empty(), "the room is still locked");
+    other.rollback().await.unwrap();
+    let slices = lane.resolve_earlier(deadline()).await;
+    assert_eq!(slices.into_iter().map(|(room, _)| room).collect::<Vec<_>>(), [rooms[0]]);
+    assert!(!lane.is_in_doubt(rooms[0]));
 }

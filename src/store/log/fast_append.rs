@@ -1,19 +1,14 @@
 //! Appends what the [fast path](super::fast) takes of a batch.
 
-use std::collections::HashMap;
-
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     draft::{Deduplicate, Draft, Receipt},
-    fast::{FastBatch, FastOutcome, FastPath, FastRoom, Head, Readiness},
+    fast::{FastBatch, FastOutcome, FastPath, FastRoom, Head},
     in_doubt::Resolved,
     lane::{BatchOutcome, InDoubt, Lane},
 };
-use crate::{
-    faults,
-    model::{Error, RoomId},
-};
+use crate::{faults, model::Error};
 
 /// What is left of a batch after the fast path.
 pub(super) struct Rest {
@@ -33,26 +28,22 @@ impl Lane {
     ) -> (BatchOutcome, Rest) {
         let mut outcome = BatchOutcome::default();
         let mut rest = Rest { drafts: batch, deduplicate: Deduplicate::ByIndex };
-        let Some(fast) = &mut self.fast else { return (outcome, rest) };
-        if rest.drafts.is_empty() || faults::concerns_own_transaction() {
+        let is_ready = match &mut self.fast {
+            Some(fast) => !rest.drafts.is_empty() && fast.is_ready().await,
+            None => false,
+        };
+        if !is_ready || faults::concerns_own_transaction() {
             return (outcome, rest);
         }
-        match fast.readiness().await {
-            Readiness::Ready => {}
-            Readiness::NotYet => return (outcome, rest),
-            Readiness::Replaced => {
-                // The server may be another one, whose log and rights differ.
-                self.memberships.clear();
-                return (outcome, rest);
-            }
-        }
-        let (rooms, others) = self.rooms_with_cached_memberships(drafts, &rest.drafts);
-        if rooms.is_empty() || self.store.ensure_may_write().is_err() {
-            return (outcome, rest);
-        }
-        let batch = FastBatch { drafts, rooms, now: self.store.clock().now() };
+        self.forget_other_server();
+        let (rooms, others) = self.split_off_cached(drafts, rest.drafts);
         rest.drafts = others;
-        let left = match self.run_fast(&batch, deadline).await {
+        if rooms.is_empty() {
+            rest.drafts.sort_unstable();
+            return (outcome, rest);
+        }
+        let (batch, done) = self.run_fast(drafts, rooms, deadline).await;
+        let left = match done {
             FastOutcome::Committed(heads) => {
                 let mut left = Vec::new();
                 for (room, head) in batch.rooms.iter().zip(heads) {
@@ -75,45 +66,42 @@ impl Lane {
         (outcome, rest)
     }
 
-    async fn run_fast(&mut self, batch: &FastBatch<'_>, deadline: Instant) -> FastOutcome {
-        let not_stored = FastOutcome::NotStored(Deduplicate::ByIndex);
-        let Ok(_permit) = timeout_at(deadline, self.store.admission().acquire_for_log()).await else {
-            return not_stored;
+    async fn run_fast<'d>(
+        &mut self,
+        drafts: &'d [Draft],
+        rooms: Vec<FastRoom>,
+        deadline: Instant,
+    ) -> (FastBatch<'d>, FastOutcome) {
+        let permit = timeout_at(deadline, self.store.admission().acquire_for_log()).await;
+        // Sessions are compared with this time, and the permit may have taken long.
+        let batch = FastBatch { drafts, rooms, now: self.store.clock().now() };
+        let done = match (&mut self.fast, permit) {
+            (Some(fast), Ok(_permit)) if self.store.ensure_may_write().is_ok() => {
+                fast.append(&batch, deadline).await
+            }
+            _ => FastOutcome::NotStored(Deduplicate::ByIndex),
         };
-        match &mut self.fast {
-            Some(fast) => fast.append(batch, deadline).await,
-            None => not_stored,
-        }
+        (batch, done)
     }
 
-    /// Groups drafts by room. Returns the rooms whose authors' memberships are all cached, and the drafts of other rooms.
-    fn rooms_with_cached_memberships(
-        &self,
-        drafts: &[Draft],
-        batch: &[usize],
-    ) -> (Vec<FastRoom>, Vec<usize>) {
-        let mut by_room: HashMap<RoomId, Vec<usize>> = HashMap::new();
-        for &index in batch {
-            by_room.entry(drafts[index].identity.room).or_default().push(index);
-        }
+    /// Groups drafts by room, by rising id. Returns the rooms whose authors' memberships are all cached, and the drafts of other
+    /// rooms.
+    fn split_off_cached(&self, drafts: &[Draft], mut batch: Vec<usize>) -> (Vec<FastRoom>, Vec<usize>) {
+        // Stable: a room's messages keep their order.
+        batch.sort_by_key(|&index| drafts[index].identity.room);
         let (mut rooms, mut others) = (Vec::new(), Vec::new());
-        for (id, indices) in by_room {
-            let cached = self.memberships.get(&id);
-            match cached {
-                Some(cached)
-                    if indices.iter().all(|&index| self.is_valid_member(&drafts[index].identity)) =>
-                {
-                    rooms.push(FastRoom {
-                        id,
-                        epochs: cached.epochs,
-                        last_seq: cached.last_seq,
-                        drafts: indices,
-                    });
+        let of_one_room =
+            |&left: &usize, &right: &usize| drafts[left].identity.room == drafts[right].identity.room;
+        for of_room in batch.chunk_by(of_one_room) {
+            let id = drafts[of_room[0]].identity.room;
+            match self.memberships.get(&id) {
+                Some(cached) if of_room.iter().all(|&index| cached.has(&drafts[index].identity)) => {
+                    let (epochs, last_seq) = (cached.epochs, cached.last_seq);
+                    rooms.push(FastRoom { id, epochs, last_seq, drafts: of_room.to_vec() });
                 }
-                _ => others.extend(indices),
+                _ => others.extend_from_slice(of_room),
             }
         }
-        rooms.sort_unstable_by_key(|room| room.id);
         (rooms, others)
     }
 

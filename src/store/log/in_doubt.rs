@@ -1,12 +1,13 @@
 //! Resolves commits whose outcome is unknown because the connection was lost or the database did not answer in time.
 
-use std::{pin::pin, time::Duration};
-
-use futures_util::{StreamExt as _, stream};
 use grpcchatter_entity::{message, room};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    Statement, sea_query::Expr,
+    sea_query::Expr,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -14,14 +15,11 @@ use super::lane::{InDoubt, Lane};
 use crate::{
     faults::{self, Fault},
     model::{LogSlice, RoomId, Seq},
-    store::DbResult,
+    store::{DbResult, parameters::Parameters, transaction::Transaction},
 };
 
 /// Time between two lookups.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How many commits are looked up at once.
-const CONCURRENT_LOOKUPS: usize = 4;
 
 /// What is known of a commit that was in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,33 +52,28 @@ impl Lane {
         self.in_doubt.iter().any(|commit| commit.slices.iter().any(|(of, _)| *of == room))
     }
 
-    /// Looks up whether each commit happened. What is still unknown at `deadline` stays in doubt until the lane's next batch:
-    /// its authors send again.
+    /// Looks up whether each commit happened. What is still unknown then stays in doubt until the lane's next batch: its authors
+    /// send again. That is so at `deadline`, or as soon as another commit is known: a lock on one room holds up no other.
     pub(super) async fn resolve(&mut self, commits: Vec<InDoubt>, deadline: Instant) -> Vec<Resolved> {
-        let mut resolved = vec![Resolved::Unknown; commits.len()];
-        loop {
-            let unknown: Vec<usize> =
-                (0..commits.len()).filter(|&at| resolved[at] == Resolved::Unknown).collect();
-            if unknown.is_empty() {
-                break;
-            }
-            // All are tried before one is tried again: another transaction may hold one of the rooms.
-            let lookups = stream::iter(unknown).map(async |at| (at, self.outcome(&commits[at]).await));
-            let mut lookups = pin!(lookups.buffer_unordered(CONCURRENT_LOOKUPS));
-            while let Ok(Some((at, outcome))) = timeout_at(deadline, lookups.next()).await {
-                resolved[at] = outcome.unwrap_or(Resolved::Unknown);
-            }
-            if Instant::now() + RETRY_INTERVAL > deadline {
-                break;
-            }
-            if resolved.contains(&Resolved::Unknown) {
-                sleep(RETRY_INTERVAL).await;
-            }
+        if commits.is_empty() {
+            return Vec::new();
         }
-        let unknown =
-            commits.into_iter().zip(&resolved).filter(|(_, outcome)| **outcome == Resolved::Unknown);
+        let lookups = async {
+            loop {
+                match self.look_up(&commits).await {
+                    Ok(resolved) if resolved.iter().any(|outcome| *outcome != Resolved::Unknown) => {
+                        return resolved;
+                    }
+                    Ok(_) | Err(_) => sleep(RETRY_INTERVAL).await,
+                }
+            }
+        };
+        let resolved = timeout_at(deadline, lookups).await;
+        let resolved = resolved.unwrap_or_else(|_| vec![Resolved::Unknown; commits.len()]);
+        let known = commits.into_iter().zip(&resolved);
+        let unknown = known.filter(|(_, outcome)| **outcome == Resolved::Unknown).map(|(commit, _)| commit);
         let before = self.in_doubt.len();
-        self.in_doubt.extend(unknown.map(|(commit, _)| commit));
+        self.in_doubt.extend(unknown);
         if self.in_doubt.len() > before {
             tracing::warn!(
                 "a commit's outcome is still unknown: its messages are answered as not stored yet"
@@ -89,58 +82,96 @@ impl Lane {
         resolved
     }
 
-    /// Looks up each commit that earlier batches left in doubt, and returns the messages that turn out to be stored.
+    /// Looks up the commits that earlier batches left in doubt, and returns the messages that turn out to be stored.
     pub(super) async fn resolve_earlier(&mut self, deadline: Instant) -> Vec<(RoomId, LogSlice)> {
+        if self.in_doubt.is_empty() {
+            return Vec::new();
+        }
+        let Ok(Ok(resolved)) = timeout_at(deadline, self.look_up(&self.in_doubt)).await else {
+            return Vec::new();
+        };
         let mut slices = Vec::new();
-        for commit in std::mem::take(&mut self.in_doubt) {
-            match timeout_at(deadline, self.outcome(&commit)).await {
-                Ok(Ok(Resolved::Stored(first))) => slices.extend(commit.slices_from(first)),
-                Ok(Ok(Resolved::NotStored)) => {}
-                Ok(Ok(Resolved::Unknown) | Err(_)) | Err(_) => self.in_doubt.push(commit),
+        for (commit, resolved) in std::mem::take(&mut self.in_doubt).into_iter().zip(resolved) {
+            match resolved {
+                Resolved::Stored(first) => slices.extend(commit.slices_from(first)),
+                Resolved::NotStored => {}
+                Resolved::Unknown => self.in_doubt.push(commit),
             }
         }
         slices
     }
 
-    /// Looks up whether a commit happened.
-    async fn outcome(&self, commit: &InDoubt) -> DbResult<Resolved> {
+    /// Looks up, in one transaction, whether each commit happened.
+    async fn look_up(&self, commits: &[InDoubt]) -> DbResult<Vec<Resolved>> {
         let _permit = self.store.admission().acquire_for_log().await;
         let transaction = self.begin().await?;
-        if self.store.backend() == DbBackend::Postgres {
-            // A commit that is still on its way holds the room's lock. Without that lock a missing row may still appear.
-            let find = |end: &str| {
-                let sql = format!("SELECT id FROM rooms WHERE id = $1{end}");
-                Statement::from_sql_and_values(DbBackend::Postgres, sql, [commit.room.0.into()])
-            };
-            if transaction.query_one_raw(find(" FOR UPDATE SKIP LOCKED")).await?.is_none() {
-                let is_locked = transaction.query_one_raw(find("")).await?.is_some();
-                self.roll_back(transaction).await;
-                // A deleted room has no messages, and its authors get ROOM_NOT_FOUND.
-                return Ok(if is_locked { Resolved::Unknown } else { Resolved::NotStored });
+        let unlocked = self.lock_rooms(&transaction, commits).await?;
+        let (mut resolved, mut missing) = (Vec::with_capacity(commits.len()), Vec::new());
+        for commit in commits {
+            if let Some(outcome) = unlocked.get(&commit.room) {
+                resolved.push(*outcome);
+                continue;
             }
+            let found = message::Entity::find()
+                .filter(message::Column::RoomId.eq(commit.room.0))
+                .filter(message::Column::Seq.gte(commit.seq.0))
+                .filter(message::Column::MessageId.eq(commit.message_id))
+                .one(&transaction)
+                .await?;
+            if found.is_none() && commit.may_begin_later {
+                missing.push(commit.room.0);
+            }
+            resolved.push(found.map_or(Resolved::NotStored, |message| Resolved::Stored(Seq(message.seq))));
         }
-        let found = message::Entity::find()
-            .filter(message::Column::RoomId.eq(commit.room.0))
-            .filter(message::Column::Seq.gte(commit.seq.0))
-            .filter(message::Column::MessageId.eq(commit.message_id))
-            .one(&transaction)
-            .await?;
-        if found.is_some() && !faults::is(Fault::InDoubtRolledBack) {
-            // The message may not be on the standby yet, if its backend was ended while its commit waited for the standby.
-            // This commit waits behind that one.
-            transaction.commit().await?;
-        } else if found.is_none() && commit.may_begin_later {
+        if !missing.is_empty() {
             self.store.ensure_may_write()?;
             // Raises what the statement compares, so that it stores nothing if it begins after all.
             room::Entity::update_many()
                 .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
-                .filter(room::Column::Id.eq(commit.room.0))
+                .filter(room::Column::Id.is_in(missing.iter().copied()))
                 .exec(&transaction)
                 .await?;
+        }
+        let is_stored = resolved.iter().any(|outcome| matches!(outcome, Resolved::Stored(_)));
+        if !missing.is_empty() || (is_stored && !faults::is(Fault::InDoubtRolledBack)) {
+            // A message may not be on the standby yet, if its backend was ended while its commit waited for the standby.
+            // This commit waits behind that one.
             transaction.commit().await?;
         } else {
             self.roll_back(transaction).await;
         }
-        Ok(found.map_or(Resolved::NotStored, |message| Resolved::Stored(Seq(message.seq))))
+        Ok(resolved)
+    }
+
+    /// Locks the rooms of commits, and returns what is known of those that cannot be locked. A commit that is still on its way
+    /// holds the room's lock, and without that lock a missing row may still appear.
+    async fn lock_rooms(
+        &self,
+        transaction: &Transaction,
+        commits: &[InDoubt],
+    ) -> DbResult<HashMap<RoomId, Resolved>> {
+        let mut unlocked = HashMap::new();
+        if self.store.backend() == DbBackend::Sqlite {
+            return Ok(unlocked);
+        }
+        let asked: HashSet<RoomId> = commits.iter().map(|commit| commit.room).collect();
+        let find = async |rooms: &HashSet<RoomId>, lock: &str| {
+            let mut parameters = Parameters::new(self.store.backend());
+            let are_these = parameters.is_in("id", rooms.iter().map(|room| room.0).collect());
+            let sql = format!("SELECT id FROM rooms WHERE {are_these} ORDER BY id {lock}");
+            let rows = transaction.query_all_raw(parameters.statement(sql)).await?;
+            rows.iter().map(|row| Ok(RoomId(row.try_get("", "id")?))).collect::<DbResult<HashSet<_>>>()
+        };
+        let locked = find(&asked, "FOR UPDATE SKIP LOCKED").await?;
+        let others: HashSet<RoomId> = asked.difference(&locked).copied().collect();
+        if !others.is_empty() {
+            let existing = find(&others, "").await?;
+            unlocked.extend(others.into_iter().map(|room| {
+                // A deleted room has no messages, and its authors get ROOM_NOT_FOUND.
+                let exists = existing.contains(&room);
+                (room, if exists { Resolved::Unknown } else { Resolved::NotStored })
+            }));
+        }
+        Ok(unlocked)
     }
 }

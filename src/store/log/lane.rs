@@ -31,7 +31,7 @@ pub(super) enum RowLock {
     Wait,
 }
 
-/// One writer of the log: a pool of its own, and the memberships that it has checked.
+/// One writer of the log: its fast path, a pool for the rest, and the memberships that it has checked.
 pub struct Lane {
     pub(super) store: Store,
     pub(super) pool: Pool,
@@ -39,6 +39,8 @@ pub struct Lane {
     pub(super) row_lock: RowLock,
     /// Takes most batches. None where the lane waits for locks.
     pub(super) fast: Option<FastPath>,
+    /// The number of the server on which the memberships were read.
+    pub(super) server: u64,
     /// Memberships that were found valid.
     pub(super) memberships: HashMap<RoomId, CachedMemberships>,
     /// Commits that were still in doubt when their messages had to be answered. Their rooms are written again only once
@@ -48,7 +50,8 @@ pub struct Lane {
 
 impl Lane {
     pub(super) fn new(store: Store, pool: Pool, row_lock: RowLock, fast: Option<FastPath>) -> Self {
-        Self { store, pool, row_lock, fast, memberships: HashMap::new(), in_doubt: Vec::new() }
+        let server = store.server_number();
+        Self { store, pool, row_lock, fast, server, memberships: HashMap::new(), in_doubt: Vec::new() }
     }
 
     /// Closes the lane's own connection.
@@ -63,15 +66,25 @@ impl Lane {
         matches!(self.fast, Some(FastPath::Sqlite(_)))
     }
 
+    /// Drops the memberships that were read on another server. After a failover a room may have the same epochs and other
+    /// members.
+    pub(super) fn forget_other_server(&mut self) {
+        let server = self.store.server_number();
+        if self.server != server {
+            self.memberships.clear();
+            self.server = server;
+        }
+    }
+
     pub(super) async fn begin(&self) -> DbResult<Transaction> {
         let mode = (self.store.backend() == DbBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         Ok(self.pool.begin(options).await?)
     }
 
-    /// Rolls a transaction back. A transaction that is only dropped is rolled back some time later: until then the next
-    /// batch, on the lane's other PostgreSQL connection, would find its own rooms locked and skip them. SQLite has only
-    /// one connection, so there the transaction is just dropped.
+    /// Rolls a transaction back. A transaction that is only dropped is rolled back some time later: until then the lane's
+    /// next batch, on another connection, would find its own rooms locked and skip them. On SQLite it is just dropped: until
+    /// it is rolled back, the fast path finds the database locked, and the batch waits for the writer's connection.
     pub(super) async fn roll_back(&self, transaction: Transaction) {
         if self.store.backend() == DbBackend::Postgres
             && let Err(error) = transaction.rollback().await

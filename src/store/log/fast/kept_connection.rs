@@ -55,16 +55,6 @@ pub(super) struct Link {
 /// Counts an open connection until it is dropped.
 struct Counted(OpenConnections);
 
-/// Whether the connection can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Usability {
-    Usable,
-    /// It has just been opened, perhaps to another server than the one before.
-    New,
-    /// It is being opened.
-    NotYet,
-}
-
 impl KeptConnection {
     /// Opens the connection.
     ///
@@ -81,28 +71,25 @@ impl KeptConnection {
     }
 
     /// Says whether the connection can be used, and begins to open another if not.
-    pub(super) async fn usability(&mut self) -> Usability {
-        match &mut self.state {
-            State::Open(link)
-                if link.generation == self.connector.generation().current()
-                    && link.used.elapsed() < IDLE_TIMEOUT =>
-            {
-                return Usability::Usable;
-            }
-            State::Opening(opening) if !opening.is_finished() => return Usability::NotYet,
-            State::Opening(opening) => {
-                if let Ok(Some(link)) = opening.await {
-                    self.state = State::Open(link);
-                    return Usability::New;
-                }
-            }
-            State::Open(_) | State::Absent => {}
+    pub(super) async fn is_ready(&mut self) -> bool {
+        if let State::Opening(opening) = &mut self.state
+            && opening.is_finished()
+        {
+            let opened = opening.await.ok().flatten();
+            self.state = opened.map_or(State::Absent, State::Open);
         }
-        self.state = State::Absent;
+        let is_fresh = |link: &Link| {
+            link.generation == self.connector.generation().current() && link.used.elapsed() < IDLE_TIMEOUT
+        };
+        match &self.state {
+            State::Open(link) if is_fresh(link) => return true,
+            State::Open(_) | State::Absent => self.state = State::Absent,
+            State::Opening(_) => return false,
+        }
         if self.next_attempt <= Instant::now() {
             self.reopen();
         }
-        Usability::NotYet
+        false
     }
 
     /// Takes the connection, for a statement whose answer may not come. If it is not put back, another is opened.
@@ -127,9 +114,11 @@ impl KeptConnection {
 
     /// Closes the connection.
     pub(in crate::store::log) async fn close(self) {
-        if let State::Open(link) = self.state {
+        match self.state {
             // The peer may have closed it already.
-            drop(timeout(CLOSE_TIMEOUT, link.connection.close()).await);
+            State::Open(link) => drop(timeout(CLOSE_TIMEOUT, link.connection.close()).await),
+            State::Opening(opening) => opening.abort(),
+            State::Absent => {}
         }
     }
 

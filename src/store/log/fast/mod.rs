@@ -3,9 +3,9 @@
 //! It takes a room of a batch if the memberships of all its authors are cached, if the room's epochs are those under which
 //! they were cached, and if all its authors' sessions are alive. It takes a room completely or not at all, so the order of a
 //! room's messages is the order of the batch. It never waits for a lock of another transaction, it never looks up ids that
-//! were stored before, and it explains no refusal. Whatever it does not take goes through [`Lane::append`]'s own
-//! transaction, which does all of that: a room that is locked, an author whose membership is not cached or whose session has
-//! ended, a batch that repeats an id, a database that fails.
+//! were stored before, and it explains no refusal. Whatever it does not take goes through [the lane's own
+//! transaction](super::lane::Lane::append), which does all of that: a room that is locked, an author whose membership is not
+//! cached or whose session has ended, a batch that repeats an id, a database that fails.
 //!
 //! The rules of the log hold here too: a seq is read under the lock of its room, the messages and the head are written in one
 //! transaction, and nothing is answered before its commit has returned.
@@ -19,7 +19,6 @@ mod batch;
 
 use tokio::time::Instant;
 
-use self::kept_connection::Usability;
 pub(super) use self::{
     batch::{FastBatch, FastOutcome, FastRoom, Head},
     kept_connection::KeptConnection,
@@ -32,25 +31,12 @@ pub(super) enum FastPath {
     Postgres(KeptConnection),
 }
 
-/// Whether a fast path can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    Ready,
-    NotYet,
-    /// Not yet, and the database may be another one from now on.
-    Replaced,
-}
-
 impl FastPath {
-    /// Says whether it can be used.
-    pub(super) async fn readiness(&mut self) -> Readiness {
+    /// Says whether it can be used now.
+    pub(super) async fn is_ready(&mut self) -> bool {
         match self {
-            Self::Sqlite(_) => Readiness::Ready,
-            Self::Postgres(connection) => match connection.usability().await {
-                Usability::Usable => Readiness::Ready,
-                Usability::NotYet => Readiness::NotYet,
-                Usability::New => Readiness::Replaced,
-            },
+            Self::Sqlite(_) => true,
+            Self::Postgres(connection) => connection.is_ready().await,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The fast path on SQLite: one transaction on a connection of the lane's own, in the lane's own thread.
 //!
 //! Every statement is prepared once, and its text comes from the entities. The lane holds the permit of the only writer
-//! while it runs, so `BEGIN IMMEDIATE` finds the database locked only by another process. It does not wait for that.
+//! while it runs, so `BEGIN IMMEDIATE` finds the database locked only by another process, or by a dropped transaction that is
+//! not rolled back yet. It waits for neither.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -41,6 +41,7 @@ pub(crate) const MUTANTS: &[&str] = &[
     "epoch-ignored",
     "fast-path-acks-before-commit",
     "refusal-leaves-half",
+    "overdue-never-refused",
 ];
 
 /// Names the control: the server without a mutation, which must not be blamed.
@@ -94,6 +95,7 @@ fn fault(name: &str) -> Option<Fault> {
         "fork-undetected" => Some(Fault::FailoverAsync),
         "in-doubt-rolled-back" => Some(Fault::FailoverSync),
         "epoch-ignored" => Some(Fault::MembershipEnded),
+        "overdue-never-refused" => Some(Fault::FsyncStalls),
         _ => None,
     }
 }

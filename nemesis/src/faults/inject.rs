@@ -7,7 +7,7 @@ use grpcchatter_testbed::{CommitFault, Link};
 use rustix::process::Signal;
 use tokio::{
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{DISTURBANCE, Fault, clock, failover, membership_end, room_deletion, stopped_readers};
@@ -21,8 +21,11 @@ use crate::{
 /// The strace arguments that make fdatasync and fsync fail.
 const FAIL_FSYNC: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:error=EIO"];
 
-/// The strace arguments that make them take 4 s.
-const STALL_FSYNC: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:delay_exit=4000000"];
+/// The strace arguments that make them take 14 s: longer than even the short form lets an answer take, and than a stop takes.
+const STALL_FSYNC: &[&str] = &["--trace=fdatasync,fsync", "--inject=fdatasync,fsync:delay_exit=14000000"];
+
+/// The longest time that the server takes to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The number of connections to a server that may open 256 files.
 const CONNECTIONS: usize = 400;
@@ -62,12 +65,12 @@ impl Fault {
             }
             Self::LockedRow => lock_row(round).await,
             Self::DiskFull => fill_disk(round).await,
-            Self::FsyncFails | Self::FsyncStalls => {
-                let arguments = if self == Self::FsyncFails { FAIL_FSYNC } else { STALL_FSYNC };
-                let strace = Strace::attach(round.server.pid()?, round.server.folder(), arguments).await?;
+            Self::FsyncFails => {
+                let strace = Strace::attach(round.server.pid()?, round.server.folder(), FAIL_FSYNC).await?;
                 round.wait_for_refusal("DATABASE_UNAVAILABLE").await?;
                 strace.detach().await.map(drop)
             }
+            Self::FsyncStalls => stall_disk(round, nth).await,
             Self::AckAfterSync => check_fdatasync_order(round, long).await,
             Self::ClockJumps => {
                 clock::set_offset(round, ["+1h", "-1h", "+1d", "-1d"][nth % 4])?;
@@ -220,4 +223,20 @@ async fn fill_disk(round: &mut Round) -> Result<()> {
         "the log is empty"
     );
     Ok(fs::remove_file(ballast)?)
+}
+
+/// Stalls the disk, and every second time stops the server meanwhile.
+async fn stall_disk(round: &mut Round, nth: usize) -> Result<()> {
+    let strace = Strace::attach(round.server.pid()?, round.server.folder(), STALL_FSYNC).await?;
+    round.wait_for_refusal("DATABASE_UNAVAILABLE").await?;
+    if nth.is_multiple_of(2) {
+        return strace.detach().await.map(drop);
+    }
+    let began = Instant::now();
+    round.server.stop().await?;
+    if began.elapsed() > STOP_TIMEOUT {
+        round
+            .violated(format!("the server took {:?} to stop while the disk did not answer", began.elapsed()));
+    }
+    round.server.start_again().await
 }

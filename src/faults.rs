@@ -66,8 +66,6 @@ pub enum Fault {
     FastPathAcksBeforeCommit,
     /// A part of a batch that the fast path's transaction refuses is committed.
     RefusalLeavesHalf,
-    /// Messages behind a disk that does not answer get no reply until it does.
-    OverdueNeverRefused,
 }
 
 /// Says whether the fault that is on concerns the lanes' own transactions, so that the fast path must leave all to them.
@@ -163,7 +161,6 @@ mod chosen {
         ("epoch-ignored", Fault::EpochIgnored),
         ("fast-path-acks-before-commit", Fault::FastPathAcksBeforeCommit),
         ("refusal-leaves-half", Fault::RefusalLeavesHalf),
-        ("overdue-never-refused", Fault::OverdueNeverRefused),
     ];
 
     /// Says whether a fault is on.

@@ -41,7 +41,6 @@ pub(crate) const MUTANTS: &[&str] = &[
     "epoch-ignored",
     "fast-path-acks-before-commit",
     "refusal-leaves-half",
-    "overdue-never-refused",
 ];
 
 /// Names the control: the server without a mutation, which must not be blamed.
@@ -95,9 +94,14 @@ fn fault(name: &str) -> Option<Fault> {
         "fork-undetected" => Some(Fault::FailoverAsync),
         "in-doubt-rolled-back" => Some(Fault::FailoverSync),
         "epoch-ignored" => Some(Fault::MembershipEnded),
-        "overdue-never-refused" => Some(Fault::FsyncStalls),
         _ => None,
     }
+}
+
+/// Returns the settings that a mutant needs to show often.
+fn settings(name: &str) -> Option<(String, String)> {
+    // Streams read pages only of what is no longer in memory.
+    (name == "stale-page").then(|| ("HUB_MEMORY".to_owned(), "1KiB".to_owned()))
 }
 
 /// Returns the databases on which a mutant, or [`NO_MUTANT`], runs.
@@ -128,6 +132,7 @@ async fn run_once(setup: &Setup, name: &str, database: Database) -> Result<Vec<S
     let mut limit = CONTROL_LAST_ANSWERS_TIMEOUT;
     if name != NO_MUTANT {
         plan.settings.push(chosen);
+        plan.settings.extend(settings(name));
         limit = LAST_ANSWERS_TIMEOUT;
     }
     let mut round = Round::start(setup, plan, database, ClientMix::MIXED, limits(limit)).await?;

@@ -13,10 +13,7 @@ use tokio::{
 };
 
 use super::batch::{APPEND_TIMEOUT, DrainDeadline, Job, OutcomeSink, PendingReply};
-use crate::{
-    faults::{self, Fault},
-    model::Error,
-};
+use crate::model::Error;
 
 /// How often overdue replies are looked for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -93,7 +90,7 @@ impl LaneQueue {
     fn take_overdue(&self, drain_deadline: Option<Instant>) -> Vec<(PendingReply, Error)> {
         let now = Instant::now();
         let mut overdue: Vec<(PendingReply, Error)> = match &mut *self.running.lock() {
-            Some(running) if running.deadline <= now && !faults::is(Fault::OverdueNeverRefused) => {
+            Some(running) if running.deadline <= now => {
                 running.replies.drain(..).map(|reply| (reply, Error::DatabaseUnavailable)).collect()
             }
             _ => return Vec::new(),

@@ -213,7 +213,10 @@ impl Lane {
         deduplicate: Deduplicate,
     ) -> DbResult<(Transaction, BatchOutcome, Option<InDoubt>)> {
         self.store.ensure_may_write()?;
+        // Read before the transaction begins, since the previous server may still answer it.
+        let server = self.store.server_number();
         let transaction = self.begin().await?;
+        self.forget_other_server(server);
         match self.write(&transaction, drafts, batch, deduplicate).await {
             Ok(outcome) => {
                 let in_doubt = InDoubt::of(&outcome.slices);

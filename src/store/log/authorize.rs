@@ -2,9 +2,10 @@
 //!
 //! A chat token depends on a membership and on a session.
 //!
-//! *Memberships* are cached while the room's epochs stay the same. Whatever ends a membership raises them in the same
-//! transaction. (So does a lookup of a commit in doubt, to invalidate a statement that may still arrive.) They are read from the room's row under its lock, and a transaction that raises them waits for that lock.
-//! One thing ends a membership without raising an epoch: deleting an account, which ends all of its sessions.
+//! *Memberships* are cached while the room's epochs stay the same. Whatever ends a membership raises an epoch in the same
+//! transaction. The epochs are read from the room's row under its lock, and a transaction that raises one waits for that lock.
+//! A lookup of a commit in doubt raises one too, to invalidate a statement that may still arrive. One thing ends a membership
+//! without raising an epoch: deleting an account, which ends all of its sessions.
 //!
 //! *Sessions* are read again for each batch, since the end of a session writes to no room. Their rows are locked too. What
 //! ends a session deletes its row: either before the lock, and the row is not found, or after the batch is committed. So no
@@ -13,10 +14,10 @@
 //! It waits only for updates of uniquely indexed columns, and otherwise sees the row as of the statement's snapshot. So
 //! whatever makes a session end earlier must also change its refresh token, as a refresh does, or delete the row.
 //!
-//! There is no deadlock. The fast path never waits for a lock. A lane's own transaction locks rooms by rising id, then sessions by rising id, and skips rows that another
-//! transaction holds; only the lock-wait lane waits. A transaction that has locked a session locks no room after it: what
-//! ends sessions locks the account, then the user's sessions by rising id, and the log locks no account. SQLite has one
-//! writer at a time, from `BEGIN IMMEDIATE` on.
+//! There is no deadlock. The fast path never waits for a lock. A lane's own transaction locks rooms by rising id, then sessions
+//! by rising id, and skips rows that another transaction holds; only the lock-wait lane waits. A transaction that has locked a
+//! session locks no room after it: what ends sessions locks the account, then the user's sessions by rising id, and the log
+//! locks no account. SQLite has one writer at a time, from `BEGIN IMMEDIATE` on.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -94,7 +95,6 @@ impl Lane {
         batch: &[usize],
         locked: &LockedRows,
     ) -> DbResult<()> {
-        self.forget_other_server();
         if self.memberships.values().map(|cached| 1 + cached.valid.len()).sum::<usize>()
             > MAX_CACHED_MEMBERSHIPS
         {

@@ -2,21 +2,24 @@
 
 use grpcchatter_entity::room;
 use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement, TransactionTrait as _};
+use uuid::Uuid;
 
 use super::{
     Draft,
     draft::Deduplicate,
     in_doubt::Resolved,
+    lane::InDoubt,
     tests::{deadline, draft, only_lane},
 };
 use crate::{
     clock::Clock,
-    model::{Error, MessageBody, RoomId},
+    model::{Error, MessageBody, RoomId, Seq},
     store::temporary::{TemporaryDatabase, TemporaryStore, on_each_database},
 };
 
 on_each_database! {
     a_retry_is_compared_with_the_stored_body_whatever_its_length,
+    more_commits_in_doubt_than_one_transaction_takes_are_looked_up,
 }
 
 async fn a_retry_is_compared_with_the_stored_body_whatever_its_length(database: TemporaryDatabase) {
@@ -139,4 +142,31 @@ async fn a_locked_room_holds_up_no_other_commit_in_doubt() {
     let slices = lane.resolve_earlier(deadline()).await;
     assert_eq!(slices.into_iter().map(|(room, _)| room).collect::<Vec<_>>(), [rooms[0]]);
     assert!(!lane.is_in_doubt(rooms[0]));
+}
+
+async fn more_commits_in_doubt_than_one_transaction_takes_are_looked_up(database: TemporaryDatabase) {
+    const COMMITS: usize = 250;
+    let store = TemporaryStore::open(database, Clock::system()).await;
+    let mut lane = only_lane(&store).await;
+    let room = store.room("aaaaaa").await;
+    let member = store.member("walker1", &room).await;
+    let drafts: Vec<_> = (0..COMMITS).map(|_| draft(&member, None, "is it there?")).collect();
+    let batch: Vec<_> = (0..COMMITS).collect();
+    let (transaction, outcome, _) = lane.stage(&drafts, &batch, Deduplicate::ByIndex).await.unwrap();
+    transaction.commit().await.unwrap();
+    let is_stored = |nth: usize| !nth.is_multiple_of(3);
+    let messages = outcome.slices[0].1.messages.iter().enumerate();
+    let commits = messages.map(|(nth, message)| InDoubt {
+        room: room.id,
+        seq: Seq::FIRST,
+        message_id: if is_stored(nth) { message.message_id } else { Uuid::from_u128(nth as u128) },
+        may_begin_later: false,
+        slices: Vec::new(),
+    });
+    let resolved = lane.resolve(commits.collect(), deadline()).await;
+    let expected = (1..).zip(0..COMMITS).map(|(seq, nth)| match is_stored(nth) {
+        true => Resolved::Stored(Seq(seq)),
+        false => Resolved::NotStored,
+    });
+    assert!(resolved.iter().copied().eq(expected), "{resolved:?}");
 }

@@ -35,7 +35,7 @@ impl Lane {
         if !is_ready || faults::concerns_own_transaction() {
             return (outcome, rest);
         }
-        self.forget_other_server();
+        self.forget_other_server(self.store.server_number());
         let (rooms, others) = self.split_off_cached(drafts, rest.drafts);
         rest.drafts = others;
         if rooms.is_empty() {
@@ -76,7 +76,9 @@ impl Lane {
         // Sessions are compared with this time, and the permit may have taken long.
         let batch = FastBatch { drafts, rooms, now: self.store.clock().now() };
         let done = match (&mut self.fast, permit) {
-            (Some(fast), Ok(_permit)) if self.store.ensure_may_write().is_ok() => {
+            (Some(fast), Ok(_permit))
+                if Instant::now() < deadline && self.store.ensure_may_write().is_ok() =>
+            {
                 fast.append(&batch, deadline).await
             }
             _ => FastOutcome::NotStored(Deduplicate::ByIndex),

@@ -2,14 +2,15 @@
 
 use grpcchatter_entity::{message, room};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    sea_query::Expr,
+    ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, EntityTrait as _, ExprTrait as _,
+    QueryFilter as _, sea_query::Expr,
 };
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
 use super::lane::{InDoubt, Lane};
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// Time between two lookups.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How many commits one transaction looks up. More are looked up by several, so that a deadline loses only the last of them.
+const MAX_LOOKED_UP: usize = 100;
 
 /// What is known of a commit that was in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +62,13 @@ impl Lane {
         if commits.is_empty() {
             return Vec::new();
         }
-        let lookups = async {
-            loop {
-                match self.look_up(&commits).await {
-                    Ok(resolved) if resolved.iter().any(|outcome| *outcome != Resolved::Unknown) => {
-                        return resolved;
-                    }
-                    Ok(_) | Err(_) => sleep(RETRY_INTERVAL).await,
-                }
-            }
-        };
-        let resolved = timeout_at(deadline, lookups).await;
-        let resolved = resolved.unwrap_or_else(|_| vec![Resolved::Unknown; commits.len()]);
+        let mut resolved = self.look_up_all(&commits, deadline).await;
+        while resolved.iter().all(|outcome| *outcome == Resolved::Unknown)
+            && Instant::now() + RETRY_INTERVAL < deadline
+        {
+            sleep(RETRY_INTERVAL).await;
+            resolved = self.look_up_all(&commits, deadline).await;
+        }
         let known = commits.into_iter().zip(&resolved);
         let unknown = known.filter(|(_, outcome)| **outcome == Resolved::Unknown).map(|(commit, _)| commit);
         let before = self.in_doubt.len();
@@ -84,12 +83,7 @@ impl Lane {
 
     /// Looks up the commits that earlier batches left in doubt, and returns the messages that turn out to be stored.
     pub(super) async fn resolve_earlier(&mut self, deadline: Instant) -> Vec<(RoomId, LogSlice)> {
-        if self.in_doubt.is_empty() {
-            return Vec::new();
-        }
-        let Ok(Ok(resolved)) = timeout_at(deadline, self.look_up(&self.in_doubt)).await else {
-            return Vec::new();
-        };
+        let resolved = self.look_up_all(&self.in_doubt, deadline).await;
         let mut slices = Vec::new();
         for (commit, resolved) in std::mem::take(&mut self.in_doubt).into_iter().zip(resolved) {
             match resolved {
@@ -101,30 +95,40 @@ impl Lane {
         slices
     }
 
+    /// Looks up whether each commit happened.
+    async fn look_up_all(&self, commits: &[InDoubt], deadline: Instant) -> Vec<Resolved> {
+        let mut resolved = Vec::with_capacity(commits.len());
+        for some in commits.chunks(MAX_LOOKED_UP) {
+            match timeout_at(deadline, self.look_up(some)).await {
+                Ok(Ok(outcomes)) => resolved.extend(outcomes),
+                Ok(Err(_)) => resolved.extend(some.iter().map(|_| Resolved::Unknown)),
+                Err(_) => break,
+            }
+        }
+        resolved.resize(commits.len(), Resolved::Unknown);
+        resolved
+    }
+
     /// Looks up, in one transaction, whether each commit happened.
     async fn look_up(&self, commits: &[InDoubt]) -> DbResult<Vec<Resolved>> {
         let _permit = self.store.admission().acquire_for_log().await;
         let transaction = self.begin().await?;
         let unlocked = self.lock_rooms(&transaction, commits).await?;
-        let (mut resolved, mut missing) = (Vec::with_capacity(commits.len()), Vec::new());
-        for commit in commits {
-            if let Some(outcome) = unlocked.get(&commit.room) {
-                resolved.push(*outcome);
-                continue;
-            }
-            let found = message::Entity::find()
-                .filter(message::Column::RoomId.eq(commit.room.0))
-                .filter(message::Column::Seq.gte(commit.seq.0))
-                .filter(message::Column::MessageId.eq(commit.message_id))
-                .one(&transaction)
-                .await?;
-            if found.is_none() && commit.may_begin_later {
+        let stored = find_stored(&transaction, commits).await?;
+        let may_write = self.store.ensure_may_write().is_ok();
+        let mut missing = Vec::new();
+        let outcome = |commit: &InDoubt| match (unlocked.get(&commit.room), stored.get(&commit.message_id)) {
+            (Some(outcome), _) => *outcome,
+            (None, Some(seq)) => Resolved::Stored(*seq),
+            (None, None) if !commit.may_begin_later => Resolved::NotStored,
+            (None, None) if !may_write => Resolved::Unknown,
+            (None, None) => {
                 missing.push(commit.room.0);
+                Resolved::NotStored
             }
-            resolved.push(found.map_or(Resolved::NotStored, |message| Resolved::Stored(Seq(message.seq))));
-        }
+        };
+        let resolved: Vec<_> = commits.iter().map(outcome).collect();
         if !missing.is_empty() {
-            self.store.ensure_may_write()?;
             // Raises what the statement compares, so that it stores nothing if it begins after all.
             room::Entity::update_many()
                 .col_expr(room::Column::MembersEpoch, Expr::col(room::Column::MembersEpoch).add(1))
@@ -174,4 +178,17 @@ impl Lane {
         }
         Ok(unlocked)
     }
+}
+
+/// Returns the seqs of the commits' messages that are stored, by their ids.
+async fn find_stored(transaction: &Transaction, commits: &[InDoubt]) -> DbResult<HashMap<Uuid, Seq>> {
+    let of_any = commits.iter().fold(Condition::any(), |any, commit| {
+        let of_commit = Condition::all()
+            .add(message::Column::RoomId.eq(commit.room.0))
+            .add(message::Column::Seq.gte(commit.seq.0))
+            .add(message::Column::MessageId.eq(commit.message_id));
+        any.add(of_commit)
+    });
+    let found = message::Entity::find().filter(of_any).all(transaction).await?;
+    Ok(found.into_iter().map(|message| (message.message_id, Seq(message.seq))).collect())
 }

@@ -66,10 +66,9 @@ impl Lane {
         matches!(self.fast, Some(FastPath::Sqlite(_)))
     }
 
-    /// Drops the memberships that were read on another server. After a failover a room may have the same epochs and other
-    /// members.
-    pub(super) fn forget_other_server(&mut self) {
-        let server = self.store.server_number();
+    /// Drops the memberships that were read on another server than this. After a failover a room may have the same epochs and
+    /// other members.
+    pub(super) fn forget_other_server(&mut self, server: u64) {
         if self.server != server {
             self.memberships.clear();
             self.server = server;

@@ -21,9 +21,9 @@
 //! **Unknown outcome.** A COMMIT may fail or pass its deadline and have happened all the same. The transaction is then *in
 //! doubt*: `in_doubt`. All of its messages were stored or none, so one row shows the outcome (on the fast path: one row
 //! of each room); it is read under the lock of its room, which a commit that is still on its way holds. A statement of the fast
-//! path may not have begun yet: if its row is missing, the epoch that it compares is raised. Messages that are in doubt at their deadline are answered with
-//! `DATABASE_UNAVAILABLE`, and their authors send them again with the same ids. The lane writes the rooms of such a commit
-//! again only once the outcome is known, and then publishes what turned out to be stored.
+//! path may not have begun yet: if its row is missing, the epoch that it compares is raised. Messages that are in doubt at
+//! their deadline are answered with `DATABASE_UNAVAILABLE`, and their authors send them again with the same ids. The lane
+//! writes the rooms of such a commit again only once the outcome is known, and then publishes what turned out to be stored.
 
 mod append;
 mod fast_append;

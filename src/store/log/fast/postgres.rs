@@ -1,8 +1,9 @@
 //! The fast path on PostgreSQL: one statement, committed by itself, on a connection of the lane's own.
 //!
 //! The statement locks rooms and sessions, and skips rows that another transaction holds: it never waits, so the order of its
-//! locks does not matter. A locking query returns the newest row, and not the one of the statement's snapshot, so seq and epochs are current. Nothing
-//! is looked up in the older snapshot: if an id was stored before, a unique index refuses the whole statement.
+//! locks does not matter. A locking query returns the newest row, and not the one of the statement's snapshot, so seq and
+//! epochs are current. Nothing is looked up in the older snapshot: if an id was stored before, a unique index refuses the whole
+//! statement.
 
 use sea_orm::sqlx::{
     self, AssertSqlSafe, Connection as _, PgConnection, Row as _, SqlSafeStr as _, postgres::PgRow,

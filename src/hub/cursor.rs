@@ -201,10 +201,9 @@ impl Cursor {
             return None;
         }
         // Presence changes among the chunks that it did not read are lost, so the whole list is sent if it has changed.
-        let (people, count, version) = self.room.people(self.user, &self.person);
-        if version == std::mem::replace(&mut self.presence_version, version) {
-            return None;
-        }
+        let (people, count, version) =
+            self.room.people_since(self.presence_version, self.user, &self.person)?;
+        self.presence_version = version;
         Some(Step::Send(frame_event(&Event::Presence(people, count), self.room.framing())))
     }
 

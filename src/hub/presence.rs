@@ -40,18 +40,31 @@ pub(super) enum Departure {
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     people: HashMap<UserId, Person>,
+    /// The people who are named, the longest present first and at most [`MAX_NAMED`]. Kept here, since each stream that opens
+    /// gets a list, and sorting a crowd for each would cost more the larger it is.
+    named: Vec<Person>,
     /// Rises with every published change.
     version: u64,
 }
 
 impl View {
+    fn new(people: HashMap<UserId, Person>, version: u64) -> Self {
+        let mut named: Vec<Person> = people.values().cloned().collect();
+        let order = |a: &Person, b: &Person| (a.since, &a.user_name).cmp(&(b.since, &b.user_name));
+        if named.len() > MAX_NAMED {
+            named.select_nth_unstable_by(MAX_NAMED, order);
+            named.truncate(MAX_NAMED);
+        }
+        named.sort_by(order);
+        Self { people, named, version }
+    }
+
     /// Returns the people as they are listed to `user`, the longest present first and at most [`MAX_NAMED`], and how many
     /// there are in all. The user is in the list even if the others have not been sent their arrival yet.
     pub(super) fn listed_to(&self, user: UserId, own: &Person) -> (Vec<Person>, usize) {
-        let mut people: Vec<Person> = self.people.values().cloned().collect();
         let is_unpublished = !self.people.contains_key(&user);
-        people.sort_by(|a, b| (a.since, &a.user_name).cmp(&(b.since, &b.user_name)));
-        people.truncate(MAX_NAMED - usize::from(is_unpublished));
+        let listed = self.named.iter().take(MAX_NAMED - usize::from(is_unpublished));
+        let mut people: Vec<Person> = listed.cloned().collect();
         if is_unpublished {
             people.push(own.clone());
         }
@@ -157,7 +170,7 @@ impl Presence {
             [stream] => Some(stream),
             _ => None,
         });
-        self.published = Arc::new(View { people, version: self.published.version + 1 });
+        self.published = Arc::new(View::new(people, self.published.version + 1));
         Some((change, newcomer))
     }
 
@@ -301,8 +314,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_crowd_is_counted_and_not_named() {
         let mut presence = Presence::default();
+        let since = |user: i64| Timestamp::from_seconds(1_000 - user);
         for user in 0..201 {
-            presence.enter(UserId(user), &format!("user{user}").into(), NOW);
+            presence.enter(UserId(user), &format!("user{user}").into(), since(user));
         }
         let (change, _) = presence.flush(Instant::now()).expect("they came");
         assert_eq!((change.came.len(), change.count), (0, 201));
@@ -310,6 +324,7 @@ mod tests {
         let own = Person { user_name: "late01".into(), since: NOW };
         let (people, count) = view.listed_to(UserId(999), &own);
         assert_eq!((people.len(), count), (200, 202));
-        assert!(people.contains(&own));
+        let expected = (2..201).rev().map(since).chain([NOW]);
+        assert!(people.iter().map(|person| person.since).eq(expected), "the longest present, and the user");
     }
 }

@@ -288,11 +288,20 @@ impl Room {
         }
     }
 
-    /// Returns the published list of people as `user` gets it, how many there are in all, and the list's version.
-    pub(in crate::hub) fn people(&self, user: UserId, own: &Person) -> (Vec<Person>, usize, u64) {
+    /// Returns the published list of people as `user` gets it, how many there are in all, and the list's version. None if
+    /// that is the version that the stream has.
+    pub(in crate::hub) fn people_since(
+        &self,
+        version: u64,
+        user: UserId,
+        own: &Person,
+    ) -> Option<(Vec<Person>, usize, u64)> {
         let view = self.presence.lock().published();
+        if view.version() == version {
+            return None;
+        }
         let (people, count) = view.listed_to(user, own);
-        (people, count, view.version())
+        Some((people, count, view.version()))
     }
 
     /// Closes the room if no stream is served and nobody is present. Says whether it did.

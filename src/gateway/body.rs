@@ -25,7 +25,7 @@ pub(super) enum Body {
 /// The kind of a response that is a stream, in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Streaming {
-    /// A room's stream. The hub parks or ends one that is not read, so no send timeout applies.
+    /// A room's stream. The hub parks or ends one that is not read, so no minimum rate applies.
     Room,
     /// A health watch or server reflection.
     Auxiliary,

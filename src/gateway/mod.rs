@@ -15,6 +15,7 @@
 //! - `content_negotiation`: the headers `Accept` and `Accept-Encoding`.
 //! - `credentials`: the token of a request.
 //! - `trusted_proxies`: the proxies whose forwarding headers are trusted.
+//! - `incoming`: the body of a request.
 //! - `body`: the body of a response.
 //! - `response_guards`: the permit and the memory that a response holds until it is sent.
 //! - `response_memory`: the limit of memory for responses that are not sent yet.
@@ -38,6 +39,7 @@ mod route;
 mod content_negotiation;
 mod credentials;
 mod trusted_proxies;
+mod incoming;
 mod body;
 mod response_guards;
 mod response_memory;

@@ -8,7 +8,7 @@ use http::Response;
 use super::response_memory::Reservation;
 use crate::domain::Permit;
 
-/// The guards of a response, in its extensions until its body is paced. Clones share them.
+/// The guards of a response, in its extensions until its body holds them. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct ResponseGuards {
     permit: Option<Arc<Permit>>,

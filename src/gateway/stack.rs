@@ -5,7 +5,6 @@
 use std::{convert::Infallible, net::IpAddr, path::PathBuf, sync::Arc};
 
 use http::{Request, Response, header};
-use hyper::body::Incoming;
 use ipnet::IpNet;
 use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
@@ -18,6 +17,7 @@ use super::{
     body::Body,
     credentials::TOKEN,
     grpc::{Grpc, Health},
+    incoming::Incoming,
     layers::{
         access_log,
         auth::AuthLayer,
@@ -25,8 +25,8 @@ use super::{
         origin::{self, Origins},
         refusal_delay,
         request_id::{self, RequestIds},
+        response_body::{self, GuardedBody},
         response_headers, rest_timeout,
-        send_timeout::{self, PacedBody},
         unread_request::{self, RequestBody},
     },
     peer::Peer,
@@ -74,9 +74,12 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// All layers, as one service.
+type Layers = BoxCloneSyncService<Request<Incoming>, Response<GuardedBody>, Infallible>;
+
 /// The stack of all layers.
 pub struct Stack {
-    service: BoxCloneSyncService<Request<Incoming>, Response<PacedBody>, Infallible>,
+    service: Layers,
     trusted_proxies: TrustedProxies,
     memory: ResponseMemory,
 }
@@ -94,7 +97,7 @@ impl Stack {
 
         let service = ServiceBuilder::new()
             // Outermost, since it replaces the body of the final response.
-            .layer(from_fn((), send_timeout::pace))
+            .layer(from_fn((), response_body::guard))
             .layer(from_fn(parts.strict_transport, response_headers::add))
             // Above all that holds memory for the request.
             .layer(from_fn(budget, refusal_delay::delay))
@@ -194,16 +197,24 @@ pub(super) struct PeerService {
     peer: Peer,
 }
 
-impl hyper::service::Service<Request<Incoming>> for PeerService {
-    type Response = Response<PacedBody>;
-    type Error = Infallible;
-    type Future = <BoxCloneSyncService<Request<Incoming>, Response<PacedBody>, Infallible> as Service<
-        Request<Incoming>,
-    >>::Future;
+/// The future of a response.
+type Responding = <Layers as Service<Request<Incoming>>>::Future;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+impl PeerService {
+    /// Responds to a request.
+    pub(super) fn respond(&self, mut request: Request<Incoming>) -> Responding {
         request.extensions_mut().insert(self.peer.clone());
         // Every layer is always ready.
         self.stack.service.clone().call(request)
+    }
+}
+
+impl hyper::service::Service<Request<hyper::body::Incoming>> for PeerService {
+    type Response = Response<GuardedBody>;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn call(&self, request: Request<hyper::body::Incoming>) -> Responding {
+        self.respond(request.map(Incoming::Http1))
     }
 }

@@ -230,7 +230,7 @@ async fn calls_and_deliveries_are_counted(database: Database) {
 async fn a_cancelled_call_or_stream_is_counted_when_it_ends(database: Database) {
     let folder = TempDir::new().unwrap();
     let server = Process::start(&database, &folder, &[]).await;
-    // A call that is cancelled before its message is complete, which hyper and tonic take for the end of the messages.
+    // A call that is cancelled before its message is complete, which tonic would take for the end of the messages.
     let user = server.user().await;
     for dialect in ["grpc", "grpc-web"] {
         let call = format!(

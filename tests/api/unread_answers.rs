@@ -193,7 +193,7 @@ async fn unread_answers_of_one_user_block_no_other_user(database: Database) {
 }
 
 async fn an_http_1_peer_that_does_not_read_is_disconnected(database: Database) {
-    // With so little memory one unread page makes it scarce, which shortens the send timeout.
+    // With so little memory one unread page makes it scarce, which shortens the time to read it.
     let app = TestApp::with(&database, &[("ANSWER_MEMORY", "4MiB")]).await;
     let (_, member) = full_room(&app, 70).await;
     let all = ListMessagesRequest { page_size: 200, ..Default::default() };

@@ -1,7 +1,6 @@
 //! The layers of a request, in the order of [`Stack`](super::stack::Stack), each before the helpers that it uses.
 
-pub(super) mod send_timeout;
-mod start_queue;
+pub(super) mod response_body;
 pub(super) mod response_headers;
 pub(super) mod refusal_delay;
 pub(super) mod unread_request;

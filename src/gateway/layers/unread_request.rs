@@ -4,29 +4,28 @@
 //! response is sent. If there is more, the response announces the close of the connection.
 //!
 //! Over HTTP/2 an unread rest costs only its stream, but h2 resets the stream as soon as the body is dropped. A client that
-//! is still sending then forgets the response (curl), or waits for a window that never opens (httpx). So the body is kept
-//! until after the response, and more of it is read.
+//! is still sending then forgets the response (curl), or waits for a window that never opens (httpx). So the body is kept in
+//! the response's extensions until after the response, and more of it is read.
 
 use std::{
-    cell::Cell,
     convert::Infallible,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
 use crate::gateway::{
-    body::Body,
+    body::{Body, BoxError},
+    incoming::Incoming,
     route::{ContentType, Dialect},
 };
 
@@ -48,22 +47,11 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a body that was too large is kept, so that the client can read the response.
 const LINGER: Duration = Duration::from_secs(1);
 
-tokio::task_local! {
-    /// The unread body of the request whose HTTP/2 stream's task is being polled.
-    static UNREAD: Cell<Option<Box<UnreadBody>>>;
-}
-
 /// The body of a request. Dropping it returns it to [`read_rest`].
-///
-/// A client cancels a call over HTTP/2 by a reset of its stream. The body then fails, or ends without END_STREAM. tonic takes
-/// either for the end of the messages, and would answer the call as one that lacks its message. hyper drops a cancelled call
-/// only when the call is pending, so the body is pending once before it fails or ends.
 #[derive(Debug)]
 pub(in crate::gateway) struct RequestBody {
     body: Option<Incoming>,
-    is_http1: bool,
     was_polled: bool,
-    has_waited: bool,
     dropped: Arc<Mutex<Option<DroppedBody>>>,
 }
 
@@ -74,7 +62,7 @@ struct DroppedBody {
     was_polled: bool,
 }
 
-/// Reads the rest of a request's body before its response, or leaves it to [`read_rest_after`].
+/// Reads the rest of a request's body before its response, or leaves it to [`UnreadRequest::read`].
 pub(in crate::gateway) fn read_rest<S>(
     (): &(),
     request: Request<Incoming>,
@@ -91,14 +79,9 @@ where
         is_http1,
         expects_continue: expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
         is_grpc: ContentType::of(request.headers()) == ContentType::Grpc(Dialect::Grpc),
+        is_connect: request.method() == Method::CONNECT,
     };
-    let request = request.map(|body| RequestBody {
-        body: Some(body),
-        is_http1,
-        was_polled: false,
-        has_waited: false,
-        dropped,
-    });
+    let request = request.map(|body| RequestBody { body: Some(body), was_polled: false, dropped });
     let future = inner.call(request);
     async move {
         let mut response = future.await?;
@@ -114,13 +97,15 @@ struct RestReader {
     expects_continue: bool,
     /// The body may be a stream, so the response must not wait for its end. gRPC clients accept a response at any time.
     is_grpc: bool,
+    /// The body would be the bytes of a tunnel, which has no end.
+    is_connect: bool,
 }
 
 impl RestReader {
     async fn read(self, response: &mut Response<Body>) {
         // A handler may still read the body, as that of a stream.
         let Some(DroppedBody { body, was_polled }) = self.dropped.lock().take() else { return };
-        if body.is_end_stream() || (self.is_grpc && self.is_http1) {
+        if body.is_end_stream() || self.is_connect || (self.is_grpc && self.is_http1) {
             return;
         }
         let max = if self.is_http1 { MAX_HTTP1_BYTES } else { MAX_HTTP2_BYTES };
@@ -136,21 +121,22 @@ impl RestReader {
         if self.is_http1 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         } else {
-            // Only the task of an HTTP/2 stream reads it.
-            let _ = UNREAD.try_with(|cell| cell.set(Some(Box::new(unread))));
+            response.extensions_mut().insert(UnreadRequest(Arc::new(Mutex::new(Some(unread)))));
         }
     }
 }
 
-/// Runs an HTTP/2 stream until its response has ended, then reads the rest of its request.
-pub(super) async fn read_rest_after(stream: impl Future<Output = ()>) {
-    let response = async {
-        stream.await;
-        UNREAD.with(Cell::take)
-    };
-    if let Some(unread) = UNREAD.scope(Cell::default(), response).await {
-        // Boxed: most streams leave nothing unread.
-        Box::pin(unread.read_after_response()).await;
+/// The unread rest of a request over HTTP/2, in the extensions of its response. Clones share it.
+#[derive(Clone)]
+pub(in crate::gateway) struct UnreadRequest(Arc<Mutex<Option<UnreadBody>>>);
+
+impl UnreadRequest {
+    /// Reads after the response. Keeps a body that is too large until the client has had time to read the response.
+    pub(in crate::gateway) async fn read(self) {
+        let unread = self.0.lock().take();
+        if let Some(unread) = unread {
+            unread.read_after_response().await;
+        }
     }
 }
 
@@ -174,8 +160,7 @@ impl UnreadBody {
         false
     }
 
-    /// Reads after the response. Keeps a body that is too large until the client has had time to read the response.
-    async fn read_after_response(mut self: Box<Self>) {
+    async fn read_after_response(mut self) {
         let reading = async {
             while let Some(remaining) = self.remaining {
                 match timeout(PAUSE_TIMEOUT, self.body.frame()).await {
@@ -196,27 +181,17 @@ fn length(frame: &Frame<Bytes>) -> u64 {
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        this.was_polled = true;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if !this.has_waited {
-            let frame = ready!(Pin::new(&mut *body).poll_frame(context));
-            let has_frame = matches!(frame, Some(Ok(_)));
-            if this.is_http1 || has_frame || body.is_end_stream() {
-                return Poll::Ready(frame);
-            }
-            this.has_waited = true;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.was_polled = true;
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
         }
-        // Fails or ends again.
-        Pin::new(body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -35,9 +35,10 @@ pub(super) async fn serve(
     lifetime: Lifetime,
 ) {
     let Some(io) = secure(socket, tls, peer.address, &lifetime).await else { return };
-    match detect(io, peer.address, &lifetime).await {
-        Some(Http::V2(io)) => http2::serve(io, peer, &stack, &lifetime).await,
-        Some(Http::V1(io)) => http1::serve(io, peer, &stack, &lifetime).await,
+    // Boxed: otherwise each connection would have the size of the largest of these futures.
+    match Box::pin(detect(io, peer.address, &lifetime)).await {
+        Some(Http::V2(io)) => Box::pin(http2::serve(io, peer, &stack, &lifetime)).await,
+        Some(Http::V1(io)) => Box::pin(http1::serve(io, peer, &stack, &lifetime)).await,
         None => {}
     }
 }

@@ -1,6 +1,6 @@
 //! When the server closes a connection that its peer keeps open.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,7 @@ impl Lifetime {
 }
 
 /// Logs the error with which a connection has ended.
-pub(super) fn log_error(result: hyper::Result<()>) {
+pub(super) fn log_error(result: Result<(), impl fmt::Display>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended with an error");
     }

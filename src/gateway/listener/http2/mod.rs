@@ -1,16 +1,22 @@
 //! An HTTP/2 connection, from its preface to its close.
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+mod connection;
+mod ping;
+mod start_queue;
+mod stream;
+mod body_sender;
 
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{pin::Pin, sync::Arc};
+
+use h2::server::Builder;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    connection::Serving,
+    ping::{LastArrival, Pings, Recorded},
+    start_queue::StartQueue,
+};
 use super::{
     lifetime::{CLOSE_GRACE, CloseReason, LAST_REQUEST_TIMEOUT, LAST_RESPONSE_TIMEOUT, Lifetime, log_error},
     prefixed::Prefixed,
@@ -18,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::Connection,
-    gateway::{layers::send_timeout::ResetUnread, peer::Peer, response_memory::ResponseMemory, stack::Stack},
+    gateway::{peer::Peer, stack::Stack},
 };
 
 /// Flow-control window of a client's connection, in bytes. h2 closes a connection on which unread small frames, each counted
@@ -40,33 +46,53 @@ const MAX_SHARED_STREAMS: u32 = 4_000;
 /// Serves a connection to its end.
 pub(super) async fn serve(io: Prefixed<Transport>, peer: Peer, stack: &Arc<Stack>, lifetime: &Lifetime) {
     let (connection, retiring) = (Arc::clone(&peer.connection), peer.retiring.clone());
-    let builder = builder(stack.memory().clone(), peer.memory.is_shared());
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(io), stack.for_peer(peer)));
-    // hyper closes a connection without GOAWAY where it is shut down during the handshake of HTTP/2.
+    // Boxed: the state of a handshake is large, and is not needed for the rest of the connection.
+    let mut serving = match lifetime.before_drain(Box::pin(open(io, peer, stack))).await {
+        Some(Ok(serving)) => serving,
+        Some(Err(error)) => return log_error(Err(error)),
+        None => return,
+    };
+    // A client that has connected during a drain may send a request.
     if lifetime.drain.is_cancelled()
         && let Ok(result) = timeout(LAST_REQUEST_TIMEOUT, serving.as_mut()).await
     {
         return log_error(result);
     }
-    drive(serving, &connection, lifetime, &retiring, |serving| serving.graceful_shutdown()).await;
+    drive(serving.as_mut(), &connection, lifetime, &retiring, Serving::shut_down).await;
+}
+
+/// Does the handshake of HTTP/2.
+async fn open(
+    io: Prefixed<Transport>,
+    peer: Peer,
+    stack: &Arc<Stack>,
+) -> Result<Pin<Box<Serving>>, h2::Error> {
+    let max_streams = if peer.memory.is_shared() { MAX_SHARED_STREAMS } else { MAX_STREAMS };
+    let window = if peer.memory.is_shared() { SHARED_WINDOW } else { WINDOW };
+    let last_arrival = LastArrival::new();
+    let io = Recorded::new(io, last_arrival.clone());
+    let mut connection = builder(max_streams, window).handshake(io).await?;
+    Ok(Box::pin(Serving {
+        pings: connection.ping_pong().map(|pings| Pings::new(pings, last_arrival)),
+        connection,
+        memory: stack.memory().clone(),
+        service: stack.for_peer(peer),
+        start_queue: StartQueue::new(max_streams as usize),
+    }))
 }
 
 /// Sets both limits of resets, which tonic's server would turn off.
-fn builder(memory: ResponseMemory, is_shared: bool) -> http2::Builder<ResetUnread> {
-    let streams = if is_shared { MAX_SHARED_STREAMS } else { MAX_STREAMS };
-    let mut builder = http2::Builder::new(ResetUnread::new(memory, streams));
+fn builder(max_streams: u32, window: u32) -> Builder {
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(streams)
-        .max_local_error_reset_streams(256)
+        .max_concurrent_streams(max_streams)
+        .max_local_error_reset_streams(Some(256))
         .max_pending_accept_reset_streams(20)
         .max_header_list_size(16 * 1024)
         .max_frame_size(16 * 1024)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(if is_shared { SHARED_WINDOW } else { WINDOW })
-        .max_send_buf_size(64 * 1024)
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10));
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(window)
+        .max_send_buffer_size(64 * 1024);
     builder
 }
 
@@ -79,7 +105,7 @@ async fn drive<C>(
     retiring: &CancellationToken,
     shut_down: impl Fn(Pin<&mut C>),
 ) where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<(), h2::Error>>,
 {
     let reason = tokio::select! {
         result = serving.as_mut() => return log_error(result),
@@ -110,7 +136,10 @@ async fn drive<C>(
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll};
+    use std::{
+        task::{Context, Poll},
+        time::Duration,
+    };
 
     use tokio::time::{Instant, Sleep};
 
@@ -120,9 +149,9 @@ mod tests {
     struct Serving(Duration, Option<Pin<Box<Sleep>>>);
 
     impl Future for Serving {
-        type Output = hyper::Result<()>;
+        type Output = Result<(), h2::Error>;
 
-        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
             match &mut self.1 {
                 Some(rest) => rest.as_mut().poll(context).map(Ok),
                 None => Poll::Pending,

@@ -4,7 +4,7 @@
 //! accounting gives the CPU time of each. Load and servers share the machine, so the ratio of the two servers means more than
 //! a single figure. Each case runs on one database after the other, so that both are measured under similar conditions.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -19,9 +19,12 @@ use crate::{
 mod baseline;
 mod cases;
 mod cgroup;
+mod curve;
+mod instructions;
 mod latencies;
 mod load;
 mod machine;
+mod plot;
 mod process;
 mod report;
 mod server;
@@ -36,7 +39,7 @@ struct Arguments {
     /// Longer and more rounds.
     #[arg(long)]
     long: bool,
-    /// Run only these cases; without it, all of them.
+    /// Run only these cases; without it, all but growth, which takes about 20 minutes.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Case>,
     /// Measure with SQLite only. Without it a private PostgreSQL is started too, from Debian's package.
@@ -45,6 +48,15 @@ struct Arguments {
     /// Measure with this empty PostgreSQL database instead of a private one.
     #[arg(long, value_name = "URL", conflicts_with = "sqlite")]
     database_url: Option<String>,
+    /// Write the curves of growth into this folder, as SVG.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
+    /// Count the instructions of each operation, and fail if one takes over 10 % more than this file records.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "long", "only", "sqlite"])]
+    check_instructions: Option<PathBuf>,
+    /// Count the instructions of each operation, and record them in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "long", "only", "sqlite", "check_instructions"])]
+    record_instructions: Option<PathBuf>,
     /// Run one of the plain servers, as a child process of the benchmark.
     #[arg(long, hide = true)]
     baseline: Option<Baseline>,
@@ -89,19 +101,33 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     if databases.len() == 1 && !arguments.sqlite {
         facts.push_str("\nNot measured with PostgreSQL: it is not installed.");
     }
-    let report = Report::start(&facts, &names);
     let mut gateways = Vec::new();
     for database in databases {
         gateways.push(Gateway::prepare(&program, database).await?);
     }
-    let wanted = |case: &&Case| arguments.only.is_empty() || arguments.only.contains(case);
+    if let Some(file) = &arguments.check_instructions {
+        return instructions::check(&gateways, file).await;
+    }
+    if let Some(file) = &arguments.record_instructions {
+        return instructions::record(&gateways, file).await;
+    }
+    let report = Report::start(&facts, &names);
+    let wanted = |case: &&Case| match arguments.only.is_empty() {
+        true => case.runs_by_default(),
+        false => arguments.only.contains(case),
+    };
     for case in Case::ALL.iter().filter(wanted) {
-        let mut measured = Vec::new();
+        let (mut measured, mut curves) = (Vec::new(), Vec::new());
         for gateway in gateways.iter().take(if case.depends_on_database() { gateways.len() } else { 1 }) {
-            let rows = case.run(gateway, arguments.scale()).await;
-            measured.push(rows.with_context(|| format!("{case:?} with {}", gateway.database()))?);
+            let results = case.run(gateway, arguments.scale()).await;
+            let results = results.with_context(|| format!("{case:?} with {}", gateway.database()))?;
+            measured.push(results.rows);
+            curves.push(results.curves);
         }
         report.rows(&measured);
+        if let Some(folder) = &arguments.plots {
+            plot::write(folder, &names, &curves)?;
+        }
     }
     Ok(())
 }

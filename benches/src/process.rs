@@ -4,9 +4,10 @@ use std::{
     fs,
     net::SocketAddr,
     ops::{Deref, Sub},
+    path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use grpcchatter_testbed::Server;
 use tokio::process::Command;
 
@@ -43,6 +44,49 @@ impl Sub for Cpu {
     }
 }
 
+/// Returns the CPU time of a process and its children, those that have ended included, in seconds.
+///
+/// # Errors
+/// If the process has gone.
+pub(crate) fn family_cpu(parent: u32) -> Result<f64> {
+    let stat = Stat::read(Path::new(&format!("/proc/{parent}")))?;
+    let children = fs::read_dir("/proc")?.flatten().flat_map(|entry| Stat::read(&entry.path()));
+    let children = children.filter(|child| child.parent == parent).map(|child| child.own.total());
+    Ok(stat.own.total() + stat.ended_children + children.sum::<f64>())
+}
+
+/// Returns the id of a process's parent.
+///
+/// # Errors
+/// If the process has gone.
+pub(crate) fn parent(process: &str) -> Result<u32> {
+    Ok(Stat::read(&Path::new("/proc").join(process))?.parent)
+}
+
+/// What the kernel reports of a process (proc(5)).
+struct Stat {
+    parent: u32,
+    own: Cpu,
+    /// The CPU time of its children that have ended.
+    ended_children: f64,
+}
+
+impl Stat {
+    fn read(folder: &Path) -> Result<Self> {
+        let stat = fs::read_to_string(folder.join("stat"))?;
+        // The name, field 2, may hold spaces; the parent is field 4, and the times are fields 14 to 17.
+        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+        let mut fields = fields.split_whitespace().skip(1);
+        let parent = fields.next().context("no parent in stat")?.parse()?;
+        let seconds: Vec<_> =
+            fields.skip(9).take(4).flat_map(str::parse::<f64>).map(|t| t / TICKS_PER_SECOND).collect();
+        let &[user, system, children_user, children_system] = &seconds[..] else {
+            bail!("no times in stat");
+        };
+        Ok(Self { parent, own: Cpu { user, system }, ended_children: children_user + children_system })
+    }
+}
+
 impl Process {
     /// Starts a server and waits until it prints its `http://` address.
     ///
@@ -58,13 +102,7 @@ impl Process {
     /// # Errors
     /// If the process has gone.
     pub(crate) fn cpu(&self) -> Result<Cpu> {
-        let stat = fs::read_to_string(self.proc()?.join("stat"))?;
-        // The name, field 2, may hold spaces; utime and stime are fields 14 and 15 (proc(5)).
-        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-        let mut seconds =
-            fields.split_whitespace().skip(11).flat_map(str::parse::<f64>).map(|t| t / TICKS_PER_SECOND);
-        let (user, system) = seconds.next().zip(seconds.next()).context("no times in stat")?;
-        Ok(Cpu { user, system })
+        Ok(Stat::read(&self.proc()?)?.own)
     }
 
     /// Returns the memory that is in use, resident, in KB of 1,024 bytes.

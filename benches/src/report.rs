@@ -49,6 +49,12 @@ impl Row {
         }
     }
 
+    /// Returns whether the figure is judged and meets the floor.
+    #[cfg(test)]
+    pub(crate) fn meets_floor(&self) -> bool {
+        self.verdict().starts_with("meets")
+    }
+
     const fn verdict(&self) -> &'static str {
         let (floor, goal) = match self.target {
             None => return "",
@@ -120,14 +126,15 @@ fn lines(measured: &[Vec<Row>], databases: usize) -> Vec<String> {
 /// Formats a number with about three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
-        value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value if value >= 1.0 => format!("{value:.2}"),
-        value => format!("{value:.3}"),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 
-fn print(line: &str) {
+/// Prints a line.
+pub(crate) fn print(line: &str) {
     // A reader that has closed the pipe wants no more lines.
     let _ = writeln!(io::stdout(), "{}", line.trim_end());
 }
@@ -153,6 +160,11 @@ mod tests {
         let [line] = &lines(&[memory], 2)[..] else { panic!("one line") };
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(words, ["KB", "a", "stream", "3.10", "(7.00)", "meets", "-", "4.00", "2.80"]);
+    }
+
+    #[test]
+    fn a_negative_figure_keeps_its_sign() {
+        assert_eq!([-0.5, -2.0].map(digits), ["-0.500", "-2.00"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::process::Command;
 
 use crate::{
     load::{grpc::Connection, rest::Rest},
-    process::Process,
+    process::{Process, parent},
 };
 
 /// The accounts of the original are called so, with three digits behind it.
@@ -38,8 +38,8 @@ const ORIGINAL: &str = "
 
 /// The password of every account made here.
 pub(crate) const PASSWORD: &str = "Benchmark_1_word";
-/// A gateway on PostgreSQL does not make its own.
-const SECRET: &str = "benchmarks-sign-with-what-is-no-secret";
+/// The secret of every gateway. One on PostgreSQL does not make its own, and a case that signs tokens itself must know it.
+pub(crate) const SECRET: &str = "benchmarks-sign-with-what-is-no-secret";
 const USERS: [&str; 2] = ["sender1", "sender2"];
 /// Rooms that are written to; there is one more, to deliver in.
 const ROOMS: usize = 10;
@@ -160,10 +160,41 @@ impl Gateway {
         let mut command = command_under(tool, &self.program);
         command.env("DATA_DIR", self.data.path()).env("SERVER_ADDRESS", "127.0.0.1").env("SERVER_PORT", "0");
         command.envs(UNLIMITED.map(|name| (name, "0"))).env("LOG_LEVEL", "info");
+        command.env("SECRET", SECRET);
         if let Some(url) = self.database.url() {
-            command.env("DATABASE_URL", url).env("SECRET", SECRET);
+            command.env("DATABASE_URL", url);
         }
         command
+    }
+
+    /// Returns the id of the process that started those of its PostgreSQL, if that is one of our own.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub(crate) async fn postmaster(&self) -> Result<Option<u32>> {
+        let Database::Private(postgres) = &self.database else { return Ok(None) };
+        let child = postgres.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+        Ok(Some(parent(&child.await?)?))
+    }
+
+    /// Runs statements in its database, while it is not running, and returns what the last one answered. SQLite answers
+    /// nothing.
+    ///
+    /// # Errors
+    /// If one fails.
+    pub(crate) async fn sql(&self, statements: &str) -> Result<String> {
+        let Some(url) = self.database.url() else {
+            let database = rusqlite::Connection::open(self.data.path().join("grpcchatter.db"))?;
+            database.execute_batch(statements)?;
+            return Ok(String::new());
+        };
+        let programs = Postgres::programs().context("PostgreSQL's programs are not installed")?;
+        let mut psql = Command::new(programs.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
+        psql.args(["--dbname", &url]).args(statements.split(';').flat_map(|one| ["--command", one]));
+        let output = psql.output().await?;
+        ensure!(output.status.success(), "psql failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 }
 

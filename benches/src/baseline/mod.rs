@@ -104,7 +104,7 @@ mod tests {
         LocalSet::new()
             .run_until(async {
                 let mut subscribers =
-                    Subscribers::open(address, "a token ".repeat(40).trim(), 3, 50, 1).await.unwrap();
+                    Subscribers::open(address, &["a token ".repeat(40).trim()], 3, 50, 1).await.unwrap();
                 let connection = Connection::open(address).await.unwrap();
                 let mut sender = ChatSender::open(&connection, "").await.unwrap();
                 for _ in 0..20 {

@@ -104,7 +104,7 @@ impl Load {
 async fn round(server: &Process, token: &str, load: Load, scale: Scale) -> Result<Cost> {
     let sample_every = if matches!(load, Load::FlatOut) { SAMPLE_EVERY } else { 1 };
     let mut subscribers =
-        Subscribers::open(server.address, token, CONNECTIONS, STREAMS_EACH, sample_every).await?;
+        Subscribers::open(server.address, &[token], CONNECTIONS, STREAMS_EACH, sample_every).await?;
     let connection = Connection::open(server.address).await?;
     let mut sender = ChatSender::open(&connection, token).await?;
     let mut sent = 0;

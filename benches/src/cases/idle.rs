@@ -31,14 +31,14 @@ pub(super) async fn run(gateway: &Gateway) -> Result<Vec<Row>> {
 
 async fn kilobytes(server: &Process, token: &str, connections: u32, each: u32) -> Result<f64> {
     // The first stream allocates what exists once: the room, the pools.
-    let _first = Subscribers::open(server.address, token, 1, 1, SAMPLE_EVERY).await?;
+    let _first = Subscribers::open(server.address, &[token], 1, 1, SAMPLE_EVERY).await?;
     let before = stable_memory(server).await?;
-    let _streams = Subscribers::open(server.address, token, connections, each, SAMPLE_EVERY).await?;
+    let _streams = Subscribers::open(server.address, &[token], connections, each, SAMPLE_EVERY).await?;
     Ok((stable_memory(server).await? - before) / f64::from(connections * each))
 }
 
 /// Returns the resident memory in KB once it is stable, or after [`SETTLE_TIMEOUT`].
-async fn stable_memory(server: &Process) -> Result<f64> {
+pub(super) async fn stable_memory(server: &Process) -> Result<f64> {
     let began = Instant::now();
     let mut before = server.resident()?;
     loop {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{report::Row, server::Gateway};
+use crate::{curve::Curve, report::Row, server::Gateway};
 
 mod abusive_clients;
 mod deliver;
+mod growth;
 mod harm;
 mod idle;
 mod overhead;
@@ -40,6 +41,23 @@ pub(crate) enum Case {
     UserEnumeration,
     /// Delays and memory under the known attacks of one client.
     Harm,
+    /// Costs against the number of users, members, rooms and messages.
+    Growth,
+}
+
+/// What a case has measured.
+#[derive(Debug)]
+pub(crate) struct Results {
+    /// The rows of the table.
+    pub(crate) rows: Vec<Row>,
+    /// The curves to plot.
+    pub(crate) curves: Vec<Curve>,
+}
+
+impl From<Vec<Row>> for Results {
+    fn from(rows: Vec<Row>) -> Self {
+        Self { rows, curves: Vec::new() }
+    }
 }
 
 /// The length of the measurements.
@@ -63,11 +81,16 @@ impl Scale {
     pub(crate) const fn messages(self) -> u64 {
         if self.quick { 3_000 } else { 50_001 }
     }
+
+    /// Returns the sizes of a curve: all but those above 1,000 where the run only checks that the benchmark works.
+    pub(crate) fn sizes(self, all: &[u32]) -> impl Iterator<Item = u32> {
+        all.iter().copied().filter(move |size| !self.quick || *size <= 1_000)
+    }
 }
 
 impl Case {
     /// All cases, in their order.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Start,
         Self::Deliver,
         Self::Write,
@@ -77,7 +100,13 @@ impl Case {
         Self::AbusiveClients,
         Self::UserEnumeration,
         Self::Harm,
+        Self::Growth,
     ];
+
+    /// Returns whether it runs where no case is named.
+    pub(crate) const fn runs_by_default(self) -> bool {
+        !matches!(self, Self::Growth)
+    }
 
     /// Returns whether the figures depend on the database.
     pub(crate) const fn depends_on_database(self) -> bool {
@@ -88,8 +117,9 @@ impl Case {
     ///
     /// # Errors
     /// If a server does not start, or answers incorrectly.
-    pub(crate) async fn run(self, gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
-        match self {
+    pub(crate) async fn run(self, gateway: &Gateway, scale: Scale) -> Result<Results> {
+        let rows = match self {
+            Self::Growth => return growth::run(gateway, scale).await,
             Self::Start => start::run(gateway, scale).await,
             Self::Deliver => deliver::run(gateway, scale).await,
             Self::Write => write::run(gateway, scale).await,
@@ -99,6 +129,7 @@ impl Case {
             Self::AbusiveClients => abusive_clients::run(gateway, scale).await,
             Self::UserEnumeration => user_enumeration::run(gateway, scale).await,
             Self::Harm => harm::run(gateway, scale).await,
-        }
+        };
+        rows.map(Results::from)
     }
 }

@@ -63,7 +63,7 @@ struct SlowSubscriber {
 pub(super) async fn run(gateway: &Gateway, scale: Scale) -> Result<Vec<Row>> {
     let [token, elsewhere, ..] = &gateway.senders[..] else { bail!("no rooms were made") };
     let server = gateway.start().await?;
-    let readers = Subscribers::open(server.address, token, READERS, 1, 1).await?;
+    let readers = Subscribers::open(server.address, &[token], READERS, 1, 1).await?;
     let connection = Connection::open(server.address).await?;
     let sender = ChatSender::open(&connection, token).await?;
     let mut room = Room { server, token, elsewhere, readers, sender, sent: 0 };

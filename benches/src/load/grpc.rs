@@ -85,6 +85,8 @@ impl Connection {
         let (requests, connection) = client::Builder::new()
             .initial_window_size(window)
             .initial_connection_window_size(WINDOW)
+            // Data that arrives on a stream that was dropped is no error of the server.
+            .max_local_error_reset_streams(None)
             .handshake(socket)
             .await?;
         // An error of the connection reaches its streams too.

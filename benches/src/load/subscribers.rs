@@ -34,7 +34,7 @@ const MESSAGE: u8 = 0x12;
 const MAX_SPREAD: usize = 4096;
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Streams in one room, over several connections; dropping it closes them.
+/// Streams over several connections; dropping it closes them.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
     shared: Rc<Shared>,
@@ -50,7 +50,7 @@ struct Shared {
     /// The number of streams that have received their first event.
     opened: Cell<u32>,
     deliveries: Cell<u64>,
-    /// The number of messages that every stream has received.
+    /// The number of messages that every stream has received, each from its own room.
     complete: Cell<u64>,
     /// A ring with the number of streams that have received each message.
     arrived: RefCell<Vec<u32>>,
@@ -62,14 +62,14 @@ struct Shared {
 }
 
 impl Subscribers {
-    /// Opens `each` streams on each of `connections`, and returns when all have received their first event. Latencies are
-    /// measured on every `sample_every`th stream of a connection.
+    /// Opens `each` streams on each of `connections`, with the tokens in turn, and returns when all have received their first
+    /// event. Latencies are measured on every `sample_every`th stream of a connection.
     ///
     /// # Errors
     /// If a stream or a connection ends instead.
     pub(crate) async fn open(
         address: SocketAddr,
-        token: &str,
+        tokens: &[impl AsRef<str>],
         connections: u32,
         each: u32,
         sample_every: usize,
@@ -86,8 +86,10 @@ impl Subscribers {
             scratch: RefCell::new(vec![0; SCRATCH]),
         });
         let mut subscribers = Self { shared, connections: JoinSet::new() };
+        let mut tokens = tokens.iter().map(AsRef::as_ref).cycle();
         for number in 1..=connections {
-            let connection = Connection::open(address, token, each, Rc::clone(&subscribers.shared)).await?;
+            let tokens = tokens.by_ref().take(each as usize);
+            let connection = Connection::open(address, tokens, Rc::clone(&subscribers.shared)).await?;
             subscribers.connections.spawn_local(connection.run());
             // One connection after the other: a burst of handshakes would distort what the streams cost.
             subscribers.wait_until(|shared| shared.opened.get() == number * each).await?;
@@ -186,20 +188,25 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(address: SocketAddr, token: &str, streams: u32, shared: Rc<Shared>) -> Result<Self> {
+    async fn open<'t>(
+        address: SocketAddr,
+        tokens: impl Iterator<Item = &'t str>,
+        shared: Rc<Shared>,
+    ) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let mut out = PREFACE.to_vec();
         frames::settings(&mut out, &[(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
         frame(&mut out, kind::WINDOW_UPDATE, 0, 0, &(LARGEST_WINDOW - FIRST_WINDOW).to_be_bytes());
-        let headers = frames::call(address, "/grpcchatter.v1.ChatService/Subscribe", token);
-        for stream in 0..streams {
-            frame(&mut out, kind::HEADERS, flag::END_HEADERS, 2 * stream + 1, &headers);
+        let mut streams = Vec::new();
+        for (stream, token) in (1..).step_by(2).zip(tokens) {
+            let headers = frames::call(address, "/grpcchatter.v1.ChatService/Subscribe", token);
+            frame(&mut out, kind::HEADERS, flag::END_HEADERS, stream, &headers);
             // An empty SubscribeRequest: the stream begins with the next message.
-            frame(&mut out, kind::DATA, flag::END_STREAM, 2 * stream + 1, &[0; wire::PREFIX]);
+            frame(&mut out, kind::DATA, flag::END_STREAM, stream, &[0; wire::PREFIX]);
+            streams.push(Subscription::default());
         }
         socket.write_all(&out).await?;
-        let streams = (0..streams).map(|_| Subscription::default()).collect();
         Ok(Self { socket, streams, shared, rest: Vec::new(), received: 0, answer: Vec::new() })
     }
 

@@ -62,6 +62,9 @@ units: (step "units")
 # The release: its size, and how soon it answers.
 release: (step "release")
 
+# The instructions of the release's operations, compared with those of benches/instructions.toml.
+instructions: (step "instructions")
+
 # The HTTP/2 conformance suite against the running server.
 h2spec: (step "h2spec")
 

@@ -8,6 +8,7 @@ step_setup() {
     has git || packages+=(git)
     has curl || packages+=(curl ca-certificates)
     has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+    has valgrind || packages+=(valgrind)
     has strace || packages+=(strace)
     has ip || packages+=(iproute2)
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(libfaketime)

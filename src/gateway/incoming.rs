@@ -9,17 +9,10 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Either;
 
-use super::body::BoxError;
-
-/// The body of a request.
-#[derive(Debug)]
-pub(super) enum Incoming {
-    /// Over HTTP/1.1.
-    Http1(hyper::body::Incoming),
-    /// Over HTTP/2.
-    Http2(Http2Body),
-}
+/// The body of a request: left over HTTP/1.1, right over HTTP/2.
+pub(super) type Incoming = Either<hyper::body::Incoming, Http2Body>;
 
 /// A body that arrives over HTTP/2.
 #[derive(Debug)]
@@ -37,50 +30,41 @@ impl Http2Body {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Self { stream, remaining: length, data_ended: false }
     }
-
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if !self.data_ended {
-            match ready!(self.stream.poll_data(context)) {
-                Some(Ok(data)) => {
-                    // Fails only once the connection is closed.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
-                    self.remaining = self.remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => self.data_ended = true,
-            }
-        }
-        self.stream.poll_trailers(context).map(|trailers| Some(trailers.transpose()?.map(Frame::trailers)))
-    }
 }
 
-impl HttpBody for Incoming {
+impl HttpBody for Http2Body {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = h2::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
-            Self::Http2(body) => body.poll_frame(context).map_err(Into::into),
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let this = self.get_mut();
+        if !this.data_ended {
+            match ready!(this.stream.poll_data(context)) {
+                Some(Ok(data)) => {
+                    // Fails only once the connection is closed.
+                    let _ = this.stream.flow_control().release_capacity(data.len());
+                    this.remaining = this.remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => this.data_ended = true,
+            }
         }
+        this.stream.poll_trailers(context).map(|trailers| Some(trailers.transpose()?.map(Frame::trailers)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.stream.is_end_stream(),
-        }
+        self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http1(body) => body.size_hint(),
-            Self::Http2(_) if self.is_end_stream() => SizeHint::with_exact(0),
-            Self::Http2(body) => body.remaining.map_or_else(SizeHint::default, SizeHint::with_exact),
+        match self.remaining {
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            Some(bytes) => SizeHint::with_exact(bytes),
+            None => SizeHint::default(),
         }
     }
 }

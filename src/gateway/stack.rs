@@ -215,6 +215,6 @@ impl hyper::service::Service<Request<hyper::body::Incoming>> for PeerService {
     type Future = Responding;
 
     fn call(&self, request: Request<hyper::body::Incoming>) -> Responding {
-        self.respond(request.map(Incoming::Http1))
+        self.respond(request.map(Incoming::Left))
     }
 }

@@ -11,12 +11,9 @@ use h2::{
     server::{Connection, SendResponse},
 };
 use http::Request;
+use tokio_util::io::InspectReader;
 
-use super::{
-    ping::{Pings, Recorded},
-    start_queue::StartQueue,
-    stream,
-};
+use super::{ping::Pings, start_queue::StartQueue, stream};
 use crate::gateway::{
     incoming::{Http2Body, Incoming},
     listener::{prefixed::Prefixed, transport::Transport},
@@ -24,8 +21,8 @@ use crate::gateway::{
     stack::PeerService,
 };
 
-/// The byte stream under a connection.
-pub(super) type Io = Recorded<Prefixed<Transport>>;
+/// The byte stream under a connection, with a function that sees what arrives.
+pub(super) type Io = InspectReader<Prefixed<Transport>, Box<dyn FnMut(&[u8]) + Send>>;
 
 /// A connection that is served. As a future it ends with the connection, or when the peer has vanished.
 pub(super) struct Serving {
@@ -49,7 +46,7 @@ impl Serving {
 
     fn start(&self, request: Request<RecvStream>, reply: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
-        let body = Incoming::Http2(Http2Body::new(body, &head.headers));
+        let body = Incoming::Right(Http2Body::new(body, &head.headers));
         let response = self.service.respond(Request::from_parts(head, body));
         self.start_queue.start(stream::serve(response, reply, self.memory.clone()));
     }

@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    connection::Serving,
-    ping::{LastArrival, Pings, Recorded},
+    connection::{Io, Serving},
+    ping::{LastArrival, Pings},
     start_queue::StartQueue,
 };
 use super::{
@@ -70,7 +70,8 @@ async fn open(
     let max_streams = if peer.memory.is_shared() { MAX_SHARED_STREAMS } else { MAX_STREAMS };
     let window = if peer.memory.is_shared() { SHARED_WINDOW } else { WINDOW };
     let last_arrival = LastArrival::new();
-    let io = Recorded::new(io, last_arrival.clone());
+    let recorded = last_arrival.clone();
+    let io = Io::new(io, Box::new(move |_| recorded.set()));
     let mut connection = builder(max_streams, window).handshake(io).await?;
     Ok(Box::pin(Serving {
         pings: connection.ping_pong().map(|pings| Pings::new(pings, last_arrival)),

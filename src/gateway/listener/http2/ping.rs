@@ -1,7 +1,6 @@
 //! Finds peers that have vanished: a connection on which nothing arrives gets a PING, which a peer has to answer.
 
 use std::{
-    io,
     pin::Pin,
     sync::{
         Arc,
@@ -12,10 +11,7 @@ use std::{
 };
 
 use h2::{Ping, PingPong};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// How long nothing may arrive before a PING is sent.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -42,26 +38,13 @@ impl LastArrival {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn set(&self) {
+    /// Notes an arrival.
+    pub(super) fn set(&self) {
         self.last.store(self.now(), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
-    }
-}
-
-/// A connection that records its arrivals.
-#[derive(Debug)]
-pub(super) struct Recorded<I> {
-    inner: I,
-    last_arrival: LastArrival,
-}
-
-impl<I> Recorded<I> {
-    /// Records the arrivals on `inner`.
-    pub(super) fn new(inner: I, last_arrival: LastArrival) -> Self {
-        Self { inner, last_arrival }
     }
 }
 
@@ -109,55 +92,12 @@ impl Pings {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Recorded<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if read.is_ready() {
-            self.last_arrival.set();
-        }
-        read
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Recorded<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::time::{advance, timeout};
+    use tokio::time::timeout;
+    use tokio_util::io::InspectReader;
 
     use super::*;
 
@@ -169,7 +109,8 @@ mod tests {
             (requests, if answers { Err(tokio::spawn(connection)) } else { Ok(connection) })
         };
         let last_arrival = LastArrival::new();
-        let handshake = h2::server::handshake(Recorded::new(near, last_arrival.clone()));
+        let recorded = last_arrival.clone();
+        let handshake = h2::server::handshake(InspectReader::new(near, move |_| recorded.set()));
         let (_peer, connection) = tokio::join!(peer, handshake);
         let mut connection: h2::server::Connection<_, bytes::Bytes> = connection.unwrap();
         let mut pings = Pings::new(connection.ping_pong().unwrap(), last_arrival);
@@ -187,18 +128,5 @@ mod tests {
         assert_eq!(vanished_after(true).await, None);
         let after = vanished_after(false).await.expect("it has vanished");
         assert!(after.abs_diff(PING_INTERVAL + PONG_TIMEOUT) < Duration::from_millis(10), "{after:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_last_arrival_is_the_time_of_the_last_read() {
-        let last_arrival = LastArrival::new();
-        let (mut far, near) = tokio::io::duplex(16);
-        let mut near = Recorded::new(near, last_arrival.clone());
-        advance(Duration::from_secs(7)).await;
-        tokio::io::AsyncWriteExt::write_all(&mut far, b"x").await.unwrap();
-        tokio::io::AsyncReadExt::read_u8(&mut near).await.unwrap();
-        let read = last_arrival.now();
-        advance(Duration::from_secs(7)).await;
-        assert_eq!((last_arrival.get(), last_arrival.now()), (read, read + 7_000));
     }
 }

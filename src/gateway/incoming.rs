@@ -20,15 +20,13 @@ pub(super) struct Http2Body {
     stream: RecvStream,
     /// How many bytes are still to come, where the client has said so. h2 checks that it is true.
     remaining: Option<u64>,
-    /// All data has come. Only trailers may follow.
-    data_ended: bool,
 }
 
 impl Http2Body {
     /// Makes the body of a request with these headers.
     pub(super) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Self { stream, remaining: length, data_ended: false }
+        Self { stream, remaining: length }
     }
 }
 
@@ -41,17 +39,11 @@ impl HttpBody for Http2Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let this = self.get_mut();
-        if !this.data_ended {
-            match ready!(this.stream.poll_data(context)) {
-                Some(Ok(data)) => {
-                    // Fails only once the connection is closed.
-                    let _ = this.stream.flow_control().release_capacity(data.len());
-                    this.remaining = this.remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => this.data_ended = true,
-            }
+        if let Some(data) = ready!(this.stream.poll_data(context)?) {
+            // Fails only once the connection is closed.
+            let _ = this.stream.flow_control().release_capacity(data.len());
+            this.remaining = this.remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         this.stream.poll_trailers(context).map(|trailers| Some(trailers.transpose()?.map(Frame::trailers)))
     }

@@ -217,6 +217,10 @@ impl Lane {
         let server = self.store.server_number();
         let transaction = self.begin().await?;
         self.forget_other_server(server);
+        if self.store.server_number() != server {
+            // Another server was met meanwhile, perhaps by this transaction. What it reads is forgotten with the next batch.
+            self.memberships.clear();
+        }
         match self.write(&transaction, drafts, batch, deduplicate).await {
             Ok(outcome) => {
                 let in_doubt = InDoubt::of(&outcome.slices);

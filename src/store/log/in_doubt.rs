@@ -3,7 +3,7 @@
 use grpcchatter_entity::{message, room};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait as _, DbBackend, EntityTrait as _, ExprTrait as _,
-    QueryFilter as _, sea_query::Expr,
+    QueryFilter as _, QuerySelect as _, sea_query::Expr,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -99,11 +99,9 @@ impl Lane {
     async fn look_up_all(&self, commits: &[InDoubt], deadline: Instant) -> Vec<Resolved> {
         let mut resolved = Vec::with_capacity(commits.len());
         for some in commits.chunks(MAX_LOOKED_UP) {
-            match timeout_at(deadline, self.look_up(some)).await {
-                Ok(Ok(outcomes)) => resolved.extend(outcomes),
-                Ok(Err(_)) => resolved.extend(some.iter().map(|_| Resolved::Unknown)),
-                Err(_) => break,
-            }
+            // What fails one transaction would fail the next.
+            let Ok(Ok(outcomes)) = timeout_at(deadline, self.look_up(some)).await else { break };
+            resolved.extend(outcomes);
         }
         resolved.resize(commits.len(), Resolved::Unknown);
         resolved
@@ -189,6 +187,8 @@ async fn find_stored(transaction: &Transaction, commits: &[InDoubt]) -> DbResult
             .add(message::Column::MessageId.eq(commit.message_id));
         any.add(of_commit)
     });
-    let found = message::Entity::find().filter(of_any).all(transaction).await?;
-    Ok(found.into_iter().map(|message| (message.message_id, Seq(message.seq))).collect())
+    let columns = [message::Column::MessageId, message::Column::Seq];
+    let query = message::Entity::find().select_only().columns(columns).filter(of_any);
+    let found: Vec<(Uuid, i64)> = query.into_tuple().all(transaction).await?;
+    Ok(found.into_iter().map(|(id, seq)| (id, Seq(seq))).collect())
 }

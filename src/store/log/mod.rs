@@ -38,6 +38,8 @@ mod draft;
 #[cfg(test)]
 mod duplicate_tests;
 #[cfg(test)]
+mod membership_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::{

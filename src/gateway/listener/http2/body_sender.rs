@@ -59,10 +59,10 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> BodySender<B> {
         }
     }
 
-    /// Sends the piece once the peer's window has room. Returns whether it was the last.
+    /// Sends the piece once the peer's window has room: what the window covers, or the frames of a room as a whole. Returns
+    /// whether that was the last.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, h2::Error>> {
-        // Asks for one byte, so that a waiting stream takes nothing from the connection's window. h2 asks for the whole piece
-        // once it is sent.
+        // Asks for one byte, so that a waiting stream takes nothing from the connection's window.
         self.stream.reserve_capacity(1);
         while self.stream.capacity() == 0 {
             match self.stream.poll_capacity(context) {
@@ -77,9 +77,15 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> BodySender<B> {
                 }
             }
         }
-        let piece = std::mem::replace(&mut self.piece, split_piece(&mut self.rest));
+        let mut piece = std::mem::take(&mut self.piece);
         if let Some(pace) = &mut self.pace {
+            self.stream.reserve_capacity(piece.len());
+            // h2 holds nothing that the window does not cover, so the peer is late with the last byte too.
+            self.piece = piece.split_off(self.stream.capacity().min(piece.len()));
             pace.sent += piece.len() as u64;
+        }
+        if self.piece.is_empty() {
+            self.piece = split_piece(&mut self.rest);
         }
         let is_last = self.piece.is_empty() && self.body.is_end_stream();
         self.stream.send_data(piece, is_last)?;
@@ -278,6 +284,15 @@ mod tests {
             send(frames, Some(ResponseMemory::new(1 << 26)), (Duration::ZERO, 2 * FRAMES)).await;
         assert!(outcome.is_err(), "{outcome:?}");
         assert_eq!(after, hour + Duration::from_secs(30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_whose_window_lacks_the_last_byte_is_reset() {
+        let frame = Bytes::from(vec![b'x'; PIECE_BYTES + 1]);
+        let frames = stream::iter([Ok(frame)]);
+        let (outcome, after) = send(frames, Some(ResponseMemory::new(1 << 26)), (Duration::ZERO, 0)).await;
+        assert!(outcome.is_err(), "{outcome:?}");
+        assert_eq!(after, Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]

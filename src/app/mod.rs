@@ -3,8 +3,8 @@
 //! Code runs in four places: on shards, each a thread with its own runtime that serves connections; on the core, a runtime of
 //! two threads for the database and the background tasks; with SQLite on the log's thread, which a slow disk blocks; and on the
 //! password threads, which have a lower priority.
-//! They end in this order: connections, log writers, background tasks and shards, database pools, core. A log's thread that the
-//! disk blocks is left to the end of the process, and so is the database.
+//! They end in this order: connections, log writers, background tasks and shards, database pools, core. The log's thread is
+//! left to the end of the process where the disk blocks it, and so is the database.
 
 mod build;
 mod run;

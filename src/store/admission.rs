@@ -1,7 +1,7 @@
 //! Decides which work may use the database next: the log's, or a caller's.
 //!
 //! SQLite lets one connection write at a time, and the queue of a pool would serve a thousand new rooms before the next
-//! message. So the log waits for at most one other write: only one other write at a time asks for the connection, and the
+//! message. So the log waits for at most one other write: only one other write at a time waits for its turn, and the
 //! rest wait in a queue that is fair among payers. Reads have such a queue too, so that a caller who lists much gets no
 //! more of the machine than others. On PostgreSQL the log has connections of its own, and the two queues divide the pool
 //! between writes and reads.

@@ -5,6 +5,7 @@
 //! - [`Proxy`]: a TCP proxy that cuts, stalls or refuses connections, at once or at a COMMIT.
 //! - [`ReverseProxy`]: nginx, Caddy, HAProxy and Envoy.
 //! - [`ReservedPort`]: a port for a server that starts later, or again.
+//! - [`Token`]: a token that the server has not issued.
 //!
 //! Nothing here knows the server's crate, so that the server's own unit tests can use it too.
 
@@ -16,6 +17,7 @@ mod proxy;
 mod commits;
 mod reverse_proxy;
 mod server;
+mod token;
 
 pub use self::{
     log::LineFilter,
@@ -25,4 +27,5 @@ pub use self::{
     proxy::{CommitFault, Link, Proxy},
     reverse_proxy::ReverseProxy,
     server::{Server, UNLIMITED, command_under},
+    token::Token,
 };

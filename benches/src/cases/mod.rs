@@ -31,7 +31,7 @@ pub(crate) enum Case {
     Write,
     /// The memory of idle streams.
     Idle,
-    /// The instructions of a health check.
+    /// The instructions of a health check and of `GET /livez`.
     Overhead,
     /// Delays and memory in a room where one subscriber of ten reads nothing.
     Slow,

@@ -1,4 +1,4 @@
-//! A membership ends on another instance, whose transaction this server learns of only from the database.
+//! Another process ends a membership; the server learns of it only from the database.
 
 use anyhow::{Context as _, Result, ensure};
 use grpcchatter_proto::v1::{ChatRequest, ChatResponse};
@@ -69,7 +69,7 @@ async fn send(outbox: &mpsc::Sender<ChatRequest>, sent: &mut usize) -> Result<()
     Ok(outbox.send(ChatRequest { body: format!("body of {id}"), client_message_id: id }).await?)
 }
 
-/// Ends all memberships of a room as another instance would, and returns the last seq before that.
+/// Ends all memberships of a room as another process would, and returns the last seq before that.
 async fn end_elsewhere(round: &Round, short_code: &str) -> Result<i64> {
     if let Some(postgres) = &round.postgres {
         let sql = format!(

@@ -11,7 +11,6 @@ mod caller;
 mod database;
 mod dialect;
 pub(crate) mod flood;
-mod forge;
 mod framing;
 mod http;
 mod http2;
@@ -27,13 +26,14 @@ mod streams;
 mod tls;
 mod unread;
 
+pub(crate) use grpcchatter_testbed::Token;
+
 pub(crate) use self::{
     app::{SECRET, TestApp},
     bystander::Bystander,
     caller::{Caller, Member, PASSWORD, Room, User, new_name},
     database::{Database, lock_is_waited_for},
     dialect::Dialect,
-    forge::Token,
     framing::{Frame, Frames, frame},
     http::{Answer, Connection, Version, request},
     http_proxy::{HttpProxy, HttpProxyKind},

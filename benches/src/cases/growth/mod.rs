@@ -24,7 +24,6 @@ mod history;
 mod members;
 mod population;
 mod rooms;
-mod token_signer;
 mod users;
 
 /// The longest round of calls that follow each other without a pause.

@@ -3,26 +3,29 @@
 //! Everything has a number. User n has a session and owns room n. Ids are derived from the numbers, so that a token can be
 //! signed without a question to the database.
 
-use anyhow::Result;
-use serde_json::json;
+use anyhow::{Context as _, Result};
+use grpcchatter_testbed::Token;
 use uuid::Uuid;
 
-use super::token_signer::TokenSigner;
 use crate::{
     load::rest::Rest,
-    server::{Gateway, sign_in},
+    server::{Gateway, SECRET, sign_in},
 };
 
 /// The id of user 0 and of room 0, above all ids that the gateway has given.
 const FIRST: u32 = 1_000_000;
 /// A user who registers as people do; the others have the same password.
 const MODEL: &str = "model01";
+/// How long a token is valid, in seconds: longer than the case takes.
+const TOKEN_LIFETIME: i64 = 24 * 60 * 60;
 
 /// What is stored, and the means to sign tokens for it.
 pub(super) struct Population<'g> {
     gateway: &'g Gateway,
-    user_tokens: TokenSigner,
-    chat_tokens: TokenSigner,
+    user_token: Token,
+    chat_token: Token,
+    /// When the model logged in, in seconds.
+    logged_in_at: i64,
     users: u32,
 }
 
@@ -32,9 +35,11 @@ impl<'g> Population<'g> {
         let process = gateway.start().await?;
         let user = sign_in(&mut Rest::open(process.address)?, MODEL)?;
         process.stop().await?;
-        let user_tokens = TokenSigner::new(&user, "jwt/user/1")?;
-        let chat_tokens = TokenSigner::new(&gateway.audience, "jwt/chat/1")?;
-        Ok(Self { gateway, user_tokens, chat_tokens, users: 0 })
+        let user_token = Token::parse(&user);
+        let logged_in_at = user_token.claims["iat"].as_i64().context("no iat in a token")?;
+        let valid = |token: Token| token.claiming("exp", logged_in_at + TOKEN_LIFETIME);
+        let chat_token = valid(Token::parse(&gateway.audience));
+        Ok(Self { gateway, user_token: valid(user_token), chat_token, logged_in_at, users: 0 })
     }
 
     /// Adds users until there are `count`, each with a session, a room, and the membership of it.
@@ -103,26 +108,17 @@ impl<'g> Population<'g> {
 
     /// Returns a user's user token.
     pub(super) fn user_token(&self, user: u32) -> String {
-        let id = FIRST + user;
-        self.user_tokens.sign([
-            ("sub", json!(id)),
-            ("name", json!(format!("user{id:08x}"))),
-            ("sid", json!(Uuid::from_u128(id.into()))),
-        ])
+        of_user(self.user_token.clone(), user).signed(SECRET, "jwt/user/1")
     }
 
     /// Returns a user's chat token in a room.
     pub(super) fn chat_token(&self, user: u32, room: u32) -> String {
-        let id = FIRST + user;
-        self.chat_tokens.sign([
-            ("sub", json!(id)),
-            ("name", json!(format!("user{id:08x}"))),
-            ("sid", json!(Uuid::from_u128(id.into()))),
-            ("room", json!(FIRST + room)),
-            ("code", json!(Self::code(room))),
-            ("room_epoch", json!(0)),
-            ("member_epoch", json!(0)),
-        ])
+        of_user(self.chat_token.clone(), user)
+            .claiming("room", FIRST + room)
+            .claiming("code", Self::code(room))
+            .claiming("room_epoch", 0)
+            .claiming("member_epoch", 0)
+            .signed(SECRET, "jwt/chat/1")
     }
 
     /// Runs statements. On PostgreSQL what autovacuum and the checkpointer would do later is done at once, so that no
@@ -135,7 +131,7 @@ impl<'g> Population<'g> {
 
     /// Returns the time of the model's log-in, in µs.
     fn now(&self) -> i64 {
-        self.user_tokens.issued_at() * 1_000_000
+        self.logged_in_at * 1_000_000
     }
 
     /// Returns the SQL of a number in hexadecimal, with this many digits.
@@ -162,4 +158,13 @@ fn range(first: u32, last: u32) -> String {
     format!(
         "WITH RECURSIVE numbers (n) AS (SELECT CAST({first} AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {last})"
     )
+}
+
+/// Makes a token one of this user.
+fn of_user(token: Token, user: u32) -> Token {
+    let id = FIRST + user;
+    token
+        .claiming("sub", id)
+        .claiming("name", format!("user{id:08x}"))
+        .claiming("sid", Uuid::from_u128(id.into()).to_string())
 }

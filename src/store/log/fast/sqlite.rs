@@ -26,7 +26,8 @@ use crate::{
 pub(in crate::store::log) struct FastSqlite {
     path: PathBuf,
     statements: Statements,
-    /// None until the first batch, and after a panic. A mutex, since a connection is not `Sync`; it is never waited for.
+    /// None until the first batch, after a panic, and after a rollback that failed. A mutex, since a connection is not `Sync`;
+    /// it is never waited for.
     connection: Mutex<Option<Connection>>,
 }
 
